@@ -1,0 +1,162 @@
+# Bugcheck: everything that can be built. `make help` lists the targets.
+BUILD ?= checked
+OUT   ?= build
+B     := $(OUT)/$(BUILD)
+G     := $(B)/generated
+PYTHON := /usr/bin/python3
+
+CC   := gcc
+CXX  := g++
+LD   := ld
+NASM := nasm
+FONT := /usr/share/consolefonts/spleen-8x16.psfu.gz
+
+ifeq ($(filter $(BUILD),checked free ubsan),)
+$(error BUILD is '$(BUILD)': it must be checked, free or ubsan)
+endif
+
+# ---- Sources ------------------------------------------------------------------------------------------------------
+KERNEL_C   := $(wildcard boot/*.c arch/x86_64/*.c kernel/ke/*.c kernel/mm/*.c kernel/ex/*.c kernel/ob/*.c kernel/ps/*.c \
+                kernel/io/*.c kernel/ldr/*.c kernel/rtl/*.c kernel/kd/*.c kernel/story/*.c)
+KERNEL_C   := $(filter-out arch/x86_64/offsets.c,$(KERNEL_C))
+KERNEL_ASM := $(wildcard boot/*.asm arch/x86_64/*.asm)
+ifneq ($(BUILD),ubsan)
+KERNEL_C   := $(filter-out kernel/kd/ubsan.c,$(KERNEL_C))
+endif
+
+# ---- Flags --------------------------------------------------------------------------------------------------------
+WARN := -Wall -Wextra $(if $(WERROR),-Werror)
+BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-pic \
+        -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
+CHECKED_free    := -DDBG=0
+CHECKED_checked := -DDBG=1 -DCHECKED=1
+CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
+CHECK  := $(CHECKED_$(BUILD))
+CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -fstack-protector-strong -mstack-protector-guard=global \
+          -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
+NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G)/ -Iarch/x86_64/
+# Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
+DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong \
+          -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
+          -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk
+DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
+DRIVER_CXXFLAGS := -std=gnu++17 -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-narrowing \
+          $(filter-out -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast,$(DRIVER_FLAGS))
+
+OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o) $(B)/obj/generated/exports.o
+
+.PHONY: all kernel drivers iso run test bench lint docs doctor gdb help clean
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: iso
+
+# ---- Kernel -------------------------------------------------------------------------------------------------------
+kernel: $(B)/kernel.elf
+
+$(B)/kernel.elf: $(OBJECTS) boot/kernel.ld
+	@echo "  LD      $@"
+	@$(LD) -n -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none --no-warn-rwx-segments -T boot/kernel.ld -o $@ $(OBJECTS)
+
+$(B)/obj/%.o: %.c | $(G)/offsets.inc
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(CFLAGS) -c $< -o $@
+
+$(B)/obj/%.asm.o: %.asm $(G)/offsets.inc $(G)/font.psf
+	@mkdir -p $(@D)
+	@echo "  NASM    $<"
+	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@
+
+# Structure offsets for the assembler, read out of what the C compiler makes of arch/x86_64/offsets.c.
+$(G)/offsets.inc: arch/x86_64/offsets.c $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) -S $< -o $(G)/offsets.s -MF $(G)/offsets.d
+	@sed -n 's/^.*@OFFSET \([A-Za-z0-9_]*\) \$$*\(-\?[0-9]*\).*$$/%define \1 \2/p' $(G)/offsets.s > $@.new
+	@cmp -s $@.new $@ && touch $@ || mv $@.new $@
+
+$(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/mkexports.py $< $@
+
+$(B)/obj/generated/exports.o: $(G)/exports.c
+	@mkdir -p $(@D)
+	@$(CC) $(CFLAGS) -fno-builtin -c $< -o $@
+
+$(G)/font.psf: $(FONT)
+	@mkdir -p $(@D)
+	@gzip -dc $< > $@
+
+# ---- Drivers: each list is the sources of one .sys ------------------------------------------------------------------
+include kernel/drivers/drivers.mk
+
+DRIVER_OBJECTS = $(patsubst %,$(B)/drv/%.o,$(basename $(1)))
+DRIVER_FILES   := $(DRIVERS:%=$(B)/drivers/%.sys)
+SYMBOL_FILES   := $(B)/symbols/kernel.sym $(DRIVERS:%=$(B)/symbols/%.sym)
+
+drivers: $(DRIVER_FILES)
+
+$(B)/drv/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC [D]  $<"
+	@$(CC) $(DRIVER_CFLAGS) $(DRIVER_EXTRA_$(notdir $*)) -c $< -o $@
+
+$(B)/drv/%.o: %.cc
+	@mkdir -p $(@D)
+	@echo "  CXX [D] $<"
+	@$(CXX) $(DRIVER_CXXFLAGS) -c $< -o $@
+
+define driver_rule
+$(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py
+	@mkdir -p $$(@D)
+	@echo "  SYS     $$@"
+	@$(PYTHON) tools/mkdriver.py --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
+endef
+$(foreach d,$(DRIVERS),$(eval $(call driver_rule,$(d))))
+
+$(B)/symbols/kernel.sym: $(B)/kernel.elf tools/mksymbols.py
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/mksymbols.py $< $@
+
+$(B)/symbols/%.sym: $(B)/drivers/%.sys tools/mksymbols.py
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/mksymbols.py $< $@
+
+$(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES)
+	@echo "  CPIO    $@"
+	@cd $(B) && printf '%s\n' $(patsubst $(B)/%,%,$(DRIVER_FILES) $(SYMBOL_FILES)) | cpio --quiet -o -H newc > boot.cpio.new && mv boot.cpio.new boot.cpio
+
+archive: $(B)/boot.cpio
+.PHONY: archive
+
+# ---- ISO and tools ------------------------------------------------------------------------------------------------
+iso: $(B)/bugcheck.iso
+
+$(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/mkiso kernel/story/scenarios.def
+	@echo "  ISO     $@"
+	@tools/mkiso $(B)/kernel.elf $(B)/boot.cpio $@
+
+run:
+	@tools/bugcheck run $(SCENARIO)
+test:
+	@tools/bugcheck test
+doctor:
+	@tools/bugcheck doctor
+gdb:
+	@tools/bugcheck gdb $(SCENARIO)
+
+help:
+	@sed -n 's/^#: //p' Makefile
+
+#: make                 the checked kernel, its boot archive and the ISO (BUILD=free and BUILD=ubsan for the others)
+#: make run             boot the story under QEMU (SCENARIO=NAME for another); the same as tools/bugcheck run
+#: make test            all tests; the same as tools/bugcheck test
+#: make gdb             boot stopped, with GDB attached
+#: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
+#: make kernel          only the kernel
+#: make doctor          the tools that are needed, with their versions
+#: make clean           remove build/
+
+clean:
+	rm -rf $(OUT)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -1,0 +1,26 @@
+/* offsets.c: structure offsets that the assembler needs. It is compiled, never linked: the Makefile reads the "@OFFSET"
+ * lines out of the compiler's assembly. */
+#include <arch.h>
+
+#define OFFSET(Name, Value) __asm__ volatile("@OFFSET " #Name " %0" : : "i"((LONG64)(Value)))
+
+void Offsets(void);
+void Offsets(void) {
+    OFFSET(THREAD_KERNEL_STACK, offsetof(KTHREAD, KernelStack));
+    OFFSET(PCR_SELF, offsetof(KPCR, Self));
+    OFFSET(PCR_PRCB, offsetof(KPCR, CurrentPrcb));
+    OFFSET(PCR_CURRENT_THREAD, offsetof(KPCR, Prcb) + offsetof(KPRCB, CurrentThread));
+    OFFSET(PCR_DPC_STACK, offsetof(KPCR, Prcb) + offsetof(KPRCB, DpcStack));
+    OFFSET(FRAME_LINK_RBP, offsetof(KTRAP_FRAME, LinkRbp));
+    OFFSET(FRAME_PREVIOUS_IRQL, offsetof(KTRAP_FRAME, PreviousIrql));
+    OFFSET(FRAME_FAULT_ADDRESS, offsetof(KTRAP_FRAME, FaultAddress));
+    OFFSET(FRAME_VECTOR, offsetof(KTRAP_FRAME, Vector));
+    OFFSET(FRAME_RIP, offsetof(KTRAP_FRAME, Rip));
+    OFFSET(FRAME_RBP, offsetof(KTRAP_FRAME, Rbp));
+    OFFSET(FRAME_SIZE, sizeof(KTRAP_FRAME));
+    OFFSET(LOCK_HANDLE_NEXT, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Next));
+    OFFSET(LOCK_HANDLE_LOCK, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Lock));
+    OFFSET(LOCK_HANDLE_OLD_IRQL, offsetof(KLOCK_QUEUE_HANDLE, OldIrql));
+    OFFSET(FAST_MUTEX_OWNER, offsetof(FAST_MUTEX, Owner));
+    OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
+}

@@ -1,0 +1,31 @@
+/* bootinfo.h: what the kernel knows of its start, whatever protocol started it. */
+#ifndef _BOOTINFO_H_
+#define _BOOTINFO_H_
+
+#include <ntdef.h>
+
+#define BOOT_MAXIMUM_RANGES 64
+
+typedef struct _BOOT_MEMORY_RANGE {
+    ULONG64 Base, Bytes; /* usable RAM, page aligned, sorted, not overlapping; below 1 MiB left out but for the trampoline */
+} BOOT_MEMORY_RANGE;
+
+typedef struct _BOOT_INFO {
+    PCSTR Protocol; /* "multiboot2" or "PVH" */
+    CHAR CommandLine[512];
+    ULONG64 Rsdp;                       /* physical; 0: search the BIOS area */
+    ULONG64 ArchiveBase, ArchiveBytes;  /* physical; 0: none */
+    ULONG64 FramebufferBase;            /* physical; 0: none */
+    ULONG FramebufferWidth, FramebufferHeight, FramebufferPitch; /* pitch in bytes, 32 bits a pixel */
+    ULONG64 KernelBase, KernelEnd;      /* physical extent of the kernel image, .bss included */
+    ULONG64 HighestRam;                 /* physical end of the last range */
+    ULONG64 TotalRam;
+    ULONG RangeCount;
+    BOOT_MEMORY_RANGE Range[BOOT_MAXIMUM_RANGES];
+} BOOT_INFO, *PBOOT_INFO;
+
+/* Reads the multiboot2 or PVH information (Magic and physical Info as entry.asm got them; both in the low identity map).
+ * Stops the machine with one line when it is neither. */
+VOID BootReadInformation(ULONG Magic, ULONG64 Info, PBOOT_INFO BootInfo);
+
+#endif

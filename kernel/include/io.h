@@ -1,0 +1,15 @@
+/* io.h: drivers, devices and IRPs inside the kernel; the block interface between disks and the page file. */
+#ifndef _IO_H_
+#define _IO_H_
+
+#include <ke.h>
+#include <block.h>
+
+VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk drivers in their order */
+PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
+VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
+NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
+/* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
+PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
+
+#endif

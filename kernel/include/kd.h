@@ -1,0 +1,38 @@
+/* kd.h: symbols, stack walk, text output: what a dying or a debugged kernel needs. Nothing here allocates, locks or faults. */
+#ifndef _KD_H_
+#define _KD_H_
+
+#include <ke.h>
+
+/* ---- Output (kd/print.c) ---- */
+VOID KdPutString(PCSTR Text);        /* COM1 (and the early screen console). Any IRQL. Takes the print lock unless dying. */
+VOID KdPutChannel(PCSTR Text);       /* COM2, the machine channel; nothing when there is no second UART */
+VOID KdPrintf(PCSTR Format, ...);    /* to COM1, <= 512 bytes a call */
+VOID KdChannelf(PCSTR Format, ...);  /* to COM2 */
+VOID KdEnterDying(VOID);             /* from now on output is polled and takes no lock */
+
+/* ---- Symbols (kd/symbols.c) ---- */
+typedef struct _KD_SYMBOL {
+    PCSTR Module;     /* "nt" for the kernel, "secret" for secret.sys */
+    PCSTR Function;   /* NULL when unknown */
+    ULONG64 Offset;   /* from the function's start */
+    PCSTR File;       /* "secret.c", NULL when unknown */
+    ULONG Line;
+} KD_SYMBOL;
+/* Any IRQL, never faults. FALSE when the address is in no module. For a return address pass Address - 1. */
+BOOLEAN KdLookupAddress(ULONG64 Address, KD_SYMBOL *Symbol);
+/* "secret!SecretStore+0x31 (secret.c:42)" or "0xffff...". Returns the length. */
+int KdFormatAddress(PCHAR Buffer, SIZE_T Bytes, ULONG64 Address);
+BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
+
+/* ---- Stack walk (kd/stack.c) ---- */
+typedef struct _KD_FRAME {
+    ULONG64 Rip;
+    ULONG64 Rbp;
+    BOOLEAN IsTrap; /* Rip is the interrupted instruction itself, not a return address */
+} KD_FRAME;
+/* Follows the rbp chain, reading only addresses that MmIsAddressValid confirms. Returns the number of frames. Any IRQL. */
+ULONG KdWalkStack(ULONG64 Rip, ULONG64 Rbp, KD_FRAME *Frames, ULONG MaximumFrames);
+VOID KdPrintStack(ULONG64 Rip, ULONG64 Rbp, ULONG MaximumFrames, VOID (*Put)(PCSTR Text));
+
+#endif

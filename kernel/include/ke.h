@@ -1,0 +1,231 @@
+/* ke.h: what the kernel proper (ke/) offers to the other components: CPUs, threads, DPCs, traps, dying. */
+#ifndef _KE_H_
+#define _KE_H_
+
+#include <ntddk.h>
+
+#define MAXIMUM_PROCESSORS 64
+#define KERNEL_STACK_SIZE 0x6000 /* 24 KiB, as on Windows x64, plus a guard page below */
+#define DPC_STACK_SIZE 0x6000
+#define IST_STACK_SIZE 0x3000
+
+/* DISPATCHER_HEADER.Type */
+enum { EventNotificationObject = 0, EventSynchronizationObject = 1, MutantObject = 2, ProcessObject = 3,
+       QueueObject = 4, SemaphoreObject = 5, ThreadObject = 6, TimerNotificationObject = 8,
+       TimerSynchronizationObject = 9, DpcObject = 0x13 };
+
+typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting, Transition } KTHREAD_STATE;
+
+/* What trap.asm leaves on the stack of whoever was interrupted, lowest address first. Rip..SegSs are the CPU's own. */
+typedef struct _KTRAP_FRAME {
+    ULONG64 LinkRbp; /* with LinkRip a stack frame, so that the rbp chain runs through the trap */
+    ULONG64 LinkRip;
+    ULONG64 PreviousIrql; /* CR8 at the trap */
+    ULONG64 FaultAddress; /* CR2 for #PF, otherwise 0 */
+    ULONG64 R15, R14, R13, R12, R11, R10, R9, R8;
+    ULONG64 Rdi, Rsi, Rbp, Rbx, Rdx, Rcx, Rax;
+    ULONG64 Vector;
+    ULONG64 ErrorCode;
+    ULONG64 Rip, SegCs, EFlags, Rsp, SegSs;
+} KTRAP_FRAME, *PKTRAP_FRAME;
+
+/* One spin lock held by this CPU (checked build): enough to say who holds what and since which call. */
+#define MAXIMUM_HELD_LOCKS 16
+typedef struct _KHELD_LOCK {
+    PKSPIN_LOCK Lock;
+    PVOID Caller; /* return address of the acquire */
+    ULONG Rank;
+} KHELD_LOCK;
+
+typedef struct _KTHREAD {
+    DISPATCHER_HEADER Header;    /* signalled when the thread has ended */
+    ULONG64 KernelStack;         /* RSP while it does not run; switch.asm */
+    ULONG64 StackBase;           /* highest address + 1 */
+    ULONG64 StackLimit;          /* lowest usable address; a guard page lies below */
+    volatile UCHAR State;        /* KTHREAD_STATE */
+    SCHAR Priority;
+    SCHAR BasePriority;
+    SCHAR PriorityDecrement;
+    UCHAR WaitReason;
+    UCHAR WaitMode;
+    KIRQL WaitIrql;
+    BOOLEAN Preempted;
+    LONG Quantum;                /* clock ticks left */
+    ULONG Processor;             /* CPU that it runs on, or ran on last */
+    ULONG IdealProcessor;
+    KAFFINITY Affinity;
+    LIST_ENTRY QueueListEntry;   /* in a ready queue */
+    NTSTATUS WaitStatus;
+    PKWAIT_BLOCK WaitBlockList;  /* NULL when it does not wait */
+    KWAIT_BLOCK WaitBlock[THREAD_WAIT_OBJECTS + 1];
+    KTIMER Timer;                /* for time-outs of waits */
+    ULONG64 WaitTime;            /* tick when the wait began */
+    ULONG ContextSwitches;
+    LIST_ENTRY MutantListHead;   /* mutexes that it owns */
+    union {
+        struct {
+            SHORT KernelApcDisable;
+            SHORT SpecialApcDisable;
+        };
+        ULONG CombinedApcDisable;
+    };
+    BOOLEAN IsSystemAffinity;
+    LIST_ENTRY ThreadListEntry;  /* KiThreadList */
+    PKSTART_ROUTINE StartRoutine;
+    PVOID StartContext;
+    CHAR Name[24];
+} KTHREAD;
+
+typedef struct _ETHREAD {
+    KTHREAD Tcb;
+    CLIENT_ID Cid;
+    NTSTATUS ExitStatus;
+    BOOLEAN ActiveExWorker;
+    LIST_ENTRY ReaperListEntry;
+    WORK_QUEUE_ITEM *WorkItem; /* the work item that a worker thread runs, for exit checks */
+} ETHREAD;
+
+/* One queue of deferred procedure calls; one per CPU. */
+typedef struct _KDPC_DATA {
+    LIST_ENTRY DpcListHead;
+    KSPIN_LOCK DpcLock;
+    volatile LONG DpcQueueDepth;
+    ULONG DpcCount;
+} KDPC_DATA;
+
+/* Per-CPU control block. gs:[0x20] is its address, gs:[0x188] the current thread, as on Windows x64. */
+typedef struct _KPRCB {
+    ULONG64 MxCsr;
+    PKTHREAD CurrentThread;      /* +8: gs:[0x188] */
+    PKTHREAD volatile NextThread;/* chosen to run next; guarded by the dispatcher lock */
+    PKTHREAD IdleThread;
+    ULONG Number;
+    ULONG ApicId;
+    volatile BOOLEAN DpcRoutineActive;
+    volatile BOOLEAN QuantumEnd;
+    volatile BOOLEAN DpcInterruptRequested;
+    volatile BOOLEAN IsFrozen;   /* stopped by the bugcheck's NMI */
+    ULONG64 DpcStack;            /* top of the DPC stack */
+    KDPC_DATA DpcData;
+    volatile LONG64 InterruptCount;
+    volatile ULONG64 ClockTicks;
+    ULONG64 KernelTicks, DpcTicks, IdleTicks;
+    ULONG DpcWatchdogTicks;      /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
+    ULONG ReadySummary;          /* bit n: ReadyListHead[n] is not empty */
+    LIST_ENTRY ReadyListHead[MAXIMUM_PRIORITY];
+    volatile ULONG IpiRequest;   /* what the IPI at 0xE1 is for */
+    volatile ULONG64 JitterState;
+    ULONG HeldLockCount;
+    KHELD_LOCK HeldLock[MAXIMUM_HELD_LOCKS];
+    PKTRAP_FRAME FreezeFrame;    /* where the freeze found this CPU */
+    KIRQL DebuggerSavedIRQL;
+    PKTRAP_FRAME InterruptFrame; /* innermost interrupt in progress, for watchdogs */
+} KPRCB, *PKPRCB;
+
+/* The processor control region: what GS points to. */
+typedef struct _KPCR {
+    PVOID Reserved0[3];
+    struct _KPCR *Self;          /* +0x18 */
+    PKPRCB CurrentPrcb;          /* +0x20 */
+    PVOID GdtBase, IdtBase, TssBase;
+    ULONG64 IstStack[3];         /* tops: #DF, NMI, #MC */
+    UCHAR Pad[0x180 - 0x58];
+    KPRCB Prcb;                  /* +0x180 */
+} KPCR, *PKPCR;
+
+C_ASSERT(offsetof(KPCR, Self) == 0x18);
+C_ASSERT(offsetof(KPCR, CurrentPrcb) == 0x20);
+C_ASSERT(offsetof(KPCR, Prcb) == 0x180);
+C_ASSERT(offsetof(KPRCB, CurrentThread) == 8);
+
+FORCEINLINE PKPCR KeGetPcr(VOID) {
+    PKPCR Pcr;
+    __asm__ volatile("mov %%gs:0x18, %0" : "=r"(Pcr));
+    return Pcr;
+}
+
+/* Stable only while the caller cannot move to another CPU: at DISPATCH_LEVEL or above, or with IF = 0. */
+FORCEINLINE PKPRCB KeGetCurrentPrcb(VOID) {
+    PKPRCB Prcb;
+    __asm__ volatile("mov %%gs:0x20, %0" : "=r"(Prcb));
+    return Prcb;
+}
+
+/* The kernel's own inlines of the two exported calls. */
+FORCEINLINE KIRQL KiCurrentIrql(VOID) {
+    return (KIRQL)__readcr8();
+}
+
+FORCEINLINE PKTHREAD KiCurrentThread(VOID) {
+    PKTHREAD Thread;
+    __asm__ volatile("mov %%gs:0x188, %0" : "=r"(Thread));
+    return Thread;
+}
+
+extern PKPRCB KiProcessorBlock[MAXIMUM_PROCESSORS];
+extern volatile ULONG KeNumberProcessors; /* CPUs that came up */
+extern volatile KAFFINITY KeActiveProcessors;
+extern LIST_ENTRY KiThreadList;           /* every thread; guarded by KiDispatcherLock */
+extern KSPIN_LOCK KiDispatcherLock;
+
+/* ---- Start-up (ke/startup.c) ---- */
+struct _BOOT_INFO;
+extern struct _BOOT_INFO *KeBootInfo;
+DECLSPEC_NORETURN VOID KiSystemStartup(VOID);            /* entry.asm jumps here on the boot CPU */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr);    /* ap.asm jumps here on every other CPU */
+VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);     /* PRCB, queues, idle thread = the caller */
+DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
+
+/* Command-line options ("name=value" or "name"). Any IRQL. */
+BOOLEAN KeGetBootOption(PCSTR Name, PCHAR Value, SIZE_T ValueBytes);
+ULONG64 KeGetBootOptionNumber(PCSTR Name, ULONG64 Default);
+extern ULONG64 KeSeed; /* seed= of the command line: 0 is not seeded */
+
+/* ---- Traps (arch calls these) ---- */
+VOID KiDispatchInterrupt(VOID);                 /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
+VOID KiDeliverApc(VOID);                        /* vector 0x1F. At APC_LEVEL, IF = 1. */
+VOID KeUpdateSystemTime(PKTRAP_FRAME Frame);    /* clock, each CPU, at CLOCK_LEVEL */
+VOID KiIpiInterrupt(PKTRAP_FRAME Frame);        /* vector 0xE1, at IPI_LEVEL */
+VOID KiTrap(PKTRAP_FRAME Frame);                /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
+VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);     /* NMI: returns only if it was no freeze request */
+
+/* ---- Threads (KTHREAD level) ---- */
+VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, PKSTART_ROUTINE Start, PVOID Context,
+                        KPRIORITY Priority);
+VOID KeReadyThread(PKTHREAD Thread);            /* <= DISPATCH_LEVEL */
+DECLSPEC_NORETURN VOID KeTerminateThread(VOID); /* the current thread; its object is handed to the reaper */
+VOID KeYieldThread(VOID);                       /* to a ready thread of the same or a higher priority; <= APC_LEVEL */
+BOOLEAN KeIsDpcActive(VOID);
+
+/* ---- TLB and IPIs ---- */
+/* Invalidates Count pages from Va on all CPUs and returns when none can use the old translation. <= IPI_LEVEL - 1, IF = 1. */
+VOID KeFlushTb(PVOID Va, ULONG Count);
+#define KIPI_FREEZE_VECTOR 2 /* the freeze is an NMI */
+
+/* ---- Watchdogs (0x133, 0x101) are driven by KeUpdateSystemTime ---- */
+
+/* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
+DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+                                          PKTRAP_FRAME Frame);
+extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
+
+/* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */
+DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);
+
+/* ---- Lock ranks (checked build): each kernel spin lock is declared with its rank, and ranks only grow while held ---- */
+enum { RANK_NONE = 0, RANK_DRIVER = 10, RANK_IO = 20, RANK_BLOCK = 25, RANK_PFN = 40, RANK_POOL = 50, RANK_OBJECT = 60,
+       RANK_LOADER = 65, RANK_DISPATCHER = 70, RANK_TIMER = 75, RANK_DPC = 80, RANK_PRINT = 90 };
+typedef struct _KLOCK_DECLARATION {
+    PKSPIN_LOCK Lock;
+    PCSTR Name;
+    PCSTR Guards;
+    ULONG Rank;
+} KLOCK_DECLARATION;
+/* KE_DECLARE_LOCK(KiDispatcherLock, RANK_DISPATCHER, "thread states, wait lists, ready queues"); defines the lock. */
+#define KE_DECLARE_LOCK(Name_, Rank_, Guards_)                                                                         \
+    KSPIN_LOCK Name_;                                                                                                  \
+    static const KLOCK_DECLARATION Name_##Declaration __attribute__((used, section(".lockdecl"), aligned(8))) = {      \
+        &Name_, #Name_, Guards_, Rank_}
+extern const KLOCK_DECLARATION KiLockDeclarations[], KiLockDeclarationsEnd[]; /* kernel.ld */
+
+#endif

@@ -1,0 +1,17 @@
+/* rtl.h: strings, printing, lists: code without globals, that also builds and is tested on the host. */
+#ifndef _RTL_H_
+#define _RTL_H_
+
+#include <ntdef.h>
+
+/* NT's formats (%u %d %x %X %p %s %c %wZ %Z %S %ws %I64x %lu = 32 bits %llu %zu, width, precision, flags - 0 # + blank).
+ * Always terminates when Bytes > 0; returns the length that the whole text would have. Any IRQL for narrow formats. */
+int RtlFormatV(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, va_list Arguments);
+int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...) __attribute__((format(gnu_printf, 3, 0)));
+
+/* cpio "newc" reader over memory. Finds Name; never reads outside [Archive, Archive + Bytes). FALSE: not there or damaged. */
+BOOLEAN RtlFindArchiveFile(const void *Archive, SIZE_T Bytes, PCSTR Name, const void **Data, SIZE_T *DataBytes);
+/* Walks: *Offset starts at 0; FALSE at the end or at the first damaged header. */
+BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PCSTR *Name, const void **Data, SIZE_T *DataBytes);
+
+#endif
