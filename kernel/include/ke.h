@@ -33,8 +33,10 @@ typedef struct _KTRAP_FRAME {
 #define MAXIMUM_HELD_LOCKS 16
 typedef struct _KHELD_LOCK {
     PKSPIN_LOCK Lock;
+    struct _KTHREAD *Thread;
     PVOID Caller; /* return address of the acquire */
     ULONG Rank;
+    KIRQL Irql;   /* at which it was taken: an interrupt's locks are ranked among themselves */
 } KHELD_LOCK;
 
 typedef struct _KTHREAD {
@@ -171,8 +173,8 @@ extern KSPIN_LOCK KiDispatcherLock;
 /* ---- Start-up (ke/startup.c) ---- */
 struct _BOOT_INFO;
 extern struct _BOOT_INFO *KeBootInfo;
-DECLSPEC_NORETURN VOID KiSystemStartup(VOID);            /* entry.asm jumps here on the boot CPU */
-DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr);    /* ap.asm jumps here on every other CPU */
+DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info); /* entry.asm jumps here on the boot CPU, IF = 0, CR8 = 0 */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr);    /* ap.asm, on the idle stack jumps here on every other CPU */
 VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);     /* PRCB, queues, idle thread = the caller */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
 
@@ -202,16 +204,6 @@ BOOLEAN KeIsDpcActive(VOID);
 VOID KeFlushTb(PVOID Va, ULONG Count);
 #define KIPI_FREEZE_VECTOR 2 /* the freeze is an NMI */
 
-/* ---- Watchdogs (0x133, 0x101) are driven by KeUpdateSystemTime ---- */
-
-/* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
-DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
-                                          PKTRAP_FRAME Frame);
-extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
-
-/* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */
-DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);
-
 /* ---- Lock ranks (checked build): each kernel spin lock is declared with its rank, and ranks only grow while held ---- */
 enum { RANK_NONE = 0, RANK_DRIVER = 10, RANK_IO = 20, RANK_BLOCK = 25, RANK_PFN = 40, RANK_POOL = 50, RANK_OBJECT = 60,
        RANK_LOADER = 65, RANK_DISPATCHER = 70, RANK_TIMER = 75, RANK_DPC = 80, RANK_PRINT = 90 };
@@ -227,5 +219,34 @@ typedef struct _KLOCK_DECLARATION {
     static const KLOCK_DECLARATION Name_##Declaration __attribute__((used, section(".lockdecl"), aligned(8))) = {      \
         &Name_, #Name_, Guards_, Rank_}
 extern const KLOCK_DECLARATION KiLockDeclarations[], KiLockDeclarationsEnd[]; /* kernel.ld */
+
+/* ---- Lock bookkeeping of the checked build (ke/lockcheck.c); spinlock.asm calls the first three ---- */
+VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller);  /* IRQL >= DISPATCH_LEVEL, the lock is held */
+VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller); /* still held; 0x10 when this CPU does not hold it */
+VOID KiLockContended(PKSPIN_LOCK Lock, PVOID Caller); /* about to wait: 0x0F when this CPU itself holds it */
+/* The CPU that holds a lock, what it knows of it, and the lock's declaration. Any IRQL, no locks: a snapshot. */
+const KHELD_LOCK *KeFindLockHolder(PKSPIN_LOCK Lock, ULONG *Processor);
+const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock); /* NULL: no lock of the kernel's own */
+/* Textbook lock (spinlock.asm): a byte, a bare xchg loop, no IRQL. For the walk, GDB and a test. */
+VOID KiAcquireTextbookLock(volatile UCHAR *Lock);
+VOID KiReleaseTextbookLock(volatile UCHAR *Lock);
+
+/* ---- Clock and watchdogs: 0x133 and 0x101 come out of KeUpdateSystemTime ---- */
+extern volatile ULONG64 KiInterruptTime; /* 100 ns units since boot */
+extern volatile ULONG64 KiTickCount;
+extern volatile ULONG64 KiNextTimerDue;  /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
+extern KDPC KiTimerExpireDpc;            /* ke/timer.c */
+extern ULONG64 KiBootTime;               /* system time at interrupt time 0 */
+VOID KiInitializeClock(VOID);
+VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
+VOID KiDispatchThreadSwitch(VOID);       /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
+
+/* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
+DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+                                          PKTRAP_FRAME Frame);
+extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
+
+/* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */
+DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);
 
 #endif

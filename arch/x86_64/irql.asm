@@ -1,0 +1,58 @@
+; irql.asm: IRQL is CR8, and these few instructions are all there is to it.
+;
+; The local APIC accepts an interrupt of vector V only while V >> 4 is greater than CR8. Raising is therefore one write,
+; and lowering is one write after which everything that became deliverable is delivered, before the next instruction:
+; nobody has to look into a queue of postponed interrupts, because the APIC is that queue.
+;
+; The functions are leaves without a stack frame; kd/stack.c knows the section .text.leaf and finds the caller at [rsp].
+
+%define DISPATCH_LEVEL 2
+%define SYNCH_LEVEL 12
+
+        section .text.leaf progbits alloc exec nowrite align=16
+
+        global KeGetCurrentIrql, KfRaiseIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeRaiseIrqlToSynchLevel
+%ifdef CHECKED
+        extern KiRaiseDownwards, KiLowerUpwards
+%endif
+
+; KIRQL KeGetCurrentIrql(void). Any IRQL.
+KeGetCurrentIrql:
+        mov     rax, cr8
+        ret
+
+; KIRQL KfRaiseIrql(KIRQL NewIrql). Returns the old level. The free build does not look at the direction, nor does NT's;
+; the checked build stops with IRQL_NOT_GREATER_OR_EQUAL. A level above 15 cannot be written: bits 4 and up of CR8 are
+; reserved, and QEMU does not fault where the processor does.
+KfRaiseIrql:
+        mov     rax, cr8
+        movzx   edi, dil
+%ifdef CHECKED
+        cmp     edi, 15
+        ja      KiRaiseDownwards
+        cmp     rdi, rax
+        jb      KiRaiseDownwards
+%endif
+        mov     cr8, rdi
+        ret
+
+; void KeLowerIrql(KIRQL NewIrql). What is pending between the two levels runs before this returns.
+KeLowerIrql:
+        movzx   edi, dil
+%ifdef CHECKED
+        mov     rax, cr8
+        cmp     rdi, rax
+        ja      KiLowerUpwards
+%endif
+        mov     cr8, rdi
+        ret
+
+; KIRQL KeRaiseIrqlToDpcLevel(void)
+KeRaiseIrqlToDpcLevel:
+        mov     edi, DISPATCH_LEVEL
+        jmp     KfRaiseIrql
+
+; KIRQL KeRaiseIrqlToSynchLevel(void)
+KeRaiseIrqlToSynchLevel:
+        mov     edi, SYNCH_LEVEL
+        jmp     KfRaiseIrql
