@@ -1,0 +1,91 @@
+; switch.asm: how one thread stops and another goes on: seven words on one stack, seven words from another.
+;
+; A thread that does not run is nothing but its stack. KiSwapContext is an ordinary function call for both threads: the old
+; one calls it, and returns from it only when somebody switches back. The C compiler has saved what it needs of the
+; caller-saved registers already, so only the callee-saved ones, the stack pointer and (as return address) the
+; instruction pointer are left to keep. CR8 is DISPATCH_LEVEL on both sides, IF is 1, and the dispatcher lock is held all
+; through: the CPU hands it from the old thread to the new one. There is no floating point in the kernel.
+;
+;       KTHREAD.KernelStack --> r15                 the lowest address
+;                               r14
+;                               r13
+;                               r12
+;                               rbx                 new thread: its KTHREAD
+;                               rbp                 +28h: a stack walk starts here; new thread: 0, the end of the chain
+;                               return address      +30h: into KiSwapThread; new thread: KiThreadStartup
+;                               ...                 new thread: 0 and 0, then StackBase
+
+%include "offsets.inc"
+
+        section .text
+        global KiSwapContext, KiPrepareStack, KiCallOnStack, KiSwitchToBootStack
+        extern KiStartThread
+
+; void KiSwapContext(PKTHREAD Old, PKTHREAD New)
+; IRQL = DISPATCH_LEVEL, dispatcher lock held, in and out. Returns in New, perhaps on another CPU than New left it on.
+KiSwapContext:
+        push    rbp                             ; +30h: the chain of frames stays whole while the thread sleeps
+        mov     rbp, rsp
+        push    rbx
+        push    r12
+        push    r13
+        push    r14
+        push    r15
+        mov     [rdi + THREAD_KERNEL_STACK], rsp ; from here on the old thread is complete on its stack
+        mov     rsp, [rsi + THREAD_KERNEL_STACK] ; and this is the switch: every word below is the new thread's
+        mov     [gs:PCR_CURRENT_THREAD], rsi    ; now the rest of the kernel sees it too
+        pop     r15
+        pop     r14
+        pop     r13
+        pop     r12
+        pop     rbx
+        pop     rbp
+        ret                                     ; to where New called KiSwapContext, or to KiThreadStartup
+
+; ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread)
+; Writes the frame drawn above below StackBase (16-byte aligned, mapped) and returns the RSP to store in KernelStack.
+KiPrepareStack:
+        xor     ecx, ecx
+        lea     rdx, [rel KiThreadStartup]
+        mov     [rdi - 08h], rcx                ; keeps the stack aligned
+        mov     [rdi - 10h], rcx                ; "returns" to 0: a stack walk ends
+        mov     [rdi - 18h], rdx                ; what the first KiSwapContext returns to
+        mov     [rdi - 20h], rcx                ; rbp
+        mov     [rdi - 28h], rsi                ; rbx = Thread
+        mov     [rdi - 30h], rcx                ; r12
+        mov     [rdi - 38h], rcx                ; r13
+        mov     [rdi - 40h], rcx                ; r14
+        mov     [rdi - 48h], rcx                ; r15
+        lea     rax, [rdi - 48h]
+        ret
+
+; The first instructions of every thread: at DISPATCH_LEVEL, with the dispatcher lock that the old thread took. KiStartThread
+; gives it back, lowers to PASSIVE_LEVEL and calls the thread's routine. rsp = StackBase - 10h, rbx = Thread.
+KiThreadStartup:
+        push    rbp                             ; 0 above 0: the outermost frame
+        mov     rbp, rsp
+        sub     rsp, 8
+        mov     rdi, rbx
+        call    KiStartThread
+        ud2                                     ; it does not return
+
+; void KiCallOnStack(ULONG64 StackTop, void (*Routine)(void))
+; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk crosses
+; from the DPC stack to the interrupted thread's. Any IRQL; StackTop is 16-byte aligned.
+KiCallOnStack:
+        push    rbp
+        mov     rbp, rsp
+        mov     rsp, rdi
+        call    rsi
+        mov     rsp, rbp
+        pop     rbp
+        ret
+
+; void KiSwitchToBootStack(ULONG64 StackTop, void (*Routine)(void)): leaves the loader's stack for good. Does not return.
+KiSwitchToBootStack:
+        mov     rsp, rdi
+        xor     ebp, ebp
+        push    rbp
+        push    rbp
+        call    rsi
+        ud2
