@@ -5,6 +5,7 @@
 #include <ke.h>
 #include <block.h>
 
+struct _KLDR_DATA_TABLE_ENTRY;
 VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);

@@ -113,6 +113,8 @@ typedef struct _KPRCB {
     volatile ULONG64 ClockTicks;
     ULONG64 KernelTicks, DpcTicks, IdleTicks;
     ULONG DpcWatchdogTicks;      /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
+    ULONG NeighbourSilence;      /* our ticks since the next CPU's count last moved */
+    ULONG64 NeighbourTicks;
     ULONG ReadySummary;          /* bit n: ReadyListHead[n] is not empty */
     LIST_ENTRY ReadyListHead[MAXIMUM_PRIORITY];
     volatile ULONG IpiRequest;   /* what the IPI at 0xE1 is for */
@@ -176,6 +178,7 @@ extern struct _BOOT_INFO *KeBootInfo;
 DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info); /* entry.asm jumps here on the boot CPU, IF = 0, CR8 = 0 */
 DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr);    /* ap.asm, on the idle stack jumps here on every other CPU */
 VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);     /* PRCB, queues, idle thread = the caller */
+VOID KeActivateProcessor(VOID);                          /* the CPU can take interrupts and threads now */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
 
 /* Command-line options ("name=value" or "name"). Any IRQL. */
@@ -238,6 +241,7 @@ extern volatile ULONG64 KiNextTimerDue;  /* ke/timer.c: interrupt time of the ea
 extern KDPC KiTimerExpireDpc;            /* ke/timer.c */
 extern ULONG64 KiBootTime;               /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
+VOID KiInitializeWatchdogs(VOID);
 VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
 VOID KiDispatchThreadSwitch(VOID);       /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 

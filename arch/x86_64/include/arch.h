@@ -50,6 +50,7 @@ VOID HalGetMsiMessage(UCHAR Vector, ULONG Processor, ULONG64 *Address, ULONG *Da
 /* ---- Time ---- */
 ULONG64 HalReadTsc(VOID);
 VOID HalStall(ULONG MicroSeconds);
+ULONG64 HalReadRealTimeClock(VOID); /* 100 ns units since 1601; boot CPU */
 #define CLOCK_HZ 64
 #define TIME_INCREMENT 156250 /* 100 ns units per tick */
 

@@ -1,0 +1,199 @@
+/* dpc.c: deferred procedure calls: what an interrupt leaves for later, run at DISPATCH_LEVEL before any thread goes on.
+ *
+ * Each CPU has one queue. Queuing a DPC asks for the DISPATCH software interrupt (vector 0x2F), which the local APIC holds
+ * back until CR8 drops below 2: "the queue is drained when IRQL falls below DISPATCH_LEVEL" is the hardware's doing. The
+ * drain runs on the CPU's own DPC stack, so that a DPC has room whatever the interrupted thread has used up.
+ *
+ *      importance      place   asks the CPU to drain
+ *      low             tail    own CPU: when 4 are waiting, else the next clock tick does; other CPU: the same
+ *      medium          tail    own CPU: at once; other CPU: when 4 are waiting
+ *      medium-high     tail    at once
+ *      high            head    at once
+ *
+ * The queue's lock is taken at HIGH_LEVEL, because an interrupt service routine of any level may queue a DPC. */
+#include <arch.h>
+#include <ke.h>
+
+#define DEEP_QUEUE 4
+
+VOID KeInitializeDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext) {
+    *Dpc = (KDPC){.Type = DpcObject,
+                  .Importance = MediumImportance,
+                  .DeferredRoutine = DeferredRoutine,
+                  .DeferredContext = DeferredContext};
+}
+
+VOID KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance) {
+    Dpc->Importance = (UCHAR)Importance;
+}
+
+VOID KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number) {
+    Dpc->Number = (USHORT)(MAXIMUM_PROCESSORS + Number);
+}
+
+static PKPRCB TargetOf(PKDPC Dpc) {
+    ULONG Number = Dpc->Number;
+    if (Number < MAXIMUM_PROCESSORS) {
+        return KeGetCurrentPrcb();
+    }
+    Number -= MAXIMUM_PROCESSORS;
+    if (Number >= KeNumberProcessors) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 3, (ULONG_PTR)Dpc, Number, KeNumberProcessors);
+    }
+    return KiProcessorBlock[Number];
+}
+
+static BOOLEAN ShouldRequestDrain(const KDPC *Dpc, BOOLEAN IsOwnCpu, LONG Depth) {
+    switch (Dpc->Importance) {
+    case HighImportance:
+    case MediumHighImportance:
+        return TRUE;
+    case MediumImportance:
+        return IsOwnCpu || Depth >= DEEP_QUEUE;
+    default:
+        return Depth >= DEEP_QUEUE;
+    }
+}
+
+/* Any IRQL. FALSE: it is in a queue already, and its arguments stay as they were. wdm.h: KeInsertQueueDpc. */
+BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2) {
+    if (Dpc->DeferredRoutine == NULL) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc, 0, 0);
+    }
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL); /* also pins us to this CPU */
+    PKPRCB Prcb = TargetOf(Dpc);
+    BOOLEAN IsOwnCpu = Prcb == KeGetCurrentPrcb();
+    BOOLEAN MustRequest = FALSE;
+    KDPC_DATA *Queue = &Prcb->DpcData;
+    KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+    BOOLEAN WasFree = Dpc->DpcData == NULL;
+    if (WasFree) {
+        Dpc->SystemArgument1 = SystemArgument1;
+        Dpc->SystemArgument2 = SystemArgument2;
+        Dpc->DpcData = Queue;
+        if (Dpc->Importance == HighImportance) {
+            InsertHeadList(&Queue->DpcListHead, &Dpc->DpcListEntry);
+        } else {
+            InsertTailList(&Queue->DpcListHead, &Dpc->DpcListEntry);
+        }
+        LONG Depth = ++Queue->DpcQueueDepth;
+        MustRequest = ShouldRequestDrain(Dpc, IsOwnCpu, Depth) && !Prcb->DpcInterruptRequested && !Prcb->DpcRoutineActive;
+        if (MustRequest) {
+            Prcb->DpcInterruptRequested = TRUE;
+        }
+    }
+    KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
+    if (MustRequest && IsOwnCpu) {
+        HalRequestSoftwareInterrupt(DISPATCH_LEVEL);
+    } else if (MustRequest) {
+        HalRequestIpi(Prcb->Number, VECTOR_DISPATCH);
+    }
+    KeLowerIrql(OldIrql);
+    return WasFree;
+}
+
+/* Any IRQL. TRUE: it was waiting and will not run. It may run at this moment when FALSE. wdm.h: KeRemoveQueueDpc. */
+BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    KDPC_DATA *Queue = Dpc->DpcData;
+    BOOLEAN WasQueued = FALSE;
+    if (Queue != NULL) {
+        KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+        WasQueued = Dpc->DpcData == Queue;
+        if (WasQueued) {
+            RemoveEntryList(&Dpc->DpcListEntry);
+            Queue->DpcQueueDepth--;
+            Dpc->DpcData = NULL;
+        }
+        KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
+    }
+    KeLowerIrql(OldIrql);
+    return WasQueued;
+}
+
+typedef struct _DPC_CALL {
+    PKDPC Dpc;
+    PKDEFERRED_ROUTINE Routine;
+    PVOID Context, Argument1, Argument2;
+} DPC_CALL;
+
+/* Takes the first DPC off the queue; from then on its object is the driver's again and may be queued anew or freed. An
+ * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt. */
+static BOOLEAN TakeNext(PKPRCB Prcb, DPC_CALL *Call) {
+    KDPC_DATA *Queue = &Prcb->DpcData;
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+    BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
+    if (HasDpc) {
+        PKDPC Dpc = CONTAINING_RECORD(RemoveHeadList(&Queue->DpcListHead), KDPC, DpcListEntry);
+        *Call = (DPC_CALL){Dpc, Dpc->DeferredRoutine, Dpc->DeferredContext, Dpc->SystemArgument1, Dpc->SystemArgument2};
+        Queue->DpcQueueDepth--;
+        Queue->DpcCount++;
+        Dpc->DpcData = NULL;
+    }
+    Prcb->DpcRoutineActive = HasDpc;
+    KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
+    KeLowerIrql(OldIrql);
+    return HasDpc;
+}
+
+/* A DPC must leave the machine at the IRQL and with the APC-disable count that it found. */
+static VOID CheckReturn(const DPC_CALL *Call, ULONG ApcDisableBefore) {
+    KIRQL Irql = KiCurrentIrql();
+    ULONG ApcDisable = KiCurrentThread()->CombinedApcDisable;
+    if (Irql != DISPATCH_LEVEL) {
+        KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Irql << 16 | DISPATCH_LEVEL << 8 | 2, (ULONG_PTR)Call->Routine,
+                     (ULONG_PTR)Call->Context, 0);
+    }
+    if (ApcDisable != ApcDisableBefore) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 4, (ULONG_PTR)Call->Routine, ApcDisableBefore, ApcDisable);
+    }
+}
+
+/* Runs on the DPC stack, at DISPATCH_LEVEL, IF = 1. */
+static VOID KiRetireDpcList(VOID) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    DPC_CALL Call;
+    while (TakeNext(Prcb, &Call)) {
+        ULONG ApcDisable = Prcb->CurrentThread->CombinedApcDisable;
+        Prcb->DpcWatchdogTicks = 0;
+        Call.Routine(Call.Dpc, Call.Context, Call.Argument1, Call.Argument2);
+        CheckReturn(&Call, ApcDisable);
+    }
+}
+
+/* Vector 0x2F: first the DPCs, then perhaps another thread. At DISPATCH_LEVEL, IF = 1, on the interrupted thread's stack. */
+VOID KiDispatchInterrupt(VOID) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    Prcb->DpcInterruptRequested = FALSE;
+    if (Prcb->DpcData.DpcQueueDepth != 0) {
+        KiCallOnStack(Prcb->DpcStack, KiRetireDpcList);
+    }
+    KiDispatchThreadSwitch();
+}
+
+BOOLEAN KeIsDpcActive(VOID) {
+    return KeGetCurrentPrcb()->DpcRoutineActive;
+}
+
+static VOID FlushRoutine(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeSetEvent(Context, IO_NO_INCREMENT, FALSE);
+}
+
+/* Returns when every DPC that was queued before has run, on every CPU: a marker goes to the tail of each queue.
+ * PASSIVE_LEVEL; waits. wdm.h: KeFlushQueuedDpcs. */
+VOID KeFlushQueuedDpcs(VOID) {
+    KDPC Dpc;
+    KEVENT Done;
+    KeInitializeEvent(&Done, SynchronizationEvent, FALSE);
+    KeInitializeDpc(&Dpc, FlushRoutine, &Done);
+    KeSetImportanceDpc(&Dpc, MediumHighImportance);
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        KeSetTargetProcessorDpc(&Dpc, (CCHAR)Number);
+        KeInsertQueueDpc(&Dpc, NULL, NULL);
+        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    }
+}

@@ -1,0 +1,78 @@
+/* startup.c: from the first C statement to the first thread and on to the story: the order in which everything comes up.
+ *
+ * The boot CPU runs KiSystemStartup with interrupts off, becomes its own idle thread, and makes one system thread, which
+ * does all that needs waiting: the other CPUs, the disk, the page file, the drivers. */
+#include <arch.h>
+#include <bootinfo.h>
+#include <ex.h>
+#include <io.h>
+#include <kd.h>
+#include <ke.h>
+#include <ldr.h>
+#include <mm.h>
+#include <ps.h>
+#include <story.h>
+
+static KPCR KiBootPcr;
+static BOOT_INFO KiBootInfo;
+PBOOT_INFO KeBootInfo = &KiBootInfo;
+
+static VOID PrintBanner(VOID) {
+#ifdef CHECKED
+    PCSTR Build = "checked";
+#else
+    PCSTR Build = "free";
+#endif
+    KdPrintf("Bugcheck, %s build, started by %s: %s\n", Build, KeBootInfo->Protocol, HalFeatures.Brand);
+    KdPrintf("%u MiB of RAM, command line: %s\n", (ULONG)(KeBootInfo->TotalRam >> 20), KeBootInfo->CommandLine);
+}
+
+/* The rest of the start, in a thread, because it waits: PASSIVE_LEVEL. */
+static VOID Phase1(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KdPrintf("ke: first thread after %u us\n", (ULONG)(HalReadTsc() * 1000000 / HalFeatures.TscHz));
+    PsInitializeSystem();
+    ExInitializeWorkers();
+    HalStartProcessors((ULONG)KeGetBootOptionNumber("cpus", MAXIMUM_PROCESSORS));
+    KdPrintf("ke: %u CPUs run\n", KeNumberProcessors);
+    IoInitializeSystem();
+    NTSTATUS Status = MmInitializePaging();
+    if (!NT_SUCCESS(Status)) {
+        KdPrintf("mm: no page file (status 0x%08X): paged pool stays resident\n", Status);
+    }
+    MmReleaseBootMemory();
+    StoryRun();
+}
+
+DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
+    HalInitializeSerial();
+    KeInitializeProcessor(&KiBootPcr, 0);
+    HalInitializeBootProcessor(&KiBootPcr);
+    BootReadInformation(Magic, Info, KeBootInfo);
+    KeSeed = KeGetBootOptionNumber("seed", 0);
+    MmInitializeSystem(KeBootInfo);
+    LdrInitialize();
+    HalInitializeFramebuffer();
+    PrintBanner();
+    HalInitializeAcpi(KeBootInfo->Rsdp);
+    HalInitializeInterrupts();
+    KiInitializeClock();
+    KiInitializeWatchdogs();
+    KeActivateProcessor();
+    PETHREAD Thread;
+    NTSTATUS Status = PsCreateNamedThread(&Thread, "phase 1", 13, Phase1, NULL);
+    if (!NT_SUCCESS(Status)) {
+        KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
+    }
+    ObDereferenceObject(Thread);
+    HalStartClock();
+    KiIdleLoop();
+}
+
+/* Every other CPU arrives here on its idle thread's stack, IF = 0, CR8 = 0, GS not yet loaded. */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr) {
+    HalInitializeProcessor(Pcr);
+    KeActivateProcessor();
+    HalStartClock();
+    KiIdleLoop();
+}

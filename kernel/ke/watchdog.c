@@ -1,0 +1,65 @@
+/* watchdog.c: the clock looks for CPUs that have stopped making progress, so that a hang ends in a diagnosis.
+ *
+ *      0x133 (0)   one DPC has run for more than its allotment
+ *      0x133 (1)   a CPU has spent the whole period at DISPATCH_LEVEL or above: what a spin-lock deadlock ends in
+ *      0x101       a CPU takes no clock interrupts: it spins with IF = 0 or at CLOCK_LEVEL and above
+ *
+ * NT's limits are 20 s for a DPC and 120 s for the period. watchdog=SECONDS on the command line sets both (tests and
+ * impatient people). Each CPU watches itself for 0x133 and its neighbour for 0x101, so that no CPU goes unwatched. */
+#include <arch.h>
+#include <ke.h>
+
+#define DPC_LIMIT_SECONDS 20
+#define PERIOD_LIMIT_SECONDS 120
+#define CLOCK_LIMIT_SECONDS 20
+
+static ULONG LimitTicks(ULONG DefaultSeconds) {
+    return (ULONG)KeGetBootOptionNumber("watchdog", DefaultSeconds) * CLOCK_HZ;
+}
+
+static ULONG DpcLimitTicks, PeriodLimitTicks, ClockLimitTicks;
+
+/* Boot CPU, before the clock ticks. */
+VOID KiInitializeWatchdogs(VOID) {
+    DpcLimitTicks = LimitTicks(DPC_LIMIT_SECONDS);
+    PeriodLimitTicks = LimitTicks(PERIOD_LIMIT_SECONDS);
+    ClockLimitTicks = LimitTicks(CLOCK_LIMIT_SECONDS);
+}
+
+/* A tick that finds the CPU below DISPATCH_LEVEL starts the count anew; so does each DPC when it begins (dpc.c). */
+static VOID WatchSelf(PKPRCB Prcb, PKTRAP_FRAME Frame) {
+    if (Frame->PreviousIrql < DISPATCH_LEVEL) {
+        Prcb->DpcWatchdogTicks = 0;
+        return;
+    }
+    ULONG Ticks = ++Prcb->DpcWatchdogTicks;
+    if (Prcb->DpcRoutineActive && Ticks > DpcLimitTicks) {
+        KiBugCheckFromTrap(DPC_WATCHDOG_VIOLATION, 0, Ticks, DpcLimitTicks, 0, Frame);
+    }
+    if (Ticks > PeriodLimitTicks) {
+        KiBugCheckFromTrap(DPC_WATCHDOG_VIOLATION, 1, PeriodLimitTicks, 0, 0, Frame);
+    }
+}
+
+/* The neighbour's tick count must move while ours does. */
+static VOID WatchNeighbour(PKPRCB Prcb) {
+    PKPRCB Neighbour = KiProcessorBlock[(Prcb->Number + 1) % KeNumberProcessors];
+    if (Neighbour == Prcb || Neighbour->ClockTicks == 0) {
+        return;
+    }
+    if (Neighbour->ClockTicks != Prcb->NeighbourTicks) {
+        Prcb->NeighbourTicks = Neighbour->ClockTicks;
+        Prcb->NeighbourSilence = 0;
+        return;
+    }
+    if (++Prcb->NeighbourSilence > ClockLimitTicks) {
+        KeBugCheckEx(CLOCK_WATCHDOG_TIMEOUT, Prcb->NeighbourSilence, 0, (ULONG_PTR)Neighbour, Neighbour->Number);
+    }
+}
+
+/* From the clock interrupt of each CPU, at CLOCK_LEVEL. */
+VOID KiCheckWatchdogs(PKTRAP_FRAME Frame) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    WatchSelf(Prcb, Frame);
+    WatchNeighbour(Prcb);
+}
