@@ -7,7 +7,9 @@
 /* NT's formats (%u %d %x %X %p %s %c %wZ %Z %S %ws %I64x %lu = 32 bits %llu %zu, width, precision, flags - 0 # + blank).
  * Always terminates when Bytes > 0; returns the length that the whole text would have. Any IRQL for narrow formats. */
 int RtlFormatV(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, va_list Arguments);
-int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...) __attribute__((format(gnu_printf, 3, 0)));
+int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...);
+/* The engine under both widths: at most Characters, no terminator; returns the length of the whole text. */
+SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *Format, va_list Arguments);
 
 /* cpio "newc" reader over memory. Finds Name; never reads outside [Archive, Archive + Bytes). FALSE: not there or damaged. */
 BOOLEAN RtlFindArchiveFile(const void *Archive, SIZE_T Bytes, PCSTR Name, const void **Data, SIZE_T *DataBytes);

@@ -389,6 +389,20 @@ int strncmp(const char *A, const char *B, size_t Count);
 int _stricmp(const char *A, const char *B);
 size_t wcslen(const wchar_t *String);
 wchar_t *wcsrchr(const wchar_t *String, wchar_t Character);
+wchar_t *wcschr(const wchar_t *String, wchar_t Character);
+int wcscmp(const wchar_t *A, const wchar_t *B);
+int wcscpy_s(wchar_t *Destination, size_t Characters, const wchar_t *Source);
+size_t strnlen(const char *String, size_t Maximum);
+char *strchr(const char *String, int Character);
+char *strrchr(const char *String, int Character);
+char *strstr(const char *String, const char *Part);
+int sprintf(char *Buffer, const char *Format, ...);
+int sprintf_s(char *Buffer, size_t Count, const char *Format, ...);
+int swprintf_s(wchar_t *Buffer, size_t Count, const wchar_t *Format, ...);
+int _snprintf(char *Buffer, size_t Count, const char *Format, ...);
+int _snwprintf(wchar_t *Buffer, size_t Count, const wchar_t *Format, ...);
+int _vsnprintf(char *Buffer, size_t Count, const char *Format, va_list Arguments);
+int _vsnwprintf(wchar_t *Buffer, size_t Count, const wchar_t *Format, va_list Arguments);
 #define RtlCopyMemory(Destination, Source, Length) memcpy((Destination), (Source), (Length))
 #define RtlMoveMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
 #define RtlZeroMemory(Destination, Length) memset((Destination), 0, (Length))
@@ -396,6 +410,7 @@ wchar_t *wcsrchr(const wchar_t *String, wchar_t Character);
 #define RtlEqualMemory(A, B, Length) (!memcmp((A), (B), (Length)))
 VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString);
 VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString);
+LONG RtlCompareUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive);
 BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive);
 ULONG DbgPrint(PCSTR Format, ...);
 #define DPFLTR_IHVDRIVER_ID 77

@@ -1,0 +1,75 @@
+/* print.c: text for people on COM1, text for programs on COM2. A call's text is never mixed with another's.
+ *
+ * Whoever prints may be an interrupt routine of any level, on top of a thread that prints. So the lock is held at
+ * HIGH_LEVEL, where no interrupt comes that could want it, and only while finished text goes to the UART: formatting,
+ * which may touch the caller's memory and fault, is done before. Nothing is locked while one CPU runs, nor when dying. */
+#include <arch.h>
+#include <kd.h>
+#include <rtl.h>
+
+#define LINE_BYTES 513 /* DbgPrint is documented to print at most 512 bytes a call */
+
+KE_DECLARE_LOCK(KdPrintLock, RANK_PRINT, "the order of whole texts on COM1 and COM2");
+
+static volatile BOOLEAN KdIsDying;
+
+static VOID PutText(ULONG Port, PCSTR Text) {
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    BOOLEAN OwnsLock = KeNumberProcessors > 1 && !KdIsDying;
+    if (OwnsLock) {
+        KeAcquireSpinLockAtDpcLevel(&KdPrintLock);
+    }
+    HalSerialPut(Port, Text);
+    if (OwnsLock) {
+        KeReleaseSpinLockFromDpcLevel(&KdPrintLock);
+    }
+    KeLowerIrql(OldIrql);
+}
+
+/* Any IRQL. Text is resident. */
+VOID KdPutString(PCSTR Text) {
+    PutText(1, Text);
+}
+
+/* Any IRQL. Text is resident. */
+VOID KdPutChannel(PCSTR Text) {
+    if (HalHasSerial(2)) {
+        PutText(2, Text);
+    }
+}
+
+/* Any IRQL. */
+VOID KdPrintf(PCSTR Format, ...) {
+    CHAR Line[LINE_BYTES];
+    va_list Arguments;
+    va_start(Arguments, Format);
+    RtlFormatV(Line, sizeof(Line), Format, Arguments);
+    va_end(Arguments);
+    KdPutString(Line);
+}
+
+/* Any IRQL. */
+VOID KdChannelf(PCSTR Format, ...) {
+    CHAR Line[LINE_BYTES];
+    va_list Arguments;
+    va_start(Arguments, Format);
+    RtlFormatV(Line, sizeof(Line), Format, Arguments);
+    va_end(Arguments);
+    KdPutChannel(Line);
+}
+
+/* <= DIRQL; wide formats at PASSIVE_LEVEL only, as documented. The format's pointers are touched at the caller's IRQL. */
+ULONG DbgPrint(PCSTR Format, ...) {
+    CHAR Line[LINE_BYTES];
+    va_list Arguments;
+    va_start(Arguments, Format);
+    RtlFormatV(Line, sizeof(Line), Format, Arguments);
+    va_end(Arguments);
+    KdPutString(Line);
+    return (ULONG)STATUS_SUCCESS;
+}
+
+/* Any IRQL, one CPU left: the others may have been stopped while they held the lock. */
+VOID KdEnterDying(VOID) {
+    KdIsDying = TRUE;
+}

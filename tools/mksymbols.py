@@ -1,0 +1,148 @@
+#!/usr/bin/python3
+"""Makes the compact symbol file that the kernel reads when it prints a stack: functions, data, and source lines.
+
+usage: mksymbols.py kernel.elf|NAME.sys OUTPUT
+
+All numbers are little-endian 32-bit words unless noted. kernel/kd/symbols.c is the reader.
+  header   "BCSYM01\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, files; then
+           file offset and bytes of the strings
+  group    ELF section index (0 in a linked file: one group, offsets from base); first symbol, symbols; first line, lines
+  symbol   offset, bytes (0: up to the next one), name
+  line     offset, file (16 bits), line (16 bits); line 0 ends a run
+  file     name
+Symbols and lines are sorted by offset within their group; names are offsets into the strings, which end with a 0 byte.
+"""
+import os
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+
+import dwarfline
+from elffile import (ElfFile, SHF_ALLOC, SHN_ABS, SHN_UNDEF, STT_FUNC, STT_NOTYPE, STT_OBJECT)
+
+ET_REL = 1
+SECTION_STEP = 1 << 24
+
+
+class Strings:
+    """A string table in which each text occurs once."""
+
+    def __init__(self):
+        self.bytes = bytearray()
+        self.offsets = {}
+
+    def add(self, text):
+        if text not in self.offsets:
+            self.offsets[text] = len(self.bytes)
+            self.bytes += text.encode("ascii", "replace") + b"\0"
+        return self.offsets[text]
+
+
+def link_apart(module, path):
+    """A copy of a relocatable file in which each section has an address of its own, so that its line table is
+    unambiguous: section i of the module lies at i * SECTION_STEP."""
+    alloc = [s for s in module.sections if s.flags & SHF_ALLOC]
+    script = "SECTIONS {\n" + "".join(
+        f'  "{s.name}" {s.index * SECTION_STEP:#x} : {{ *("{s.name}") }}\n' for s in alloc) + "}\n"
+    with tempfile.TemporaryDirectory() as folder:
+        script_path, output = os.path.join(folder, "apart.ld"), os.path.join(folder, "apart.elf")
+        with open(script_path, "w", encoding="ascii") as file:
+            file.write(script)
+        subprocess.run(["ld", "-T", script_path, "--unresolved-symbols=ignore-all", "--noinhibit-exec", "-w",
+                        "--no-warn-rwx-segments", "--build-id=none", "-z", "max-page-size=4096", "-o", output, path],
+                       check=True, stderr=subprocess.DEVNULL)
+        return ElfFile(output)
+
+
+def split(path):
+    """(elf to read, base, function that gives (group, offset) of an address)."""
+    elf = ElfFile(path)
+    if elf.type == ET_REL:
+        # The debug information of NAME.sys lies in NAME.dbg (tools/mkdriver.py); the indices are those of NAME.sys.
+        debug = os.path.splitext(path)[0] + ".dbg"
+        apart = link_apart(elf, debug if os.path.exists(debug) else path)
+        return apart, 0, lambda address: (address // SECTION_STEP, address % SECTION_STEP)
+    base = min(s.address for s in elf.sections if s.flags & SHF_ALLOC and s.address >= 1 << 63)
+    return elf, base, lambda address: (0, address - base)
+
+
+def collect_symbols(elf, base, place):
+    symbols = {}
+    for symbol in elf.symbols():
+        if symbol.section in (SHN_UNDEF, SHN_ABS) or symbol.section >= len(elf.sections):
+            continue
+        section = elf.sections[symbol.section]
+        if not section.flags & SHF_ALLOC or symbol.value < base:
+            continue
+        # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions.
+        if symbol.type not in (STT_NOTYPE, STT_OBJECT, STT_FUNC) or re.search(r"^\.|^\$|\.[A-Za-z_]", symbol.name):
+            continue
+        key = place(symbol.value)
+        rank = (symbol.type == STT_FUNC, symbol.bind, symbol.size)
+        if symbol.name and (key not in symbols or rank > symbols[key][0]):
+            symbols[key] = (rank, symbol.size, symbol.name)
+    return {key: (size, name) for key, (_, size, name) in symbols.items()}
+
+
+def collect_lines(elf, base, place):
+    """[(group, offset, file, line)], one row for each change; line 0 where a sequence ends."""
+    rows = []
+    for sequence in dwarfline.sequences(elf):
+        if not sequence or sequence[0][0] < base or (base == 0 and sequence[0][0] < SECTION_STEP):
+            continue  # a section that the linker dropped
+        rows += [place(address) + (os.path.basename(file), line) for address, file, line in sequence]
+    # At one address the end of one sequence must not hide the start of the next, and the last row of a run counts.
+    rows.sort(key=lambda r: (r[0], r[1], r[3] != 0))
+    result = []
+    for row in rows:
+        if result and result[-1][:2] == row[:2]:
+            result.pop()
+        if not result or result[-1][0] != row[0] or result[-1][2:] != row[2:]:
+            result.append(row)
+    return result
+
+
+def pack(base, symbols, lines):
+    strings, files = Strings(), {}
+    groups = sorted({g for g, _ in symbols} | {row[0] for row in lines})
+    group_bytes, symbol_bytes, line_bytes = bytearray(), bytearray(), bytearray()
+    by_group_symbols = {g: [] for g in groups}
+    by_group_lines = {g: [] for g in groups}
+    for (group, offset), (size, name) in sorted(symbols.items()):
+        by_group_symbols[group].append((offset, size, name))
+    for group, offset, file, line in lines:
+        by_group_lines[group].append((offset, file, line))
+    symbol_count = line_count = 0
+    for group in groups:
+        mine, rows = by_group_symbols[group], by_group_lines[group]
+        group_bytes += struct.pack("<5I", group, symbol_count, len(mine), line_count, len(rows))
+        for offset, size, name in mine:
+            symbol_bytes += struct.pack("<3I", offset, size, strings.add(name))
+        for offset, file, line in rows:
+            line_bytes += struct.pack("<IHH", offset, files.setdefault(file, len(files)), min(line, 0xFFFF))
+        symbol_count += len(mine)
+        line_count += len(rows)
+    file_bytes = b"".join(struct.pack("<I", strings.add(name)) for name in files)
+    strings.add("")
+    offset = 8 + 4 * 12
+    header = b"BCSYM01\0" + struct.pack("<2I", base & 0xFFFFFFFF, base >> 32)
+    for count, data in ((len(groups), group_bytes), (symbol_count, symbol_bytes), (line_count, line_bytes),
+                        (len(files), file_bytes), (len(strings.bytes), strings.bytes)):
+        header += struct.pack("<2I", count, offset)
+        offset += len(data)
+    return bytes(header + group_bytes + symbol_bytes + line_bytes + file_bytes + strings.bytes)
+
+
+def main():
+    if len(sys.argv) != 3:
+        sys.exit("usage: mksymbols.py kernel.elf|NAME.sys OUTPUT")
+    elf, base, place = split(sys.argv[1])
+    result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place))
+    with open(sys.argv[2], "wb") as file:
+        file.write(result)
+
+
+if __name__ == "__main__":
+    main()
