@@ -89,9 +89,10 @@ $(G)/font.psf: $(FONT)
 # ---- Drivers: each list is the sources of one .sys ------------------------------------------------------------------
 include kernel/drivers/drivers.mk
 
-DRIVER_OBJECTS = $(patsubst %,$(B)/drv/%.o,$(basename $(1)))
-DRIVER_FILES   := $(DRIVERS:%=$(B)/drivers/%.sys)
-SYMBOL_FILES   := $(B)/symbols/kernel.sym $(DRIVERS:%=$(B)/symbols/%.sym)
+DRIVER_OBJECTS   = $(patsubst %,$(B)/drv/%.o,$(basename $(1)))
+INTERNAL_OBJECTS = $(patsubst %,$(B)/int/%.o,$(basename $(1)))
+DRIVER_FILES   := $(DRIVERS:%=$(B)/drivers/%.sys) $(INTERNAL_DRIVERS:%=$(B)/drivers/%.sys)
+SYMBOL_FILES   := $(B)/symbols/kernel.sym $(DRIVERS:%=$(B)/symbols/%.sym) $(INTERNAL_DRIVERS:%=$(B)/symbols/%.sym)
 
 drivers: $(DRIVER_FILES)
 
@@ -112,6 +113,20 @@ $(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py
 	@$(PYTHON) tools/mkdriver.py --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
 endef
 $(foreach d,$(DRIVERS),$(eval $(call driver_rule,$(d))))
+
+# Modules that test the kernel from inside: its own headers and flags, bound to the addresses of this very kernel.
+$(B)/int/%.o: %.c | $(G)/offsets.inc
+	@mkdir -p $(@D)
+	@echo "  CC [T]  $<"
+	@$(CC) $(CFLAGS) -ffunction-sections -c $< -o $@
+
+define internal_rule
+$(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py
+	@mkdir -p $$(@D)
+	@echo "  SYS [T] $$@"
+	@$(PYTHON) tools/mkdriver.py --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))
+endef
+$(foreach d,$(INTERNAL_DRIVERS),$(eval $(call internal_rule,$(d))))
 
 $(B)/symbols/kernel.sym: $(B)/kernel.elf tools/mksymbols.py
 	@mkdir -p $(@D)
