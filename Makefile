@@ -25,7 +25,7 @@ KERNEL_C   := $(filter-out kernel/kd/ubsan.c,$(KERNEL_C))
 endif
 
 # ---- Flags --------------------------------------------------------------------------------------------------------
-WARN := -Wall -Wextra $(if $(WERROR),-Werror)
+WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror)
 BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-pic \
         -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
 CHECKED_free    := -DDBG=0

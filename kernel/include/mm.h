@@ -133,4 +133,11 @@ typedef struct _MM_POOL_BLOCK {
 } MM_POOL_BLOCK;
 BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block);
 
+/* Who holds the pool, by tag. Any IRQL. */
+typedef struct _MM_POOL_TAG_USE {
+    ULONG64 Allocs, Frees, Bytes; /* blocks with their headers */
+} MM_POOL_TAG_USE;
+VOID MmQueryPoolTag(ULONG Tag, BOOLEAN IsPaged, MM_POOL_TAG_USE *Use);
+VOID MmPrintPoolUsage(VOID); /* to COM1, a line for each tag: !poolused */
+
 #endif

@@ -40,6 +40,7 @@
  * Paged (<= APC_LEVEL): demand-zero PTEs; each page reads as zeros at its first touch.
  * Lock order: both calls take MmPfnLock (RANK_PFN), which is below RANK_POOL: call them with no pool lock held. */
 PVOID MiAllocatePoolPages(BOOLEAN IsPaged, ULONG Pages, BOOLEAN IsExecutable);
+VOID MiInitializePool(VOID); /* pool.c: boot CPU, once, when these two calls work */
 VOID MiFreePoolPages(PVOID Va, ULONG Pages); /* the whole of one allocation; the kind follows from the address */
 
 /* ---- Page frames (pfn.c) ---- */

@@ -1,0 +1,317 @@
+/* pool.c: ExAllocatePool and ExFreePool: small blocks from pages, large ones as pages, each under a four-letter tag.
+ *
+ * Three heaps: nonpaged (executable, as NT's old NonPagedPool is), nonpaged no-execute, paged. A request goes
+ *
+ *     parked block of this CPU -> free block of the heap -> new page of the heap       (up to POOL_SMALL_LIMIT bytes)
+ *     whole pages, remembered in bigpool.c                                             (above it)
+ *
+ * The nonpaged heaps are guarded by a spin lock and usable up to DISPATCH_LEVEL. The paged heap's own headers and lists are
+ * paged memory: walking them may fault and wait for the disk, so its lock is a mutex that can be slept on, and its limit
+ * is APC_LEVEL. What is handed out is not cleared, except by ExAllocatePool2.
+ * Documented under: ExAllocatePoolWithTag, ExAllocatePool2, ExFreePoolWithTag.
+ */
+#include "mi.h"
+#include "poollookaside.h"
+
+#define POOL_BASE_MASK 7
+#define POOL_MUST_SUCCEED 2
+#define POOL_CACHE_ALIGNED 4
+#define POOL_RAISE 16
+#define POOL_NX 512
+#define POOL_ZERO 1024
+#define CACHE_LINE_UNITS 4
+
+KE_DECLARE_LOCK(MiPoolLock, RANK_POOL, "blocks and free lists of the nonpaged heaps");
+static FAST_MUTEX PagedPoolMutex; /* guards the paged heap; taken before MiPoolLock */
+
+POOL_HEAP MiPoolHeap[POOL_HEAPS];
+POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS];
+
+/* Boot CPU, once, when MiAllocatePoolPages works. */
+VOID MiInitializePool(VOID) {
+    ExInitializeFastMutex(&PagedPoolMutex);
+    for (ULONG Index = 0; Index < POOL_HEAPS; Index++) {
+        MiInitializePoolHeap(&MiPoolHeap[Index], Index);
+    }
+}
+
+/* Pages for a heap; NULL when there are none. IRQL as the heap's. */
+PVOID MiGetHeapPages(PPOOL_HEAP Heap, SIZE_T Pages) {
+    return MiAllocatePoolPages(MiIsPagedHeap(Heap), (ULONG)Pages, Heap->Index == POOL_HEAP_EXECUTABLE);
+}
+
+VOID MiReleaseHeapPages(PPOOL_HEAP Heap, PVOID Va, SIZE_T Pages) {
+    UNREFERENCED_PARAMETER(Heap);
+    MiFreePoolPages(Va, (ULONG)Pages);
+}
+
+static KIRQL LockHeap(PPOOL_HEAP Heap) {
+    if (MiIsPagedHeap(Heap)) {
+        ExAcquireFastMutex(&PagedPoolMutex);
+        return APC_LEVEL;
+    }
+    return KeAcquireSpinLockRaiseToDpc(&MiPoolLock);
+}
+
+static VOID UnlockHeap(PPOOL_HEAP Heap, KIRQL OldIrql) {
+    if (MiIsPagedHeap(Heap)) {
+        ExReleaseFastMutex(&PagedPoolMutex);
+    } else {
+        KeReleaseSpinLock(&MiPoolLock, OldIrql);
+    }
+}
+
+static KIRQL MaximumIrql(ULONG HeapIndex) {
+    return HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL;
+}
+
+/* ---- Allocating ---- */
+
+/* A tag is four characters, at least one of them a letter or a digit; 0 and "BIG " are not for callers. */
+static VOID CheckTag(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
+    BOOLEAN HasAlphanumeric = FALSE;
+    if (Tag == 0) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x9B, PoolType, Bytes, (ULONG_PTR)Caller);
+    }
+    if (Tag == ' GIB') {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x9C, PoolType, Bytes, (ULONG_PTR)Caller);
+    }
+    for (ULONG Rest = Tag & ~PROTECTED_POOL; Rest != 0; Rest >>= 8) {
+        UCHAR Digit = (UCHAR)((Rest & 0xFF) - '0'), Letter = (UCHAR)((Rest | 0x20) & 0xFF) - 'a';
+        HasAlphanumeric |= Digit < 10 || Letter < 26;
+    }
+    if (!HasAlphanumeric) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x9D, Tag, PoolType, (ULONG_PTR)Caller);
+    }
+}
+
+/* This CPU's parking places, at its first need of them; without memory it goes on without. */
+static VOID CreateParks(VOID) {
+    KIRQL OldIrql = KiCurrentIrql();
+    if (MiPoolParks[KeGetCurrentPrcb()->Number] != NULL) {
+        return;
+    }
+    POOL_PARKS *Parks = MiGetHeapPages(&MiPoolHeap[POOL_HEAP_NX], BYTES_TO_PAGES(sizeof(*Parks)));
+    if (Parks == NULL) {
+        return;
+    }
+    memset(Parks, 0, sizeof(*Parks));
+    __writecr8(DISPATCH_LEVEL);
+    POOL_PARKS **Place = &MiPoolParks[KeGetCurrentPrcb()->Number];
+    BOOLEAN IsTaken = *Place != NULL;
+    if (!IsTaken) {
+        *Place = Parks;
+    }
+    __writecr8(OldIrql);
+    if (IsTaken) {
+        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], Parks, BYTES_TO_PAGES(sizeof(*Parks)));
+    }
+}
+
+/* A new page for the heap, and one block from it. Called and left with the heap unlocked. */
+static PPOOL_HEADER GrowHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
+    PVOID Page = MiGetHeapPages(Heap, 1);
+    if (Page == NULL) {
+        return NULL;
+    }
+    PPOOL_HEADER Header = NULL;
+    KIRQL OldIrql = LockHeap(Heap);
+    if (!MiIsPagedHeap(Heap) || MiCreatePoolShadow(Page)) {
+        Header = MiTakeFromNewPoolPage(Heap, Page, Units, AlignUnits);
+    }
+    UnlockHeap(Heap, OldIrql);
+    if (Header == NULL) {
+        MiReleaseHeapPages(Heap, Page, 1);
+    }
+    return Header;
+}
+
+/* A block that no CPU has parked. */
+static PPOOL_HEADER TakeFromHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
+    CreateParks();
+    KIRQL OldIrql = LockHeap(Heap);
+    PPOOL_HEADER Header = MiTakePoolBlock(Heap, Units, AlignUnits);
+    UnlockHeap(Heap, OldIrql);
+    return Header != NULL ? Header : GrowHeap(Heap, Units, AlignUnits);
+}
+
+/* Makes a block its new owner's: tag, state, count. Returns what the owner gets. IRQL as the heap's. */
+FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, ULONG Units, ULONG Tag, ULONG TagIndex) {
+    BOOLEAN IsPaged = HeapIndex == POOL_HEAP_PAGED;
+    Header->PoolTag = Tag;
+    Header->ProcessBilled = NULL;
+    Header->PoolTagHash = (USHORT)TagIndex;
+    Header->PoolType = POOL_IN_USE | (IsPaged ? PagedPool + 1 : NonPagedPool + 1);
+    if (IsPaged) {
+        MiShadowUse(Header, TagIndex, TRUE);
+    }
+    MiCountPoolAllocation(TagIndex, IsPaged, Units * POOL_UNIT);
+    return Header + 1;
+}
+
+static ULONG UnitsFor(SIZE_T Bytes) {
+    ULONG Units = (ULONG)((Bytes + POOL_UNIT - 1) / POOL_UNIT) + 1;
+    return Units < POOL_SMALLEST_UNITS ? POOL_SMALLEST_UNITS : Units;
+}
+
+/* Everything that is rare: large, aligned, cleared, raising, a first tag, an empty parking place. */
+static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex,
+                                                      PVOID Caller) {
+    PPOOL_HEAP Heap = &MiPoolHeap[HeapIndex];
+    ULONG AlignUnits = PoolType & POOL_CACHE_ALIGNED ? CACHE_LINE_UNITS : 1;
+    PVOID P = NULL;
+
+    if ((PoolType & POOL_BASE_MASK & ~POOL_CACHE_ALIGNED) >= POOL_MUST_SUCCEED) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x9A, PoolType, Bytes, Tag);
+    }
+    CheckTag(PoolType, Bytes, Tag, Caller);
+    ULONG TagIndex = MiFindPoolTag(Tag);
+    if (Bytes > POOL_SMALL_LIMIT || UnitsFor(Bytes) + AlignUnits > POOL_UNITS_PER_PAGE) {
+        P = MiAllocateBigPool(Heap, Bytes, Tag, TagIndex);
+    } else {
+        PPOOL_HEADER Header = TakeFromHeap(Heap, UnitsFor(Bytes), AlignUnits);
+        if (Header != NULL) {
+            P = HandOut(Header, HeapIndex, Header->BlockSize, Tag, TagIndex);
+        }
+    }
+    if (P == NULL && (PoolType & POOL_RAISE)) {
+        KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_INSUFFICIENT_RESOURCES,
+                     (ULONG_PTR)Caller, 0, 0);
+    }
+    if (P != NULL && (PoolType & POOL_ZERO)) {
+        memset(P, 0, Bytes);
+    }
+    return P;
+}
+
+/* PagedPool: <= APC_LEVEL; NonPagedPool...: <= DISPATCH_LEVEL; above that 0xC2 (8, ...). May wait (paged pool).
+ * Aligned to 16 bytes, to a page when larger than 0xFE0 bytes; 0 bytes are a small block. NULL: no memory. */
+PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
+    ULONG HeapIndex = PoolType & PagedPool  ? POOL_HEAP_PAGED
+                      : PoolType & POOL_NX ? POOL_HEAP_NX
+                                           : POOL_HEAP_EXECUTABLE;
+    KIRQL Irql = KiCurrentIrql();
+    if (Irql > MaximumIrql(HeapIndex)) {
+        KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, NumberOfBytes);
+    }
+    ULONG TagIndex = MiHashPoolTag(Tag);
+    if ((PoolType & ~(PagedPool | POOL_NX)) == 0 && NumberOfBytes <= (PARK_UNITS - 1) * POOL_UNIT &&
+        MiPoolTags[TagIndex].Tag == Tag && Tag != 0) {
+        ULONG Units = UnitsFor(NumberOfBytes);
+        PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units);
+        if (Header != NULL) {
+            return HandOut(Header, HeapIndex, Units, Tag, TagIndex);
+        }
+    }
+    return AllocateSlowly(PoolType, NumberOfBytes, Tag, HeapIndex, _ReturnAddress());
+}
+
+PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
+    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
+}
+
+/* As ExAllocatePoolWithTag, but cleared, and a bad argument is a NULL: no tag, not one pool, a flag that is not known. */
+PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
+    const POOL_FLAGS Pools = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
+    const POOL_FLAGS Known = Pools | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED |
+                             POOL_FLAG_RAISE_ON_FAILURE;
+    POOL_FLAGS Pool = Flags & Pools;
+
+    if (Tag == 0 || Pool == 0 || (Pool & (Pool - 1)) != 0 || ((Flags & 0xFFFFFFFF) & ~Known) != 0) {
+        return NULL;
+    }
+    ULONG PoolType = Pool == POOL_FLAG_PAGED ? PagedPool : Pool == POOL_FLAG_NON_PAGED ? NonPagedPoolNx : NonPagedPool;
+    PoolType |= Flags & POOL_FLAG_CACHE_ALIGNED ? POOL_CACHE_ALIGNED : 0;
+    PoolType |= Flags & POOL_FLAG_RAISE_ON_FAILURE ? POOL_RAISE : 0;
+    PVOID P = ExAllocatePoolWithTag((POOL_TYPE)PoolType, NumberOfBytes, Tag);
+    if (P != NULL && !(Flags & POOL_FLAG_UNINITIALIZED)) {
+        memset(P, 0, NumberOfBytes);
+    }
+    return P;
+}
+
+/* ---- Freeing ---- */
+
+/* What is no pool address at all is the caller's mistake; a page-aligned pool address is an allocation of whole pages. */
+static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag) {
+    ULONG64 Va = (ULONG64)P;
+    if (P == NULL) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x46, 0, 0, 0);
+    }
+    if ((LONG64)Va > 0) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x40, Va, 0xFFFF800000000000ULL, 0);
+    }
+    MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
+    if ((Kind != RegionPagedPool && Kind != RegionNonPagedPool) || Va % POOL_UNIT != 0) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x42, Va, 0, 0);
+    }
+    MiFreeBigPool(P, Tag);
+}
+
+/* Gives a block back to its heap, and a page that became empty to the memory manager. */
+static __attribute__((noinline)) VOID ReturnToHeap(PPOOL_HEADER Header) {
+    PPOOL_HEAP Heap = &MiPoolHeap[Header->PoolIndex];
+    KIRQL OldIrql = LockHeap(Heap);
+    PVOID EmptyPage = MiReturnPoolBlock(Heap, Header);
+    if (EmptyPage != NULL && MiIsPagedHeap(Heap)) {
+        MiDeletePoolShadow(EmptyPage);
+    }
+    UnlockHeap(Heap, OldIrql);
+    if (EmptyPage != NULL) {
+        MiReleaseHeapPages(Heap, EmptyPage, 1);
+    }
+}
+
+/* Stops the machine unless the header is that of a block in use whose end is where the next header says that it is. */
+FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged, PVOID P) {
+    PPOOL_HEADER Next = Header + Header->BlockSize;
+    if (!(Header->PoolType & POOL_IN_USE)) {
+        KeBugCheckEx(BAD_POOL_CALLER, 7, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)P);
+    }
+    BOOLEAN IsSane = Header->PoolIndex < POOL_HEAPS && (Header->PoolIndex == POOL_HEAP_PAGED) == IsPaged &&
+                     Header->BlockSize >= POOL_SMALLEST_UNITS;
+    BOOLEAN IsLast = BYTE_OFFSET(Next) == 0;
+    if (!IsSane || (!IsLast && (((ULONG64)Next ^ (ULONG64)Header) >= PAGE_SIZE ||
+                                Next->PreviousSize != Header->BlockSize))) {
+        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Header, (ULONG_PTR)Next, MiPoolHeaderSizes(Header));
+    }
+}
+
+/* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
+ * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
+VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
+    BOOLEAN IsPaged = (ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES;
+    KIRQL Irql = KiCurrentIrql();
+    if (!IsPaged && (ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
+        FreeUnusual(P, Tag);
+        return;
+    }
+    if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {
+        KeBugCheckEx(BAD_POOL_CALLER, 9, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
+    }
+    if (BYTE_OFFSET(P) % POOL_UNIT != 0 || BYTE_OFFSET(P) == 0) {
+        FreeUnusual(P, Tag);
+        return;
+    }
+    PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
+    CheckHeader(Header, IsPaged, P);
+    if ((Header->PoolTag & PROTECTED_POOL) && Tag != 0 && Tag != Header->PoolTag) {
+        KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Header->PoolTag, Tag);
+    }
+    ULONG Units = Header->BlockSize;
+    MiCountPoolFree(Header->PoolTagHash, IsPaged, Units * POOL_UNIT);
+    if (IsPaged) {
+        MiShadowUse(Header, 0, FALSE);
+    }
+#if DBG
+    memset(P, POOL_FREED_FILL, (Units - 1) * POOL_UNIT);
+#endif
+    Header->PoolType = POOL_PARKED;
+    if (Units > PARK_UNITS || !MiPark(Header->PoolIndex, Units, Header)) {
+        ReturnToHeap(Header);
+    }
+}
+
+VOID ExFreePool(PVOID P) {
+    ExFreePoolWithTag(P, 0);
+}

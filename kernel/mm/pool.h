@@ -1,0 +1,145 @@
+/* pool.h: what a pool block looks like, and what the pool's own files (mm/pool*.c, mm/bigpool.c) share. */
+#ifndef _POOL_H_
+#define _POOL_H_
+
+#include <ex.h>
+#include <mm.h>
+
+/*
+ * A page of small blocks, P = PreviousSize, B = BlockSize, in units of 16 bytes:
+ *
+ *     +--------+-------------+--------+---------+--------+--------------------+
+ *     | P=0 B=5| 64 bytes    | P=5 B=9| 128     | P=9 B= | free, in a list    |
+ *     +--------+-------------+--------+---------+--------+--------------------+
+ *     page start                                                     page end
+ *
+ * Blocks never cross a page, and their sizes add up to the page. Each header says the size of its own block and of the
+ * block before it, so that an overrun, which destroys the header behind, shows when either block is freed.
+ */
+#define POOL_UNIT 16
+#define POOL_UNITS_PER_PAGE (PAGE_SIZE / POOL_UNIT)
+#define POOL_SMALL_LIMIT (PAGE_SIZE - 4 * sizeof(PVOID)) /* larger requests get whole pages and no header */
+#define POOL_SMALLEST_UNITS 2                            /* a header, and room for the links of a free block */
+
+typedef struct _POOL_HEADER {
+    UCHAR PreviousSize; /* of the block before it in the page, in units; 0 for the first */
+    UCHAR PoolIndex;    /* POOL_HEAP.Index */
+    UCHAR BlockSize;    /* in units, header included */
+    UCHAR PoolType;     /* POOL_FREE, POOL_PARKED, or POOL_IN_USE | POOL_TYPE + 1 */
+    ULONG PoolTag;
+    union {
+        PVOID ProcessBilled;
+        struct {
+            USHORT AllocatorBackTraceIndex;
+            USHORT PoolTagHash; /* index in MiPoolTags while in use */
+        };
+    };
+} POOL_HEADER, *PPOOL_HEADER;
+
+C_ASSERT(sizeof(POOL_HEADER) == POOL_UNIT);
+C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
+
+#define POOL_FREE 0x00
+#define POOL_IN_USE 0x04
+#define POOL_PARKED 0x40 /* freed by its owner, kept for the next allocation of its size */
+
+/* Set in the tag of an allocation: only a free that names the same tag is accepted. */
+#define PROTECTED_POOL 0x80000000u
+#define POOL_FREED_FILL 0xDF
+
+/* An address tells its pool by arithmetic, without a look at the table of regions. */
+#define POOL_PAGED_BYTES (MM_STACKS - MM_PAGED_POOL)
+#define POOL_NONPAGED_BYTES (1ULL << 39)
+
+/* ---- Heaps: blocks of one kind of memory. Guarded by MiPoolLock (nonpaged) or MiPagedPoolMutex (paged) ---- */
+enum { POOL_HEAP_EXECUTABLE, POOL_HEAP_PAGED, POOL_HEAP_NX, POOL_HEAPS };
+
+typedef struct _POOL_HEAP {
+    ULONG Index;
+    POOL_TYPE Type;
+    PCSTR Name;
+    ULONG64 NotEmpty[POOL_UNITS_PER_PAGE / 64]; /* bit n: Free[n] is not empty */
+    LIST_ENTRY Free[POOL_UNITS_PER_PAGE];       /* free blocks by size; they are linked through their first 16 bytes */
+} POOL_HEAP, *PPOOL_HEAP;
+
+extern POOL_HEAP MiPoolHeap[POOL_HEAPS];
+
+VOID MiInitializePoolHeap(PPOOL_HEAP Heap, ULONG Index);
+PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits);
+PPOOL_HEADER MiTakeFromNewPoolPage(PPOOL_HEAP Heap, PVOID Page, ULONG Units, ULONG AlignUnits);
+PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header);
+
+FORCEINLINE BOOLEAN MiIsPagedHeap(const POOL_HEAP *Heap) {
+    return Heap->Index == POOL_HEAP_PAGED;
+}
+
+FORCEINLINE ULONG MiUnitInPage(const void *Header) {
+    return BYTE_OFFSET(Header) / POOL_UNIT;
+}
+
+/* The first ULONG of a header as one number, for the parameters of a bugcheck. */
+FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
+    return *(const ULONG *)Header;
+}
+
+/* ---- Tags: who holds how much. Counted without a lock; an entry is never removed ---- */
+#define POOL_TAGS 1024 /* a power of two; entry 0 counts for all tags that found no room */
+
+typedef struct _POOL_USE {
+    volatile LONG64 Allocs, Frees, Bytes;
+} POOL_USE;
+
+typedef struct _POOL_TAG {
+    volatile ULONG Tag;
+    POOL_USE Use[2]; /* nonpaged, paged */
+} POOL_TAG, *PPOOL_TAG;
+
+extern POOL_TAG MiPoolTags[POOL_TAGS];
+ULONG MiInsertPoolTag(ULONG Tag);
+
+FORCEINLINE ULONG MiHashPoolTag(ULONG Tag) {
+    return (Tag * 0x9E3779B1u) >> 22; /* 2^32 / golden ratio spreads near tags; the top 10 bits are the best mixed */
+}
+
+FORCEINLINE ULONG MiFindPoolTag(ULONG Tag) {
+    ULONG Index = MiHashPoolTag(Tag);
+    return MiPoolTags[Index].Tag == Tag ? Index : MiInsertPoolTag(Tag);
+}
+
+FORCEINLINE VOID MiCountPoolAllocation(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
+    POOL_USE *Use = &MiPoolTags[TagIndex].Use[IsPaged];
+    __atomic_fetch_add(&Use->Allocs, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);
+}
+
+FORCEINLINE VOID MiCountPoolFree(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
+    POOL_USE *Use = &MiPoolTags[TagIndex & (POOL_TAGS - 1)].Use[IsPaged];
+    __atomic_fetch_add(&Use->Frees, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_sub(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);
+}
+
+/* ---- Big pages: allocations of whole pages, which have no header ---- */
+typedef struct _POOL_BIG_PAGE {
+    volatile ULONG64 Va; /* 0: never used; POOL_BIG_DELETED: used and removed */
+    ULONG Tag;
+    ULONG TagIndex;
+    ULONG Pages;
+    ULONG HeapIndex;
+} POOL_BIG_PAGE, *PPOOL_BIG_PAGE;
+
+PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG TagIndex);
+VOID MiFreeBigPool(PVOID P, ULONG Tag);
+BOOLEAN MiFindBigPool(ULONG64 Va, POOL_BIG_PAGE *Found);
+
+/* ---- Shadows: what stands in a paged-pool page, in nonpaged memory, for when that page is not in memory ---- */
+BOOLEAN MiCreatePoolShadow(PVOID Page);
+VOID MiDeletePoolShadow(PVOID Page);
+VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists);
+VOID MiShadowUse(const POOL_HEADER *Header, ULONG TagIndex, BOOLEAN InUse);
+BOOLEAN MiFindShadowBlock(ULONG64 Va, MM_POOL_BLOCK *Block);
+
+/* ---- Pages of a heap, from the page-granular allocator ---- */
+PVOID MiGetHeapPages(PPOOL_HEAP Heap, SIZE_T Pages);
+VOID MiReleaseHeapPages(PPOOL_HEAP Heap, PVOID Va, SIZE_T Pages);
+
+#endif

@@ -1,0 +1,62 @@
+/* poollookaside.h: the pool's fast path: each CPU keeps a few freed blocks of each small size for its next allocation.
+ *
+ * A kept block is called parked. Only its owner CPU touches the list, at DISPATCH_LEVEL, so that no other thread or DPC of
+ * that CPU comes between; no lock is needed. The list is an array of pointers, not a chain through the blocks: a block of
+ * paged pool may be on disk, and must not be read at DISPATCH_LEVEL. CR8 is written directly: this is no call of a
+ * driver's, and the verifier's checks of KeRaiseIrql are not meant for it.
+ */
+#ifndef _POOLLOOKASIDE_H_
+#define _POOLLOOKASIDE_H_
+
+#include "pool.h"
+
+#define PARK_UNITS (0x200 / POOL_UNIT + 1) /* up to 512 bytes and the header */
+#define PARK_DEPTH 7
+
+typedef struct _POOL_PARK {
+    ULONG64 Count;
+    PPOOL_HEADER Block[PARK_DEPTH];
+} POOL_PARK;
+
+typedef struct _POOL_PARKS {
+    POOL_PARK Size[POOL_HEAPS][PARK_UNITS + 1];
+} POOL_PARKS;
+
+C_ASSERT(sizeof(POOL_PARKS) <= 2 * PAGE_SIZE);
+
+extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
+
+/* A parked block of exactly this size, or NULL. <= DISPATCH_LEVEL. The block itself is not touched. */
+FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units) {
+    PPOOL_HEADER Header = NULL;
+    KIRQL OldIrql = KiCurrentIrql();
+    __writecr8(DISPATCH_LEVEL);
+    POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
+    if (Parks != NULL) {
+        POOL_PARK *Park = &Parks->Size[HeapIndex][Units];
+        if (Park->Count != 0) {
+            Header = Park->Block[--Park->Count];
+        }
+    }
+    __writecr8(OldIrql);
+    return Header;
+}
+
+/* Parks a block whose header says so already. FALSE: no room, it is still the caller's. <= DISPATCH_LEVEL. */
+FORCEINLINE BOOLEAN MiPark(ULONG HeapIndex, ULONG Units, PPOOL_HEADER Header) {
+    BOOLEAN HasRoom = FALSE;
+    KIRQL OldIrql = KiCurrentIrql();
+    __writecr8(DISPATCH_LEVEL);
+    POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
+    if (Parks != NULL) {
+        POOL_PARK *Park = &Parks->Size[HeapIndex][Units];
+        if (Park->Count < PARK_DEPTH) {
+            Park->Block[Park->Count++] = Header;
+            HasRoom = TRUE;
+        }
+    }
+    __writecr8(OldIrql);
+    return HasRoom;
+}
+
+#endif
