@@ -1,0 +1,206 @@
+"""Runs one scenario for a person: builds, boots, shows the story as it happens, keeps what it left, and judges the end.
+
+The exit status is 0 if the scenario ended as it should, 1 if not, 2 if it could not be run.
+tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options.
+"""
+
+import argparse
+import glob
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from machine import OUT, TOP, CannotRun, Machine, Run, handle_signals, hang_report, qemu_version
+
+BUILDS = ("checked", "free", "ubsan")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line, and name what would have been right."""
+
+    def error(self, message):
+        options = " ".join(sorted(option for action in self._actions for option in action.option_strings
+                                  if option.startswith("--") and action.help != argparse.SUPPRESS))
+        raise CannotRun(f"{message}; the options are: {options}")
+
+
+def scenarios():
+    lines = subprocess.run([TOP / "tools/scenarios"], capture_output=True, text=True, check=True).stdout
+    return [line.split("\t")[0] for line in lines.splitlines()]
+
+
+def whole(least, most):
+    """A type for argparse: a whole number within bounds."""
+    def convert(text):
+        if not text.isdigit() or not least <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
+        return int(text)
+    return convert
+
+
+def parse(words):
+    parser = Parser(prog="tools/bugcheck", add_help=False, allow_abbrev=False)
+    parser.add_argument("command", choices=("run", "gdb"))
+    parser.add_argument("scenario", nargs="?")
+    parser.add_argument("--headless", action="store_true")
+    builds = parser.add_mutually_exclusive_group()
+    builds.add_argument("--free", dest="build", action="store_const", const="free")
+    builds.add_argument("--build", choices=BUILDS)
+    ways = parser.add_mutually_exclusive_group()
+    for way in ("bios", "uefi", "pvh", "bochs"):
+        ways.add_argument(f"--{way}", dest="way", action="store_const", const=way)
+    parser.add_argument("--cpus", type=whole(1, 255), default=4)
+    parser.add_argument("--mem", type=whole(4, 1 << 20), default=256)
+    parser.add_argument("--seed", type=whole(0, (1 << 63) - 1))
+    parser.add_argument("--timeout", type=whole(1, 86400), default=120)
+    parser.add_argument("--test")
+    parser.add_argument("--append", default="")
+    parser.add_argument("--qemu", action="append", default=[])
+    parser.add_argument("--no-disk", action="store_true")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args(words)
+    known = scenarios()
+    if options.scenario is not None and options.scenario not in known:
+        raise CannotRun(f"unknown scenario '{options.scenario}'; the scenarios are: {', '.join(known)}")
+    if options.seed is not None and options.way not in (None, "pvh"):
+        raise CannotRun("--seed needs --pvh: GRUB reads its ISO at host time, which is not repeatable")
+    return options
+
+
+def machine_of(options):
+    way = options.way or ("pvh" if options.seed is not None or options.command == "gdb" else "bios")
+    what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
+    return Machine(way=way, build=options.build or "checked", cmdline=f"{what} {options.append}".strip(),
+                   cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk,
+                   leave=way == "bochs" or options.command == "gdb", extra=tuple(options.qemu))
+
+
+def build(name):
+    done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", "iso"])
+    if done.returncode:
+        raise CannotRun(f"the {name} build failed")
+
+
+def has_window(options):
+    """Whether a window can be opened; says in one line why not where a person might expect one."""
+    if options.headless or options.way == "bochs":
+        return False
+    if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        say("no display: the screen goes to a file")
+        return False
+    if not glob.glob("/usr/lib/*/qemu/ui-gtk.so"):
+        say("no window: the package qemu-system-gui is not installed; the screen goes to a file")
+        return False
+    return True
+
+
+def say(text):
+    print(f"bugcheck: {text}", file=sys.stderr, flush=True)
+
+
+def shown(path):
+    """A path as the user would type it."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+
+
+def judge(outcome):
+    """One line on how the run ended, and whether that is how it should end."""
+    verdict = outcome.verdict
+    if verdict is None:
+        return "it ended without a verdict", False
+    ended = verdict["end"]
+    if ended == "bugcheck":
+        ended = f"bugcheck {verdict.get('code')} {verdict.get('name')}"
+    expected = verdict.get("expected") is True
+    return (f"{verdict.get('scenario') or 'the kernel'} ended with: {ended}, "
+            f"{'as it should' if expected else 'which it should NOT'} ({outcome.seconds:.1f} s)"), expected
+
+
+def show(machine, folder, limit, window):
+    """Boots, prints COM1 as it comes, leaves the files; returns the exit status."""
+    screen = folder / "screen.png"
+    screen.unlink(missing_ok=True)
+    (folder / "verdict.json").unlink(missing_ok=True)
+    with Run(machine, folder, on_line=lambda line: print(line, flush=True)) as run:
+        outcome = run.wait(limit)
+        alive = run.process.poll() is None
+        if outcome.ended == "left" and not outcome.serial.strip() and outcome.stderr.strip():
+            raise CannotRun(f"QEMU could not start: {outcome.stderr.strip().splitlines()[0]}")
+        if outcome.ended == "limit":
+            for line in hang_report(run, limit):
+                say(line)
+        if alive and machine.way != "bochs":
+            run.screendump(screen)
+        text, expected = judge(outcome)
+        say(text)
+        if outcome.verdict:
+            (folder / "verdict.json").write_text(json.dumps(outcome.verdict) + "\n")
+        say(f"screen: {shown(screen) if screen.exists() else 'none'}   serial: {shown(folder / 'serial.log')}")
+        if window and outcome.ended == "verdict":
+            say("close the window to end")
+            run.process.wait()
+    return 0 if expected else 1
+
+
+def command_run(options):
+    machine, folder = machine_of(options), OUT / "run"
+    if machine.way != "bochs":
+        qemu_version()
+    window = has_window(options)
+    build(machine.build)
+    if window:
+        machine.display = "gtk"
+        try:
+            return show(machine, folder, options.timeout, True)
+        except CannotRun as problem:
+            say(f"no window ({problem}); the screen goes to a file")
+            machine.display = "none"
+    return show(machine, folder, options.timeout, False)
+
+
+def command_gdb(options):
+    machine, folder = machine_of(options), OUT / "run"
+    if machine.way == "bochs":
+        raise CannotRun("gdb needs QEMU, not --bochs")
+    qemu_version()
+    build(machine.build)
+    link = Path(os.path.relpath(folder / "gdb.sock"))       # relative: a socket's name has at most 107 bytes
+    link.unlink(missing_ok=True)
+    machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
+    debugger = ["gdb", "-q", str(shown(machine.files() / "kernel.elf")), "-ex", f"target remote {link}",
+                "-ex", "hbreak KeBugCheckEx"]
+    with Run(machine, folder) as run:
+        while not link.exists():
+            if run.process.poll() is not None:
+                raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
+            run.poll()
+        if sys.stdin.isatty():
+            say("the machine stands at its first instruction; `continue` runs it, KeBugCheckEx stops it")
+            return subprocess.run(debugger).returncode
+        say(f"the machine stands at its first instruction, for {options.timeout} s: "
+            f"{' '.join(debugger[:3])} -ex 'target remote {link}'")
+        run.wait(options.timeout)
+    return 0
+
+
+def main(words):
+    if words == ["--check-qemu"]:
+        qemu_version()
+        return 0
+    options = parse(words)
+    if options.check:
+        return 0
+    handle_signals()
+    return command_gdb(options) if options.command == "gdb" else command_run(options)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as problem:
+        say(problem)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
