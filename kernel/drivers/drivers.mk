@@ -1,5 +1,19 @@
 # The drivers of the boot archive: DRIVERS names them, SOURCES_<name> lists their files, one line each.
 DRIVERS :=
 
+# The demo drivers: the file that varies, and the WDM plumbing that they share.
+DEMO := secret nonpaged mutex passive apc pagecode waitdpc doublefree stackover cplusplus
+DRIVERS += $(DEMO)
+SOURCES_secret     := kernel/drivers/demo/secret.c kernel/drivers/demo/device.c
+SOURCES_nonpaged   := kernel/drivers/demo/nonpaged.c kernel/drivers/demo/device.c
+SOURCES_mutex      := kernel/drivers/demo/mutex.c kernel/drivers/demo/device.c
+SOURCES_passive    := kernel/drivers/demo/passive.c kernel/drivers/demo/device.c
+SOURCES_apc        := kernel/drivers/demo/apc.c kernel/drivers/demo/device.c
+SOURCES_pagecode   := kernel/drivers/demo/pagecode.c kernel/drivers/demo/device.c
+SOURCES_waitdpc    := kernel/drivers/demo/waitdpc.c kernel/drivers/demo/device.c
+SOURCES_doublefree := kernel/drivers/demo/doublefree.c kernel/drivers/demo/device.c
+SOURCES_stackover  := kernel/drivers/demo/stackover.c kernel/drivers/demo/device.c
+SOURCES_cplusplus  := kernel/drivers/demo/cplusplus.cc kernel/drivers/demo/device.c
+
 # Test modules that reach into the kernel itself; the same SOURCES_<name>, built with the kernel's headers.
 INTERNAL_DRIVERS :=

@@ -1,0 +1,28 @@
+/* mutex.c: fix two: as secret.c, but a fast mutex guards the structure: IRQL 1, where a page fault may wait for the disk. */
+#include "secret.h"
+
+PSECRET Secret;
+static FAST_MUTEX SecretMutex; /* was KSPIN_LOCK */
+
+NTSTATUS SecretCreate(VOID) {
+    ExInitializeFastMutex(&SecretMutex);
+    Secret = ExAllocatePoolWithTag(PagedPool, sizeof(SECRET), SECRET_TAG);
+    if (!Secret) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    RtlZeroMemory(Secret, sizeof(SECRET));
+    return STATUS_SUCCESS;
+}
+
+VOID SecretStore(ULONG64 Number) {
+    ExAcquireFastMutex(&SecretMutex);
+    KdPrint(("mutex: IRQL %u: writing %I64u to %p\n", KeGetCurrentIrql(), Number, Secret));
+    Secret->Number = Number;
+    Secret->Writes++;
+    ExReleaseFastMutex(&SecretMutex);
+}
+
+VOID SecretLocate(PSECRET_REPORT Report) {
+    Report->Address = Secret;
+    Report->Bytes = sizeof(SECRET);
+}

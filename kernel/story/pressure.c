@@ -1,0 +1,65 @@
+/* pressure.c: memory pressure without a forced trim: a hungry thread eats paged pool until the driver's page is taken.
+ *
+ * The driver stores now and then, as drivers do; between two stores the thread touches ever more of its own pages. The
+ * trimmer prefers pages that were not accessed lately, so sooner or later the store finds its page gone. */
+#include "story-private.h"
+#include <kd.h>
+#include <mm.h>
+
+#define HUNGRY_TAG 'rgnH'
+#define CHUNK_PAGES 64
+#define MAXIMUM_ROUNDS 10000
+
+typedef struct _HUNGRY_CHUNK {
+    struct _HUNGRY_CHUNK *Next;
+    ULONG64 Number;
+} HUNGRY_CHUNK;
+
+/* One page more in the working set for each page of the chunk; the first holds the link. */
+static HUNGRY_CHUNK *EatChunk(HUNGRY_CHUNK *Eaten, ULONG64 Number) {
+    HUNGRY_CHUNK *Chunk = ExAllocatePoolWithTag(PagedPool, CHUNK_PAGES * PAGE_SIZE, HUNGRY_TAG);
+    if (Chunk == NULL) {
+        return Eaten;
+    }
+    for (ULONG Page = 0; Page < CHUNK_PAGES; Page++) {
+        *(volatile ULONG64 *)((PUCHAR)Chunk + Page * PAGE_SIZE + sizeof(HUNGRY_CHUNK)) = Number + Page;
+    }
+    Chunk->Next = Eaten;
+    Chunk->Number = Number;
+    return Chunk;
+}
+
+static VOID TouchEaten(HUNGRY_CHUNK *Eaten) {
+    for (; Eaten; Eaten = Eaten->Next) {
+        for (ULONG Page = 0; Page < CHUNK_PAGES; Page++) {
+            ++*(volatile ULONG64 *)((PUCHAR)Eaten + Page * PAGE_SIZE + sizeof(HUNGRY_CHUNK));
+        }
+    }
+}
+
+NTSTATUS StoryUnderPressure(const SCENARIO_ROW *Scenario) {
+    STORY_DRIVER Driver;
+    HUNGRY_CHUNK *Eaten = NULL;
+    MM_STATISTICS Memory;
+    NTSTATUS Status = StoryLoad(&Driver, Scenario->Driver);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    StorySay("Nobody trims by hand now. A hungry thread takes paged pool, and the driver stores a number every round.");
+    Status = StoryStore(&Driver, 0);
+    for (ULONG64 Round = 1; Round <= MAXIMUM_ROUNDS && NT_SUCCESS(Status); Round++) {
+        HUNGRY_CHUNK *Before = Eaten;
+        Eaten = EatChunk(Eaten, Round);
+        MmQueryStatistics(&Memory);
+        if (Eaten == Before) {
+            TouchEaten(Eaten);
+        }
+        if (Round % 64 == 0 || MmGetPageState((ULONG64)Driver.Report.Address, NULL) != PageValid) {
+            KdPrintf("  round %4I64u: %6I64u pages available, %6I64u trimmed, %6I64u written to the page file\n", Round,
+                     Memory.AvailablePages, Memory.Trims, Memory.PageWrites);
+            StoryShowPte("the driver's page:", Driver.Report.Address);
+            Status = StoryStore(&Driver, Round);
+        }
+    }
+    return StoryFail("%u rounds and the driver still lives", MAXIMUM_ROUNDS);
+}

@@ -1,0 +1,41 @@
+/* story-private.h: what the files of story/ share: the table's rows and the hands with which they move a demo driver. */
+#ifndef _STORY_PRIVATE_H_
+#define _STORY_PRIVATE_H_
+
+#include <../drivers/demo/secret.h>
+#include <ke.h>
+#include <story.h>
+
+typedef struct _SCENARIO_ROW SCENARIO_ROW;
+typedef NTSTATUS STORY_RUN(const SCENARIO_ROW *Scenario);
+
+struct _SCENARIO_ROW {
+    PCSTR Name, Title, Driver;
+    STORY_END End;
+    ULONG BugCheckCode;
+    PCSTR WhatToSee;
+    STORY_RUN *Run;
+};
+
+STORY_RUN StoryFiveActs, StoryStoreOnce, StoryStorePagedOut, StoryUnderPressure, StoryUnderVerifier;
+
+/* One loaded demo driver. */
+typedef struct _STORY_DRIVER {
+    PCSTR Name;
+    PDRIVER_OBJECT Object;
+    SECRET_REPORT Report;
+} STORY_DRIVER;
+
+/* All at PASSIVE_LEVEL; they may wait. */
+NTSTATUS StoryLoad(STORY_DRIVER *Driver, PCSTR Name);
+NTSTATUS StoryStore(STORY_DRIVER *Driver, ULONG64 Number);
+NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number); /* touches the structure at PASSIVE_LEVEL */
+NTSTATUS StoryPushOut(STORY_DRIVER *Driver);               /* trim, write, purge, with the PTE after each step */
+
+/* ---- Telling ---- */
+VOID StorySay(PCSTR Format, ...);                          /* one paragraph: wrapped at 100 columns, indented */
+VOID StoryHeading(PCSTR Format, ...);
+VOID StoryShowPte(PCSTR When, PVOID Address);
+NTSTATUS StoryFail(PCSTR Format, ...);                     /* says what went wrong; returns STATUS_UNSUCCESSFUL */
+
+#endif
