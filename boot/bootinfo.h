@@ -5,9 +5,10 @@
 #include <ntdef.h>
 
 #define BOOT_MAXIMUM_RANGES 64
+#define BOOT_MINIMUM_RAM (14ULL << 20) /* usable, above 1 MiB: what firmware leaves of 16 MiB */
 
 typedef struct _BOOT_MEMORY_RANGE {
-    ULONG64 Base, Bytes; /* usable RAM, page aligned, sorted, not overlapping; below 1 MiB left out but for the trampoline */
+    ULONG64 Base, Bytes; /* usable RAM, page aligned, sorted, not overlapping; all of it above 1 MiB */
 } BOOT_MEMORY_RANGE;
 
 typedef struct _BOOT_INFO {
@@ -20,6 +21,7 @@ typedef struct _BOOT_INFO {
     ULONG64 KernelBase, KernelEnd;      /* physical extent of the kernel image, .bss included */
     ULONG64 HighestRam;                 /* physical end of the last range */
     ULONG64 TotalRam;
+    ULONG64 Trampoline;                 /* physical, one page below 1 MiB for starting the other CPUs; 0: none */
     ULONG RangeCount;
     BOOT_MEMORY_RANGE Range[BOOT_MAXIMUM_RANGES];
 } BOOT_INFO, *PBOOT_INFO;
@@ -27,5 +29,8 @@ typedef struct _BOOT_INFO {
 /* Reads the multiboot2 or PVH information (Magic and physical Info as entry.asm got them; both in the low identity map).
  * Stops the machine with one line when it is neither. */
 VOID BootReadInformation(ULONG Magic, ULONG64 Info, PBOOT_INFO BootInfo);
+
+/* Says on COM1 and the screen why the machine cannot start, and stops it. Only before the identity map is dropped. */
+DECLSPEC_NORETURN VOID BootStop(const BOOT_INFO *BootInfo, PCSTR Text);
 
 #endif
