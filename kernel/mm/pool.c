@@ -61,10 +61,6 @@ static VOID UnlockHeap(PPOOL_HEAP Heap, KIRQL OldIrql) {
     }
 }
 
-static KIRQL MaximumIrql(ULONG HeapIndex) {
-    return HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL;
-}
-
 /* ---- Allocating ---- */
 
 /* A tag is four characters, at least one of them a letter or a digit; 0 and "BIG " are not for callers. */
@@ -139,7 +135,6 @@ static PPOOL_HEADER TakeFromHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits)
 FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, ULONG Units, ULONG Tag, ULONG TagIndex) {
     BOOLEAN IsPaged = HeapIndex == POOL_HEAP_PAGED;
     Header->PoolTag = Tag;
-    Header->ProcessBilled = NULL;
     Header->PoolTagHash = (USHORT)TagIndex;
     Header->PoolType = POOL_IN_USE | (IsPaged ? PagedPool + 1 : NonPagedPool + 1);
     if (IsPaged) {
@@ -184,26 +179,33 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
     return P;
 }
 
-/* PagedPool: <= APC_LEVEL; NonPagedPool...: <= DISPATCH_LEVEL; above that 0xC2 (8, ...). May wait (paged pool).
- * Aligned to 16 bytes, to a page when larger than 0xFE0 bytes; 0 bytes are a small block. NULL: no memory. */
-PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
-    ULONG HeapIndex = PoolType & PagedPool  ? POOL_HEAP_PAGED
-                      : PoolType & POOL_NX ? POOL_HEAP_NX
-                                           : POOL_HEAP_EXECUTABLE;
+/* The way of most requests, made once for each heap: a parked block, or else the slow way. */
+FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex, PVOID Caller) {
     KIRQL Irql = KiCurrentIrql();
-    if (Irql > MaximumIrql(HeapIndex)) {
-        KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, NumberOfBytes);
+    if (Irql > (HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL)) {
+        KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, Bytes);
     }
     ULONG TagIndex = MiHashPoolTag(Tag);
-    if ((PoolType & ~(PagedPool | POOL_NX)) == 0 && NumberOfBytes <= (PARK_UNITS - 1) * POOL_UNIT &&
-        MiPoolTags[TagIndex].Tag == Tag && Tag != 0) {
-        ULONG Units = UnitsFor(NumberOfBytes);
-        PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units);
+    if (PoolType == MiHeapType(HeapIndex) && Bytes - 1 < PARK_BYTES && MiPoolTag[TagIndex] == Tag) {
+        ULONG Units = (ULONG)((Bytes + 2 * POOL_UNIT - 1) / POOL_UNIT);
+        PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units, Irql);
         if (Header != NULL) {
             return HandOut(Header, HeapIndex, Units, Tag, TagIndex);
         }
     }
-    return AllocateSlowly(PoolType, NumberOfBytes, Tag, HeapIndex, _ReturnAddress());
+    return AllocateSlowly(PoolType, Bytes, Tag, HeapIndex, Caller);
+}
+
+/* PagedPool: <= APC_LEVEL; NonPagedPool...: <= DISPATCH_LEVEL; above that 0xC2 (8, ...). May wait (paged pool).
+ * Aligned to 16 bytes, to a page when larger than 0xFE0 bytes; 0 bytes are a small block. NULL: no memory. */
+PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
+    if (PoolType & PagedPool) {
+        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_PAGED, _ReturnAddress());
+    }
+    if (PoolType & POOL_NX) {
+        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_NX, _ReturnAddress());
+    }
+    return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_EXECUTABLE, _ReturnAddress());
 }
 
 PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
@@ -263,29 +265,22 @@ static __attribute__((noinline)) VOID ReturnToHeap(PPOOL_HEADER Header) {
 }
 
 /* Stops the machine unless the header is that of a block in use whose end is where the next header says that it is. */
-FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged, PVOID P) {
+FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     PPOOL_HEADER Next = Header + Header->BlockSize;
     if (!(Header->PoolType & POOL_IN_USE)) {
-        KeBugCheckEx(BAD_POOL_CALLER, 7, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)P);
+        KeBugCheckEx(BAD_POOL_CALLER, 7, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)(Header + 1));
     }
-    BOOLEAN IsSane = Header->PoolIndex < POOL_HEAPS && (Header->PoolIndex == POOL_HEAP_PAGED) == IsPaged &&
-                     Header->BlockSize >= POOL_SMALLEST_UNITS;
+    BOOLEAN IsHeapRight = IsPaged ? Header->PoolIndex == POOL_HEAP_PAGED : (Header->PoolIndex & ~POOL_HEAP_NX) == 0;
     BOOLEAN IsLast = BYTE_OFFSET(Next) == 0;
-    if (!IsSane || (!IsLast && (((ULONG64)Next ^ (ULONG64)Header) >= PAGE_SIZE ||
-                                Next->PreviousSize != Header->BlockSize))) {
+    if (!IsHeapRight || Header->BlockSize < POOL_SMALLEST_UNITS ||
+        (!IsLast && (((ULONG64)Next ^ (ULONG64)Header) >= PAGE_SIZE || Next->PreviousSize != Header->BlockSize))) {
         KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Header, (ULONG_PTR)Next, MiPoolHeaderSizes(Header));
     }
 }
 
-/* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
- * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
-VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
-    BOOLEAN IsPaged = (ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES;
+/* Frees an address of one of the two pools; made once for each. */
+FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
     KIRQL Irql = KiCurrentIrql();
-    if (!IsPaged && (ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
-        FreeUnusual(P, Tag);
-        return;
-    }
     if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 9, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
     }
@@ -294,7 +289,7 @@ VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
         return;
     }
     PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
-    CheckHeader(Header, IsPaged, P);
+    CheckHeader(Header, IsPaged);
     if ((Header->PoolTag & PROTECTED_POOL) && Tag != 0 && Tag != Header->PoolTag) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Header->PoolTag, Tag);
     }
@@ -307,8 +302,20 @@ VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
     memset(P, POOL_FREED_FILL, (Units - 1) * POOL_UNIT);
 #endif
     Header->PoolType = POOL_PARKED;
-    if (Units > PARK_UNITS || !MiPark(Header->PoolIndex, Units, Header)) {
+    if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES || !MiPark(Header->PoolIndex, Units, Header, Irql)) {
         ReturnToHeap(Header);
+    }
+}
+
+/* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
+ * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
+VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
+    if ((ULONG64)P - MM_NONPAGED_POOL < POOL_NONPAGED_BYTES) {
+        Free(P, Tag, FALSE);
+    } else if ((ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES) {
+        Free(P, Tag, TRUE);
+    } else {
+        FreeUnusual(P, Tag);
     }
 }
 

@@ -31,7 +31,7 @@ typedef struct _POOL_HEADER {
         PVOID ProcessBilled;
         struct {
             USHORT AllocatorBackTraceIndex;
-            USHORT PoolTagHash; /* index in MiPoolTags while in use */
+            USHORT PoolTagHash; /* index in MiPoolTag while in use */
         };
     };
 } POOL_HEADER, *PPOOL_HEADER;
@@ -56,8 +56,6 @@ enum { POOL_HEAP_EXECUTABLE, POOL_HEAP_PAGED, POOL_HEAP_NX, POOL_HEAPS };
 
 typedef struct _POOL_HEAP {
     ULONG Index;
-    POOL_TYPE Type;
-    PCSTR Name;
     ULONG64 NotEmpty[POOL_UNITS_PER_PAGE / 64]; /* bit n: Free[n] is not empty */
     LIST_ENTRY Free[POOL_UNITS_PER_PAGE];       /* free blocks by size; they are linked through their first 16 bytes */
 } POOL_HEAP, *PPOOL_HEAP;
@@ -68,6 +66,10 @@ VOID MiInitializePoolHeap(PPOOL_HEAP Heap, ULONG Index);
 PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits);
 PPOOL_HEADER MiTakeFromNewPoolPage(PPOOL_HEAP Heap, PVOID Page, ULONG Units, ULONG AlignUnits);
 PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header);
+
+FORCEINLINE POOL_TYPE MiHeapType(ULONG Index) {
+    return Index == POOL_HEAP_PAGED ? PagedPool : Index == POOL_HEAP_NX ? NonPagedPoolNx : NonPagedPool;
+}
 
 FORCEINLINE BOOLEAN MiIsPagedHeap(const POOL_HEAP *Heap) {
     return Heap->Index == POOL_HEAP_PAGED;
@@ -83,18 +85,15 @@ FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
 }
 
 /* ---- Tags: who holds how much. Counted without a lock; an entry is never removed ---- */
-#define POOL_TAGS 1024 /* a power of two; entry 0 counts for all tags that found no room */
+#define POOL_TAGS 1024      /* a power of two */
+#define POOL_TAG_OTHERS 0   /* the entry that counts for all tags that found no room; never equal to a tag */
 
 typedef struct _POOL_USE {
-    volatile LONG64 Allocs, Frees, Bytes;
+    volatile LONG64 Allocs, Frees, Bytes, Reserved;
 } POOL_USE;
 
-typedef struct _POOL_TAG {
-    volatile ULONG Tag;
-    POOL_USE Use[2]; /* nonpaged, paged */
-} POOL_TAG, *PPOOL_TAG;
-
-extern POOL_TAG MiPoolTags[POOL_TAGS];
+extern volatile ULONG MiPoolTag[POOL_TAGS];
+extern POOL_USE MiPoolUse[2][POOL_TAGS]; /* nonpaged, paged */
 ULONG MiInsertPoolTag(ULONG Tag);
 
 FORCEINLINE ULONG MiHashPoolTag(ULONG Tag) {
@@ -103,17 +102,17 @@ FORCEINLINE ULONG MiHashPoolTag(ULONG Tag) {
 
 FORCEINLINE ULONG MiFindPoolTag(ULONG Tag) {
     ULONG Index = MiHashPoolTag(Tag);
-    return MiPoolTags[Index].Tag == Tag ? Index : MiInsertPoolTag(Tag);
+    return MiPoolTag[Index] == Tag ? Index : MiInsertPoolTag(Tag);
 }
 
 FORCEINLINE VOID MiCountPoolAllocation(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
-    POOL_USE *Use = &MiPoolTags[TagIndex].Use[IsPaged];
+    POOL_USE *Use = &MiPoolUse[IsPaged][TagIndex];
     __atomic_fetch_add(&Use->Allocs, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);
 }
 
 FORCEINLINE VOID MiCountPoolFree(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
-    POOL_USE *Use = &MiPoolTags[TagIndex & (POOL_TAGS - 1)].Use[IsPaged];
+    POOL_USE *Use = &MiPoolUse[IsPaged][TagIndex & (POOL_TAGS - 1)];
     __atomic_fetch_add(&Use->Frees, 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);
 }

@@ -8,11 +8,7 @@
 
 /* Empties the lists of a heap. Boot CPU, once. */
 VOID MiInitializePoolHeap(PPOOL_HEAP Heap, ULONG Index) {
-    static const POOL_TYPE Types[POOL_HEAPS] = {NonPagedPool, PagedPool, NonPagedPoolNx};
-    static const PCSTR Names[POOL_HEAPS] = {"nonpaged pool (executable)", "paged pool", "nonpaged pool"};
     Heap->Index = Index;
-    Heap->Type = Types[Index];
-    Heap->Name = Names[Index];
     for (ULONG Units = 0; Units < POOL_UNITS_PER_PAGE; Units++) {
         InitializeListHead(&Heap->Free[Units]);
     }

@@ -10,7 +10,8 @@
 
 #include "pool.h"
 
-#define PARK_UNITS (0x200 / POOL_UNIT + 1) /* up to 512 bytes and the header */
+#define PARK_BYTES 0x200
+#define PARK_SIZES (PARK_BYTES / POOL_UNIT) /* blocks of 2 to 33 units, headers included */
 #define PARK_DEPTH 7
 
 typedef struct _POOL_PARK {
@@ -19,21 +20,21 @@ typedef struct _POOL_PARK {
 } POOL_PARK;
 
 typedef struct _POOL_PARKS {
-    POOL_PARK Size[POOL_HEAPS][PARK_UNITS + 1];
+    POOL_PARK Size[PARK_SIZES][4]; /* for each heap; four, because a shift is shorter than a multiplication by three */
 } POOL_PARKS;
 
-C_ASSERT(sizeof(POOL_PARKS) <= 2 * PAGE_SIZE);
+C_ASSERT(POOL_HEAPS <= 4);
+C_ASSERT(sizeof(POOL_PARKS) == 2 * PAGE_SIZE);
 
 extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
 
-/* A parked block of exactly this size, or NULL. <= DISPATCH_LEVEL. The block itself is not touched. */
-FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units) {
+/* A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the block. */
+FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units, KIRQL OldIrql) {
     PPOOL_HEADER Header = NULL;
-    KIRQL OldIrql = KiCurrentIrql();
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
-        POOL_PARK *Park = &Parks->Size[HeapIndex][Units];
+        POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];
         if (Park->Count != 0) {
             Header = Park->Block[--Park->Count];
         }
@@ -42,14 +43,13 @@ FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units) {
     return Header;
 }
 
-/* Parks a block whose header says so already. FALSE: no room, it is still the caller's. <= DISPATCH_LEVEL. */
-FORCEINLINE BOOLEAN MiPark(ULONG HeapIndex, ULONG Units, PPOOL_HEADER Header) {
+/* Parks a block whose header says so already. FALSE: no room, it is still the caller's. IRQL as above. */
+FORCEINLINE BOOLEAN MiPark(ULONG HeapIndex, ULONG Units, PPOOL_HEADER Header, KIRQL OldIrql) {
     BOOLEAN HasRoom = FALSE;
-    KIRQL OldIrql = KiCurrentIrql();
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
-        POOL_PARK *Park = &Parks->Size[HeapIndex][Units];
+        POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];
         if (Park->Count < PARK_DEPTH) {
             Park->Block[Park->Count++] = Header;
             HasRoom = TRUE;

@@ -19,7 +19,7 @@ C_ASSERT(POOL_TAGS <= SHADOW_USED);
 
 typedef struct _POOL_SHADOW {
     ULONG64 Starts[POOL_UNITS_PER_PAGE / 64];
-    USHORT Tag[POOL_UNITS_PER_PAGE / 2]; /* SHADOW_USED | index in MiPoolTags, or 0: free */
+    USHORT Tag[POOL_UNITS_PER_PAGE / 2]; /* SHADOW_USED | index in MiPoolTag, or 0: free */
 } POOL_SHADOW;
 
 typedef struct _SHADOW_LEAF {
@@ -112,7 +112,7 @@ BOOLEAN MiFindShadowBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
     Block->Bytes = (SIZE_T)(End - Start - 1) * POOL_UNIT;
     Block->IsPaged = TRUE;
     Block->IsFree = Tag == 0;
-    Block->Tag = Tag != 0 ? MiPoolTags[Tag & (POOL_TAGS - 1)].Tag : 0;
+    Block->Tag = Tag != 0 ? MiPoolTag[Tag & (POOL_TAGS - 1)] : 0;
     Block->HeaderResident = MmIsAddressValid((PVOID)(Block->Start - POOL_UNIT));
     return TRUE;
 }

@@ -1,25 +1,23 @@
 /* pooltag.c: counts allocations, frees and bytes for each tag: who holds the pool. A table without a lock, in nonpaged memory.
  *
  * An entry is claimed once, by a compare-and-swap on its tag, and never given back; so a reader that finds the tag may use
- * the entry at any IRQL. When the table is full, entry 0 counts for every tag that found no room.
+ * the entry at any IRQL. When the table is full, one entry counts for all tags that found no room.
  */
 #include <kd.h>
 #include "pool.h"
 
-POOL_TAG MiPoolTags[POOL_TAGS];
+volatile ULONG MiPoolTag[POOL_TAGS] = {[POOL_TAG_OTHERS] = 0xFFFFFFFF};
+POOL_USE MiPoolUse[2][POOL_TAGS];
 
-/* Claims an entry for a tag that is not where its hash points. Any IRQL, no locks. Returns its index; 0: no room. */
+/* Claims an entry for a tag that is not where its hash points. Any IRQL, no locks. Returns its index. */
 ULONG MiInsertPoolTag(ULONG Tag) {
     for (ULONG Probe = 0, Index = MiHashPoolTag(Tag); Probe < POOL_TAGS; Probe++, Index = (Index + 1) % POOL_TAGS) {
-        if (Index == 0) {
-            continue;
-        }
-        LONG Found = InterlockedCompareExchange((volatile LONG *)&MiPoolTags[Index].Tag, (LONG)Tag, 0);
+        LONG Found = InterlockedCompareExchange((volatile LONG *)&MiPoolTag[Index], (LONG)Tag, 0);
         if (Found == 0 || (ULONG)Found == Tag) {
             return Index;
         }
     }
-    return 0;
+    return POOL_TAG_OTHERS;
 }
 
 static VOID FormatTag(ULONG Tag, CHAR Text[5]) {
@@ -48,24 +46,24 @@ VOID MmPrintPoolUsage(VOID) {
     KdPrintf("  Tag           Nonpaged                          Paged\n"
              "          Allocs    In use       Bytes      Allocs    In use       Bytes\n");
     for (ULONG Index = 0; Index < POOL_TAGS; Index++) {
-        const POOL_TAG *Entry = &MiPoolTags[Index];
+        const POOL_USE *NonPaged = &MiPoolUse[0][Index], *Paged = &MiPoolUse[1][Index];
         CHAR Name[5] = "(..)";
-        if (Entry->Use[0].Allocs == 0 && Entry->Use[1].Allocs == 0) {
+        if (NonPaged->Allocs == 0 && Paged->Allocs == 0) {
             continue;
         }
-        if (Index != 0) {
-            FormatTag(Entry->Tag, Name);
+        if (Index != POOL_TAG_OTHERS) {
+            FormatTag(MiPoolTag[Index], Name);
         }
-        PrintUse(Name, &Entry->Use[0], &Entry->Use[1]);
-        AddUse(&Total[0], &Entry->Use[0]);
-        AddUse(&Total[1], &Entry->Use[1]);
+        PrintUse(Name, NonPaged, Paged);
+        AddUse(&Total[0], NonPaged);
+        AddUse(&Total[1], Paged);
     }
     PrintUse("TOTAL", &Total[0], &Total[1]);
 }
 
 /* What one tag holds in the nonpaged or the paged pools. Any IRQL. */
 VOID MmQueryPoolTag(ULONG Tag, BOOLEAN IsPaged, MM_POOL_TAG_USE *Use) {
-    const POOL_USE *Counted = &MiPoolTags[MiFindPoolTag(Tag)].Use[IsPaged];
+    const POOL_USE *Counted = &MiPoolUse[IsPaged][MiFindPoolTag(Tag)];
     Use->Allocs = (ULONG64)Counted->Allocs;
     Use->Frees = (ULONG64)Counted->Frees;
     Use->Bytes = (ULONG64)Counted->Bytes;
