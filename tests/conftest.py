@@ -1,0 +1,157 @@
+"""Fixtures for every test: builds made once, machines that boot and are always ended, reports that say how to repeat.
+
+    def test_paged_crashes(boot):
+        outcome = boot("paged", cpus=2, mem=64)
+        outcome.assert_bugcheck(0xD1, p2=2, p3=1)
+
+    def test_locks(boot):
+        boot(test="KeSpinLock", seed=7).assert_ktap()
+
+A machine that exceeds its limit fails the test with each CPU's whereabouts. Whatever fails shows the end of COM1 and
+the one command that repeats the run.
+"""
+
+import fcntl
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
+
+import ktap                                                                             # noqa: E402
+from machine import OUT, TOP, Machine, Outcome, Run, handle_signals, hang_report, repeat_command  # noqa: E402
+
+TAIL_LINES = 40
+
+
+class Booted(Outcome):
+    """An outcome with the questions that tests ask of it."""
+
+    @property
+    def ktap(self):
+        """The report of the in-kernel tests."""
+        return ktap.parse(self.channel)
+
+    @property
+    def screen(self):
+        """The screenshot of a run that was asked for one."""
+        return self.folder / "screen.png"
+
+    @property
+    def parameters(self):
+        """The four parameters of the bugcheck, as numbers."""
+        return [int(text, 16) for text in self.verdict["p"]]
+
+    def assert_ktap(self):
+        """Every in-kernel test was run, passed, and the report is whole."""
+        wrong = self.ktap.explain()
+        assert not wrong, wrong
+        return self
+
+    def assert_completed(self):
+        """The scenario came to its end without a bugcheck, and that is what it should do."""
+        assert self.verdict, "no verdict"
+        assert self.verdict["end"] == "completed", self.verdict
+        assert self.verdict["expected"] is True, self.verdict
+        self.assert_status(33)
+        return self
+
+    def assert_bugcheck(self, code, *, p1=None, p2=None, p3=None, p4=None, expected=True):
+        """The machine stopped with this code; a parameter that is None may be anything."""
+        assert self.verdict, "no verdict"
+        assert self.verdict["end"] == "bugcheck", self.verdict
+        assert int(self.verdict["code"], 16) == code, self.verdict
+        for number, (want, got) in enumerate(zip((p1, p2, p3, p4), self.parameters), 1):
+            assert want is None or want == got, f"parameter {number} is {got:#x}, not {want:#x}: {self.verdict}"
+        assert self.verdict["expected"] is expected, self.verdict
+        self.assert_status(33 if expected else 35)
+        return self
+
+    def assert_status(self, status):
+        """QEMU was left with this status, where it was to be left at all."""
+        if self.machine.leave and self.machine.way != "bochs":
+            assert self.status == status, f"QEMU left with {self.status}, not {status}: {self.stderr}"
+
+
+built = set()
+
+
+def ensure_built(name):
+    """Makes a build complete, once for each process; others that want it at the same time wait."""
+    if name in built:
+        return
+    OUT.mkdir(parents=True, exist_ok=True)
+    with open(OUT / f".{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["make", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", f"OUT={OUT}", "iso"],
+                              capture_output=True, text=True, timeout=600)
+    if done.returncode:
+        pytest.fail(f"the {name} build failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}", pytrace=False)
+    built.add(name)
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The folders of the checked and the free build, both made."""
+    for name in ("checked", "free"):
+        ensure_built(name)
+    return {name: OUT / name for name in ("checked", "free")}
+
+
+@pytest.fixture
+def start(request, tmp_path):
+    """start(Machine(...)) starts a machine and returns its Run; it is ended with the test."""
+    runs = request.node.runs = []
+
+    def starter(machine):
+        ensure_built(machine.build)
+        run = Run(machine, tmp_path / f"run{len(runs)}")
+        runs.append(run)
+        run.__enter__()
+        return run
+
+    yield starter
+    for run in runs:
+        run.end()
+
+
+@pytest.fixture
+def boot(start):
+    """boot(scenario, test=..., append=..., **of Machine) runs a machine to its end and returns what it left."""
+
+    def booter(scenario=None, *, test=None, append="", limit=60, screen=False, **settings):
+        words = [f"scenario={scenario}"] if scenario else []
+        words += [f"test={test}"] if test else []
+        machine = Machine(cmdline=" ".join(words + [append]).strip(), leave=not screen, **settings)
+        run = start(machine)
+        try:
+            outcome = run.wait(limit)
+            if outcome.ended == "limit":
+                pytest.fail("\n".join(hang_report(run, limit)), pytrace=False)
+            if screen:
+                if outcome.ended == "left":
+                    pytest.fail(f"the machine left before it could be looked at: {outcome.stderr}", pytrace=False)
+                run.screendump(run.folder / "screen.png")
+        finally:
+            run.end()
+        return Booted(**vars(outcome))
+
+    return booter
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if not report.failed or call.when != "call":
+        return
+    for run in getattr(item, "runs", [])[-1:]:
+        lines = run.serial.text().rstrip("\n").splitlines()
+        report.sections.append((f"the last {TAIL_LINES} lines of COM1", "\n".join(lines[-TAIL_LINES:])))
+        report.sections.append(("to repeat", repeat_command(run.machine)))
+
+
+def pytest_configure(config):
+    handle_signals()
