@@ -33,7 +33,7 @@ QEMU = "qemu-system-x86_64"
 OLDEST_QEMU = (7, 2)
 PAGE_FILE_BYTES = 64 << 20
 SHARED_DISK_BYTES = 16 << 20
-EXIT_EXPECTED, EXIT_UNEXPECTED = 33, 35         # isa-debug-exit: (0x10 << 1) | 1 and (0x11 << 1) | 1
+INTERRUPTS_ON = 0x200                           # EFLAGS.IF
 
 
 class CannotRun(Exception):
@@ -171,7 +171,7 @@ class Outcome:
     """All that a run left behind."""
     machine: Machine
     folder: Path
-    ended: str                                  # "left" by itself, "verdict" given and still there, "limit" reached
+    ended: str                                  # "left" by itself, "verdict" given, "halted" without one, "limit" reached
     status: int | None                          # of QEMU, where it left
     seconds: float
     serial: str                                 # COM1
@@ -315,7 +315,7 @@ class Run:
         """
         if until_verdict is None:
             until_verdict = not self.machine.leave
-        ended = "limit"
+        ended, looked = "limit", time.monotonic()
         while limit is None or time.monotonic() - self.started < limit:
             status = self.process.poll()
             self.poll()
@@ -326,6 +326,11 @@ class Run:
             if self.verdict and until_verdict:
                 ended = "verdict"
                 break
+            if until_verdict and time.monotonic() - looked > 2:
+                looked = time.monotonic()
+                if self.is_dead():
+                    ended = "halted"
+                    break
             time.sleep(0.002 if time.monotonic() - self.started < 2 else 0.02)
         return self.outcome(ended)
 
@@ -358,19 +363,35 @@ class Run:
         """Writes what the screen shows, as a PNG."""
         self.qmp("screendump", filename=str(Path(path).absolute()), format="png")
 
+    def is_dead(self):
+        """Whether every CPU is halted with its interrupts off: a kernel that gave up before it could say so on COM2."""
+        if self.machine.way == "bochs":
+            return False
+        try:
+            states = self.states()
+        except CannotRun:
+            return False                        # it has just left
+        self.poll()
+        return not self.verdict and all(halted and not flags & INTERRUPTS_ON for _, flags, halted in states)
+
     def where(self):
-        """For each CPU of a machine that hangs: the function it is in, and its IRQL."""
-        text = self.qmp("human-monitor-command", **{"command-line": "info registers -a"})
-        kernel = self.machine.files() / "kernel.elf"
-        found = []
-        for number, part in enumerate(re.split(r"^CPU#\d+", text, flags=re.M)[1:]):
-            rip, cr8 = re.search(r"RIP=([0-9a-f]+)", part), re.search(r"CR8=([0-9a-f]+)", part)
-            halted = re.search(r"HLT=1", part)
-            name = subprocess.run(["addr2line", "-fse", kernel, rip[1]], capture_output=True, text=True)
-            place = " ".join(name.stdout.split()) or "?"
-            found.append(f"CPU {number}: {'halted' if halted else 'running'} at {rip[1]} {place}"
-                         + (f", IRQL {int(cr8[1], 16)}" if cr8 else ""))
-        return found
+        """For each CPU, a line: the function it is in, and its IRQL."""
+        kernel, lines = self.machine.files() / "kernel.elf", []
+        for number, (place, _, halted) in enumerate(self.states()):
+            name = subprocess.run(["addr2line", "-fse", kernel, f"{place:x}"], capture_output=True, text=True, timeout=20)
+            priority = re.search(r"TPR 0x([0-9a-f]+)", self.monitor(f"info lapic {number}"))
+            lines.append(f"CPU {number}: {'halted' if halted else 'running'} at {place:#x} {' '.join(name.stdout.split())}"
+                         + (f", IRQL {int(priority[1], 16) >> 4}" if priority else ""))
+        return lines
+
+    def monitor(self, command):
+        """The text of one command of QEMU's monitor."""
+        return self.qmp("human-monitor-command", **{"command-line": command})
+
+    def states(self):
+        """For each CPU: the address it is at, its flags, and whether it is halted."""
+        found = re.findall(r"IP=([0-9a-f]+) [ER]FL=([0-9a-f]+).* HLT=([01])", self.monitor("info registers -a"))
+        return [(int(place, 16), int(flags, 16), halted == "1") for place, flags, halted in found]
 
 
 def hang_report(run, limit):
@@ -379,7 +400,7 @@ def hang_report(run, limit):
     lines = [f"no end after {limit:g} s; the last line on COM1 was: {spoken[-1] if spoken else '(none at all)'}"]
     try:
         lines += run.where()
-    except (CannotRun, OSError, TypeError):
+    except (CannotRun, OSError, subprocess.TimeoutExpired):
         lines.append("the machine does not say where its CPUs are")
     return lines
 
@@ -390,19 +411,20 @@ def quote(word):
     return word if re.fullmatch(r"[\w@%+=:,./-]+", word) else "'" + word.replace("'", "'\\''") + "'"
 
 
-def repeat_command(machine, test=None):
+def repeat_command(machine):
     """The one command that repeats a run by hand."""
     words = machine.cmdline.split()
-    scenario = next((word.partition("=")[2] for word in words if word.startswith("scenario=")), "")
-    others = " ".join(word for word in words if not word.startswith("scenario="))
-    line = ["tools/bugcheck", "run"] + ([scenario] if scenario else []) + ["--headless"]
+    chosen = {key: value for key, _, value in (word.partition("=") for word in words) if key in ("scenario", "test")}
+    others = " ".join(word for word in words if not word.startswith(("scenario=", "test=")))
+    line = ["tools/bugcheck", "run"] + ([chosen["scenario"]] if "scenario" in chosen else []) + ["--headless"]
     line += ["--build", machine.build] if machine.build != "checked" else []
     line += [f"--{machine.way}"]
     line += ["--cpus", str(machine.cpus)] if machine.cpus != 4 else []
     line += ["--mem", str(machine.mem)] if machine.mem != 256 else []
     line += ["--seed", str(machine.seed)] if machine.seed is not None else []
     line += [] if machine.disk else ["--no-disk"]
-    line += ["--append", others] if others else []
+    line += ["--test", chosen["test"]] if "test" in chosen else []
+    line += [f"--append={others}"] if others else []
     line += [f"--qemu={argument}" for argument in machine.extra]
     return " ".join(quote(word) for word in line)
 

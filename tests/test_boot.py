@@ -1,0 +1,106 @@
+"""Every way the kernel starts, and every size of machine: the same driver has to end in the same crash on all of them."""
+
+import pytest
+
+WAYS = ("pvh", "bios", "uefi")
+WRITE, DISPATCH_LEVEL = 1, 2
+
+
+def assert_paged_crash(outcome):
+    """The crash that this kernel is about: a write at DISPATCH_LEVEL to memory that is paged out."""
+    outcome.assert_bugcheck(0xD1, p2=DISPATCH_LEVEL, p3=WRITE)
+    assert outcome.verdict["name"] == "DRIVER_IRQL_NOT_LESS_OR_EQUAL"
+    assert "first thread" in outcome.serial
+
+
+@pytest.mark.parametrize("build", ("checked", "free", "ubsan"))
+@pytest.mark.parametrize("way", WAYS)
+def test_each_build_boots_each_way(boot, way, build):
+    if way == "uefi" and build != "checked":
+        pytest.skip("the firmware takes 5 s, and hands over what it hands to the checked build")
+    outcome = boot("paged", way=way, build=build)
+    assert_paged_crash(outcome)
+    assert f"{'checked' if build == 'ubsan' else build} build" in outcome.serial
+
+
+def test_bochs_boots_the_iso_with_two_cpus(boot):
+    outcome = boot("paged", way="bochs", cpus=2, disk=False, limit=120)
+    assert_paged_crash(outcome)
+    assert "2 CPUs run" in outcome.serial
+
+
+@pytest.mark.parametrize("cpus", (1, 2, 4, 16, 64))
+def test_all_cpus_come_up(boot, cpus):
+    outcome = boot("paged", cpus=cpus)
+    assert_paged_crash(outcome)
+    assert f" {cpus} CPUs run" in outcome.serial
+
+
+def test_the_command_line_can_hold_cpus_back(boot):
+    outcome = boot("paged", cpus=4, append="cpus=2")
+    assert_paged_crash(outcome)
+    assert " 2 CPUs run" in outcome.serial
+
+
+@pytest.mark.parametrize("mem", (16, 32, 64, 512, 1024, 2048, 4096))
+def test_all_sizes_of_memory(boot, mem):
+    boot("resident", mem=mem).assert_completed()
+    assert_paged_crash(boot("paged", mem=mem))
+
+
+def test_the_iso_boots_in_the_least_memory(boot):
+    assert_paged_crash(boot("paged", way="bios", mem=16))
+
+
+def test_memory_is_kept_on_both_sides_of_the_hole_below_4_gib(boot):
+    assert_paged_crash(boot("paged", way="bios", mem=4096))
+
+
+def test_without_a_disk_the_page_file_is_in_ram_and_the_kernel_says_so(boot):
+    outcome = boot("paged", disk=False)
+    assert_paged_crash(outcome)
+    assert "RAM store" in outcome.serial
+
+
+def test_a_machine_that_cannot_be_left_halts_after_its_verdict(boot):
+    outcome = boot("resident", screen=True)
+    outcome.assert_completed()
+    assert outcome.ended == "verdict"
+
+
+# A machine the kernel cannot use is told in one line, and left.
+UNUSABLE = {
+    "too little memory": (("-m", "8M"), "16 MiB"),
+    "no NX": (("-cpu", "max,-nx"), "NX"),
+    "no APIC": (("-cpu", "max,-apic"), "APIC"),
+    "no long mode": (("-cpu", "max,-lm"), "long mode"),
+}
+
+
+@pytest.mark.parametrize("lack", UNUSABLE)
+def test_a_machine_that_will_not_do_is_told_why(boot, lack):
+    extra, word = UNUSABLE[lack]
+    outcome = boot("resident", cpus=1, extra=extra, limit=20)
+    lines = outcome.serial.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("Bugcheck needs") and word in lines[0], lines
+    assert outcome.status == 35
+
+
+def test_an_unknown_scenario_is_refused_with_the_list(boot):
+    outcome = boot("nonsense")
+    assert outcome.verdict["expected"] is False
+    assert "nonsense" in outcome.serial and "pageable-code" in outcome.serial
+    outcome.assert_status(35)
+
+
+@pytest.mark.parametrize("cpus", (1, 2, 4))
+def test_a_seed_repeats_a_run_to_the_byte(boot, cpus):
+    first, second = (boot("paged", seed=5, cpus=cpus) for _ in range(2))
+    assert_paged_crash(first)
+    assert first.serial == second.serial
+    assert first.channel == second.channel
+
+
+def test_seeds_differ(boot):
+    serials = {boot("paged", seed=seed).serial.replace(f"seed={seed}", "") for seed in (1, 2, 3)}
+    assert len(serials) > 1, "three seeds gave one schedule"

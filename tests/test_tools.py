@@ -1,0 +1,265 @@
+"""The front door: what it says when something is wrong, what it leaves when all is well, and that it does nothing twice."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import machine
+from machine import OUT, TOP, CannotRun, Machine, Run, repeat_command
+
+BUGCHECK = str(TOP / "tools/bugcheck")
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """shell(words..., **environment) runs a command without terminal and display."""
+    def runner(*words, **environment):
+        clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        return subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
+                              cwd=TOP, env=clean | {key: str(value) for key, value in environment.items()})
+    return runner
+
+
+@pytest.fixture
+def own_output(tmp_path, build):
+    """An output folder of the test's own that shares the builds: runs there disturb no others."""
+    for name in build:
+        (tmp_path / name).symlink_to(build[name])
+    return tmp_path
+
+
+def path_with(folder, *commands, without=()):
+    """A folder for PATH that holds links to the host's usual commands, less some, plus scripts of (name, text)."""
+    folder.mkdir()
+    for place in ("/usr/bin", "/bin", "/usr/sbin"):
+        for command in Path(place).iterdir():
+            if command.name not in without and not (folder / command.name).exists():
+                (folder / command.name).symlink_to(command)
+    for name, text in commands:
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    return folder
+
+
+def assert_one_line(done, *words):
+    """The command could not run, and said so in one line that holds these words."""
+    assert done.returncode == 2, done
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("bugcheck: "), done.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("command", ("run", "gdb"))
+def test_an_unknown_scenario_is_answered_with_the_list(shell, command):
+    names = [line.split()[0] for line in shell(BUGCHECK, "list").stdout.splitlines()]
+    assert "story" in names and "paged" in names and len(names) >= 13
+    assert_one_line(shell(BUGCHECK, command, "nonsense"), "unknown scenario 'nonsense'", *names)
+
+
+def test_an_unknown_option_is_answered_with_the_list(shell):
+    assert_one_line(shell(BUGCHECK, "run", "--nonsense"), "--nonsense", "--headless", "--seed", "--uefi", "--free")
+
+
+def test_an_unknown_command_is_answered_with_the_list(shell):
+    assert_one_line(shell(BUGCHECK, "nonsense"), "nonsense", "run", "test", "gdb", "list", "doctor", "help")
+
+
+@pytest.mark.parametrize("words", (("--cpus", "many"), ("--cpus", "0"), ("--cpus",), ("--mem", "-3"), ("--seed", "x"),
+                                   ("--build", "nonsense"), ("--uefi", "--pvh"), ("paged", "resident"),
+                                   ("--seed", "3", "--uefi")))
+def test_a_wrong_value_is_refused(shell, words):
+    assert_one_line(shell(BUGCHECK, "run", *words))
+
+
+def test_help_names_every_option(shell):
+    text = shell(BUGCHECK, "help").stdout
+    refused = shell(BUGCHECK, "run", "--nonsense").stderr
+    for option in refused.split("the options are: ")[1].split():
+        assert option in text, option
+
+
+def test_a_missing_package_is_named_with_the_command_where_nobody_may_install(shell, tmp_path):
+    path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 1000\n"), ("sudo", "#!/bin/sh\nexit 1\n"),
+                     without=("nasm", "xorriso"))
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path),
+                    "sudo apt-get install -y --no-install-recommends nasm xorriso")
+
+
+def test_a_missing_package_is_installed_by_root(shell, tmp_path):
+    log = tmp_path / "log"
+    path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 0\n"), ("apt-get", f'#!/bin/sh\necho "$*" >>{log}\n'),
+                     without=("nasm",))
+    done = shell(BUGCHECK, "run", "--headless", PATH=path)
+    assert done.returncode == 2 and "still missing after apt-get: nasm" in done.stderr
+    assert log.read_text().splitlines()[-1].split()[-1] == "nasm"
+    assert "install -y" in log.read_text()
+
+
+def test_a_missing_package_is_installed_through_sudo_if_it_asks_nothing(shell, tmp_path):
+    log = tmp_path / "log"
+    path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 1000\n"), ("sudo", f'#!/bin/sh\necho "$*" >>{log}\n'),
+                     without=("nasm",))
+    assert shell(BUGCHECK, "run", "--headless", PATH=path).returncode == 2
+    assert "apt-get" in log.read_text() and "nasm" in log.read_text()
+
+
+def test_a_failing_apt_get_is_reported(shell, tmp_path):
+    path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 0\n"), ("apt-get", "#!/bin/sh\nexit 100\n"),
+                     without=("nasm",))
+    done = shell(BUGCHECK, "run", "--headless", PATH=path)
+    assert done.returncode == 2 and "apt-get failed" in done.stderr.splitlines()[-1]
+
+
+def test_without_qemu_and_apt_get_one_line_says_so(shell, tmp_path):
+    path = path_with(tmp_path / "bin", without=("qemu-system-x86_64", "apt-get"))
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "no apt-get", "qemu-system-x86")
+
+
+def test_an_old_qemu_is_refused(shell, tmp_path):
+    path = path_with(tmp_path / "bin", ("qemu-system-x86_64", "#!/bin/sh\necho QEMU emulator version 6.2.0\n"))
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "6.2", "7.2")
+
+
+def test_a_display_that_cannot_be_opened_ends_in_a_file(shell, own_output):
+    done = shell(BUGCHECK, "run", "resident", OUT=own_output, DISPLAY=":94")
+    assert done.returncode == 0, done.stderr
+    assert "no window" in done.stderr
+    assert (own_output / "run/screen.png").exists()
+
+
+def test_no_space_for_the_page_file_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
+    with pytest.raises(CannotRun, match="no space for .*pagefile.img.*64 MiB"):
+        machine.qemu_arguments(Machine(), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line():
+    with pytest.raises(CannotRun, match="cannot make /proc/pagefile.img"):
+        machine.make_disk(Path("/proc/pagefile.img"), 0)
+
+
+def test_run_leaves_the_serial_log_the_screen_and_the_verdict(shell, own_output):
+    done = shell(BUGCHECK, "run", "paged", "--headless", OUT=own_output)
+    assert done.returncode == 0, done.stderr
+    left = own_output / "run"
+    assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL" in (left / "serial.log").read_text(errors="replace")
+    assert "DRIVER_IRQL_NOT_LESS_OR_EQUAL" in done.stdout
+    assert (left / "screen.png").read_bytes()[:4] == b"\x89PNG"
+    assert json.loads((left / "verdict.json").read_text())["code"] == "0x000000D1"
+    assert (left / "pagefile.img").stat().st_size == 64 << 20
+
+
+def test_run_shows_the_story_while_it_happens(own_output):
+    """The first line comes long before the end: nothing holds the text back."""
+    child = subprocess.Popen([BUGCHECK, "run", "paged", "--headless"], stdout=subprocess.PIPE, text=True,
+                             env=os.environ | {"OUT": str(own_output)}, stdin=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    first = child.stdout.readline()
+    running = child.poll() is None
+    child.communicate(timeout=60)
+    assert first and running and child.returncode == 0
+
+
+def test_an_unexpected_end_is_status_1(shell, own_output):
+    done = shell(BUGCHECK, "run", "--headless", "--append=scenario=nonsense", OUT=own_output)
+    assert done.returncode in (0, 1)
+    done = shell(BUGCHECK, "run", "--headless", "--mem", "8", "--pvh", OUT=own_output)
+    assert done.returncode == 1, done.stderr
+    assert "16 MiB" in done.stderr
+
+
+def test_a_machine_that_does_not_start_is_status_2_with_its_reason(shell, own_output):
+    done = shell(BUGCHECK, "run", "--headless", "--qemu=-nonsense", OUT=own_output)
+    assert done.returncode == 2
+    assert "nonsense" in done.stderr.splitlines()[-1]
+
+
+def test_a_hang_is_ended_with_a_diagnosis(shell, own_output):
+    done = shell(BUGCHECK, "run", "--headless", "--pvh", "--timeout", "1", "--qemu=-S", OUT=own_output)
+    assert done.returncode == 1
+    assert "no end after 1 s; the last line on COM1 was: (none at all)" in done.stderr
+    assert "CPU 3:" in done.stderr
+
+
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT, signal.SIGKILL))
+def test_no_machine_outlives_its_launcher(own_output, number):
+    child = subprocess.Popen([sys.executable, "tools/run.py", "run", "--headless", "--qemu=-S"], cwd=TOP,
+                             env=os.environ | {"OUT": str(own_output)}, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+    line = str(own_output / "run/pagefile.img").encode()
+    wait_for(lambda: machines_with(line))
+    child.send_signal(number)
+    child.wait(timeout=20)
+    wait_for(lambda: not machines_with(line))
+
+
+def machines_with(text):
+    """The processes of QEMU whose command line holds the text."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if line.startswith(b"qemu-system") and text in line:
+            found.append(process.name)
+    return found
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+def test_nothing_is_built_twice(build):
+    for name in build:
+        done = subprocess.run(["make", "-q", "-C", TOP, f"BUILD={name}", f"OUT={OUT}", "iso"], timeout=60)
+        assert done.returncode == 0, name
+
+
+def test_the_same_inputs_make_the_same_iso(build, tmp_path):
+    for name in ("a.iso", "b.iso"):
+        subprocess.run([TOP / "tools/mkiso", build["free"] / "kernel.elf", build["free"] / "boot.cpio", tmp_path / name],
+                       check=True, timeout=60)
+        time.sleep(1.1)                         # another second on the clock
+    assert (tmp_path / "a.iso").read_bytes() == (tmp_path / "b.iso").read_bytes()
+
+
+def test_the_command_that_repeats_a_run_says_all_that_matters(shell):
+    line = repeat_command(Machine(build="free", cmdline="scenario=paged verifier", cpus=2, mem=64, seed=7))
+    assert line == "tools/bugcheck run paged --headless --build free --pvh --cpus 2 --mem 64 --seed 7 --append=verifier"
+    assert repeat_command(Machine(cmdline="test=Ke", extra=("-cpu", "max,-nx"))).endswith(
+        "--test Ke --qemu=-cpu --qemu=max,-nx")
+
+
+def test_doctor_lists_every_package(shell):
+    done = shell(BUGCHECK, "doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for line in (TOP / "tools/packages").read_text().splitlines():
+        if not line.startswith("#"):
+            assert f" {line.split()[1]} " in done.stdout
+
+
+def test_gdb_without_a_terminal_says_how_to_attach(shell, own_output):
+    done = shell(BUGCHECK, "gdb", "paged", "--timeout", "1", OUT=own_output)
+    assert done.returncode == 0, done.stderr
+    assert "target remote" in done.stderr
+
+
+def test_qmp_errors_are_told(start):
+    run = start(Machine(cmdline="scenario=resident", extra=("-S",)))
+    wait_for(lambda: Path(run.sockets, "qmp").exists())
+    with pytest.raises(CannotRun, match="refuses"):
+        run.qmp("nonsense")
+    assert isinstance(run, Run)
