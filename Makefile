@@ -146,7 +146,7 @@ archive: $(B)/boot.cpio
 # ---- ISO and tools ------------------------------------------------------------------------------------------------
 iso: $(B)/bugcheck.iso
 
-$(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/mkiso kernel/story/scenarios.def
+$(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/mkiso tools/scenarios kernel/story/scenarios.def
 	@echo "  ISO     $@"
 	@tools/mkiso $(B)/kernel.elf $(B)/boot.cpio $@
 
