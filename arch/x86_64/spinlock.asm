@@ -17,7 +17,7 @@
 ; shared copy, no bus traffic) until the word is 0 and only then tries again; `pause` tells the processor that this is a
 ; spin loop. Interrupts above DISPATCH_LEVEL stay open meanwhile: TLB shoot-downs and the clock reach a waiter.
 ;
-; Leaves without a stack frame (see irql.asm); only the checked build's calls into C align the stack.
+; Leaves without a stack frame (see irql.asm); only the checked build's calls into C make one.
 
 %include "offsets.inc"
 %define DISPATCH_LEVEL 2
@@ -58,9 +58,14 @@ KiReleaseTextbookLock:
 %macro NOTE_ACQUIRED 0
 %ifdef CHECKED
         mov     rsi, [rsp]
+        push    rbp
+        mov     rbp, rsp
         push    rax
+        sub     rsp, 8
         call    KiLockAcquired
+        add     rsp, 8
         pop     rax
+        pop     rbp
 %endif
 %endmacro
 
@@ -75,13 +80,14 @@ KiReleaseTextbookLock:
 %%held:
 %ifdef CHECKED
         mov     rsi, [rsp]
+        push    rbp
+        mov     rbp, rsp
         push    rax
         push    rdi
-        sub     rsp, 8
         call    KiLockContended         ; stops the machine if this CPU would wait for itself
-        add     rsp, 8
         pop     rdi
         pop     rax
+        pop     rbp
 %endif
 %%wait: pause
         cmp     qword [rdi], 0
@@ -92,14 +98,15 @@ KiReleaseTextbookLock:
 ; Checks that the CPU holds the lock in rdi, before it is let go. rdi, rsi preserved.
 %macro NOTE_RELEASING 0
 %ifdef CHECKED
+        push    rbp
+        mov     rbp, rsp
         push    rdi
         push    rsi
-        mov     rsi, [rsp + 16]
-        sub     rsp, 8
+        mov     rsi, [rbp + 8]
         call    KiLockReleasing
-        add     rsp, 8
         pop     rsi
         pop     rdi
+        pop     rbp
 %endif
 %endmacro
 
