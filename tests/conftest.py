@@ -22,7 +22,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 import ktap                                                                             # noqa: E402
-from machine import OUT, TOP, Machine, Outcome, Run, handle_signals, hang_report, repeat_command  # noqa: E402
+from machine import OUT, TOP, Machine, repeat_command                                  # noqa: E402
+from running import Outcome, Run, handle_signals, hang_report                          # noqa: E402
 
 TAIL_LINES = 40
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import machine
-from machine import OUT, TOP, CannotRun, Machine, Run, repeat_command
+from machine import OUT, TOP, CannotRun, Machine, repeat_command
+from running import Run
 
 BUGCHECK = str(TOP / "tools/bugcheck")
 

@@ -12,7 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from machine import OUT, TOP, CannotRun, Machine, Run, handle_signals, hang_report, qemu_version
+from machine import OUT, TOP, CannotRun, Machine, qemu_version
+from running import Run, handle_signals, hang_report
 
 BUILDS = ("checked", "free", "ubsan")
 
