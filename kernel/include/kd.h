@@ -23,6 +23,8 @@ typedef struct _KD_SYMBOL {
 BOOLEAN KdLookupAddress(ULONG64 Address, KD_SYMBOL *Symbol);
 /* "secret!SecretStore+0x31 (secret.c:42)" or "0xffff...". Returns the length. */
 int KdFormatAddress(PCHAR Buffer, SIZE_T Bytes, ULONG64 Address);
+/* Whether a symbol file (tools/mksymbols.py) is whole: the lookups then never leave it. Any IRQL. */
+BOOLEAN KdCheckSymbols(const void *File, SIZE_T Bytes);
 BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
 
 /* ---- Stack walk (kd/stack.c) ---- */
@@ -33,6 +35,19 @@ typedef struct _KD_FRAME {
 } KD_FRAME;
 /* Follows the rbp chain, reading only addresses that MmIsAddressValid confirms. Returns the number of frames. Any IRQL. */
 ULONG KdWalkStack(ULONG64 Rip, ULONG64 Rbp, KD_FRAME *Frames, ULONG MaximumFrames);
+/* The same from a trap frame: also finds the caller of a function that was interrupted on its first instruction. */
+ULONG KdWalkTrap(const KTRAP_FRAME *Trap, KD_FRAME *Frames, ULONG MaximumFrames);
+/* "secret!SecretStore+0x31 (secret.c:42)", where a return address counts for the call before it. Any IRQL. */
+int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame);
 VOID KdPrintStack(ULONG64 Rip, ULONG64 Rbp, ULONG MaximumFrames, VOID (*Put)(PCSTR Text));
+
+/* ---- Screen (kd/screen.c, kd/console.c): the framebuffer as a grid of characters; every call is a no-op without one ---- */
+VOID KdScreenPut(PCSTR Text);        /* the console: mirrors COM1. The caller holds the print lock, or is the only CPU. */
+VOID KdCloseConsole(VOID);           /* the blue screen takes over */
+VOID KdQueryScreen(ULONG *Columns, ULONG *Rows); /* both 0 when there is none */
+VOID KdFillPixels(ULONG X, ULONG Y, ULONG Width, ULONG Height, ULONG Color);
+VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color);
+VOID KdDrawCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper);
+VOID KdDrawLargeCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper); /* two cells wide and high */
 
 #endif

@@ -1,0 +1,190 @@
+/* bugcheck.c: how the machine dies: KeBugCheckEx and the way from there to the last instruction.
+ *
+ *   rewrite    0xA becomes 0xD1 and its relatives, by where the instruction and the memory lie
+ *   latch      one CPU wins and dies for all; others that want to die too wait to be frozen
+ *   freeze     an NMI stops every other CPU wherever it is, and keeps its registers
+ *   report     on COM1, then on the screen; then the verdict on COM2, and the end
+ *
+ * The dying CPU allocates nothing, takes no lock and waits for nobody without a limit. If it faults while it reports, the
+ * same way is taken again with a few lines instead of the report; a third fault halts. */
+#include "bug.h"
+
+#include <arch.h>
+#include <ldr.h>
+#include <mm.h>
+#include <rtl.h>
+#include <story.h>
+
+#define FREEZE_LIMIT_MS 500
+#define STACK_BYTES 0x6000
+#define NO_PROCESSOR 0 /* the latch holds the number of the dying CPU + 1 */
+
+extern const CHAR PoolCodeStart[], PoolCodeEnd[]; /* kernel.ld */
+
+ULONG_PTR KiBugCheckData[5];
+BUG_STATE KiBug;
+static volatile LONG KiDyingProcessor = NO_PROCESSOR;
+static ULONG KiDyingDepth;
+static volatile ULONG KiOtherCodes[MAXIMUM_PROCESSORS];
+static UCHAR KiBugStack[STACK_BYTES] DECLSPEC_ALIGN(16); /* the dying thread's own may be used up */
+
+/* ---- The rewrite ---- */
+
+/* The page-fault handler always says 0xA; whose fault it is shows only now. The order of the tests is NT's. */
+static ULONG RewriteIrqlCode(ULONG64 Address, ULONG64 Rip) {
+    if (Rip >= (ULONG64)PoolCodeStart && Rip < (ULONG64)PoolCodeEnd) {
+        return DRIVER_CORRUPTED_EXPOOL;
+    }
+    if (!LdrIsKernelAddress(Rip)) {
+        return DRIVER_IRQL_NOT_LESS_OR_EQUAL;
+    }
+    if (LdrFindModule(Address) && !LdrIsKernelAddress(Address)) {
+        return DRIVER_PORTION_MUST_BE_NONPAGED;
+    }
+    if (LdrFindUnloadedModule(Address)) {
+        return SYSTEM_SCAN_AT_RAISED_IRQL_CAUGHT_IMPROPER_DRIVER_UNLOAD;
+    }
+    return IRQL_NOT_LESS_OR_EQUAL;
+}
+
+static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {
+    if (Data[0] == IRQL_NOT_LESS_OR_EQUAL && Frame) {
+        Data[0] = RewriteIrqlCode(Data[1], Data[4]);
+    } else if (Data[0] == PAGE_FAULT_IN_NONPAGED_AREA && Frame) {
+        Data[3] = Frame->Rip;
+        if (LdrFindUnloadedModule(Data[1]) || LdrFindUnloadedModule(Frame->Rip)) {
+            Data[0] = DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS;
+            Data[2] = Data[2] == 2 ? 1 : Data[2]; /* this code counts 0 read, 1 write, 0x10 execute */
+            Data[4] = 0;
+        }
+    }
+}
+
+/* ---- The latch and the freeze ---- */
+
+/* Any IRQL; also before this CPU has a control block. */
+static PKPRCB FindPrcb(VOID) {
+    return __readmsr(0xC0000101) ? KeGetCurrentPrcb() : NULL; /* IA32_GS_BASE */
+}
+
+BOOLEAN KiIsDying(VOID) {
+    return KiDyingProcessor != NO_PROCESSOR;
+}
+
+ULONG KiOtherBugCheck(ULONG Processor) {
+    return KiOtherCodes[Processor];
+}
+
+/* TRUE: this CPU dies for all. A CPU that comes second stays here until the winner's NMI freezes it. */
+static BOOLEAN WinLatch(ULONG Number, ULONG Code) {
+    LONG Winner = InterlockedCompareExchange(&KiDyingProcessor, (LONG)Number + 1, NO_PROCESSOR);
+    if (Winner == NO_PROCESSOR || Winner == (LONG)Number + 1) {
+        KiDyingDepth++;
+        return TRUE;
+    }
+    KiOtherCodes[Number] = Code;
+    HalHalt();
+}
+
+/* From the NMI, on each CPU. Returns if nobody dies, or if it hit the dying CPU itself. */
+VOID KiFreezeInterrupt(PKTRAP_FRAME Frame) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    if (!KiIsDying() || KiDyingProcessor == (LONG)Prcb->Number + 1) {
+        return;
+    }
+    Prcb->DebuggerSavedIRQL = (KIRQL)Frame->PreviousIrql;
+    Prcb->FreezeFrame = Frame;
+    __writecr8(HIGH_LEVEL);
+    __atomic_store_n(&Prcb->IsFrozen, TRUE, __ATOMIC_RELEASE); /* pairs with the acquire in FreezeOthers */
+    HalHalt();
+}
+
+/* A CPU that does not answer in time is left alone and shows in the report as not frozen. */
+static VOID FreezeOthers(VOID) {
+    ULONG64 Hz = HalFeatures.TscHz ? HalFeatures.TscHz : 1000000000;
+    ULONG64 Limit = Hz / 1000 * FREEZE_LIMIT_MS;
+    for (ULONG i = 0; i < KeNumberProcessors; i++) {
+        if (i != KiBug.Processor) {
+            HalRequestNmi(i);
+        }
+    }
+    ULONG64 Start = HalReadTsc();
+    for (ULONG i = 0; i < KeNumberProcessors; i++) {
+        while (i != KiBug.Processor && !__atomic_load_n(&KiProcessorBlock[i]->IsFrozen, __ATOMIC_ACQUIRE) &&
+               HalReadTsc() - Start < Limit) {
+            YieldProcessor();
+        }
+    }
+}
+
+/* ---- The report and the end ---- */
+
+static VOID ReportAndEnd(VOID) {
+    KiReportOnSerial();
+    KiReportOnScreen();
+    KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));
+}
+
+/* A fault while dying: straight to the UART, nothing that could have been what faulted. */
+static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
+    static CHAR Line[400];
+    RtlFormat(Line, sizeof(Line),
+              "\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)\n*** at 0x%016llX on CPU %u; while dying: "
+              "0x%08X at 0x%016llX, address 0x%016llX\n",
+              KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
+              KiBug.Processor, Code, Rip, FaultAddress);
+    HalSerialPut(1, Line);
+    KeEndMachine("bugcheck", FALSE);
+}
+
+static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rbp, PKPRCB Prcb, KIRQL Irql) {
+    KiBug.Code = (ULONG)Data[0];
+    memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
+    memcpy(KiBug.Parameter, Data + 1, sizeof(KiBug.Parameter));
+    KiBug.Frame = Frame;
+    KiBug.Rip = Rip;
+    KiBug.Rbp = Rbp;
+    KiBug.Rsp = Frame ? Frame->Rsp : (ULONG64)__builtin_frame_address(0);
+    KiBug.Cr2 = __readcr2();
+    KiBug.Irql = Frame ? (KIRQL)Frame->PreviousIrql : Irql;
+    KiBug.Prcb = Prcb;
+    KiBug.Processor = Prcb ? Prcb->Number : 0;
+    KiBug.Thread = Prcb ? Prcb->CurrentThread : NULL;
+}
+
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rbp) {
+    KIRQL Irql = KiCurrentIrql();
+    _disable();
+    __writecr8(HIGH_LEVEL);
+    PKPRCB Prcb = FindPrcb();
+    WinLatch(Prcb ? Prcb->Number : 0, (ULONG)Data[0]);
+    if (KiDyingDepth == 1) {
+        Rewrite(Data, Frame);
+        RecordState(Data, Frame, Rip, Rbp, Prcb, Irql);
+        FreezeOthers();
+        KdEnterDying();
+        KiCallOnStack((ULONG64)(KiBugStack + STACK_BYTES), ReportAndEnd);
+    } else if (KiDyingDepth == 2) {
+        ReportLess((ULONG)Data[0], Rip, Frame ? Frame->FaultAddress : 0);
+    }
+    HalHalt();
+}
+
+/* Stops the machine because of a trap. Any IRQL, any locks. Documented nowhere: the trap handler's KeBugCheckEx. */
+DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
+                                          PKTRAP_FRAME Frame) {
+    ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
+    Die(Data, Frame, Frame->Rip, Frame->Rbp);
+}
+
+/* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
+DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4) {
+    ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
+    Die(Data, NULL, (ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0));
+}
+
+/* Stops the machine, without parameters. Any IRQL, any locks. */
+DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
+    ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
+    Die(Data, NULL, (ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0));
+}

@@ -1,0 +1,79 @@
+/* bugcpus.c: what each CPU was doing when the machine died: its IRQL, its thread, its instruction, the locks it holds. */
+#include "bug.h"
+
+#include <rtl.h>
+
+#define LINE_BYTES 320
+
+static CHAR Line[LINE_BYTES];
+
+static VOID AppendActivity(PKPRCB Prcb) {
+    PKTHREAD Thread = Prcb->CurrentThread;
+    if (!KiIsReadable(Thread, sizeof(*Thread))) {
+        KiAppend(Line, sizeof(Line), "no thread");
+        return;
+    }
+    if (Prcb->DpcRoutineActive) {
+        KiAppend(Line, sizeof(Line), "a DPC, on top of '%.23s'", Thread->Name);
+    } else if (Thread == Prcb->IdleThread) {
+        KiAppend(Line, sizeof(Line), "idle");
+    } else {
+        KiAppend(Line, sizeof(Line), "'%.23s'", Thread->Name);
+    }
+}
+
+static VOID ReportLocks(BUG_WINDOW *Window, PKPRCB Prcb) {
+    for (ULONG i = 0; i < Prcb->HeldLockCount && i < MAXIMUM_HELD_LOCKS; i++) {
+        CHAR Caller[128];
+        KdFormatAddress(Caller, sizeof(Caller), (ULONG64)Prcb->HeldLock[i].Caller - 1);
+        Line[0] = 0;
+        KiDescribeLock(Prcb->HeldLock[i].Lock, Line, sizeof(Line));
+        KiBugPrint(Window, 10, INK_DIM "        holds the spin lock " INK_TEXT "%s" INK_DIM ", taken by " INK_TEXT "%s", Line,
+                   Caller);
+    }
+}
+
+/* Where this CPU was: the instruction that the freeze interrupted. */
+static VOID AppendPlace(PKPRCB Prcb, BOOLEAN IsGuilty) {
+    ULONG64 Rip = IsGuilty ? KiBug.Rip - (KiBug.Frame ? 0 : 1) : Prcb->FreezeFrame ? Prcb->FreezeFrame->Rip : 0;
+    ULONG OtherCode = KiOtherBugCheck(Prcb->Number);
+    if (!IsGuilty && !Prcb->IsFrozen) {
+        KiAppend(Line, sizeof(Line), INK_MARK ", did not answer the freeze" INK_TEXT);
+    } else if (Rip) {
+        SIZE_T Length = strlen(Line);
+        Line[Length++] = ',';
+        Line[Length++] = ' ';
+        KdFormatAddress(Line + Length, sizeof(Line) - Length, Rip);
+    }
+    if (OtherCode) {
+        KiAppend(Line, sizeof(Line), INK_MARK ", wanted to stop too: 0x%X %s" INK_TEXT, OtherCode,
+                 KiFindBugCode(OtherCode)->Name);
+    }
+}
+
+static VOID ReportProcessor(BUG_WINDOW *Window, ULONG Number) {
+    PKPRCB Prcb = KiProcessorBlock[Number];
+    BOOLEAN IsGuilty = Number == KiBug.Processor;
+    ULONG Irql = IsGuilty ? KiBug.Irql : Prcb->DebuggerSavedIRQL;
+    Line[0] = 0;
+    AppendActivity(Prcb);
+    AppendPlace(Prcb, IsGuilty);
+    KiBugPrint(Window, 30, "%s" "%3u  " INK_DIM "IRQL " INK_TEXT "%2u %-15s" "%s", IsGuilty ? INK_MARK ">" INK_TEXT : " ", Number,
+               Irql, KiIrqlName(Irql), Line);
+    ReportLocks(Window, Prcb);
+}
+
+VOID KiReportProcessors(BUG_WINDOW *Window) {
+    KiBugHeading(Window, "What each CPU was doing");
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        ULONG Left = KeNumberProcessors - Number;
+        if (Window->Row + 1 >= Window->Rows && Left > 1) {
+            KiBugPrint(Window, 0, INK_DIM "     and %u more: see COM1", Left);
+            return;
+        }
+        ReportProcessor(Window, Number);
+    }
+    if (KeNumberProcessors == 0 && KiBug.Prcb) {
+        ReportLocks(Window, KiBug.Prcb);
+    }
+}

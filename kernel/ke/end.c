@@ -1,0 +1,34 @@
+/* end.c: the last thing that the kernel does: it says on COM2 how it ended, and leaves the emulator if there is one. */
+#include "bug.h"
+
+#include <arch.h>
+#include <rtl.h>
+#include <story.h>
+
+/* The fields that only a bugcheck has. */
+static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
+    CHAR Where[160];
+    KiFormatGuiltyFrame(Where, sizeof(Where));
+    KiAppend(Line, Bytes, ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
+             KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3],
+             KiFindBugCode(KiBug.Code)->Name);
+    KiAppend(Line, Bytes, ",\"where\":\"%s\"", Where);
+}
+
+/* Any IRQL; while dying, or in a thread at PASSIVE_LEVEL. End is "completed", "bugcheck" or "tests". With "hold" on the
+ * command line, or outside an emulator, the machine stays as it is and only this CPU halts. */
+DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
+    static CHAR Line[700];
+    ULONG Processor = KiIsDying() ? KiBug.Processor : KeGetCurrentProcessorNumber();
+    RtlFormat(Line, sizeof(Line), "%s{\"end\":\"%s\",\"scenario\":\"%s\",\"expected\":%s", KiIsDying() ? "\n" : "", End,
+              StoryName(), IsExpected ? "true" : "false");
+    if (KiIsDying()) {
+        AppendBugCheck(Line, sizeof(Line));
+    }
+    KiAppend(Line, sizeof(Line), ",\"seed\":%llu,\"cpu\":%u}\n", KeSeed, Processor);
+    KdPutChannel(Line);
+    if (!KeGetBootOption("hold", NULL, 0)) {
+        HalLeaveEmulator(IsExpected);
+    }
+    HalHalt();
+}
