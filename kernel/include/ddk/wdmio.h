@@ -111,8 +111,21 @@ typedef struct _DEVICE_OBJECT {
     KDPC Dpc;
     PVOID SecurityDescriptor;
     UNICODE_STRING DeviceName;
-    UCHAR Reserved[0x150 - 0xC8];
+    UCHAR Reserved[0x150 - 0xB0];
 } DEVICE_OBJECT, *PDEVICE_OBJECT;
+
+/* One open of a device. */
+typedef struct _FILE_OBJECT {
+    SHORT Type;
+    SHORT Size;
+    PDEVICE_OBJECT DeviceObject;
+    PVOID FsContext; /* the driver's */
+    PVOID FsContext2;
+    ULONG Flags;
+    UNICODE_STRING FileName;
+} FILE_OBJECT, *PFILE_OBJECT;
+
+#define FO_OPENED 0x00000100 /* the driver has accepted the open: it will see the close */
 
 typedef struct _IO_STACK_LOCATION {
     UCHAR MajorFunction;

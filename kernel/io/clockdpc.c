@@ -1,0 +1,26 @@
+/* clockdpc.c: a DPC that waits for the clock: the finest delay there is without a timer of one's own.
+ *
+ * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk. The
+ * jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants to
+ * "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange only. */
+#include <arch.h>
+#include <io.h>
+
+static PKDPC volatile ClockDpc[MAXIMUM_PROCESSORS];
+
+BOOLEAN KeQueueDpcAtClock(PKDPC Dpc, ULONG Processor) {
+    PKDPC Before = InterlockedCompareExchangePointer((PVOID volatile *)&ClockDpc[Processor], Dpc, NULL);
+    return Before == NULL || Before == Dpc;
+}
+
+VOID KeReleaseClockDpc(VOID) {
+    PKDPC volatile *Slot = &ClockDpc[KeGetCurrentPrcb()->Number];
+    if (*Slot != NULL) {
+        PKDPC Dpc = InterlockedExchangePointer(Slot, NULL);
+        KeInsertQueueDpc(Dpc, NULL, NULL);
+    }
+}
+
+ULONG64 KeQueryBootSeed(VOID) {
+    return KeSeed;
+}

@@ -1,0 +1,63 @@
+/* interrupt.c: KINTERRUPT: a vector, a driver's service routine, and the spin lock that guards what both of them touch.
+ *
+ * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared data
+ * inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt off this
+ * CPU (else it would spin for ever on a lock that it has interrupted), the lock keeps other CPUs out. */
+#include <arch.h>
+#include "iop.h"
+
+/* At the interrupt's IRQL, IF = 1; called by the machine's part for the vector. */
+static VOID DispatchInterrupt(PVOID Context) {
+    PKINTERRUPT Interrupt = Context;
+    KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
+    Interrupt->Count++;
+    Interrupt->ServiceRoutine(Interrupt, Interrupt->ServiceContext);
+    KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
+}
+
+/* Interrupts go to the CPUs in turn, so that two disks do not wait for each other's service routines. */
+static ULONG ChooseProcessor(VOID) {
+    static volatile LONG Next;
+    return (ULONG)InterlockedIncrement(&Next) % KeNumberProcessors;
+}
+
+PKINTERRUPT IopCreateInterrupt(PKSERVICE_ROUTINE ServiceRoutine, PVOID ServiceContext) {
+    PAGED_CODE();
+    PKINTERRUPT Interrupt = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Interrupt), TAG_IO);
+    if (Interrupt == NULL) {
+        return NULL;
+    }
+    *Interrupt = (struct _KINTERRUPT){.ServiceRoutine = ServiceRoutine,
+                                      .ServiceContext = ServiceContext,
+                                      .SynchronizeIrql = IOP_DEVICE_IRQL,
+                                      .Processor = ChooseProcessor()};
+    KeInitializeSpinLock(&Interrupt->SpinLock);
+    Interrupt->Vector = HalConnectVector(IOP_DEVICE_IRQL, DispatchInterrupt, Interrupt);
+    if (Interrupt->Vector == 0) {
+        ExFreePoolWithTag(Interrupt, TAG_IO);
+        return NULL;
+    }
+    return Interrupt;
+}
+
+/* A message may have been sent just before the device was silenced. While this thread runs at PASSIVE_LEVEL on the CPU that
+ * takes the messages, none is pending there and no service routine is half done. */
+VOID IopDeleteInterrupt(PKINTERRUPT Interrupt) {
+    PAGED_CODE();
+    KAFFINITY Old = KeSetSystemAffinityThreadEx((KAFFINITY)1 << Interrupt->Processor);
+    HalDisconnectVector(Interrupt->Vector);
+    KeRevertToUserAffinityThreadEx(Old);
+    ExFreePoolWithTag(Interrupt, TAG_IO);
+}
+
+/* Runs SynchronizeRoutine as if it were the service routine, and returns its result. <= SynchronizeIrql.
+ * wdm.h: KeSynchronizeExecution. */
+BOOLEAN KeSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
+                               PVOID SynchronizeContext) {
+    KIRQL OldIrql = KfRaiseIrql(Interrupt->SynchronizeIrql);
+    KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
+    BOOLEAN Result = SynchronizeRoutine(SynchronizeContext);
+    KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
+    KeLowerIrql(OldIrql);
+    return Result;
+}
