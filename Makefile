@@ -25,7 +25,7 @@ KERNEL_C   := $(filter-out kernel/kd/ubsan.c,$(KERNEL_C))
 endif
 
 # ---- Flags --------------------------------------------------------------------------------------------------------
-WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror)
+WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror) $(if $(ANALYZE),-fanalyzer)
 BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-pic \
         -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
 CHECKED_free    := -DDBG=0
@@ -159,6 +159,20 @@ doctor:
 gdb:
 	@tools/bugcheck gdb $(SCENARIO)
 
+# What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
+docs:
+	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update
+
+# Format, shell, static analysis: silent when all is well.
+C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
+lint:
+	@clang-format --dry-run -Werror $(C_SOURCES)
+	@shellcheck $$(git grep -lE '^#!/bin/sh' -- tools .ci)
+	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel drivers >/dev/null
+	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingInclude \
+	    --library=tools/cppcheck.cfg -DDBG=1 -DCHECKED=1 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot $(KERNEL_C)
+
 help:
 	@sed -n 's/^#: //p' Makefile
 
@@ -168,6 +182,8 @@ help:
 #: make gdb             boot stopped, with GDB attached
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
+#: make lint            format, shellcheck, gcc -fanalyzer, cppcheck
+#: make docs            write the tables and quotations of the documents anew
 #: make doctor          the tools that are needed, with their versions
 #: make clean           remove build/
 

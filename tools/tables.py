@@ -1,0 +1,100 @@
+#!/usr/bin/python3
+"""Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
+
+A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks. Without arguments
+the tool compares; --update rewrites.
+"""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TABLE = re.compile(r'(<!-- table (\w+) -->\n)(.*?)(<!-- end -->)', re.S)
+STRING = r'"((?:[^"\\]|\\.)*)"'
+
+
+def source(name):
+    """A source file without its comments."""
+    return re.sub(r'/\*.*?\*/', '', (ROOT / name).read_text(), flags=re.S)
+
+
+def rows(header, lines):
+    """A Markdown table."""
+    head = '| ' + ' | '.join(header) + ' |\n|' + '---|' * len(header) + '\n'
+    return head + ''.join('| ' + ' | '.join(line) + ' |\n' for line in lines)
+
+
+def scenarios():
+    """kernel/story/scenarios.def."""
+    pattern = re.compile(rf'SCENARIO\(\s*{STRING},\s*{STRING},\s*{STRING},\s*(\w+),\s*(\w+),\s*{STRING}')
+    found = pattern.findall(source('kernel/story/scenarios.def'))
+    return rows(['scenario', 'what it is', 'how it ends'], [
+        (f'`{name}`', title, 'completes' if end == 'END_COMPLETED' else f'`{code}`')
+        for name, title, _, end, code, _ in found])
+
+
+def ranks():
+    """The RANK_ names of ke.h with their numbers."""
+    body = re.search(r'enum \{\s*RANK_NONE(.*?)\}', source('kernel/include/ke.h'), re.S).group(0)
+    return {name: int(value) for name, value in re.findall(r'(RANK_\w+) = (\d+)', body)}
+
+
+def locks():
+    """Every KE_DECLARE_LOCK, in the order of ranks."""
+    numbers, found = ranks(), []
+    for path in sorted((ROOT / 'kernel').rglob('*.c')):
+        name = path.relative_to(ROOT)
+        pattern = re.compile(rf'^(?:static )?KE_DECLARE_LOCK\((\w+),\s*([^,]+),\s*{STRING}\)', re.M)
+        for lock, rank, guards in pattern.findall(source(name)):
+            number = eval(rank, {'__builtins__': {}}, numbers)  # pylint: disable=eval-used
+            found.append((number, f'`{lock}`', guards, f'[{name.name}](../{name})'))
+    return rows(['rank', 'lock', 'guards', 'where'], [(str(f[0]), *f[1:]) for f in sorted(found)])
+
+
+def regions():
+    """The rows of kernel/mm/layout.c, with the numbers of mm.h."""
+    names = dict(re.findall(r'#define (MM_\w+) (0x[0-9A-F]+)ULL', source('kernel/include/mm.h')))
+    pattern = re.compile(rf'\{{Region\w+, (\w+), (\w+), {STRING}\}}')
+
+    def number(text):
+        return int(names.get(text, text).replace('ULL', ''), 16)
+
+    found = [(number(start), number(end), what) for start, end, what in pattern.findall(source('kernel/mm/layout.c'))]
+    return rows(['from', 'to', 'region'], [
+        (f'`{start:016X}`', f'`{end - 1:016X}`', what) for start, end, what in sorted(found) if end])
+
+
+def bugchecks():
+    """kernel/include/ddk/bugcodes.def."""
+    pattern = re.compile(rf'BUGCODE\((0x[0-9A-Fa-f]+),\s*(\w+),' + rf'\s*(\w+),\s*{STRING},' * 4 + rf'\s*((?:{STRING}\s*)+),')
+    lines = []
+    for match in pattern.finditer(source('kernel/include/ddk/bugcodes.def')):
+        fields = match.groups()
+        parameters = [fields[i].replace('|', '\\|') or '–' for i in (3, 5, 7, 9)]
+        lines.append((f'0x{int(fields[0], 16):X}', f'`{fields[1]}`', *parameters))
+    return rows(['code', 'name', 'P1', 'P2', 'P3', 'P4'], lines)
+
+
+MAKERS = {'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks}
+
+
+def main():
+    """Checks or updates every document."""
+    update = sys.argv[1:] == ['--update']
+    if sys.argv[1:] and not update:
+        sys.exit('usage: tables.py [--update]')
+    stale = []
+    for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]:
+        text = path.read_text()
+        fresh = TABLE.sub(lambda m: m.group(1) + MAKERS[m.group(2)]() + m.group(4), text)
+        if fresh != text and update:
+            path.write_text(fresh)
+        elif fresh != text:
+            stale.append(str(path.relative_to(ROOT)))
+    for name in stale:
+        print(f'tables: {name}: a table is not what the kernel says; run: make docs', file=sys.stderr)
+    sys.exit(1 if stale else 0)
+
+
+if __name__ == '__main__':
+    main()
