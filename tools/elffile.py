@@ -1,4 +1,4 @@
-"""A reader for the part of ELF64 that the build tools need: sections, their bytes, symbols. Little-endian x86-64 only."""
+"""A reader for the part of ELF64 that the build tools need: sections, their bytes, symbols. For x86-64."""
 import struct
 from collections import namedtuple
 

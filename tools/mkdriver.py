@@ -68,7 +68,7 @@ def linker_script(sources, objects, kernel):
         for function, section in placements(source):
             found = input_sections(elf, function)
             if not found:
-                print(f"{source}: alloc_text({section}, {function}): no such function is compiled here", file=sys.stderr)
+                print(f"{source}: alloc_text({section}, {function}): there is no such function", file=sys.stderr)
             for name in found:
                 placed.setdefault(section, []).append(f'"{path}"({name})')
     lines = ["SECTIONS", "{"]

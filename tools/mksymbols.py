@@ -4,9 +4,9 @@
 usage: mksymbols.py kernel.elf|NAME.sys OUTPUT
 
 All numbers are little-endian 32-bit words unless noted. kernel/kd/symbols.c is the reader.
-  header   "BCSYM01\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, files; then
-           file offset and bytes of the strings
-  group    ELF section index (0 in a linked file: one group, offsets from base); first symbol, symbols; first line, lines
+  header   "BCSYM01\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, files,
+           and bytes of strings
+  group    ELF section index (0 in a linked file: one group, from base); first symbol, symbols, first line, lines
   symbol   offset, bytes (0: up to the next one), name
   line     offset, file (16 bits), line (16 bits); line 0 ends a run
   file     name

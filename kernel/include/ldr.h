@@ -31,7 +31,7 @@ typedef struct _KLDR_DATA_TABLE_ENTRY {
     ULONG SectionCount;
     LDR_SECTION Section[LDR_MAXIMUM_SECTIONS];
     PDRIVER_OBJECT DriverObject;
-    WCHAR WideName[40];
+    WCHAR WideName[72];
 } KLDR_DATA_TABLE_ENTRY, *PKLDR_DATA_TABLE_ENTRY;
 
 C_ASSERT(offsetof(KLDR_DATA_TABLE_ENTRY, DllBase) == 0x30);
@@ -44,6 +44,7 @@ VOID LdrInitialize(VOID); /* boot CPU, after MmInitializeSystem: the kernel's ow
 /* Loads drivers/NAME.sys and runs its DriverEntry on a worker thread; waits for it. PASSIVE.
  * A bad module gets one line on COM1 with its name and the reason, and a status. */
 NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
+VOID LdrLoadBootDrivers(VOID); /* those that the boot option load=NAME,NAME,PREFIX* asks for. PASSIVE */
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
 PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address);  /* any IRQL */
 BOOLEAN LdrIsKernelAddress(ULONG64 Address);            /* in the kernel image: the 0xA / 0xD1 rule */

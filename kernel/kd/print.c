@@ -1,8 +1,8 @@
-/* print.c: text for people on COM1, text for programs on COM2. A call's text is never mixed with another's.
+/* print.c: text for people on COM1 and the screen, for programs on COM2. A call's text never mixes with another's.
  *
  * Whoever prints may be an interrupt routine of any level, on top of a thread that prints. So the lock is held at
  * HIGH_LEVEL, where no interrupt comes that could want it, and only while finished text goes to the UART: formatting,
- * which may touch the caller's memory and fault, is done before. Nothing is locked while one CPU runs, nor when dying. */
+ * which may touch the caller's memory and fault, comes before. Nothing is locked while one CPU runs, nor when dying. */
 #include <arch.h>
 #include <kd.h>
 #include <rtl.h>
@@ -20,6 +20,9 @@ static VOID PutText(ULONG Port, PCSTR Text) {
         KeAcquireSpinLockAtDpcLevel(&KdPrintLock);
     }
     HalSerialPut(Port, Text);
+    if (Port == 1) {
+        KdScreenPut(Text);
+    }
     if (OwnsLock) {
         KeReleaseSpinLockFromDpcLevel(&KdPrintLock);
     }
@@ -58,7 +61,7 @@ VOID KdChannelf(PCSTR Format, ...) {
     KdPutChannel(Line);
 }
 
-/* <= DIRQL; wide formats at PASSIVE_LEVEL only, as documented. The format's pointers are touched at the caller's IRQL. */
+/* <= DIRQL; wide formats at PASSIVE_LEVEL only, as documented. Arguments are touched at the caller's IRQL. */
 ULONG DbgPrint(PCSTR Format, ...) {
     CHAR Line[LINE_BYTES];
     va_list Arguments;

@@ -1,22 +1,26 @@
-/* stack.c: walks a stack by its chain of frame pointers, through traps and across stacks, and reads nothing unconfirmed.
+/* stack.c: walks a stack by its chain of frame pointers, through traps and across stacks; reads nothing unconfirmed.
  *
  *   every function:   push rbp; mov rbp, rsp      so  [rbp] = the caller's rbp,  [rbp + 8] = the return address
  *   a trap:           rbp = its KTRAP_FRAME       so  [rbp] = LinkRbp,           [rbp + 8] = LinkRip
  *
- * The link of a trap repeats the interrupted rbp and rip, which is how a trap frame is known from a function's. A function
- * that is interrupted on its first instruction (a call of pageable code that is out) has no frame yet: its caller's address
- * is still on top of the stack, and would be missing from the chain. The same holds for the assembly in .text.leaf, which
- * never makes one. */
+ * A trap frame follows where the return address lies in trap.asm; its link repeats the interrupted rbp and rip. A function
+ * that is interrupted on its first instruction (a call of pageable code that is out) has no frame yet, and the assembly
+ * in .text.leaf never has one: their caller's address is on top of the stack, and would be missing from the chain. */
 #include <kd.h>
 #include <ldr.h>
 #include <rtl.h>
 
 #define SELECTOR_PRIVILEGE 3
 
-extern const UCHAR LeafTextStart[], LeafTextEnd[]; /* kernel.ld */
+extern const UCHAR KiTrapCodeStart[], KiTrapCodeEnd[]; /* trap.asm */
+extern const UCHAR LeafTextStart[], LeafTextEnd[];     /* kernel.ld */
 
 static BOOLEAN IsReadable(ULONG64 Address, SIZE_T Bytes) {
     return (Address & 7) == 0 && MmIsAddressValid((PVOID)Address) && MmIsAddressValid((PVOID)(Address + Bytes - 1));
+}
+
+static BOOLEAN IsBetween(ULONG64 Address, const UCHAR *Start, const UCHAR *End) {
+    return Address >= (ULONG64)Start && Address < (ULONG64)End;
 }
 
 static BOOLEAN IsTrapFrame(ULONG64 Address) {
@@ -32,17 +36,16 @@ static VOID AddFrame(KD_FRAME *Frames, ULONG *Count, ULONG64 Rip, ULONG64 Rbp, B
     (*Count)++;
 }
 
-static BOOLEAN IsInLeaf(ULONG64 Address) {
-    return Address >= (ULONG64)LeafTextStart && Address < (ULONG64)LeafTextEnd;
+/* Code that has not made its frame yet, or never makes one; also an address where no code is, after a call of it. */
+static BOOLEAN IsUnframed(ULONG64 Rip) {
+    KD_SYMBOL Symbol;
+    return IsBetween(Rip, LeafTextStart, LeafTextEnd) || !KdLookupAddress(Rip, &Symbol) ||
+           (Symbol.Function != NULL && Symbol.Offset == 0);
 }
 
-/* The return address of a function that was interrupted before it made its frame; 0 when it has one. */
+/* The return address of a function that was interrupted without a frame; 0 when it has one. */
 static ULONG64 CallerOfUnframed(const KTRAP_FRAME *Trap) {
-    KD_SYMBOL Symbol;
-    /* Also a call of an address where no code is. */
-    BOOLEAN IsKnown = KdLookupAddress(Trap->Rip, &Symbol);
-    BOOLEAN HasFrame = IsKnown && (Symbol.Function == NULL || Symbol.Offset != 0) && !IsInLeaf(Trap->Rip);
-    if (HasFrame || !IsReadable(Trap->Rsp, sizeof(ULONG64))) {
+    if (!IsUnframed(Trap->Rip) || !IsReadable(Trap->Rsp, sizeof(ULONG64))) {
         return 0;
     }
     ULONG64 Caller = *(const ULONG64 *)Trap->Rsp;
@@ -65,7 +68,7 @@ static ULONG FollowChain(KD_FRAME *Frames, ULONG Count, ULONG Maximum) {
         if (!IsReadable(Rbp, 2 * sizeof(ULONG64))) {
             break;
         }
-        if (IsTrapFrame(Rbp)) {
+        if (IsBetween(Frames[Count - 1].Rip, KiTrapCodeStart, KiTrapCodeEnd) && IsTrapFrame(Rbp)) {
             AddTrap(Frames, &Count, Maximum, (const KTRAP_FRAME *)Rbp);
         } else {
             const ULONG64 *Link = (const ULONG64 *)Rbp;

@@ -34,7 +34,7 @@ static SIZE_T AlignUp(SIZE_T Value) {
     return (Value + 3) & ~(SIZE_T)3;
 }
 
-/* Any IRQL. *Offset is 0 at first, and then whatever the last call left. FALSE: the end, or the first damaged header. */
+/* Any IRQL. *Offset is 0 at first, and then what the last call left. FALSE: the end, or the first damaged header. */
 BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PCSTR *Name, const void **Data,
                            SIZE_T *DataBytes) {
     SIZE_T Start = *Offset, NameBytes, FileBytes;
@@ -46,8 +46,8 @@ BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PC
     }
     /* Sizes are below 2^32, so no sum here overflows. */
     SIZE_T NameStart = Start + HEADER_BYTES, DataStart = AlignUp(NameStart + NameBytes);
-    if (NameBytes == 0 || DataStart > Bytes || FileBytes > Bytes - DataStart ||
-        Base[NameStart + NameBytes - 1] != 0 || strcmp(Base + NameStart, TRAILER) == 0) {
+    if (NameBytes == 0 || DataStart > Bytes || FileBytes > Bytes - DataStart || Base[NameStart + NameBytes - 1] != 0 ||
+        strcmp(Base + NameStart, TRAILER) == 0) {
         return FALSE;
     }
     *Name = Base + NameStart;

@@ -1,4 +1,4 @@
-/* format.c: printf as NT has it: `l` means 32 bits, I64 means 64, Z is a counted string, S is a string of the other width.
+/* format.c: printf as NT has it: `l` means 32 bits, I64 means 64, Z is a counted string, S one of the other width.
  *
  * One engine serves narrow and wide formats: it reads the format and writes the text character by character through an
  * OUTPUT, which knows the widths, the room, and counts what would have been written without that limit.
@@ -234,7 +234,9 @@ static BOOLEAN Convert(OUTPUT *Output, CONVERSION *C, va_list *Arguments) {
     case 'X':
         C->PlusSign = C->Blank = FALSE;
         FormatNumber(Output, C, FetchNumber(C->Size, FALSE, Arguments), FALSE,
-                     C->Letter == 'u' ? 10 : C->Letter == 'o' ? 8 : 16);
+                     C->Letter == 'u'   ? 10
+                     : C->Letter == 'o' ? 8
+                                        : 16);
         return TRUE;
     case 'p':
         C->PlusSign = C->Blank = C->Alternative = FALSE;
@@ -303,7 +305,8 @@ static VOID Format(OUTPUT *Output, const void *FormatText, va_list *Arguments) {
 }
 
 /* Any IRQL for narrow text. Writes at most Characters and no terminator; returns the length of the whole text. */
-SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *FormatText, va_list Arguments) {
+SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *FormatText,
+                            va_list Arguments) {
     OUTPUT Output = {Buffer, Characters, 0, IsWide};
     va_list Copy; /* a va_list parameter is a pointer, whose address is no va_list * */
     va_copy(Copy, Arguments);

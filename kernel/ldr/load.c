@@ -1,0 +1,233 @@
+/* load.c: from a name to a running driver: the steps, the worker thread that takes them, and what a refusal prints.
+ *
+ * As on Windows, the requester's packet goes to a system worker thread, which runs IopLoadUnloadDriver ->
+ * IopLoadDriver -> PnpCallDriverEntry -> DriverEntry. What DriverEntry leaves behind in its thread (a mutex, a raised
+ * IRQL) is therefore found when the worker routine returns, and blamed on that routine. */
+#include "ldrp.h"
+#include <io.h>
+#include <kd.h>
+#include <mm.h>
+#include <rtl.h>
+
+#define SERVICES_KEY "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
+
+/* One request, on the stack of the requester, who waits until Done. */
+typedef struct _LOAD_PACKET {
+    WORK_QUEUE_ITEM WorkItem;
+    KEVENT Done;
+    PCSTR Name; /* to load; NULL: DriverObject is to be unloaded */
+    PDRIVER_OBJECT DriverObject;
+    NTSTATUS Status;
+} LOAD_PACKET, *PLOAD_PACKET;
+
+/* One load or unload at a time. A mutex, because its owner waits for the worker thread. */
+static KMUTEX LoadMutex;
+
+typedef VOID INITIALIZER(VOID);
+
+/* Boot CPU. */
+VOID LdrpInitializeLoading(VOID) {
+    KeInitializeMutex(&LoadMutex, 0);
+}
+
+static VOID KeepReason(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, va_list Arguments) {
+    RtlFormatV(Image->Reason, sizeof(Image->Reason), Format, Arguments);
+    for (PCHAR Character = Image->Reason; *Character != 0; Character++) {
+        if (*Character < ' ' || *Character > '~') {
+            *Character = '?'; /* names out of a damaged file must not reach a terminal */
+        }
+    }
+    Image->Status = Status;
+}
+
+BOOLEAN LdrpRefuse(PLDRP_IMAGE Image, PCSTR Format, ...) {
+    va_list Arguments;
+    va_start(Arguments, Format);
+    KeepReason(Image, STATUS_INVALID_IMAGE_FORMAT, Format, Arguments);
+    va_end(Arguments);
+    return FALSE;
+}
+
+BOOLEAN LdrpRefuseAs(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, ...) {
+    va_list Arguments;
+    va_start(Arguments, Format);
+    KeepReason(Image, Status, Format, Arguments);
+    va_end(Arguments);
+    return FALSE;
+}
+
+static BOOLEAN CreateModule(PLDRP_IMAGE Image) {
+    static const WCHAR Folder[] = L"\\SystemRoot\\System32\\drivers\\"; /* where drivers expect to lie */
+    enum { FOLDER_LENGTH = RTL_NUMBER_OF(Folder) - 1 };
+    PKLDR_DATA_TABLE_ENTRY Module = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Module), LOADER_TAG);
+    if (Module == NULL) {
+        return LdrpRefuseAs(Image, STATUS_INSUFFICIENT_RESOURCES, "no memory");
+    }
+    RtlZeroMemory(Module, sizeof(*Module));
+    RtlFormat(Module->Name, sizeof(Module->Name), "%s", Image->Name);
+    C_ASSERT(RTL_NUMBER_OF(Folder) + sizeof(Module->Name) + 4 <= RTL_NUMBER_OF(Module->WideName));
+    RtlCopyMemory(Module->WideName, Folder, sizeof(Folder));
+    swprintf_s(Module->WideName + FOLDER_LENGTH, RTL_NUMBER_OF(Module->WideName) - FOLDER_LENGTH, L"%S.sys",
+               Module->Name);
+    RtlInitUnicodeString(&Module->FullDllName, Module->WideName);
+    RtlInitUnicodeString(&Module->BaseDllName, Module->WideName + FOLDER_LENGTH);
+    Module->LoadCount = 1;
+    LdrpFindSymbols(Module, Module->Name);
+    Image->Module = Module;
+    return TRUE;
+}
+
+static BOOLEAN IsGoodName(PCSTR Name) {
+    SIZE_T Length = strlen(Name);
+    for (SIZE_T i = 0; i < Length; i++) {
+        if (Name[i] <= ' ' || Name[i] > '~' || Name[i] == '/' || Name[i] == '\\') {
+            return FALSE;
+        }
+    }
+    return Length != 0 && Length < sizeof(((PKLDR_DATA_TABLE_ENTRY)NULL)->Name);
+}
+
+static BOOLEAN FindImage(PLDRP_IMAGE Image) {
+    const void *File;
+    if (!IsGoodName(Image->Name)) {
+        return LdrpRefuseAs(Image, STATUS_INVALID_PARAMETER, "not a driver's name");
+    }
+    if (LdrpFindModuleByName(Image->Name) != NULL) {
+        return LdrpRefuseAs(Image, STATUS_IMAGE_ALREADY_LOADED, "already loaded");
+    }
+    if (!LdrpFindFile("drivers", Image->Name, "sys", &File, &Image->FileBytes)) {
+        return LdrpRefuseAs(Image, STATUS_OBJECT_NAME_NOT_FOUND, "not in the boot archive");
+    }
+    Image->File = File;
+    return TRUE;
+}
+
+/* PASSIVE. On success the module is in memory, ready to run, and in the list. FALSE: refused, and nothing is left. */
+static BOOLEAN MapImage(PLDRP_IMAGE Image) {
+    if (!FindImage(Image) || !LdrpParseImage(Image) || !CreateModule(Image)) {
+        return FALSE;
+    }
+    PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
+    if (!LdrpPlaceSections(Image) || !LdrpRelocateImage(Image) || !LdrpFindEntryPoint(Image) ||
+        !LdrpCheckInitializers(Image)) {
+        if (Module->DllBase != NULL) {
+            MmReleaseDriverImage(Module->DllBase, Module->SizeOfImage);
+        }
+        ExFreePoolWithTag(Module, LOADER_TAG);
+        return FALSE;
+    }
+    LdrpProtectSections(Image);
+    LdrpInsertModule(Module);
+    return TRUE;
+}
+
+/* PASSIVE. The constructors of C++ objects with static storage, then DriverEntry. */
+static __attribute__((noinline)) NTSTATUS PnpCallDriverEntry(PLDRP_IMAGE Image, PDRIVER_OBJECT DriverObject) {
+    PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
+    WCHAR PathBuffer[100];
+    UNICODE_STRING RegistryPath;
+    for (ULONG i = 0; i < Module->SectionCount; i++) {
+        const LDR_SECTION *Section = &Module->Section[i];
+        if (Image->Sections[Section->ElfIndex].Type == SHT_INIT_ARRAY) {
+            INITIALIZER **Initializers = (INITIALIZER **)Section->Start;
+            for (SIZE_T n = 0; n < Section->Bytes / sizeof(PVOID); n++) {
+                Initializers[n]();
+            }
+        }
+    }
+    swprintf_s(PathBuffer, RTL_NUMBER_OF(PathBuffer), L"%S%S", SERVICES_KEY, Module->Name);
+    RtlInitUnicodeString(&RegistryPath, PathBuffer);
+    return ((PDRIVER_INITIALIZE)Module->EntryPoint)(DriverObject, &RegistryPath);
+}
+
+/* PASSIVE, on a worker thread. */
+static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject) {
+    LDRP_IMAGE Image = {.Name = Name};
+    if (!MapImage(&Image)) {
+        KdPrintf("ldr: %.40s.sys: refused: %s\n", Name, Image.Reason);
+        return Image.Status;
+    }
+    PKLDR_DATA_TABLE_ENTRY Module = Image.Module;
+    PDRIVER_OBJECT Driver = IopCreateDriverObject(Module);
+    NTSTATUS Status = STATUS_INSUFFICIENT_RESOURCES;
+    if (Driver != NULL) {
+        Module->DriverObject = Driver;
+        Status = PnpCallDriverEntry(&Image, Driver);
+    }
+    if (!NT_SUCCESS(Status)) {
+        KdPrintf("ldr: %s.sys: unloaded: DriverEntry returned 0x%08X\n", Name, Status);
+        if (Driver != NULL) {
+            IopDeleteDriverObject(Driver);
+        }
+        LdrpRemoveModule(Module);
+        return Status;
+    }
+    LdrpDiscardInit(&Image);
+    Driver->DriverSize = Module->SizeOfImage;
+    *DriverObject = Driver;
+    return Status;
+}
+
+/* The worker routine of every load and unload. PASSIVE. */
+VOID IopLoadUnloadDriver(PVOID Parameter) {
+    PLOAD_PACKET Packet = Parameter;
+    if (Packet->Name != NULL) {
+        Packet->Status = IopLoadDriver(Packet->Name, &Packet->DriverObject);
+    } else {
+        Packet->Status = LdrpUnloadDriver(Packet->DriverObject);
+    }
+    KeSetEvent(&Packet->Done, IO_NO_INCREMENT, FALSE); /* the packet is gone from here on */
+}
+
+/* Hands a packet to a worker thread and waits for it. PASSIVE. */
+static NTSTATUS RunPacket(PLOAD_PACKET Packet) {
+    KeWaitForSingleObject(&LoadMutex, Executive, KernelMode, FALSE, NULL);
+    KeInitializeEvent(&Packet->Done, NotificationEvent, FALSE);
+    ExInitializeWorkItem(&Packet->WorkItem, IopLoadUnloadDriver, Packet);
+    ExQueueWorkItem(&Packet->WorkItem, DelayedWorkQueue);
+    KeWaitForSingleObject(&Packet->Done, Executive, KernelMode, FALSE, NULL);
+    KeReleaseMutex(&LoadMutex, FALSE);
+    return Packet->Status;
+}
+
+/* Documented as NtLoadDriver; the result is DriverEntry's, or why there was no module to call. */
+NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject) {
+    PAGED_CODE();
+    LOAD_PACKET Packet = {.Name = Name};
+    NTSTATUS Status = RunPacket(&Packet);
+    if (DriverObject != NULL) {
+        *DriverObject = NT_SUCCESS(Status) ? Packet.DriverObject : NULL;
+    }
+    return Status;
+}
+
+NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject) {
+    PAGED_CODE();
+    LOAD_PACKET Packet = {.DriverObject = DriverObject};
+    return RunPacket(&Packet);
+}
+
+static VOID LoadOne(PCSTR Name) {
+    LdrLoadDriver(Name, NULL);
+}
+
+VOID LdrLoadBootDrivers(VOID) {
+    CHAR List[256];
+    if (!KeGetBootOption("load", List, sizeof(List))) {
+        return;
+    }
+    for (PCHAR Name = List; Name != NULL && *Name != 0;) {
+        PCHAR Comma = strchr(Name, ',');
+        if (Comma != NULL) {
+            *Comma++ = 0;
+        }
+        PCHAR Star = strchr(Name, '*');
+        if (Star != NULL) {
+            *Star = 0;
+            LdrpForEachDriver(Name, LoadOne);
+        } else {
+            LoadOne(Name);
+        }
+        Name = Comma;
+    }
+}

@@ -1,0 +1,32 @@
+/* unload.c: takes a driver out again: its own DriverUnload, what could still call into it, then its memory. */
+#include "ldrp.h"
+#include <io.h>
+#include <kd.h>
+#include <mm.h>
+
+/* PASSIVE. First the addresses count as "was a driver", then they are unmapped: who calls them late learns it (0xCE). */
+VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
+    KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
+    PVOID Base = Module->DllBase;
+    SIZE_T Bytes = Module->SizeOfImage;
+    Module->DriverObject = NULL;
+    LdrpRetireModule(Module);
+    MmReleaseDriverImage(Base, Bytes);
+}
+
+/* PASSIVE, on a worker thread, one at a time. */
+NTSTATUS LdrpUnloadDriver(PDRIVER_OBJECT DriverObject) {
+    PKLDR_DATA_TABLE_ENTRY Module = DriverObject->DriverSection;
+    if (DriverObject->DriverUnload == NULL) {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    }
+    DriverObject->DriverUnload(DriverObject);
+    if (DriverObject->DeviceObject != NULL) {
+        /* Each device refers to its driver: the image stays, as on Windows, until the last one is deleted. */
+        KdPrintf("ldr: %s.sys: stays loaded: DriverUnload left a device object behind\n", Module->Name);
+        return STATUS_DEVICE_NOT_READY;
+    }
+    IopDeleteDriverObject(DriverObject);
+    LdrpRemoveModule(Module);
+    return STATUS_SUCCESS;
+}
