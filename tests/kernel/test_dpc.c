@@ -1,0 +1,283 @@
+/* test_dpc.c: deferred procedure calls: when they run, where, in which order, and how often. */
+#include "ktest.h"
+
+#define MANY 8
+
+/* ---- One DPC that writes down what it saw ---- */
+
+typedef struct _CALL {
+    KDPC Dpc;
+    volatile LONG Runs;
+    volatile LONG Order;    /* the how manieth of all calls it was */
+    volatile ULONG Processor;
+    volatile KIRQL Irql;
+    volatile BOOLEAN IsDpcActive;
+    PVOID Argument1, Argument2;
+    ULONG64 StackAddress;
+} CALL;
+
+static volatile LONG Calls;
+
+static VOID Note(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    CALL *Call = Context;
+    KT_EXPECT_EQ(Dpc, &Call->Dpc);
+    Call->Argument1 = Argument1;
+    Call->Argument2 = Argument2;
+    Call->Processor = KeGetCurrentProcessorNumber();
+    Call->Irql = KeGetCurrentIrql();
+    Call->IsDpcActive = KeIsDpcActive();
+    Call->StackAddress = (ULONG64)__builtin_frame_address(0);
+    Call->Order = InterlockedIncrement(&Calls);
+    InterlockedIncrement(&Call->Runs);
+}
+
+static VOID Prepare(CALL *Call, KDPC_IMPORTANCE Importance) {
+    *Call = (CALL){0};
+    KeInitializeDpc(&Call->Dpc, Note, Call);
+    KeSetImportanceDpc(&Call->Dpc, Importance);
+}
+
+KTEST(dpc_gets_its_arguments_at_DISPATCH) {
+    CALL Call;
+    Prepare(&Call, MediumImportance);
+    KT_EXPECT(KeInsertQueueDpc(&Call.Dpc, (PVOID)0x1111, (PVOID)0x2222));
+    KT_WAIT_UNTIL(Call.Runs != 0);
+    KT_EXPECT_EQ(Call.Runs, 1);
+    KT_EXPECT_EQ(Call.Argument1, 0x1111);
+    KT_EXPECT_EQ(Call.Argument2, 0x2222);
+    KT_EXPECT_EQ(Call.Irql, DISPATCH_LEVEL);
+    KT_EXPECT(Call.IsDpcActive);
+    KT_EXPECT(!KeIsDpcActive());
+}
+
+KTEST(dpc_runs_on_the_dpc_stack_of_its_cpu) {
+    CALL Call;
+    Prepare(&Call, MediumImportance);
+    KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+    KT_WAIT_UNTIL(Call.Runs != 0);
+    ULONG64 Top = KiProcessorBlock[Call.Processor]->DpcStack;
+    KT_EXPECT(Call.StackAddress < Top && Call.StackAddress >= Top - DPC_STACK_SIZE);
+}
+
+KTEST(dpc_queued_twice_runs_once_with_the_first_arguments) {
+    CALL Call;
+    Prepare(&Call, MediumImportance);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    BOOLEAN IsFirst = KeInsertQueueDpc(&Call.Dpc, (PVOID)1, NULL);
+    BOOLEAN IsSecond = KeInsertQueueDpc(&Call.Dpc, (PVOID)2, NULL);
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Call.Runs != 0);
+    KeFlushQueuedDpcs();
+    KT_EXPECT(IsFirst);
+    KT_EXPECT(!IsSecond);
+    KT_EXPECT_EQ(Call.Runs, 1);
+    KT_EXPECT_EQ(Call.Argument1, 1);
+}
+
+KTEST(dpc_of_medium_importance_run_in_order_of_queuing) {
+    CALL Call[MANY];
+    KtPin(0);
+    for (ULONG Index = 0; Index < MANY; Index++) {
+        Prepare(&Call[Index], MediumImportance);
+    }
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    for (ULONG Index = 0; Index < MANY; Index++) {
+        KeInsertQueueDpc(&Call[Index].Dpc, NULL, NULL);
+    }
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Call[MANY - 1].Runs != 0);
+    KtUnpin();
+    for (ULONG Index = 1; Index < MANY; Index++) {
+        KT_EXPECT_EQ(Call[Index].Order, Call[Index - 1].Order + 1);
+    }
+}
+
+KTEST(dpc_of_high_importance_overtakes) {
+    CALL Medium, MediumHigh, High;
+    Prepare(&Medium, MediumImportance);
+    Prepare(&MediumHigh, MediumHighImportance);
+    Prepare(&High, HighImportance);
+    KtPin(0);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    KeInsertQueueDpc(&Medium.Dpc, NULL, NULL);
+    KeInsertQueueDpc(&MediumHigh.Dpc, NULL, NULL);
+    KeInsertQueueDpc(&High.Dpc, NULL, NULL);
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Medium.Runs != 0 && MediumHigh.Runs != 0 && High.Runs != 0);
+    KtUnpin();
+    KT_EXPECT(High.Order < Medium.Order);
+    KT_EXPECT(Medium.Order < MediumHigh.Order);
+}
+
+KTEST(dpc_of_low_importance_runs_at_the_next_tick_at_the_latest) {
+    CALL Call;
+    Prepare(&Call, LowImportance);
+    KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+    KT_WAIT_UNTIL(Call.Runs != 0);
+    KT_EXPECT_EQ(Call.Runs, 1);
+}
+
+KTEST(dpc_runs_on_its_target_cpu) {
+    for (KDPC_IMPORTANCE Importance = LowImportance; Importance <= MediumHighImportance; Importance++) {
+        for (ULONG Target = 0; Target < KeNumberProcessors; Target++) {
+            CALL Call;
+            Prepare(&Call, Importance);
+            KeSetTargetProcessorDpc(&Call.Dpc, (CCHAR)Target);
+            KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+            KT_WAIT_UNTIL(Call.Runs != 0);
+            KT_EXPECT_EQ(Call.Processor, Target);
+        }
+    }
+}
+
+KTEST(dpc_removed_from_the_queue_does_not_run) {
+    CALL Call;
+    Prepare(&Call, MediumImportance);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+    BOOLEAN WasQueued = KeRemoveQueueDpc(&Call.Dpc);
+    BOOLEAN WasStillQueued = KeRemoveQueueDpc(&Call.Dpc);
+    KeLowerIrql(OldIrql);
+    KeFlushQueuedDpcs();
+    KT_EXPECT(WasQueued);
+    KT_EXPECT(!WasStillQueued);
+    KT_EXPECT_EQ(Call.Runs, 0);
+    KT_EXPECT(KeInsertQueueDpc(&Call.Dpc, NULL, NULL));
+    KT_WAIT_UNTIL(Call.Runs != 0);
+}
+
+KTEST(dpc_flush_returns_after_all_have_run_everywhere) {
+    for (ULONG Round = 0; Round < KtStress(100); Round++) {
+        static CALL Call[MAXIMUM_PROCESSORS];
+        for (ULONG Target = 0; Target < KeNumberProcessors; Target++) {
+            Prepare(&Call[Target], LowImportance);
+            KeSetTargetProcessorDpc(&Call[Target].Dpc, (CCHAR)Target);
+            KeInsertQueueDpc(&Call[Target].Dpc, NULL, NULL);
+        }
+        KeFlushQueuedDpcs();
+        for (ULONG Target = 0; Target < KeNumberProcessors; Target++) {
+            KT_EXPECT_EQ(Call[Target].Runs, 1);
+        }
+    }
+}
+
+/* ---- A DPC that queues itself again, on the next CPU each time ---- */
+
+typedef struct _TRAVELLER {
+    KDPC Dpc;
+    volatile LONG Left;
+    volatile LONG Runs;
+    volatile KAFFINITY Visited;
+} TRAVELLER;
+
+static VOID Travel(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    TRAVELLER *Traveller = Context;
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    Traveller->Visited |= (KAFFINITY)1 << KeGetCurrentProcessorNumber();
+    Traveller->Runs++;
+    if (--Traveller->Left > 0) {
+        ULONG Next = (KeGetCurrentProcessorNumber() + 1) % KeNumberProcessors;
+        KeSetTargetProcessorDpc(Dpc, (CCHAR)Next);
+        KT_EXPECT(KeInsertQueueDpc(Dpc, NULL, NULL)); /* while it runs it is in no queue */
+    }
+}
+
+KTEST(dpc_may_queue_itself_again) {
+    LONG Rounds = (LONG)KtStress(1000) + MAXIMUM_PROCESSORS;
+    TRAVELLER Traveller = {.Left = Rounds};
+    KeInitializeDpc(&Traveller.Dpc, Travel, &Traveller);
+    KeSetImportanceDpc(&Traveller.Dpc, HighImportance);
+    KeInsertQueueDpc(&Traveller.Dpc, NULL, NULL);
+    KT_WAIT_UNTIL(Traveller.Left == 0);
+    KeFlushQueuedDpcs();
+    KT_EXPECT_EQ(Traveller.Runs, Rounds);
+    KT_EXPECT_EQ(Traveller.Visited, KeActiveProcessors);
+}
+
+/* ---- All CPUs queue one DPC: each success of KeInsertQueueDpc is one run, no more and no less ---- */
+
+typedef struct _COUNTED {
+    KDPC Dpc;
+    volatile LONG Queued, Removed, Runs;
+} COUNTED;
+
+static VOID CountRun(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    InterlockedIncrement(&((COUNTED *)Context)->Runs);
+}
+
+static VOID QueueAndRemove(ULONG Processor, PVOID Context) {
+    COUNTED *Counted = Context;
+    KT_RANDOM Random;
+    KtSeedRandom(&Random, Processor);
+    for (ULONG Round = 0; Round < KtStress(2000); Round++) {
+        if (KtRandom(&Random, 4) != 0) {
+            if (KeInsertQueueDpc(&Counted->Dpc, NULL, NULL)) {
+                InterlockedIncrement(&Counted->Queued);
+            }
+        } else if (KeRemoveQueueDpc(&Counted->Dpc)) {
+            InterlockedIncrement(&Counted->Removed);
+        }
+    }
+}
+
+KTEST(dpc_runs_once_for_each_time_it_was_queued) {
+    COUNTED Counted = {0};
+    KeInitializeDpc(&Counted.Dpc, CountRun, &Counted);
+    KeSetTargetProcessorDpc(&Counted.Dpc, 0);
+    KtRunOnAllCpus(QueueAndRemove, &Counted);
+    KeFlushQueuedDpcs();
+    KT_EXPECT_EQ(Counted.Runs, Counted.Queued - Counted.Removed);
+}
+
+KTEST(dpc_of_a_removed_one_leaves_the_others) {
+    CALL Call[3];
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    for (ULONG Index = 0; Index < 3; Index++) {
+        Prepare(&Call[Index], MediumImportance);
+        KeInsertQueueDpc(&Call[Index].Dpc, NULL, NULL);
+    }
+    KeRemoveQueueDpc(&Call[1].Dpc);
+    KeLowerIrql(OldIrql);
+    KeFlushQueuedDpcs();
+    KT_EXPECT_EQ(Call[0].Runs, 1);
+    KT_EXPECT_EQ(Call[1].Runs, 0);
+    KT_EXPECT_EQ(Call[2].Runs, 1);
+}
+
+/* ---- What stops the machine ---- */
+
+static VOID LeaveAtApcLevel(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    __writecr8(SYNCH_LEVEL);
+}
+
+KTEST_CRASH(dpc_returns_at_another_level) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, LeaveAtApcLevel, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KtSleep(100);
+}
+
+static VOID SpinForEver(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    for (;;) {
+        YieldProcessor();
+    }
+}
+
+KTEST_CRASH(dpc_that_never_ends) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, SpinForEver, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KT_WAIT_UNTIL(FALSE);
+}
