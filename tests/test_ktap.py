@@ -3,7 +3,7 @@
 import ktap
 
 VERDICT = '{"end":"tests","scenario":"test","expected":true,"seed":0,"cpu":0}\n'
-GOOD = "KTAP version 1\n1..3\nok 1 KeFirst\n# a second try\nok 2 KeSecond\nok 3 KeThird # SKIP no x2APIC\n" + VERDICT
+GOOD = "KTAP version 1\n1..3\nok 1 KeFirst\n# a second try\nok 2 - KeSecond\nok 3 KeThird # SKIP no x2APIC\n" + VERDICT
 
 
 def test_a_whole_report_is_believed():
@@ -33,7 +33,7 @@ def test_not_ok_is_a_failure_with_its_diagnostics():
 
 
 def test_not_ok_is_forgiven_only_where_it_is_announced():
-    report = ktap.parse(GOOD.replace("ok 2 KeSecond", "not ok 2 KeSecond # TODO later"))
+    report = ktap.parse(GOOD.replace("ok 2 - KeSecond", "not ok 2 KeSecond # TODO later"))
     assert report.failures == []
 
 
