@@ -6,6 +6,32 @@
 #define EM_X86_64 62
 #define MAXIMUM_ELF_SECTIONS 4096
 
+static VOID KeepReason(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, va_list Arguments) {
+    RtlFormatV(Image->Reason, sizeof(Image->Reason), Format, Arguments);
+    for (PCHAR Character = Image->Reason; *Character != 0; Character++) {
+        if (*Character < ' ' || *Character > '~') {
+            *Character = '?'; /* names out of a damaged file must not reach a terminal */
+        }
+    }
+    Image->Status = Status;
+}
+
+BOOLEAN LdrpRefuse(PLDRP_IMAGE Image, PCSTR Format, ...) {
+    va_list Arguments;
+    va_start(Arguments, Format);
+    KeepReason(Image, STATUS_INVALID_IMAGE_FORMAT, Format, Arguments);
+    va_end(Arguments);
+    return FALSE;
+}
+
+BOOLEAN LdrpRefuseAs(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, ...) {
+    va_list Arguments;
+    va_start(Arguments, Format);
+    KeepReason(Image, Status, Format, Arguments);
+    va_end(Arguments);
+    return FALSE;
+}
+
 BOOLEAN LdrpIsLoaded(const ELF_SECTION *Section) {
     return (Section->Flags & SHF_ALLOC) != 0;
 }

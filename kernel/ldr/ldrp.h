@@ -86,11 +86,10 @@ typedef struct _LDRP_IMAGE {
     CHAR Reason[160];
 } LDRP_IMAGE, *PLDRP_IMAGE;
 
+/* elf.c: no memory is needed, nothing is trusted. */
 /* Keeps the status, and the reason to be printed; always FALSE, to be returned. Any IRQL. */
 BOOLEAN LdrpRefuse(PLDRP_IMAGE Image, PCSTR Format, ...); /* as a bad image */
 BOOLEAN LdrpRefuseAs(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, ...);
-
-/* elf.c: no memory is needed, nothing is trusted. */
 BOOLEAN LdrpParseImage(PLDRP_IMAGE Image);
 PCSTR LdrpSectionName(const LDRP_IMAGE *Image, const ELF_SECTION *Section);
 PCSTR LdrpSymbolName(const LDRP_IMAGE *Image, const ELF_SYMBOL *Symbol);

@@ -30,32 +30,6 @@ VOID LdrpInitializeLoading(VOID) {
     KeInitializeMutex(&LoadMutex, 0);
 }
 
-static VOID KeepReason(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, va_list Arguments) {
-    RtlFormatV(Image->Reason, sizeof(Image->Reason), Format, Arguments);
-    for (PCHAR Character = Image->Reason; *Character != 0; Character++) {
-        if (*Character < ' ' || *Character > '~') {
-            *Character = '?'; /* names out of a damaged file must not reach a terminal */
-        }
-    }
-    Image->Status = Status;
-}
-
-BOOLEAN LdrpRefuse(PLDRP_IMAGE Image, PCSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    KeepReason(Image, STATUS_INVALID_IMAGE_FORMAT, Format, Arguments);
-    va_end(Arguments);
-    return FALSE;
-}
-
-BOOLEAN LdrpRefuseAs(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    KeepReason(Image, Status, Format, Arguments);
-    va_end(Arguments);
-    return FALSE;
-}
-
 static BOOLEAN CreateModule(PLDRP_IMAGE Image) {
     static const WCHAR Folder[] = L"\\SystemRoot\\System32\\drivers\\"; /* where drivers expect to lie */
     enum { FOLDER_LENGTH = RTL_NUMBER_OF(Folder) - 1 };
