@@ -1,10 +1,10 @@
 ; switch.asm: how one thread stops and another goes on: seven words on one stack, seven words from another.
 ;
-; A thread that does not run is nothing but its stack. KiSwapContext is an ordinary function call for both threads: the old
-; one calls it, and returns from it only when somebody switches back. The C compiler has saved what it needs of the
+; A thread that does not run is nothing but its stack. KiSwapContext is an ordinary function call for both threads: the
+; old one calls it, and returns from it only when somebody switches back. The C compiler has saved what it needs of the
 ; caller-saved registers already, so only the callee-saved ones, the stack pointer and (as return address) the
-; instruction pointer are left to keep. CR8 is DISPATCH_LEVEL on both sides, IF is 1, and the dispatcher lock is held all
-; through: the CPU hands it from the old thread to the new one. There is no floating point in the kernel.
+; instruction pointer are left to keep. CR8 is DISPATCH_LEVEL on both sides, IF is 1, and the dispatcher lock is held
+; all through: the CPU hands it from the old thread to the new one. There is no floating point in the kernel.
 ;
 ;       KTHREAD.KernelStack --> r15                 the lowest address
 ;                               r14
@@ -59,8 +59,9 @@ KiPrepareStack:
         lea     rax, [rdi - 48h]
         ret
 
-; The first instructions of every thread: at DISPATCH_LEVEL, with the dispatcher lock that the old thread took. KiStartThread
-; gives it back, lowers to PASSIVE_LEVEL and calls the thread's routine. rsp = StackBase - 10h, rbx = Thread.
+; The first instructions of every thread: at DISPATCH_LEVEL, with the dispatcher lock that the old thread took.
+; KiStartThread gives it back, lowers to PASSIVE_LEVEL and calls the thread's routine. rsp = StackBase - 10h, rbx =
+; Thread.
 KiThreadStartup:
         push    rbp                             ; 0 above 0: the outermost frame
         mov     rbp, rsp
@@ -70,8 +71,8 @@ KiThreadStartup:
         ud2                                     ; it does not return
 
 ; void KiCallOnStack(ULONG64 StackTop, void (*Routine)(void))
-; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk crosses
-; from the DPC stack to the interrupted thread's. Any IRQL; StackTop is 16-byte aligned.
+; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk
+; crosses from the DPC stack to the interrupted thread's. Any IRQL; StackTop is 16-byte aligned.
 KiCallOnStack:
         push    rbp
         mov     rbp, rsp
@@ -81,7 +82,8 @@ KiCallOnStack:
         pop     rbp
         ret
 
-; void KiSwitchToBootStack(ULONG64 StackTop, void (*Routine)(void)): leaves the loader's stack for good. Does not return.
+; void KiSwitchToBootStack(ULONG64 StackTop, void (*Routine)(void)): leaves the loader's stack for good. Does not
+; return.
 KiSwitchToBootStack:
         mov     rsp, rdi
         xor     ebp, ebp

@@ -51,12 +51,14 @@ typedef struct _KTHREAD {
     UCHAR WaitReason;
     UCHAR WaitMode;
     KIRQL WaitIrql;
-    BOOLEAN Preempted;
+    BOOLEAN Preempted;           /* it still has quantum: back to the head of its ready queue */
+    BOOLEAN WaitNext;            /* it holds the dispatcher lock for the wait that must follow (Wait = TRUE) */
     LONG Quantum;                /* clock ticks left */
     ULONG Processor;             /* CPU that it runs on, or ran on last */
     ULONG IdealProcessor;
-    KAFFINITY Affinity;
-    LIST_ENTRY QueueListEntry;   /* in a ready queue */
+    KAFFINITY Affinity;          /* CPUs that it may run on */
+    KAFFINITY UserAffinity;      /* what KeRevertToUserAffinityThread goes back to */
+    LIST_ENTRY QueueListEntry;   /* in a ready queue; when terminated, in the reaper's list */
     NTSTATUS WaitStatus;
     PKWAIT_BLOCK WaitBlockList;  /* NULL when it does not wait */
     KWAIT_BLOCK WaitBlock[THREAD_WAIT_OBJECTS + 1];
@@ -83,7 +85,6 @@ typedef struct _ETHREAD {
     CLIENT_ID Cid;
     NTSTATUS ExitStatus;
     BOOLEAN ActiveExWorker;
-    LIST_ENTRY ReaperListEntry;
     WORK_QUEUE_ITEM *WorkItem; /* the work item that a worker thread runs, for exit checks */
 } ETHREAD;
 
@@ -199,6 +200,10 @@ VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, 
                         KPRIORITY Priority);
 VOID KeReadyThread(PKTHREAD Thread);            /* <= DISPATCH_LEVEL */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID); /* the current thread; its object is handed to the reaper */
+PKTHREAD KeWaitForTerminatedThread(VOID);       /* the reaper's: nothing runs on the thread's stack any more. PASSIVE, waits */
+/* A mutex that does not disable APCs and can be abandoned by its owner's end. <= DISPATCH_LEVEL */
+VOID KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN IsOwnedByCaller);
+LONG KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);
 VOID KeYieldThread(VOID);                       /* to a ready thread of the same or a higher priority; <= APC_LEVEL */
 BOOLEAN KeIsDpcActive(VOID);
 
@@ -248,6 +253,7 @@ VOID KiDispatchThreadSwitch(VOID);       /* ke/scheduler.c: quantum end and Next
 /* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame);
+VOID KiInitializeStackCookie(VOID); /* from a function that never returns, before any other CPU or thread runs */
 extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
 
 /* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */

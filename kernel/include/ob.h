@@ -4,10 +4,11 @@
 
 #include <ke.h>
 
-struct _OBJECT_TYPE {
+typedef struct _OBJECT_TYPE {
     PCSTR Name;
-    VOID (*Delete)(PVOID Object); /* last reference gone; PASSIVE or deferred by the type itself */
-};
+    VOID (*Delete)(PVOID Object); /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
+    VOID (*Close)(PVOID Object);  /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
+} OBJECT_TYPE;
 
 /* Nonpaged, zeroed, one reference. NULL: no memory. <= DISPATCH. */
 PVOID ObCreateObject(POBJECT_TYPE Type, SIZE_T Bytes);

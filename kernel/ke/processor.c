@@ -1,6 +1,5 @@
 /* processor.c: the control block of each CPU, and the idle thread that the CPU is born with. */
-#include <arch.h>
-#include <ke.h>
+#include "ki.h"
 
 PKPRCB KiProcessorBlock[MAXIMUM_PROCESSORS];
 volatile ULONG KeNumberProcessors;
@@ -25,6 +24,7 @@ static PKTHREAD InitializeIdleThread(ULONG Number) {
     InitializeListHead(&Thread->Header.WaitListHead);
     InitializeListHead(&Thread->MutantListHead);
     Thread->State = Running;
+    Thread->Priority = Thread->BasePriority = IDLE_PRIORITY;
     Thread->Processor = Thread->IdealProcessor = Number;
     Thread->Affinity = (KAFFINITY)1 << Number;
     NameIdleThread(Thread, Number);

@@ -46,6 +46,7 @@ static VOID Phase1(PVOID Context) {
 
 DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     HalInitializeSerial();
+    KiInitializeStackCookie();
     KeInitializeProcessor(&KiBootPcr, 0);
     HalInitializeBootProcessor(&KiBootPcr);
     BootReadInformation(Magic, Info, KeBootInfo);
@@ -59,6 +60,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     KiInitializeClock();
     KiInitializeWatchdogs();
     KeActivateProcessor();
+    KeRaiseIrqlToDpcLevel(); /* no switch before the idle loop, which lowers again and turns interrupts on */
     PETHREAD Thread;
     NTSTATUS Status = PsCreateNamedThread(&Thread, "phase 1", 13, Phase1, NULL);
     if (!NT_SUCCESS(Status)) {

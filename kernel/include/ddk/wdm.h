@@ -310,6 +310,11 @@ LONG_PTR ObfDereferenceObject(PVOID Object);
 #define ObDereferenceObject(Object) ObfDereferenceObject(Object)
 VOID KeEnterCriticalRegion(VOID);
 VOID KeLeaveCriticalRegion(VOID);
+VOID KeEnterGuardedRegion(VOID);
+VOID KeLeaveGuardedRegion(VOID);
+BOOLEAN KeAreApcsDisabled(VOID);
+BOOLEAN KeAreAllApcsDisabled(VOID);
+DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status); /* there are no handlers: it stops the machine (0x7E, 0x1E) */
 
 /* ---- Fast mutex: raises to APC_LEVEL and sleeps ---- */
 typedef struct _FAST_MUTEX {

@@ -1,0 +1,129 @@
+/* work.c: work items: a routine that a driver wants run later, at PASSIVE_LEVEL, on a thread that belongs to the
+ * system.
+ *
+ * Three queues, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
+ * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that
+ * items that wait for each other do not wait for ever (up to WORKERS_MAXIMUM).
+ *
+ * The threads are shared: what a routine leaves behind (a raised IRQL, an owned mutex, disabled APCs) would fall on
+ * the next routine, so each return is checked, and names the guilty routine. */
+#include <ex.h>
+#include <ps.h>
+
+#define WORKERS_MAXIMUM 16
+
+typedef struct _EX_WORK_QUEUE {
+    PCSTR ThreadName;
+    KPRIORITY Priority;
+    LIST_ENTRY Items;         /* guarded by ExpWorkQueueLock */
+    KSEMAPHORE ItemCount;
+    volatile LONG Workers;    /* threads */
+    volatile LONG FreeWorkers; /* threads that wait for an item, or are about to */
+} EX_WORK_QUEUE;
+
+KE_DECLARE_LOCK(ExpWorkQueueLock, RANK_OBJECT, "the lists of work items");
+
+static EX_WORK_QUEUE Queues[MaximumWorkQueue] = {
+    [CriticalWorkQueue] = {.ThreadName = "critical worker", .Priority = 13},
+    [DelayedWorkQueue] = {.ThreadName = "delayed worker", .Priority = 12},
+    [HyperCriticalWorkQueue] = {.ThreadName = "hypercritical worker", .Priority = 15},
+};
+
+static VOID WorkerThread(PVOID Context);
+
+/* <= DISPATCH_LEVEL. The item must stay resident until its routine runs; inside, it may be freed or queued again.
+ * Queued twice: 0xE4. wdm.h: ExQueueWorkItem. */
+VOID ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType) {
+    if ((ULONG)QueueType >= MaximumWorkQueue) {
+        KeBugCheckEx(WORKER_INVALID, 6, (ULONG_PTR)WorkItem, (ULONG_PTR)QueueType, 0);
+    }
+    if (WorkItem->WorkerRoutine == NULL) {
+        KeBugCheckEx(WORKER_INVALID, 7, (ULONG_PTR)WorkItem, 0, 0);
+    }
+    EX_WORK_QUEUE *Queue = &Queues[QueueType];
+    KIRQL OldIrql;
+    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
+    if (WorkItem->List.Flink != NULL) {
+        KeBugCheckEx(WORKER_INVALID, 1, (ULONG_PTR)WorkItem, (ULONG_PTR)WorkItem->WorkerRoutine, 0);
+    }
+    InsertTailList(&Queue->Items, &WorkItem->List);
+    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
+    KeReleaseSemaphore(&Queue->ItemCount, IO_NO_INCREMENT, 1, FALSE);
+}
+
+/* Waits for an item and takes it off the queue: from here on it is its owner's again. */
+static PWORK_QUEUE_ITEM TakeItem(EX_WORK_QUEUE *Queue) {
+    KIRQL OldIrql;
+    KeWaitForSingleObject(&Queue->ItemCount, WrQueue, KernelMode, FALSE, NULL);
+    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
+    PWORK_QUEUE_ITEM Item = CONTAINING_RECORD(RemoveHeadList(&Queue->Items), WORK_QUEUE_ITEM, List);
+    Item->List.Flink = NULL;
+    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
+    return Item;
+}
+
+static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
+    PETHREAD Thread;
+    InterlockedIncrement(&Queue->FreeWorkers);
+    InterlockedIncrement(&Queue->Workers);
+    NTSTATUS Status = PsCreateNamedThread(&Thread, Queue->ThreadName, Queue->Priority, WorkerThread, Queue);
+    if (!NT_SUCCESS(Status)) {
+        InterlockedDecrement(&Queue->FreeWorkers);
+        InterlockedDecrement(&Queue->Workers);
+        return Status;
+    }
+    ObDereferenceObject(Thread);
+    return STATUS_SUCCESS;
+}
+
+/* What the routine leaves behind, in NT's order. Item may have been freed: its address is only reported. */
+static VOID CheckReturn(PWORKER_THREAD_ROUTINE Routine, PVOID Parameter, PWORK_QUEUE_ITEM Item) {
+    PKTHREAD Thread = KiCurrentThread();
+    KIRQL Irql = KiCurrentIrql();
+    if (Irql >= DISPATCH_LEVEL) {
+        KeBugCheckEx(WORKER_THREAD_RETURNED_AT_BAD_IRQL, (ULONG_PTR)Routine, Irql, (ULONG_PTR)Parameter,
+                     (ULONG_PTR)Item);
+    }
+    if (!IsListEmpty(&Thread->MutantListHead)) {
+        KeBugCheckEx(SYSTEM_EXIT_OWNED_MUTEX, (ULONG_PTR)Routine, (ULONG_PTR)Parameter, (ULONG_PTR)Item, 0);
+    }
+    if (Thread->CombinedApcDisable != 0) {
+        KeBugCheckEx(APC_INDEX_MISMATCH, (ULONG_PTR)Routine, 0, Thread->CombinedApcDisable, 1);
+    }
+}
+
+/* One item. ActiveExWorker makes an attempt to end this thread a bugcheck (0xE9). */
+static VOID RunItem(PWORK_QUEUE_ITEM Item) {
+    PETHREAD Thread = PsGetCurrentThread();
+    PWORKER_THREAD_ROUTINE Routine = Item->WorkerRoutine;
+    PVOID Parameter = Item->Parameter;
+    Thread->WorkItem = Item;
+    Routine(Parameter);
+    Thread->WorkItem = NULL;
+    CheckReturn(Routine, Parameter, Item);
+}
+
+/* A thread of one queue, for ever. */
+static VOID WorkerThread(PVOID Context) {
+    EX_WORK_QUEUE *Queue = Context;
+    PsGetCurrentThread()->ActiveExWorker = TRUE;
+    for (;;) {
+        PWORK_QUEUE_ITEM Item = TakeItem(Queue);
+        if (InterlockedDecrement(&Queue->FreeWorkers) == 0 && Queue->Workers < WORKERS_MAXIMUM) {
+            AddWorker(Queue); /* without memory for one, the items just take their turns */
+        }
+        RunItem(Item);
+        InterlockedIncrement(&Queue->FreeWorkers);
+    }
+}
+
+VOID ExInitializeWorkers(VOID) {
+    for (ULONG i = 0; i < MaximumWorkQueue; i++) {
+        InitializeListHead(&Queues[i].Items);
+        KeInitializeSemaphore(&Queues[i].ItemCount, 0, MAXLONG);
+        NTSTATUS Status = AddWorker(&Queues[i]);
+        if (!NT_SUCCESS(Status)) {
+            KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
+        }
+    }
+}

@@ -1,0 +1,34 @@
+/* region.c: critical and guarded regions: counts in the thread that keep asynchronous procedure calls away.
+ *
+ * A critical region keeps normal kernel APCs out, a guarded region special ones too. Entering counts down from 0,
+ * leaving counts up; who leaves without having entered makes the count positive, which is found when the thread ends
+ * (0x20). */
+#include "ki.h"
+
+/* <= APC_LEVEL. wdm.h: KeEnterCriticalRegion. */
+VOID KeEnterCriticalRegion(VOID) {
+    KiCurrentThread()->KernelApcDisable--;
+}
+
+VOID KeLeaveCriticalRegion(VOID) {
+    KiCurrentThread()->KernelApcDisable++;
+}
+
+/* <= APC_LEVEL. wdm.h: KeEnterGuardedRegion. */
+VOID KeEnterGuardedRegion(VOID) {
+    KiCurrentThread()->SpecialApcDisable--;
+}
+
+VOID KeLeaveGuardedRegion(VOID) {
+    KiCurrentThread()->SpecialApcDisable++;
+}
+
+/* Normal kernel APCs cannot come. <= DISPATCH_LEVEL. */
+BOOLEAN KeAreApcsDisabled(VOID) {
+    return KiCurrentThread()->CombinedApcDisable != 0;
+}
+
+/* No APC can come. Any IRQL. */
+BOOLEAN KeAreAllApcsDisabled(VOID) {
+    return KiCurrentThread()->SpecialApcDisable != 0 || KiCurrentIrql() >= APC_LEVEL;
+}

@@ -1,0 +1,114 @@
+/* thread.c: the life of a thread as the scheduler sees it: laid out, started, ended, and handed to the reaper.
+ *
+ * A thread cannot free the stack that it stands on. It ends by going to a list and switching away for good; the
+ * reaper, a thread like others, takes it from there. The switch happens under the dispatcher lock and the list is
+ * guarded by it, so whoever takes a thread from the list knows that its stack is no longer in use. */
+#include "ki.h"
+#include <ps.h>
+
+LIST_ENTRY KiThreadList = {&KiThreadList, &KiThreadList};
+
+/* Ended threads that the reaper has not seen yet, linked by QueueListEntry; guarded by the dispatcher lock. */
+static LIST_ENTRY TerminatedThreads = {&TerminatedThreads, &TerminatedThreads};
+static KSEMAPHORE TerminatedCount = {
+    .Header = {.Type = SemaphoreObject,
+               .Size = sizeof(KSEMAPHORE) / sizeof(ULONG),
+               .WaitListHead = {&TerminatedCount.Header.WaitListHead, &TerminatedCount.Header.WaitListHead}},
+    .Limit = MAXLONG};
+
+/* Any IRQL; a leaf that drivers call too. */
+PKTHREAD KeGetCurrentThread(VOID) {
+    return KiCurrentThread();
+}
+
+/* The CPUs take turns as the first home of new threads. */
+static ULONG ChooseIdealProcessor(VOID) {
+    static volatile LONG Next;
+    return (ULONG)InterlockedIncrement(&Next) % KeNumberProcessors;
+}
+
+/* Thread is zeroed, resident memory; the stack is mapped. Nothing runs before KeReadyThread. <= DISPATCH_LEVEL. */
+VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, PKSTART_ROUTINE Start, PVOID Context,
+                        KPRIORITY Priority) {
+    Thread->Header.Type = ThreadObject;
+    Thread->Header.Size = sizeof(KTHREAD) / sizeof(ULONG);
+    InitializeListHead(&Thread->Header.WaitListHead);
+    InitializeListHead(&Thread->MutantListHead);
+    KeInitializeTimer(&Thread->Timer);
+    Thread->StackBase = StackBase;
+    Thread->StackLimit = StackLimit;
+    Thread->StartRoutine = Start;
+    Thread->StartContext = Context;
+    Thread->State = Initialized;
+    Thread->Priority = Thread->BasePriority = (SCHAR)Priority;
+    Thread->Quantum = THREAD_QUANTUM;
+    Thread->Affinity = Thread->UserAffinity = ~(KAFFINITY)0;
+    Thread->Processor = Thread->IdealProcessor = ChooseIdealProcessor();
+    Thread->KernelStack = KiPrepareStack(StackBase, Thread);
+    KIRQL OldIrql = KiLockDispatcher();
+    InsertTailList(&KiThreadList, &Thread->ThreadListEntry);
+    KiUnlockDispatcher(OldIrql);
+}
+
+/* Lets an initialized thread run for the first time. <= DISPATCH_LEVEL; below it, the new thread may preempt the
+ * caller. */
+VOID KeReadyThread(PKTHREAD Thread) {
+    KIRQL OldIrql = KiLockDispatcher();
+    NT_ASSERT(Thread->State == Initialized);
+    KiReadyThread(Thread);
+    KiUnlockDispatcher(OldIrql);
+}
+
+/* The first C code of every thread: the lock that the thread before it took is released here. */
+DECLSPEC_NORETURN VOID KiStartThread(PKTHREAD Thread) {
+    KeReleaseSpinLock(&KiDispatcherLock, PASSIVE_LEVEL);
+    Thread->StartRoutine(Thread->StartContext);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+    __builtin_unreachable();
+}
+
+/* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's. */
+DECLSPEC_NORETURN VOID KeTerminateThread(VOID) {
+    PKTHREAD Thread = KiCurrentThread();
+    KiLockDispatcher();
+    KiAbandonMutants(Thread);
+    Thread->Header.SignalState = 1;
+    KiSignalWaiters(&Thread->Header, IO_NO_INCREMENT);
+    Thread->State = Terminated;
+    InsertTailList(&TerminatedThreads, &Thread->QueueListEntry);
+    TerminatedCount.Header.SignalState++;
+    KiSignalWaiters(&TerminatedCount.Header, IO_NO_INCREMENT);
+    KiBlockThread();
+    __builtin_unreachable();
+}
+
+/* Waits until a thread has ended and takes it out of all lists. No CPU runs on its stack any more: it switched away
+ * under the lock that this takes. PASSIVE_LEVEL. */
+PKTHREAD KeWaitForTerminatedThread(VOID) {
+    KeWaitForSingleObject(&TerminatedCount, WrTerminated, KernelMode, FALSE, NULL);
+    KIRQL OldIrql = KiLockDispatcher();
+    PKTHREAD Thread = CONTAINING_RECORD(RemoveHeadList(&TerminatedThreads), KTHREAD, QueueListEntry);
+    RemoveEntryList(&Thread->ThreadListEntry);
+    NT_ASSERT(KiProcessorBlock[Thread->Processor]->CurrentThread != Thread);
+    KiUnlockDispatcher(OldIrql);
+    return Thread;
+}
+
+/* Sets the priority that the thread runs at and that boosts wear off to, 1..31. Returns the old one, boost included.
+ * It may preempt or be preempted at once. PASSIVE_LEVEL. wdm.h: KeSetPriorityThread. */
+KPRIORITY KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority) {
+    NT_ASSERT(Priority > LOW_PRIORITY && Priority <= HIGH_PRIORITY);
+    KIRQL OldIrql = KiLockDispatcher();
+    KPRIORITY Old = Thread->Priority;
+    Thread->BasePriority = (SCHAR)Priority;
+    Thread->PriorityDecrement = 0;
+    Thread->Quantum = THREAD_QUANTUM;
+    KiSetThreadPriority(Thread, Priority);
+    KiUnlockDispatcher(OldIrql);
+    return Old;
+}
+
+/* Any IRQL; a snapshot. */
+KPRIORITY KeQueryPriorityThread(PKTHREAD Thread) {
+    return Thread->Priority;
+}

@@ -1,0 +1,146 @@
+/* timer.c: timers: one list in the order of due times, looked at by the clock, emptied by a DPC.
+ *
+ * The clock interrupt runs at CLOCK_LEVEL, where the dispatcher lock must not be taken. So it compares the time with
+ * one word, KiNextTimerDue, and queues KiTimerExpireDpc when that has passed; everything else happens in the DPC, at
+ * DISPATCH_LEVEL. Due times are interrupt times (100 ns since the start), counted in steps of a clock tick. */
+#include "ki.h"
+
+#define NEVER (~0ULL)
+#define UNITS_PER_MS 10000
+
+static KDEFERRED_ROUTINE ExpireTimers;
+
+volatile ULONG64 KiNextTimerDue = NEVER;
+KDPC KiTimerExpireDpc = {.Type = DpcObject, .Importance = HighImportance, .DeferredRoutine = ExpireTimers};
+
+/* Guarded by the dispatcher lock. */
+static LIST_ENTRY TimerList = {&TimerList, &TimerList};
+
+/* The clock reads the word on another CPU: it sees the old value or the new one, and looks again at the next tick. */
+static VOID PublishNextDue(VOID) {
+    ULONG64 Due = NEVER;
+    if (!IsListEmpty(&TimerList)) {
+        Due = CONTAINING_RECORD(TimerList.Flink, KTIMER, TimerListEntry)->DueTime.QuadPart;
+    }
+    __atomic_store_n(&KiNextTimerDue, Due, __ATOMIC_RELAXED);
+}
+
+/* A time-out as callers write it as an interrupt time: negative is relative, else it is an absolute system time. */
+ULONG64 KiDueTime(LONGLONG Timeout) {
+    if (Timeout <= 0) {
+        return KiInterruptTime + (0 - (ULONG64)Timeout);
+    }
+    return (ULONG64)Timeout > KiBootTime ? (ULONG64)Timeout - KiBootTime : 0;
+}
+
+/* The timer is not inserted. It becomes not signalled. Timers that are due at the same time expire in the order of
+ * insertion; the search goes from the end, where the latest stand. */
+VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime) {
+    PLIST_ENTRY Before = TimerList.Blink;
+    while (Before != &TimerList && CONTAINING_RECORD(Before, KTIMER, TimerListEntry)->DueTime.QuadPart > DueTime) {
+        Before = Before->Blink;
+    }
+    Timer->Header.Inserted = TRUE;
+    Timer->Header.SignalState = 0;
+    Timer->DueTime.QuadPart = DueTime;
+    InsertHeadList(Before, &Timer->TimerListEntry);
+    PublishNextDue();
+}
+
+/* The timer is inserted. */
+VOID KiRemoveTimer(PKTIMER Timer) {
+    RemoveEntryList(&Timer->TimerListEntry);
+    Timer->Header.Inserted = FALSE;
+    PublishNextDue();
+}
+
+/* The timer's time has come and it is not inserted: waiters, the next period, the DPC, in this order, because the
+ * waiters may be let go by the lock, and the DPC's routine may set the timer anew. */
+static VOID FireTimer(PKTIMER Timer) {
+    ULONG64 Now = KiInterruptTime;
+    Timer->Header.SignalState = 1;
+    KiSignalWaiters(&Timer->Header, IO_NO_INCREMENT);
+    if (Timer->Period != 0) {
+        LONG State = Timer->Header.SignalState; /* a periodic timer stays signalled from its first expiry */
+        ULONG64 Period = (ULONG64)Timer->Period * UNITS_PER_MS, Due = Timer->DueTime.QuadPart + Period;
+        KiInsertTimer(Timer, Due > Now ? Due : Now + Period);
+        Timer->Header.SignalState = State;
+    }
+    if (Timer->Dpc != NULL) {
+        ULONG64 SystemTime = KiBootTime + Now;
+        KeInsertQueueDpc(Timer->Dpc, (PVOID)(SystemTime & MAXULONG), (PVOID)(SystemTime >> 32));
+    }
+}
+
+/* KiTimerExpireDpc, queued by the clock. */
+static VOID ExpireTimers(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KIRQL OldIrql = KiLockDispatcher();
+    while (!IsListEmpty(&TimerList)) {
+        PKTIMER Timer = CONTAINING_RECORD(TimerList.Flink, KTIMER, TimerListEntry);
+        if (Timer->DueTime.QuadPart > KiInterruptTime) {
+            break;
+        }
+        KiRemoveTimer(Timer);
+        FireTimer(Timer);
+    }
+    KiUnlockDispatcher(OldIrql);
+}
+
+/* Any IRQL; the timer lies in resident memory. */
+VOID KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
+    *Timer = (KTIMER){.Header = {
+        .Type = Type == NotificationTimer ? TimerNotificationObject : TimerSynchronizationObject,
+        .Size = sizeof(KTIMER) / sizeof(ULONG)}};
+    InitializeListHead(&Timer->Header.WaitListHead);
+}
+
+VOID KeInitializeTimer(PKTIMER Timer) {
+    KeInitializeTimerEx(Timer, NotificationTimer);
+}
+
+/* <= DISPATCH_LEVEL. TRUE: the timer was set already, and has been set anew. A due time that has passed fires at once.
+ * Dpc may be NULL; PeriodMs 0: once. wdm.h: KeSetTimerEx. */
+BOOLEAN KeSetTimerEx(PKTIMER Timer, LARGE_INTEGER DueTime, LONG PeriodMs, PKDPC Dpc) {
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN WasInserted = Timer->Header.Inserted;
+    if (WasInserted) {
+        KiRemoveTimer(Timer);
+    }
+    Timer->Dpc = Dpc;
+    Timer->Period = (ULONG)PeriodMs;
+    ULONG64 Due = KiDueTime(DueTime.QuadPart);
+    if (Due <= KiInterruptTime) {
+        Timer->DueTime.QuadPart = Due;
+        FireTimer(Timer);
+    } else {
+        KiInsertTimer(Timer, Due);
+    }
+    KiUnlockDispatcher(OldIrql);
+    return WasInserted;
+}
+
+BOOLEAN KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc) {
+    return KeSetTimerEx(Timer, DueTime, 0, Dpc);
+}
+
+/* <= DISPATCH_LEVEL. TRUE: it was set, and will not expire. Its DPC may be queued or running when FALSE.
+ * wdm.h: KeCancelTimer. */
+BOOLEAN KeCancelTimer(PKTIMER Timer) {
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN WasInserted = Timer->Header.Inserted;
+    if (WasInserted) {
+        KiRemoveTimer(Timer);
+    }
+    Timer->Period = 0;
+    KiUnlockDispatcher(OldIrql);
+    return WasInserted;
+}
+
+/* Any IRQL; a snapshot. */
+BOOLEAN KeReadStateTimer(PKTIMER Timer) {
+    return Timer->Header.SignalState != 0;
+}
