@@ -12,7 +12,7 @@
 ;                               r12
 ;                               rbx                 new thread: its KTHREAD
 ;                               rbp                 +28h: a stack walk starts here; new thread: 0, the end of the chain
-;                               return address      +30h: into KiSwapThread; new thread: KiThreadStartup
+;                               return address      +30h: into SwapThread; new thread: KiThreadStartup
 ;                               ...                 new thread: 0 and 0, then StackBase
 
 %include "offsets.inc"
