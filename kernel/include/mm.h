@@ -102,6 +102,7 @@ PVOID MmAllocateMappedPages(MM_REGION_KIND Kind, SIZE_T Bytes); /* zeroed reside
 PVOID MmReserveDriverImage(SIZE_T Bytes);           /* address space in the driver region, nothing mapped. PASSIVE */
 NTSTATUS MmPopulateImage(PVOID Va, SIZE_T Bytes, BOOLEAN IsPageable); /* read-write; pageable: demand-zero PTEs */
 VOID MmProtectImage(PVOID Va, SIZE_T Bytes, ULONG Protection);        /* MM_*; for pageable pages also when not resident */
+VOID MmDiscardImage(PVOID Va, SIZE_T Bytes);        /* gives back the pages of a part; its addresses stay reserved */
 VOID MmReleaseDriverImage(PVOID Va, SIZE_T Bytes);  /* unmaps; the range is remembered as "was a driver" by the loader */
 /* Takes every resident pageable page of the range out of the working set, as the trimmer would (valid -> transition).
  * PASSIVE..DISPATCH. Returns pages trimmed. */

@@ -170,18 +170,14 @@ VOID LdrpProtectSections(PLDRP_IMAGE Image) {
     }
 }
 
-/* PASSIVE, after DriverEntry: INIT code and data are gone, with their addresses; a late call of them faults. */
+/* PASSIVE, after DriverEntry: INIT code and data are gone; their addresses stay the driver's, and a late call faults. */
 VOID LdrpDiscardInit(PLDRP_IMAGE Image) {
-    PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
-    if (Image->InitBytes == 0) {
-        return;
-    }
-    for (ULONG i = 0; i < Module->SectionCount; i++) {
-        if (Module->Section[i].Start >= Image->InitStart) {
-            Module->Section[i].Start = 0;
-            Module->Section[i].Bytes = 0;
+    for (ULONG i = 0; i < Image->Module->SectionCount; i++) {
+        LDR_SECTION *Section = &Image->Module->Section[i];
+        if (Section->Start >= Image->InitStart) {
+            Section->Start = 0;
+            Section->Bytes = 0;
         }
     }
-    Module->SizeOfImage -= (ULONG)Image->InitBytes;
-    MmReleaseDriverImage((PVOID)Image->InitStart, Image->InitBytes);
+    MmDiscardImage((PVOID)Image->InitStart, Image->InitBytes);
 }

@@ -137,7 +137,6 @@ static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJE
         return Status;
     }
     LdrpDiscardInit(&Image);
-    Driver->DriverSize = Module->SizeOfImage;
     *DriverObject = Driver;
     return Status;
 }
