@@ -16,4 +16,14 @@ SOURCES_stackover  := kernel/drivers/demo/stackover.c kernel/drivers/demo/device
 SOURCES_cplusplus  := kernel/drivers/demo/cplusplus.cc kernel/drivers/demo/device.c
 
 # Test modules that reach into the kernel itself; the same SOURCES_<name>, built with the kernel's headers.
-INTERNAL_DRIVERS :=
+INTERNAL_DRIVERS := ktest
+SOURCES_ktest := tests/kernel/ktest.c tests/kernel/kthelp.c
+SOURCES_ktest += tests/kernel/test_irql.c
+SOURCES_ktest += tests/kernel/test_spinlock.c
+SOURCES_ktest += tests/kernel/test_dpc.c
+SOURCES_ktest += tests/kernel/test_ipi.c
+SOURCES_ktest += tests/kernel/test_pool.c
+SOURCES_ktest += tests/kernel/bench.c
+SOURCES_ktest += tests/kernel/bench_locks.c
+SOURCES_ktest += tests/kernel/bench_threads.c
+SOURCES_ktest += tests/kernel/bench_memory.c

@@ -170,8 +170,7 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
         }
     }
     if (P == NULL && (PoolType & POOL_RAISE)) {
-        KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_INSUFFICIENT_RESOURCES,
-                     (ULONG_PTR)Caller, 0, 0);
+        ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
     }
     if (P != NULL && (PoolType & POOL_ZERO)) {
         memset(P, 0, Bytes);

@@ -88,12 +88,12 @@ VOID KtUnpin(VOID);
 /* Runs Routine on a thread on each CPU, all at the same time, and returns when all have returned. */
 VOID KtRunOnAllCpus(VOID (*Routine)(ULONG Processor, PVOID Context), PVOID Context);
 
-/* ---- Measuring (bench=): see bench.c ---- */
+/* ---- Measuring (the word bench on the command line): bench.c ---- */
 typedef struct _KBENCH_CASE {
     PCSTR Name;
     PCSTR Unit;
-    ULONG64 Reach;
-    ULONG64 (*Measure)(VOID);
+    ULONG64 Reach;             /* 0: there is none to compare with */
+    ULONG64 (*Measure)(VOID);  /* in hundredths of the unit */
 } KBENCH_CASE;
 #define KBENCH(Id_, Name_, Unit_, Reach_)                                                                              \
     static ULONG64 Id_(VOID);                                                                                          \
@@ -101,5 +101,25 @@ typedef struct _KBENCH_CASE {
         __attribute__((used, section("kbenches"), aligned(32))) = {Name_, Unit_, Reach_, Id_};                         \
     static ULONG64 Id_(VOID)
 VOID KtRunBenches(const KBENCH_CASE *Cases, ULONG Count);
+
+/* The time-stamp counter counts instructions under QEMU's -icount shift=0. Hundredths of a count for one Statement: the
+ * quickest of some batches, because only interrupts make one slower, less an empty loop. */
+#define KT_BATCH 64
+#define KT_BATCHES 16
+#define KT_QUICKEST(Statement)                                                                                         \
+    ({                                                                                                                 \
+        ULONG64 Quickest_ = ~0ULL;                                                                                     \
+        for (ULONG Batch_ = 0; Batch_ < KT_BATCHES; Batch_++) {                                                        \
+            ULONG64 Start_ = __rdtsc();                                                                                \
+            for (ULONG Round_ = 0; Round_ < KT_BATCH; Round_++) {                                                      \
+                _ReadWriteBarrier();                                                                                   \
+                Statement;                                                                                             \
+            }                                                                                                          \
+            ULONG64 Spent_ = __rdtsc() - Start_;                                                                       \
+            Quickest_ = Spent_ < Quickest_ ? Spent_ : Quickest_;                                                       \
+        }                                                                                                              \
+        Quickest_;                                                                                                     \
+    })
+#define KT_MEASURE(Statement) ((KT_QUICKEST(Statement) - KT_QUICKEST((void)0)) * 100 / KT_BATCH)
 
 #endif
