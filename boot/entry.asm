@@ -31,7 +31,7 @@ CR0_PG          equ 1 << 31
 CR4_PAE         equ 1 << 5
 CR4_PGE         equ 1 << 7
 
-BOOT_STACK_SIZE equ 0x6000          ; KERNEL_STACK_SIZE
+BOOT_STACK_SIZE equ 0x6000          ; KERNEL_STACK_SIZE and DPC_STACK_SIZE
 IST_STACK_SIZE  equ 0x3000          ; as in ke.h
 
 MULTIBOOT2_MAGIC equ 0xE85250D6
@@ -40,7 +40,7 @@ MULTIBOOT2_MAGIC equ 0xE85250D6
         extern  BootStart, BootTextEnd
         extern  KernelTextPhysical, KernelRodataPhysical, KernelDataPhysical, KernelEndPhysical
         global  BootEntryMultiboot2, BootEntryPvh
-        global  KiBootStackLimit, KiBootStackTop, KiBootDoubleFaultStack, KiBootNmiStack, KiBootMachineCheckStack
+        global  KiBootStackLimit, KiBootStackTop, KiBootDpcStack, KiBootDoubleFaultStack, KiBootNmiStack, KiBootMachineCheckStack
 
 ; ---- What the boot loaders look for --------------------------------------------------------------------------------
         section .boot.header progbits alloc noexec nowrite align=8
@@ -81,6 +81,9 @@ GuardBoot:      resb    4096
 KiBootStackLimit:
                 resb    BOOT_STACK_SIZE
 KiBootStackTop:
+GuardDpc:       resb    4096
+                resb    BOOT_STACK_SIZE
+KiBootDpcStack:
 GuardDoubleFault: resb  4096
                 resb    IST_STACK_SIZE
 KiBootDoubleFaultStack:
@@ -290,9 +293,9 @@ Ranges:
         dd      KernelPts, KernelRodataPhysical, KernelDataPhysical, PTE_VALID | PTE_GLOBAL, PTE_NX_HIGH
         dd      KernelPts, KernelDataPhysical, KernelEndPhysical, PTE_VALID | PTE_WRITE | PTE_GLOBAL, PTE_NX_HIGH
 RangesEnd:
-        extern  GuardBootPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical, StackPhysical
-        global  GuardBoot, GuardDoubleFault, GuardNmi, GuardMachineCheck
-Guards: dd      GuardBootPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical
+        extern  GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical, StackPhysical
+        global  GuardBoot, GuardDpc, GuardDoubleFault, GuardNmi, GuardMachineCheck
+Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical
 GuardsEnd:
 
 TextNoLongMode: db "Bugcheck needs a 64-bit CPU: this one has no long mode.", 13, 10, 0

@@ -15,8 +15,12 @@ void Offsets(void) {
     OFFSET(FRAME_PREVIOUS_IRQL, offsetof(KTRAP_FRAME, PreviousIrql));
     OFFSET(FRAME_FAULT_ADDRESS, offsetof(KTRAP_FRAME, FaultAddress));
     OFFSET(FRAME_VECTOR, offsetof(KTRAP_FRAME, Vector));
+    OFFSET(FRAME_R15, offsetof(KTRAP_FRAME, R15));
+    OFFSET(FRAME_EFLAGS, offsetof(KTRAP_FRAME, EFlags));
     OFFSET(FRAME_RIP, offsetof(KTRAP_FRAME, Rip));
     OFFSET(FRAME_RBP, offsetof(KTRAP_FRAME, Rbp));
+    OFFSET(FEATURES_SMAP, offsetof(HAL_FEATURES, Smap));
+    OFFSET(THREAD_STACK_BASE, offsetof(KTHREAD, StackBase));
     OFFSET(FRAME_SIZE, sizeof(KTRAP_FRAME));
     OFFSET(LOCK_HANDLE_NEXT, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Next));
     OFFSET(LOCK_HANDLE_LOCK, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Lock));

@@ -20,7 +20,7 @@
 
 /* ---- CPU features found on the boot CPU (arch/x86_64/cpu.c) ---- */
 typedef struct _HAL_FEATURES {
-    BOOLEAN Nx, Smep, Smap, Umip, X2Apic, InvariantTsc, TscDeadline, GlobalPages, Page1G;
+    BOOLEAN Nx, Smep, Smap, Umip, X2Apic, InvariantTsc, TscDeadline, GlobalPages, Page1G, MachineCheck;
     ULONG64 TscHz;
     CHAR Brand[49];
 } HAL_FEATURES;
@@ -45,7 +45,11 @@ typedef HAL_INTERRUPT_ROUTINE *PHAL_INTERRUPT_ROUTINE;
  * trap.c. Returns the vector, 0 when none is free. PASSIVE. */
 UCHAR HalConnectVector(KIRQL Irql, PHAL_INTERRUPT_ROUTINE Routine, PVOID Context);
 VOID HalDisconnectVector(UCHAR Vector);
+BOOLEAN HalRouteIsaInterrupt(ULONG Irq, UCHAR Vector, ULONG Processor); /* I/O APIC; Vector 0: mask the line again */
 VOID HalGetMsiMessage(UCHAR Vector, ULONG Processor, ULONG64 *Address, ULONG *Data);
+
+/* trap.asm. A call frame whose return address lies in here was called by it, and the frame above is a KTRAP_FRAME. */
+extern const UCHAR KiTrapCodeStart[], KiTrapCodeEnd[];
 
 /* ---- Time ---- */
 ULONG64 HalReadTsc(VOID);

@@ -1,0 +1,92 @@
+/* hal.h: what the files of arch/x86_64 know of each other and nobody else does. */
+#ifndef _HAL_H_
+#define _HAL_H_
+
+#include <arch.h>
+
+/* ---- Descriptor tables (gdt.c, idt.c) ---- */
+#define IST_DOUBLE_FAULT 1
+#define IST_NMI 2
+#define IST_MACHINE_CHECK 3
+
+typedef struct _TASK_STATE { /* Intel: "64-Bit TSS Format" */
+    ULONG Reserved0;
+    ULONG64 Rsp[3];
+    ULONG64 Reserved1;
+    ULONG64 Ist[7];
+    ULONG64 Reserved2;
+    USHORT Reserved3, IoMapBase;
+} __attribute__((packed)) TASK_STATE;
+
+typedef struct _DESCRIPTOR_TABLES { /* one per CPU */
+    ULONG64 Gdt[SELECTOR_TSS / 8 + 2];
+    TASK_STATE Tss;
+} DESCRIPTOR_TABLES;
+
+/* Builds the CPU's GDT and TSS in Tables with the IST stacks of the PCR, loads them, and points GS to the PCR. IF = 0. */
+VOID HalpLoadDescriptorTables(PKPCR Pcr, DESCRIPTOR_TABLES *Tables);
+VOID HalpBuildInterruptTable(VOID); /* boot CPU, once */
+VOID HalpLoadInterruptTable(PKPCR Pcr);
+
+/* ---- CPU (cpu.c) ---- */
+VOID HalpDetectFeatures(VOID); /* boot CPU, fills in HalFeatures */
+VOID HalpEnableFeatures(VOID); /* each CPU: CR0, CR4, as far as HalFeatures has them */
+
+/* ---- ACPI (acpi.c): what the machine has, by its own tables ---- */
+#define MAXIMUM_IO_APICS 8
+#define ISA_INTERRUPTS 16
+typedef struct _HAL_MACHINE {
+    ULONG ProcessorCount; /* usable ones in the MADT; 0: no MADT */
+    ULONG ApicId[MAXIMUM_PROCESSORS];
+    ULONG64 LocalApicBase; /* physical; 0: the MADT does not say */
+    ULONG IoApicCount;
+    struct {
+        ULONG64 Base; /* physical */
+        ULONG FirstInterrupt;
+    } IoApic[MAXIMUM_IO_APICS];
+    struct {
+        ULONG GlobalInterrupt;
+        BOOLEAN IsActiveLow, IsLevel;
+    } Isa[ISA_INTERRUPTS]; /* after the overrides */
+    USHORT PmTimerPort; /* 0: none */
+    BOOLEAN IsPmTimer32; /* 32 bits, otherwise 24 */
+} HAL_MACHINE;
+extern HAL_MACHINE HalpMachine;
+
+/* ---- Local APIC (apic.c) ---- */
+#define APIC_EOI 0xB0
+#define APIC_LVT_TIMER 0x320
+#define APIC_TIMER_INITIAL 0x380
+#define APIC_TIMER_CURRENT 0x390
+#define APIC_TIMER_DIVIDE 0x3E0
+#define MSR_X2APIC 0x800 /* + register offset / 16 */
+
+extern volatile UCHAR *HalpApicRegisters; /* xAPIC: mapped registers; NULL in x2APIC mode, and before apic.c has run */
+
+FORCEINLINE VOID HalpWriteApic(ULONG Register, ULONG Value) {
+    if (HalFeatures.X2Apic) {
+        __writemsr(MSR_X2APIC + Register / 16, Value);
+    } else {
+        *(volatile ULONG *)(HalpApicRegisters + Register) = Value;
+    }
+}
+FORCEINLINE ULONG HalpReadApic(ULONG Register) {
+    if (HalFeatures.X2Apic) {
+        return (ULONG)__readmsr(MSR_X2APIC + Register / 16);
+    }
+    return *(volatile ULONG *)(HalpApicRegisters + Register);
+}
+VOID HalpInitializeApic(VOID);       /* boot CPU: chooses the mode, maps the registers, silences the 8259s */
+VOID HalpEnableApic(PKPRCB Prcb);    /* each CPU */
+VOID HalpSendInit(ULONG ApicId);
+VOID HalpSendStartup(ULONG ApicId, ULONG64 Page); /* physical page below 1 MiB */
+
+/* ---- I/O APIC (ioapic.c), interrupts (interrupts.c), time (timer.c, clock.c) ---- */
+VOID HalpInitializeIoApics(VOID); /* boot CPU: every line masked */
+VOID KiInterrupt(PKTRAP_FRAME Frame); /* from trap.asm, at the interrupt's level, IF = 0 */
+BOOLEAN KiIsApcInterrupt(VOID);       /* from trap.asm, vector 0x1F, IF = 0 */
+VOID HalpCalibrateTimers(VOID);       /* boot CPU */
+extern ULONG64 HalpApicTimerHz;       /* with divisor 1 */
+VOID HalpClockInterrupt(PKTRAP_FRAME Frame); /* vector 0xD1 */
+
+#endif

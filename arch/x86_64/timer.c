@@ -1,0 +1,117 @@
+/* timer.c: how fast the time-stamp counter and the local APIC's timer run, measured against a clock of known speed.
+ *
+ * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's power-management
+ * timer. A measurement can only come out too long (the emulator's host is busy, an SMI strikes), so of several the
+ * shortest is the true one. */
+#include "hal.h"
+
+#define PIT_HZ 1193182
+#define PIT_CHANNEL_2 0x42
+#define PIT_COMMAND 0x43
+#define PIT_CHANNEL_2_MODE_0 0xB0 /* low byte then high byte; OUT rises when the count is over */
+#define PORT_61 0x61
+#define PORT_61_GATE_2 0x01
+#define PORT_61_SPEAKER 0x02
+#define PORT_61_OUT_2 0x20
+#define PM_TIMER_HZ 3579545
+#define MEASUREMENTS 3
+#define MEASURE_HZ 250 /* each takes 4 ms */
+#define MAXIMUM_POLLS 1000000
+#define LVT_MASKED 0x10000
+#define TIMER_DIVIDE_BY_1 0x0B
+#define LONGEST_COUNT 0xFFFFFFFF
+
+ULONG64 HalpApicTimerHz;
+
+typedef struct _MEASUREMENT {
+    ULONG64 Tsc;
+    ULONG ApicTicks;
+} MEASUREMENT;
+
+ULONG64 HalReadTsc(VOID) {
+    return __rdtsc();
+}
+
+static VOID Begin(MEASUREMENT *Measurement) {
+    HalpWriteApic(APIC_TIMER_INITIAL, LONGEST_COUNT);
+    Measurement->Tsc = HalReadTsc();
+}
+
+static VOID End(MEASUREMENT *Measurement) {
+    Measurement->Tsc = HalReadTsc() - Measurement->Tsc;
+    Measurement->ApicTicks = LONGEST_COUNT - HalpReadApic(APIC_TIMER_CURRENT);
+}
+
+/* FALSE: the counter does not count. The count starts when its high byte is written. */
+static BOOLEAN MeasureByPit(MEASUREMENT *Measurement) {
+    USHORT Count = PIT_HZ / MEASURE_HZ;
+    HalOut8(PORT_61, (UCHAR)((HalIn8(PORT_61) & ~PORT_61_SPEAKER) | PORT_61_GATE_2));
+    HalOut8(PIT_COMMAND, PIT_CHANNEL_2_MODE_0);
+    HalOut8(PIT_CHANNEL_2, (UCHAR)Count);
+    HalOut8(PIT_CHANNEL_2, (UCHAR)(Count >> 8));
+    Begin(Measurement);
+    ULONG Polls = 0;
+    while (!(HalIn8(PORT_61) & PORT_61_OUT_2) && Polls < MAXIMUM_POLLS) {
+        Polls++;
+    }
+    End(Measurement);
+    return Polls > 0 && Polls < MAXIMUM_POLLS; /* OUT high at once: nobody answers at port 0x61 */
+}
+
+static BOOLEAN MeasureByPmTimer(MEASUREMENT *Measurement) {
+    ULONG Mask = HalpMachine.IsPmTimer32 ? 0xFFFFFFFF : 0xFFFFFF;
+    ULONG Polls = 0;
+    if (HalpMachine.PmTimerPort == 0) {
+        return FALSE;
+    }
+    ULONG Start = HalIn32(HalpMachine.PmTimerPort);
+    Begin(Measurement);
+    while (((HalIn32(HalpMachine.PmTimerPort) - Start) & Mask) < PM_TIMER_HZ / MEASURE_HZ && Polls < MAXIMUM_POLLS) {
+        Polls++;
+    }
+    End(Measurement);
+    return Polls < MAXIMUM_POLLS;
+}
+
+static BOOLEAN MeasureShortest(BOOLEAN (*Measure)(MEASUREMENT *), MEASUREMENT *Shortest) {
+    for (ULONG i = 0; i < MEASUREMENTS; i++) {
+        MEASUREMENT Measurement;
+        if (!Measure(&Measurement)) {
+            return FALSE;
+        }
+        if (i == 0 || Measurement.Tsc < Shortest->Tsc) {
+            *Shortest = Measurement;
+        }
+    }
+    return TRUE;
+}
+
+/* Boot CPU, IF = 0, local APIC enabled. */
+VOID HalpCalibrateTimers(VOID) {
+    MEASUREMENT Shortest;
+    HalpWriteApic(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
+    HalpWriteApic(APIC_LVT_TIMER, LVT_MASKED);
+    if (!MeasureShortest(MeasureByPit, &Shortest) && !MeasureShortest(MeasureByPmTimer, &Shortest)) {
+        KeBugCheckEx(HAL_INITIALIZATION_FAILED, 2, 0, 0, 0);
+    }
+    HalpWriteApic(APIC_TIMER_INITIAL, 0);
+    HalFeatures.TscHz = Shortest.Tsc * MEASURE_HZ;
+    HalpApicTimerHz = (ULONG64)Shortest.ApicTicks * MEASURE_HZ;
+    if (HalpApicTimerHz == 0) {
+        KeBugCheckEx(HAL_INITIALIZATION_FAILED, 3, 0, 0, 0);
+    }
+}
+
+/* Any IRQL. Before the calibration: writes to the POST port, about 1 us each on any machine. */
+VOID HalStall(ULONG MicroSeconds) {
+    if (HalFeatures.TscHz == 0) {
+        for (ULONG i = 0; i < MicroSeconds; i++) {
+            HalOut8(0x80, 0);
+        }
+        return;
+    }
+    ULONG64 Start = HalReadTsc(), Ticks = HalFeatures.TscHz * MicroSeconds / 1000000;
+    while (HalReadTsc() - Start < Ticks) {
+        YieldProcessor();
+    }
+}
