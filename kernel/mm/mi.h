@@ -128,6 +128,15 @@ VOID MiWaitForPage(VOID);
 VOID MiSignalPageWaiters(VOID);                     /* under the lock; also when another scarce thing has become free */
 VOID MiInitializePageEvents(VOID);
 
+/* The RAM that the database covers: sorted runs of frames, [First, End). Constant after start. */
+typedef struct _MI_RAM_RUN {
+    ULONG64 First, End;
+} MI_RAM_RUN;
+extern MI_RAM_RUN MiRam[BOOT_MAXIMUM_RANGES];
+extern ULONG MiRamRuns;
+BOOLEAN MiIsRamFrame(ULONG64 Frame);  /* has an MMPFN */
+ULONG64 MiNextFrame(ULONG64 Frame);   /* the next one that has, round to the first */
+
 VOID MiZeroFrame(ULONG64 Frame);                    /* any IRQL, no lock */
 
 /* ---- Commit (commit.c): under MmPfnLock ---- */
@@ -215,6 +224,8 @@ VOID MiInitializePageIn(VOID);
 NTSTATUS MiOpenPageFile(VOID);           /* PASSIVE_LEVEL */
 ULONG MiAllocateSlot(VOID);              /* under MmPfnLock; 0: full */
 VOID MiFreeSlot(ULONG Slot);             /* under MmPfnLock */
+VOID MiAbandonSlot(VOID);                /* under MmPfnLock: the one just tried cannot be written */
+ULONG MiRefillSlots(ULONG Wanted);       /* no lock: takes slots back from clean resident pages */
 /* Starts a transfer of one page; Request->Complete and Context are the caller's. <= DISPATCH_LEVEL, no lock held. */
 VOID MiStartTransfer(PBLOCK_REQUEST Request, ULONG Slot, ULONG64 Frame, BOOLEAN IsWrite);
 extern ULONG64 MiSlotCount, MiSlotsUsed; /* slot 0 is not counted */

@@ -1,0 +1,62 @@
+/* stacks.c: kernel stacks: resident pages with an unmapped guard page below, and a few kept ready for the next thread.
+ *
+ *      Va          Va + 4 KiB                       StackBase
+ *      | guard page |  <------- stack grows --------|
+ *
+ * The first push beyond the end hits the guard page; the CPU cannot push the page fault's frame either, and that is a double
+ * fault (0x7F, 8) on a stack of its own: an overflow never damages a neighbour. */
+#include "mi.h"
+
+#define CACHED_STACKS 8
+
+KE_DECLARE_LOCK(MmStackLock, RANK_PFN - 2, "kernel stacks kept for reuse");
+
+static ULONG64 Cached[CACHED_STACKS]; /* StackBase of stacks of KERNEL_STACK_SIZE */
+static ULONG CachedCount;
+
+static ULONG64 TakeCached(VOID) {
+    KLOCK_QUEUE_HANDLE Handle;
+    KeAcquireInStackQueuedSpinLock(&MmStackLock, &Handle);
+    ULONG64 StackBase = CachedCount == 0 ? 0 : Cached[--CachedCount];
+    KeReleaseInStackQueuedSpinLock(&Handle);
+    return StackBase;
+}
+
+static BOOLEAN PutCached(ULONG64 StackBase) {
+    KLOCK_QUEUE_HANDLE Handle;
+    KeAcquireInStackQueuedSpinLock(&MmStackLock, &Handle);
+    BOOLEAN IsKept = CachedCount < CACHED_STACKS;
+    if (IsKept) {
+        Cached[CachedCount++] = StackBase;
+    }
+    KeReleaseInStackQueuedSpinLock(&Handle);
+    return IsKept;
+}
+
+/* Returns the stack's highest address + 1, or 0. Bytes is a multiple of the page size; contents are undefined.
+ * <= DISPATCH_LEVEL (HIGH_LEVEL on the boot CPU), no lock of RANK_PFN or above held. */
+ULONG64 MmCreateKernelStack(SIZE_T Bytes) {
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes), StackBase = 0;
+    if (Bytes == KERNEL_STACK_SIZE && KiCurrentIrql() <= DISPATCH_LEVEL && (StackBase = TakeCached()) != 0) {
+        return StackBase;
+    }
+    ULONG64 Va = MiReserveRange(&MiStackRange, Pages + 1);
+    if (Va == 0) {
+        return 0;
+    }
+    if (!MiMapResidentPages(Va + PAGE_SIZE, Pages, MI_DATA_BITS, FALSE)) {
+        MiReleaseRange(&MiStackRange, Va, Pages + 1);
+        return 0;
+    }
+    return Va + ((Pages + 1) << PAGE_SHIFT);
+}
+
+/* Nobody may run on the stack any more. <= DISPATCH_LEVEL, same locks. */
+VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes) {
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes), Va = StackBase - ((Pages + 1) << PAGE_SHIFT);
+    if (Bytes == KERNEL_STACK_SIZE && PutCached(StackBase)) {
+        return;
+    }
+    MiUnmapPages(Va + PAGE_SIZE, Pages);
+    MiReleaseRange(&MiStackRange, Va, Pages + 1);
+}

@@ -1,0 +1,51 @@
+/* systempte.c: address space for things that are not pool: device registers, and resident pages for the kernel itself. */
+#include "mi.h"
+
+/* Documented: maps device memory. The system-PTE region gets one guard page behind each mapping. MmNonCached is uncached; write
+ * combining would need the PAT, so such a mapping is "uncached unless the MTRRs say better". <= DISPATCH_LEVEL; NULL: no room. */
+PVOID MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, MEMORY_CACHING_TYPE CacheType) {
+    ULONG64 Physical = (ULONG64)PhysicalAddress.QuadPart;
+    ULONG64 Pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(Physical, NumberOfBytes);
+    MMPTE Bits = MI_DATA_BITS | (CacheType == MmNonCached ? PTE_CACHE_DISABLE | PTE_WRITE_THROUGH
+                                 : CacheType == MmCached  ? 0
+                                                          : PTE_CACHE_DISABLE);
+    ULONG64 Va = NumberOfBytes == 0 ? 0 : MiReserveRange(&MiSystemRange, Pages + 1);
+    if (Va == 0) {
+        return NULL;
+    }
+    KIRQL OldIrql = MiAcquirePfnLock();
+    BOOLEAN HasTables = MiMakePageTables(Va, Pages);
+    MiReleasePfnLock(OldIrql);
+    if (!HasTables) {
+        MiReleaseRange(&MiSystemRange, Va, Pages + 1);
+        return NULL;
+    }
+    for (ULONG64 Page = 0; Page < Pages; Page++) {
+        *MiGetPteAddress(Va + (Page << PAGE_SHIFT)) = ((Physical & PTE_FRAME) + (Page << PAGE_SHIFT)) | Bits;
+    }
+    return (PVOID)(Va + BYTE_OFFSET(Physical));
+}
+
+/* Documented: with the address and length of the mapping. <= DISPATCH_LEVEL. */
+VOID MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes) {
+    ULONG64 Va = (ULONG64)PAGE_ALIGN(BaseAddress), Pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(BaseAddress, NumberOfBytes);
+    for (ULONG64 Page = 0; Page < Pages; Page++) {
+        *MiGetPteAddress(Va + (Page << PAGE_SHIFT)) = 0;
+    }
+    MiFlushTb(Va, Pages);
+    MiReleaseRange(&MiSystemRange, Va, Pages + 1);
+}
+
+/* See mm.h: zeroed, read-write, no-execute, never given back. <= DISPATCH_LEVEL. NULL: no memory. */
+PVOID MmAllocateMappedPages(MM_REGION_KIND Kind, SIZE_T Bytes) {
+    MI_RANGE *Range = Kind == RegionDriverImages ? &MiImageRange : &MiSystemRange;
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes), Va = Pages == 0 ? 0 : MiReserveRange(Range, Pages + 1);
+    if (Va == 0) {
+        return NULL;
+    }
+    if (!MiMapResidentPages(Va, Pages, MI_DATA_BITS, TRUE)) {
+        MiReleaseRange(Range, Va, Pages + 1);
+        return NULL;
+    }
+    return (PVOID)Va;
+}

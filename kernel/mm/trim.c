@@ -1,0 +1,171 @@
+/* trim.c: the working-set manager: takes pages that nobody has touched lately out of the page tables.
+ *
+ * A clock goes round the pageable addresses. A page whose accessed bit is set gets a second chance: the bit is cleared.
+ * One that is still clear when the hand returns is trimmed: its PTE changes to the transition form, all TLBs forget it, and
+ * the frame goes to the modified or the standby list. Trimming writes nothing and loses nothing: the next touch at a
+ * legal IRQL is a soft fault. The thread runs when pages run low, and looks once a second. */
+#include "mi.h"
+#include <ps.h>
+
+#define PERIOD_TICKS (-10000000LL) /* 1 s */
+#define LARGE_SPAN 0x200000ULL     /* what one page table maps */
+
+KEVENT MiTrimEvent;
+BOOLEAN MiIsTrimWanted;
+PKTHREAD MiTrimThread;
+
+static ULONG64 ClockHand; /* the trimmer's alone */
+
+typedef enum _TRIM_MODE { TrimAll, TrimUntouched } TRIM_MODE;
+
+/* Changes one valid PTE of a pageable page to the transition form. Returns the frame, or 0. MmPfnLock held. */
+static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode, PBOOLEAN NeedsFlush) {
+    MMPTE Old = *Pte;
+    if (!(Old & PTE_VALID) || !MiGetPfn(MiGetPteFrame(Old))->IsPageable) {
+        return 0;
+    }
+    *NeedsFlush = TRUE;
+    if (Mode == TrimUntouched && Old & PTE_ACCESSED) {
+        __atomic_fetch_and(Pte, ~PTE_ACCESSED, __ATOMIC_SEQ_CST); /* atomic: the CPU may set D meanwhile */
+        return 0;
+    }
+    /* From this instruction on, no CPU can set D: one that holds a clean translation must walk the tables to do so. */
+    Old = __atomic_exchange_n(Pte, MiMakeTransitionPte(MiGetPteFrame(Old), MiSaveProtection(Old)), __ATOMIC_SEQ_CST);
+    if (Old & PTE_DIRTY) {
+        MiGetPfn(MiGetPteFrame(Old))->IsModified = TRUE;
+    }
+    return MiGetPteFrame(Old);
+}
+
+/* Up to MI_FLUSH_BATCH PTEs of one page table under one lock hold and one shoot-down. Returns pages trimmed. */
+static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode) {
+    ULONG64 Frame[MI_FLUSH_BATCH];
+    ULONG Trimmed = 0;
+    BOOLEAN NeedsFlush = FALSE;
+    KIRQL OldIrql = MiAcquirePfnLock();
+    for (ULONG64 Page = 0; Page < Pages; Page++) {
+        ULONG64 Taken = TrimPte(MiGetPteAddress(Va + (Page << PAGE_SHIFT)), Mode, &NeedsFlush);
+        if (Taken != 0) {
+            Frame[Trimmed++] = Taken;
+        }
+    }
+    if (NeedsFlush) {
+        MiFlushTb(Va, Pages);
+    }
+    for (ULONG Index = 0; Index < Trimmed; Index++) {
+        MiRetirePage(MiGetPfn(Frame[Index]));
+    }
+    MiResidentPages -= Trimmed;
+    MiCounters.Trims += Trimmed;
+    MiReleasePfnLock(OldIrql);
+    return Trimmed;
+}
+
+static BOOLEAN HasValidPte(ULONG64 Va, ULONG64 Pages) {
+    for (ULONG64 Page = 0; Page < Pages; Page++) {
+        if (*MiGetPteAddress(Va + (Page << PAGE_SHIFT)) & PTE_VALID) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Trims [Va, End), both page aligned and inside one pageable region. Stops early once MiResidentPages is 0. */
+static ULONG TrimSpan(ULONG64 Va, ULONG64 End, TRIM_MODE Mode) {
+    ULONG Trimmed = 0;
+    while (Va < End) {
+        ULONG Level;
+        MiReadPte(Va, &Level);
+        if (Level != 1) {
+            Va = (Va & ~(LARGE_SPAN - 1)) + LARGE_SPAN; /* no page table: nothing was ever given out here */
+            continue;
+        }
+        ULONG64 Batch = MI_FLUSH_BATCH - (Va >> PAGE_SHIFT) % MI_FLUSH_BATCH;
+        if (Batch > (End - Va) >> PAGE_SHIFT) {
+            Batch = (End - Va) >> PAGE_SHIFT;
+        }
+        if (HasValidPte(Va, Batch)) {
+            Trimmed += TrimBatch(Va, Batch, Mode);
+        }
+        Va += Batch << PAGE_SHIFT;
+    }
+    return Trimmed;
+}
+
+static ULONG64 RangeEnd(const MI_RANGE *Range) {
+    return Range->Start + (Range->HighestUsed << PAGE_SHIFT);
+}
+
+/* See mm.h. An address outside the pageable regions is left alone. */
+ULONG MmTrimRange(PVOID Va, SIZE_T Bytes) {
+    ULONG64 Start = (ULONG64)Va & ~(PAGE_SIZE - 1ULL), End = ROUND_TO_PAGES((ULONG64)Va + Bytes);
+    MM_REGION_KIND Kind = MmFindRegion(Start)->Kind;
+    if (Bytes == 0 || (Kind != RegionPagedPool && Kind != RegionDriverImages) || MmFindRegion(End - 1)->Kind != Kind) {
+        return 0;
+    }
+    return TrimSpan(Start, End, TrimAll);
+}
+
+/* See mm.h. */
+ULONG MmTrimAllPageable(VOID) {
+    if (MiResidentPages == 0) {
+        return 0;
+    }
+    return TrimSpan(MiPagedRange.Start, RangeEnd(&MiPagedRange), TrimAll) +
+           TrimSpan(MiImageRange.Start, RangeEnd(&MiImageRange), TrimAll);
+}
+
+/* Moves the hand over one page table's worth of addresses: paged pool, then driver images, then round again. */
+static ULONG AdvanceClock(PBOOLEAN HasWrapped) {
+    ULONG64 End = ClockHand >= MiImageRange.Start ? RangeEnd(&MiImageRange) : RangeEnd(&MiPagedRange);
+    ULONG64 Stop = (ClockHand & ~(LARGE_SPAN - 1)) + LARGE_SPAN;
+    ULONG Trimmed = ClockHand < End ? TrimSpan(ClockHand, Stop < End ? Stop : End, TrimUntouched) : 0;
+    ClockHand = Stop;
+    if (Stop >= End) {
+        BOOLEAN IsPool = End == RangeEnd(&MiPagedRange);
+        ClockHand = IsPool ? MiImageRange.Start : MiPagedRange.Start;
+        *HasWrapped = !IsPool;
+    }
+    return Trimmed;
+}
+
+static BOOLEAN IsEnough(VOID) {
+    return MiAvailablePages + MiModifiedList.Count >= MiHighPages;
+}
+
+/* Trims until enough pages are available or will be once they are written, but no more than two rounds of the clock. */
+static VOID RunClock(VOID) {
+    for (ULONG Rounds = 0; Rounds < 2 && !IsEnough();) {
+        BOOLEAN HasWrapped = FALSE;
+        AdvanceClock(&HasWrapped);
+        Rounds += HasWrapped;
+    }
+}
+
+/* While pages are plentiful nothing is trimmed: a page stays as long as nobody needs the memory. */
+static VOID WorkingSetManager(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    LARGE_INTEGER Period = {.QuadPart = PERIOD_TICKS};
+    for (;;) {
+        KeWaitForSingleObject(&MiTrimEvent, WrVirtualMemory, KernelMode, FALSE, &Period);
+        KIRQL OldIrql = MiAcquirePfnLock();
+        MiIsTrimWanted = FALSE;
+        BOOLEAN IsLow = MiAvailablePages < MiHighPages;
+        MiReleasePfnLock(OldIrql);
+        if (IsLow && MiHasPageFile) {
+            RunClock();
+            MiWakeWriter();
+        }
+    }
+}
+
+/* PASSIVE_LEVEL. */
+NTSTATUS MiStartTrimmer(VOID) {
+    PETHREAD Thread;
+    ClockHand = MiPagedRange.Start;
+    NTSTATUS Status = PsCreateNamedThread(&Thread, "working-set manager", 17, WorkingSetManager, NULL);
+    if (NT_SUCCESS(Status)) {
+        MiTrimThread = &Thread->Tcb; /* the reference is kept: the thread never ends */
+    }
+    return Status;
+}
