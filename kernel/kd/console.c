@@ -7,7 +7,8 @@
 
 #define MAXIMUM_COLUMNS 160
 #define MAXIMUM_ROWS 64
-#define DEFAULT_COLUMNS 128
+#define MARGIN 1
+#define DEFAULT_COLUMNS 126
 #define DEFAULT_ROWS 48
 #define INK 0x00C9D4E8u
 #define PAPER 0x000B1222u
@@ -26,7 +27,7 @@ static VOID DrawRow(ULONG Row) {
         USHORT Code = Console.Text[Row][Column];
         if (Code != Console.Shown[Row][Column]) {
             Console.Shown[Row][Column] = Code;
-            KdDrawCharacter(Column, Row, Code ? Code : ' ', INK, PAPER);
+            KdDrawCharacter(MARGIN + Column, Row, Code ? Code : ' ', INK, PAPER);
         }
     }
 }
@@ -53,14 +54,14 @@ static VOID ScrollUp(ULONG Count) {
 static VOID OpenScreen(VOID) {
     ULONG Columns, Rows;
     KdQueryScreen(&Columns, &Rows);
-    if (Columns == 0 || Rows == 0) {
+    if (Columns <= 2 * MARGIN || Rows == 0) {
         return;
     }
     if (Console.Row >= Smaller(Rows, MAXIMUM_ROWS)) {
         ScrollUp(Console.Row + 1 - Smaller(Rows, MAXIMUM_ROWS));
     }
     Console.IsShown = TRUE;
-    Console.Columns = Smaller(Columns, MAXIMUM_COLUMNS);
+    Console.Columns = Smaller(Columns - 2 * MARGIN, MAXIMUM_COLUMNS);
     Console.Rows = Smaller(Rows, MAXIMUM_ROWS);
     KdFillPixels(0, 0, HalFramebuffer.Width, HalFramebuffer.Height, PAPER);
     DrawAll();
@@ -87,7 +88,7 @@ static VOID PutCharacter(ULONG Code) {
     }
     Console.Text[Console.Row][Console.Column++] = (USHORT)Code;
     if (Console.IsShown) {
-        KdDrawCharacter(Console.Column - 1, Console.Row, Code, INK, PAPER);
+        KdDrawCharacter(MARGIN + Console.Column - 1, Console.Row, Code, INK, PAPER);
         Console.Shown[Console.Row][Console.Column - 1] = (USHORT)Code;
     }
 }

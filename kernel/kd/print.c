@@ -23,6 +23,9 @@ static VOID PutText(ULONG Port, PCSTR Text) {
     if (Port == 1) {
         KdScreenPut(Text);
     }
+    if (Port == 1) {
+        KdScreenPut(Text);
+    }
     if (OwnsLock) {
         KeReleaseSpinLockFromDpcLevel(&KdPrintLock);
     }

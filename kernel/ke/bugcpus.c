@@ -4,6 +4,7 @@
 #include <rtl.h>
 
 #define LINE_BYTES 320
+#define ACTIVITY_COLUMNS 16 /* the place stands after it */
 
 static CHAR Line[LINE_BYTES];
 
@@ -38,15 +39,12 @@ static VOID AppendPlace(PKPRCB Prcb, BOOLEAN IsGuilty) {
     ULONG64 Rip = IsGuilty ? KiBug.Rip - (KiBug.Frame ? 0 : 1) : Prcb->FreezeFrame ? Prcb->FreezeFrame->Rip : 0;
     ULONG OtherCode = KiOtherBugCheck(Prcb->Number);
     if (!IsGuilty && !Prcb->IsFrozen) {
-        KiAppend(Line, sizeof(Line), INK_MARK ", did not answer the freeze" INK_TEXT);
+        KiAppend(Line, sizeof(Line), INK_MARK "did not answer the freeze" INK_TEXT);
     } else if (Rip) {
-        SIZE_T Length = strlen(Line);
-        Line[Length++] = ',';
-        Line[Length++] = ' ';
-        KdFormatAddress(Line + Length, sizeof(Line) - Length, Rip);
+        KdFormatAddress(Line + strlen(Line), sizeof(Line) - strlen(Line), Rip);
     }
     if (OtherCode) {
-        KiAppend(Line, sizeof(Line), INK_MARK ", wanted to stop too: 0x%X %s" INK_TEXT, OtherCode,
+        KiAppend(Line, sizeof(Line), INK_MARK ", also wanted to stop: 0x%X %s" INK_TEXT, OtherCode,
                  KiFindBugCode(OtherCode)->Name);
     }
 }
@@ -57,8 +55,9 @@ static VOID ReportProcessor(BUG_WINDOW *Window, ULONG Number) {
     ULONG Irql = IsGuilty ? KiBug.Irql : Prcb->DebuggerSavedIRQL;
     Line[0] = 0;
     AppendActivity(Prcb);
+    KiAppend(Line, sizeof(Line), "%*s", strlen(Line) < ACTIVITY_COLUMNS ? (int)(ACTIVITY_COLUMNS - strlen(Line)) : 2, "");
     AppendPlace(Prcb, IsGuilty);
-    KiBugPrint(Window, 30, "%s" "%3u  " INK_DIM "IRQL " INK_TEXT "%2u %-15s" "%s", IsGuilty ? INK_MARK ">" INK_TEXT : " ", Number,
+    KiBugPrint(Window, 46, "%s" "%3u  " INK_DIM "IRQL " INK_TEXT "%2u %-15s" "%s", IsGuilty ? INK_MARK ">" INK_TEXT : " ", Number,
                Irql, KiIrqlName(Irql), Line);
     ReportLocks(Window, Prcb);
 }

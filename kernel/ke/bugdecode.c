@@ -42,9 +42,9 @@ PCSTR KiIrqlName(ULONG64 Irql) {
 static VOID DecodeLevel(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
     KiAppend(Buffer, Bytes, "%s", KiIrqlName(Value));
     if (Value == DISPATCH_LEVEL) {
-        KiAppend(Buffer, Bytes, ": in a DPC, or a spin lock is held; nothing may wait here");
+        KiAppend(Buffer, Bytes, " (in a DPC, or a spin lock is held)");
     } else if (Value > DISPATCH_LEVEL && Value <= HIGH_LEVEL) {
-        KiAppend(Buffer, Bytes, ": in an interrupt routine, or raised by hand");
+        KiAppend(Buffer, Bytes, " (in an interrupt routine, or raised by hand)");
     }
 }
 

@@ -12,17 +12,20 @@
  * The lower parts are measured first, so that on a small screen the stack gives way and the advice stays. */
 #include "bug.h"
 
+#include <arch.h>
 #include <rtl.h>
 
 #define BLUE 0x00103A9Eu
 #define BAND_BLUE 0x000A2770u
-#define MARGIN 3            /* columns at the left and the right */
-#define BAND_ROWS 5
+#define BAND_PIXELS 72      /* two rows of large letters, one row of text */
+#define WIDE 110            /* columns */
+#define TALL 45             /* rows */
 #define MAXIMUM_CPU_ROWS 9
-#define MINIMUM_STACK_ROWS 7
+#define MINIMUM_STACK_ROWS 6
 #define REGISTER_COLUMNS 44
 
-static ULONG Columns, Rows;
+static ULONG Columns, Rows;  /* the screen's, in characters */
+static ULONG Margin;         /* columns at the left and the right */
 
 static BUG_WINDOW MakeWindow(ULONG Left, ULONG Top, ULONG Width, ULONG Height) {
     return (BUG_WINDOW){.Left = Left, .Top = Top, .Columns = Width, .Rows = Height, .Target = WindowScreen, .Paper = BLUE};
@@ -30,7 +33,7 @@ static BUG_WINDOW MakeWindow(ULONG Left, ULONG Top, ULONG Width, ULONG Height) {
 
 /* How many rows a part would use. */
 static ULONG MeasureRows(VOID (*Part)(BUG_WINDOW *Window)) {
-    BUG_WINDOW Window = MakeWindow(0, 0, Columns - 2 * MARGIN, MAXULONG);
+    BUG_WINDOW Window = MakeWindow(0, 0, Columns - 2 * Margin, MAXULONG);
     Window.Target = WindowMeasure;
     Part(&Window);
     return Window.Row;
@@ -38,60 +41,77 @@ static ULONG MeasureRows(VOID (*Part)(BUG_WINDOW *Window)) {
 
 /* Draws a part over the whole width from row Top on; returns the row after it and one blank row. */
 static ULONG DrawPart(VOID (*Part)(BUG_WINDOW *Window), ULONG Top, ULONG MaximumRows) {
-    BUG_WINDOW Window = MakeWindow(MARGIN, Top, Columns - 2 * MARGIN, MaximumRows);
+    BUG_WINDOW Window = MakeWindow(Margin, Top, Columns - 2 * Margin, MaximumRows);
     Part(&Window);
     return Top + Window.Row + 1;
 }
 
-/* The code as people say it and the name, in large letters if they fit. */
+/* Prints a text in large letters from column Column on, if it fits; returns the column after it, or 0. */
+static ULONG DrawLarge(ULONG Column, PCSTR Text, ULONG Ink) {
+    if (Column + 2 * strlen(Text) > Columns) {
+        return 0;
+    }
+    for (; *Text; Text++, Column += 2) {
+        KdDrawLargeCharacter(Column, 1, (UCHAR)*Text, Ink, BAND_BLUE);
+    }
+    return Column;
+}
+
+/* The code as people say it ("0xD1") and the name, and below it where. */
 static VOID DrawBand(VOID) {
-    CHAR Title[96];
-    KdFillCells(0, 0, Columns, BAND_ROWS, BAND_BLUE);
-    KdFillPixels(0, BAND_ROWS * 16 - 2, Columns * 8, 2, KiBugInk(INK_MARK[0]));
-    RtlFormat(Title, sizeof(Title), "%s", KiFindBugCode(KiBug.Code)->Name);
-    ULONG Length = (ULONG)strlen(Title);
-    BOOLEAN IsLarge = 2 * Length + 2 * MARGIN <= Columns;
-    for (ULONG i = 0; i < Length; i++) {
-        if (IsLarge) {
-            KdDrawLargeCharacter(MARGIN + 2 * i, 1, (UCHAR)Title[i], KiBugInk(INK_TEXT[0]), BAND_BLUE);
-        } else {
-            KdDrawCharacter(MARGIN + i, 2, (UCHAR)Title[i], KiBugInk(INK_TEXT[0]), BAND_BLUE);
+    CHAR Code[16];
+    PCSTR Name = KiFindBugCode(KiBug.Code)->Name;
+    RtlFormat(Code, sizeof(Code), "0x%X", KiBug.Code);
+    KdFillPixels(0, 0, HalFramebuffer.Width, BAND_PIXELS, BAND_BLUE);
+    KdFillPixels(0, BAND_PIXELS, HalFramebuffer.Width, 2, KiBugInk(INK_MARK[0]));
+    ULONG Column = DrawLarge(Margin, Code, KiBugInk(INK_MARK[0])) + 2;
+    if (DrawLarge(Column, Name, KiBugInk(INK_TEXT[0])) == 0) {
+        for (; *Name; Name++, Column++) {
+            KdDrawCharacter(Column, 2, (UCHAR)*Name, KiBugInk(INK_TEXT[0]), BAND_BLUE);
         }
     }
-    BUG_WINDOW Window = MakeWindow(MARGIN, 3, Columns - 2 * MARGIN, 1);
+    BUG_WINDOW Window = MakeWindow(Margin, 3, Columns - 2 * Margin, 1);
     Window.Paper = BAND_BLUE;
     KiReportStop(&Window);
 }
 
 static VOID DrawFoot(VOID) {
-    BUG_WINDOW Window = MakeWindow(MARGIN, Rows - 1, Columns - 2 * MARGIN, 1);
+    BUG_WINDOW Window = MakeWindow(Margin, Rows - 1, Columns - 2 * Margin, 1);
     Window.Paper = BAND_BLUE;
     KdFillCells(0, Rows - 1, Columns, 1, BAND_BLUE);
     KiBugPrint(&Window, 0, INK_DIM "The machine has stopped. The whole text is on COM1%s",
-               Columns >= 120 ? "; frames and lines are looked up in symbols/ of the boot archive." : ".");
+               Columns >= WIDE ? "; frames and lines are looked up in symbols/ of the boot archive." : ".");
 }
 
+/* The parts between row Top and the foot: the advice and the CPUs get what they need, the stack the rest. */
+static VOID DrawLowerParts(ULONG Top) {
+    ULONG FixRows = MeasureRows(KiReportFix), CpuRows = MeasureRows(KiReportProcessors);
+    ULONG Taken = Top + MINIMUM_STACK_ROWS + 1 + 1 + FixRows + 2; /* with the blank rows between them, and the foot */
+    ULONG Spare = Rows > Taken + 2 ? Rows - Taken : 2;
+    CpuRows = CpuRows < Spare ? CpuRows : Spare;
+    CpuRows = CpuRows < MAXIMUM_CPU_ROWS ? CpuRows : MAXIMUM_CPU_ROWS;
+    ULONG FixTop = Rows - 2 - FixRows, CpuTop = FixTop - 1 - CpuRows;
+    ULONG StackRows = CpuTop > Top + 1 ? CpuTop - 1 - Top : 0;
+    BUG_WINDOW Stack = MakeWindow(Margin, Top, Columns - 2 * Margin - REGISTER_COLUMNS - 2, StackRows);
+    BUG_WINDOW Machine = MakeWindow(Columns - Margin - REGISTER_COLUMNS, Top, REGISTER_COLUMNS, StackRows);
+    KiReportStack(&Stack);
+    KiReportMachine(&Machine);
+    DrawPart(KiReportProcessors, CpuTop, CpuRows);
+    DrawPart(KiReportFix, FixTop, FixRows);
+}
+
+/* Dying, on one CPU, at HIGH_LEVEL. Nothing on a screen of less than 80 x 25 characters. */
 VOID KiReportOnScreen(VOID) {
     KdCloseConsole();
     KdQueryScreen(&Columns, &Rows);
     if (Columns < 80 || Rows < 25) {
         return;
     }
-    KdFillPixels(0, 0, MAXULONG / 2, MAXULONG / 2, BLUE);
+    Margin = Columns >= WIDE ? 3 : 1;
+    KdFillPixels(0, 0, HalFramebuffer.Width, HalFramebuffer.Height, BLUE);
     DrawBand();
-    ULONG Top = DrawPart(KiReportWhy, BAND_ROWS + 1, 3);
+    ULONG Top = DrawPart(KiReportWhy, Rows >= TALL ? 6 : 5, 3);
     Top = DrawPart(KiReportParameters, Top, 9);
-    ULONG FixRows = MeasureRows(KiReportFix), CpuRows = MeasureRows(KiReportProcessors);
-    ULONG Spare = Rows - 1 > Top + FixRows + 2 + MINIMUM_STACK_ROWS ? Rows - 1 - Top - FixRows - 2 - MINIMUM_STACK_ROWS : 2;
-    CpuRows = CpuRows < Spare ? CpuRows : Spare;
-    CpuRows = CpuRows < MAXIMUM_CPU_ROWS ? CpuRows : MAXIMUM_CPU_ROWS;
-    ULONG FixTop = Rows - 2 - FixRows, CpuTop = FixTop - 1 - CpuRows;
-    ULONG StackRows = CpuTop > Top + 1 ? CpuTop - 1 - Top : 0;
-    BUG_WINDOW Stack = MakeWindow(MARGIN, Top, Columns - 2 * MARGIN - REGISTER_COLUMNS - 2, StackRows);
-    BUG_WINDOW Machine = MakeWindow(Columns - MARGIN - REGISTER_COLUMNS, Top, REGISTER_COLUMNS, StackRows);
-    KiReportStack(&Stack);
-    KiReportMachine(&Machine);
-    DrawPart(KiReportProcessors, CpuTop, CpuRows);
-    DrawPart(KiReportFix, FixTop, FixRows);
+    DrawLowerParts(Top);
     DrawFoot();
 }
