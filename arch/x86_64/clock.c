@@ -5,6 +5,7 @@
  * hundred to some thousand instructions (under -icount the TSC counts instructions), at CLOCK_LEVEL, so that it also splits
  * code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one seed is one schedule. The real
  * tick is done by whichever of these interrupts first finds its time passed. */
+#include <io.h>
 #include "hal.h"
 
 #define LVT_PERIODIC 0x20000
@@ -68,6 +69,7 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
 /* Vector 0xD1, at CLOCK_LEVEL. */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
+    KeReleaseClockDpc();
     if (KeSeed != 0) {
         HandleJitter(Prcb, Frame);
         return;

@@ -1,6 +1,12 @@
 # The drivers of the boot archive: DRIVERS names them, SOURCES_<name> lists their files, one line each.
 DRIVERS :=
 
+# The disks.
+DRIVERS += virtio-blk ivshmem
+SOURCES_virtio-blk := kernel/drivers/block/virtio-blk.c
+SOURCES_virtio-blk += kernel/drivers/block/virtio-pci.c
+SOURCES_ivshmem    := kernel/drivers/block/ivshmem.c
+
 # The demo drivers: the file that varies, and the WDM plumbing that they share.
 DEMO := secret nonpaged mutex passive apc pagecode waitdpc doublefree stackover cplusplus
 DRIVERS += $(DEMO)
@@ -23,6 +29,7 @@ SOURCES_ktest += tests/kernel/test_spinlock.c
 SOURCES_ktest += tests/kernel/test_dpc.c
 SOURCES_ktest += tests/kernel/test_ipi.c
 SOURCES_ktest += tests/kernel/test_pool.c
+SOURCES_ktest += tests/kernel/test_schedule.c
 SOURCES_ktest += tests/kernel/bench.c
 SOURCES_ktest += tests/kernel/bench_locks.c
 SOURCES_ktest += tests/kernel/bench_threads.c

@@ -66,11 +66,11 @@ BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
     BOOLEAN MustRequest = FALSE;
     KDPC_DATA *Queue = &Prcb->DpcData;
     KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
-    BOOLEAN WasFree = Dpc->DpcData == NULL;
+    /* Two CPUs may queue it at one time, each under the lock of its own queue: one of them wins the object. */
+    BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, Queue, NULL) == NULL;
     if (WasFree) {
         Dpc->SystemArgument1 = SystemArgument1;
         Dpc->SystemArgument2 = SystemArgument2;
-        Dpc->DpcData = Queue;
         if (Dpc->Importance == HighImportance) {
             InsertHeadList(&Queue->DpcListHead, &Dpc->DpcListEntry);
         } else {

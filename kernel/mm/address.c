@@ -49,3 +49,8 @@ PHYSICAL_ADDRESS MmGetPhysicalAddress(PVOID BaseAddress) {
     }
     return Physical;
 }
+
+/* Documented: an address of this RAM; here always the one in the direct map. Any IRQL. */
+PVOID MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress) {
+    return MmPhysicalToVirtual((ULONG64)PhysicalAddress.QuadPart);
+}
