@@ -2,7 +2,7 @@
 #ifndef _KE_H_
 #define _KE_H_
 
-#include <ntddk.h>
+#include <ntifs.h>
 
 #define MAXIMUM_PROCESSORS 64
 #define KERNEL_STACK_SIZE 0x6000 /* 24 KiB, as on Windows x64, plus a guard page below */
@@ -12,7 +12,7 @@
 /* DISPATCHER_HEADER.Type */
 enum { EventNotificationObject = 0, EventSynchronizationObject = 1, MutantObject = 2, ProcessObject = 3,
        QueueObject = 4, SemaphoreObject = 5, ThreadObject = 6, TimerNotificationObject = 8,
-       TimerSynchronizationObject = 9, DpcObject = 0x13 };
+       TimerSynchronizationObject = 9, ApcObject = 0x12, DpcObject = 0x13 };
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting, Transition } KTHREAD_STATE;
 
@@ -73,6 +73,9 @@ typedef struct _KTHREAD {
         };
         ULONG CombinedApcDisable;
     };
+    LIST_ENTRY ApcListHead;      /* KAPCs; dispatcher lock */
+    volatile BOOLEAN ApcPending;
+    BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
     LIST_ENTRY ThreadListEntry;  /* KiThreadList */
     PKSTART_ROUTINE StartRoutine;

@@ -1,14 +1,114 @@
-/* apc.c: the APC software interrupt, vector 0x1F: what a CPU takes when its IRQL falls from APC_LEVEL to PASSIVE_LEVEL.
+/* apc.c: asynchronous procedure calls: a routine that runs in the context of a chosen thread, at the next moment when that
+ * thread runs below APC_LEVEL.
  *
- * NT uses it to run a piece of code in a given thread, above all to complete I/O. Here a request completes by its event alone
- * (paging I/O does so on NT, too: that is why a page fault is legal at APC_LEVEL), so nothing is ever queued to a thread,
- * and what the interrupt leaves behind is that it came. The level itself, and its order behind DISPATCH, are real. */
-#include <arch.h>
-#include <ke.h>
+ * Like a DPC it waits in a queue and comes by a software interrupt (vector 0x1F, held back by the local APIC while CR8 is
+ * 1 or more); unlike a DPC it belongs to a thread, not to a CPU. A special kernel APC (no NormalRoutine) runs its
+ * KernelRoutine at APC_LEVEL. A normal one then runs its NormalRoutine at PASSIVE_LEVEL, one at a time, and is kept out of
+ * critical regions too. Special ones go before normal ones.
+ *
+ * A thread that waits gets its APCs when the wait ends; a thread that is ready, when it is switched to (scheduler.c). */
+#include "ki.h"
 
-volatile LONG64 KiApcInterrupts; /* on all CPUs */
+VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
+                     PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode, PVOID Context) {
+    *Apc = (KAPC){.Type = ApcObject,
+                  .Size = sizeof(KAPC),
+                  .Thread = Thread,
+                  .KernelRoutine = KernelRoutine,
+                  .RundownRoutine = RundownRoutine,
+                  .NormalRoutine = NormalRoutine,
+                  .NormalContext = Context,
+                  .ApcStateIndex = (CCHAR)Environment,
+                  .ApcMode = Mode};
+}
 
-/* At APC_LEVEL, IF = 1, on the interrupted thread's stack. */
+/* Behind the special APCs that are there for a special one, at the end for a normal one. Lock held. */
+static VOID InsertApc(PKTHREAD Thread, PKAPC Apc) {
+    PLIST_ENTRY Head = &Thread->ApcListHead, Before = Head->Flink;
+    if (Apc->NormalRoutine != NULL) {
+        Before = Head;
+    }
+    while (Before != Head && CONTAINING_RECORD(Before, KAPC, ApcListEntry)->NormalRoutine == NULL) {
+        Before = Before->Flink;
+    }
+    InsertTailList(Before, &Apc->ApcListEntry);
+    Apc->Inserted = TRUE;
+    Thread->ApcPending = TRUE;
+}
+
+/* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is unused: nothing waits for it. */
+BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment) {
+    UNREFERENCED_PARAMETER(Increment);
+    PKTHREAD Thread = Apc->Thread;
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN IsTaken = !Apc->Inserted && Thread->State != Terminated;
+    if (IsTaken) {
+        Apc->SystemArgument1 = SystemArgument1;
+        Apc->SystemArgument2 = SystemArgument2;
+        InsertApc(Thread, Apc);
+        if (Thread == KiCurrentThread()) {
+            HalRequestSoftwareInterrupt(APC_LEVEL);
+        } else if (Thread->State == Running) {
+            HalRequestIpi(Thread->Processor, VECTOR_APC);
+        }
+    }
+    KiUnlockDispatcher(OldIrql);
+    return IsTaken;
+}
+
+/* Takes the first APC that may run now off the queue: a copy, for its memory is the owner's from here on. Lock held. */
+static BOOLEAN TakeApc(PKTHREAD Thread, PKAPC *Original, KAPC *Copy) {
+    if (IsListEmpty(&Thread->ApcListHead)) {
+        Thread->ApcPending = FALSE;
+        return FALSE;
+    }
+    PKAPC Apc = CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry);
+    if (Apc->NormalRoutine != NULL && (Thread->KernelApcInProgress || Thread->KernelApcDisable != 0)) {
+        return FALSE;
+    }
+    RemoveEntryList(&Apc->ApcListEntry);
+    Apc->Inserted = FALSE;
+    *Original = Apc;
+    *Copy = *Apc;
+    return TRUE;
+}
+
+/* IRQL_UNEXPECTED_VALUE (current, expected, 0 or 1; KernelRoutine; APC; NormalRoutine), as on NT. */
+static VOID CheckIrql(const KAPC *Apc, PKAPC Original, KIRQL Expected, ULONG Unique) {
+    KIRQL Irql = KiCurrentIrql();
+    if (Irql != Expected) {
+        KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Irql << 16 | (ULONG_PTR)Expected << 8 | Unique,
+                     (ULONG_PTR)Apc->KernelRoutine, (ULONG_PTR)Original, (ULONG_PTR)Apc->NormalRoutine);
+    }
+}
+
+/* Runs one APC that has been taken off the queue. APC_LEVEL in and out. */
+static VOID CallApc(PKTHREAD Thread, PKAPC Original, KAPC *Apc) {
+    Apc->KernelRoutine(Original, &Apc->NormalRoutine, &Apc->NormalContext, &Apc->SystemArgument1, &Apc->SystemArgument2);
+    CheckIrql(Apc, Original, APC_LEVEL, 0);
+    if (Apc->NormalRoutine == NULL) {
+        return;
+    }
+    Thread->KernelApcInProgress = TRUE;
+    KeLowerIrql(PASSIVE_LEVEL);
+    Apc->NormalRoutine(Apc->NormalContext, Apc->SystemArgument1, Apc->SystemArgument2);
+    CheckIrql(Apc, Original, PASSIVE_LEVEL, 1);
+    KfRaiseIrql(APC_LEVEL);
+    Thread->KernelApcInProgress = FALSE;
+}
+
+/* Vector 0x1F: at APC_LEVEL, IF = 1, in the context of the current thread. */
 VOID KiDeliverApc(VOID) {
-    InterlockedIncrement64(&KiApcInterrupts);
+    PKTHREAD Thread = KiCurrentThread();
+    PKAPC Original;
+    KAPC Apc;
+    while (Thread->ApcPending && Thread->SpecialApcDisable == 0) {
+        KIRQL OldIrql = KiLockDispatcher();
+        BOOLEAN HasApc = TakeApc(Thread, &Original, &Apc);
+        KiUnlockDispatcher(OldIrql);
+        if (!HasApc) {
+            return;
+        }
+        CallApc(Thread, Original, &Apc);
+    }
 }

@@ -23,6 +23,7 @@ static PKTHREAD InitializeIdleThread(ULONG Number) {
     Thread->Header.Size = sizeof(KTHREAD) / sizeof(ULONG);
     InitializeListHead(&Thread->Header.WaitListHead);
     InitializeListHead(&Thread->MutantListHead);
+    InitializeListHead(&Thread->ApcListHead);
     Thread->State = Running;
     Thread->Priority = Thread->BasePriority = IDLE_PRIORITY;
     Thread->Processor = Thread->IdealProcessor = Number;

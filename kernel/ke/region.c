@@ -5,13 +5,23 @@
  * (0x20). */
 #include "ki.h"
 
+/* What the region has kept out comes now, or when IRQL falls below APC_LEVEL. */
+static VOID CatchUp(PKTHREAD Thread) {
+    if (Thread->ApcPending) {
+        HalRequestSoftwareInterrupt(APC_LEVEL);
+    }
+}
+
 /* <= APC_LEVEL. wdm.h: KeEnterCriticalRegion. */
 VOID KeEnterCriticalRegion(VOID) {
     KiCurrentThread()->KernelApcDisable--;
 }
 
 VOID KeLeaveCriticalRegion(VOID) {
-    KiCurrentThread()->KernelApcDisable++;
+    PKTHREAD Thread = KiCurrentThread();
+    if (++Thread->KernelApcDisable == 0) {
+        CatchUp(Thread);
+    }
 }
 
 /* <= APC_LEVEL. wdm.h: KeEnterGuardedRegion. */
@@ -20,7 +30,10 @@ VOID KeEnterGuardedRegion(VOID) {
 }
 
 VOID KeLeaveGuardedRegion(VOID) {
-    KiCurrentThread()->SpecialApcDisable++;
+    PKTHREAD Thread = KiCurrentThread();
+    if (++Thread->SpecialApcDisable == 0) {
+        CatchUp(Thread);
+    }
 }
 
 /* Normal kernel APCs cannot come. <= DISPATCH_LEVEL. */

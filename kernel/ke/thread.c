@@ -34,6 +34,7 @@ VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, 
     Thread->Header.Size = sizeof(KTHREAD) / sizeof(ULONG);
     InitializeListHead(&Thread->Header.WaitListHead);
     InitializeListHead(&Thread->MutantListHead);
+    InitializeListHead(&Thread->ApcListHead);
     KeInitializeTimer(&Thread->Timer);
     Thread->StackBase = StackBase;
     Thread->StackLimit = StackLimit;
