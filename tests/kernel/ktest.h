@@ -24,7 +24,7 @@ typedef struct _KTEST_CASE {
 #define KTEST_DEFINE(Name_, IsCrash_)                                                                                  \
     static VOID Name_(VOID);                                                                                           \
     static const KTEST_CASE Name_##Case                                                                                \
-        __attribute__((used, section("ktests"), aligned(32))) = {#Name_, Name_, __FILE__, IsCrash_};                   \
+        __attribute__((used, no_reorder, section("ktests"), aligned(32))) = {#Name_, Name_, __FILE__, IsCrash_};                   \
     static VOID Name_(VOID)
 #define KTEST(Name_) KTEST_DEFINE(Name_, FALSE)
 /* Must stop the machine; runs only when test= names it in full. The host compares code and parameters. */
@@ -98,7 +98,7 @@ typedef struct _KBENCH_CASE {
 #define KBENCH(Id_, Name_, Unit_, Reach_)                                                                              \
     static ULONG64 Id_(VOID);                                                                                          \
     static const KBENCH_CASE Id_##Case                                                                                 \
-        __attribute__((used, section("kbenches"), aligned(32))) = {Name_, Unit_, Reach_, Id_};                         \
+        __attribute__((used, no_reorder, section("kbenches"), aligned(32))) = {Name_, Unit_, Reach_, Id_};                         \
     static ULONG64 Id_(VOID)
 VOID KtRunBenches(const KBENCH_CASE *Cases, ULONG Count);
 

@@ -1,0 +1,101 @@
+"""The tests inside the kernel, on free-running machines and under seeded schedules; and what must stop the machine.
+
+The same tests run again for each seed, because a race shows only in some orders. A seed repeats its order to the byte:
+that is tested too, for otherwise a failing seed would be worth nothing.
+"""
+
+import re
+
+import pytest
+
+BUILDS = ("checked", "free")
+SEEDS = range(1, 21)
+SYNCH_LEVEL = 12
+TAG = int.from_bytes(b"Test", "little")
+PROTECTED = 0x80000000
+
+
+@pytest.mark.parametrize("cpus", (1, 2, 4))
+@pytest.mark.parametrize("build", BUILDS)
+def test_inside_free_running(boot, build, cpus):
+    boot(test="all", build=build, cpus=cpus, limit=180).assert_ktap()
+
+
+@pytest.mark.parametrize("cpus", (2, 4))
+@pytest.mark.parametrize("seed", SEEDS)
+def test_inside_under_seed(boot, seed, cpus):
+    boot(test="all", seed=seed, cpus=cpus, limit=240).assert_ktap()
+
+
+def test_a_seed_repeats_to_the_byte(boot):
+    first, second = (boot(test="all", seed=3, limit=240).assert_ktap() for _ in range(2))
+    assert first.channel == second.channel
+    assert first.serial == second.serial
+
+
+def schedule(outcome):
+    return re.search(r"# schedule ([0-9a-f]{16})", outcome.assert_ktap().channel)[1]
+
+
+def test_seeds_differ_in_their_schedules(boot):
+    assert len({schedule(boot(test="schedule", seed=seed)) for seed in range(1, 6)}) == 5
+
+
+def test_the_list_of_tests_has_no_name_twice(boot):
+    names = re.findall(r"^# test (\w+)$", boot(test="list").channel, re.MULTILINE)
+    assert len(names) > 40
+    assert len(names) == len(set(names))
+
+
+def test_a_name_that_no_test_has_is_a_failure(boot):
+    assert "an empty plan" in boot(test="nosuchtest").ktap.explain()
+
+
+# What must stop the machine: the code and those parameters that are no addresses.
+CRASHES = {
+    "crash_pool_small_block_freed_twice": (0xC2, {"p1": 7}),
+    "crash_pool_large_block_freed_twice": (0x19, {"p1": 0x22, "p3": 1, "p4": 0}),
+    "crash_pool_block_overrun": (0x19, {"p1": 0x20}),
+    "crash_pool_free_list_overwritten": (0x19, {"p1": 3}),
+    "crash_pool_protected_tag_freed_with_another": (0xC2, {"p1": 0xA, "p3": TAG | PROTECTED, "p4": TAG}),
+    "crash_pool_paged_allocation_at_DISPATCH_LEVEL": (0xC2, {"p1": 8, "p2": 2, "p3": 1, "p4": 64}),
+    "crash_pool_nonpaged_allocation_above_DISPATCH_LEVEL": (0xC2, {"p1": 8, "p2": SYNCH_LEVEL, "p3": 512, "p4": 64}),
+    "crash_pool_paged_free_at_DISPATCH_LEVEL": (0xC2, {"p1": 9, "p2": 2, "p3": 1}),
+    "crash_pool_allocation_without_tag": (0xC2, {"p1": 0x9B, "p2": 512, "p3": 64}),
+    "crash_pool_tag_BIG": (0xC2, {"p1": 0x9C, "p2": 512, "p3": 64}),
+    "crash_pool_tag_without_letter_or_digit": (0xC2, {"p1": 0x9D, "p2": 0x2B2D2D2B, "p3": 512}),
+    "crash_pool_must_succeed": (0xC2, {"p1": 0x9A, "p2": 2, "p3": 64, "p4": TAG}),
+    "crash_pool_NULL_freed": (0xC2, {"p1": 0x46, "p2": 0}),
+    "crash_pool_user_address_freed": (0xC2, {"p1": 0x40, "p2": 0x10000}),
+    "crash_pool_stack_address_freed": (0xC2, {"p1": 0x42}),
+    "crash_dpc_returns_at_another_level": (0xC8, {}),
+}
+CHECKED_CRASHES = {
+    "crash_spinlock_taken_twice_by_one_cpu": (0xF, {}),
+    "crash_spinlock_released_without_being_held": (0x10, {}),
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+@pytest.mark.parametrize("build", BUILDS)
+def test_stops_the_machine(boot, build, name):
+    code, parameters = CRASHES[name]
+    boot(test=name, build=build, cpus=2).assert_bugcheck(code, expected=False, **parameters)
+
+
+@pytest.mark.parametrize("name", CHECKED_CRASHES)
+def test_stops_the_checked_build(boot, name):
+    code, parameters = CHECKED_CRASHES[name]
+    boot(test=name, cpus=2).assert_bugcheck(code, expected=False, **parameters)
+
+
+def test_a_dpc_that_never_ends_is_found_by_the_watchdog(boot):
+    outcome = boot(test="crash_dpc_that_never_ends", append="watchdog=1", cpus=2)
+    outcome.assert_bugcheck(0x133, p1=0, expected=False)
+
+
+def test_a_hung_test_is_reported_with_stacks(boot):
+    outcome = boot(test="crash_test_that_never_ends", append="limit=1", cpus=2)
+    assert "ktest!" in outcome.channel
+    assert "Bail out!" in outcome.channel
+    assert outcome.verdict["end"] == "tests" and outcome.verdict["expected"] is False
