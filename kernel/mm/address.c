@@ -54,8 +54,3 @@ PHYSICAL_ADDRESS MmGetPhysicalAddress(PVOID BaseAddress) {
 PVOID MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress) {
     return MmPhysicalToVirtual((ULONG64)PhysicalAddress.QuadPart);
 }
-
-/* Documented: a virtual address of RAM, here the direct map's. Any IRQL. */
-PVOID MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress) {
-    return MmPhysicalToVirtual((ULONG64)PhysicalAddress.QuadPart);
-}
