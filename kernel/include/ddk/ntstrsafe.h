@@ -1,7 +1,7 @@
 /* ntstrsafe.h: strings that always end: every call gets the room there is, terminates, and says when it had to cut.
  *
- * Cch counts characters, Cb bytes, both with the terminator. STATUS_BUFFER_OVERFLOW: cut. STATUS_INVALID_PARAMETER: no room at
- * all, or more than NTSTRSAFE_MAX_CCH. The functions are inline over the kernel's _vsnprintf and _vsnwprintf. */
+ * Cch counts characters, Cb bytes, both with the terminator. STATUS_BUFFER_OVERFLOW: cut. STATUS_INVALID_PARAMETER: no
+ * room at all, or more than NTSTRSAFE_MAX_CCH. The functions are inline over the kernel's _vsnprintf and _vsnwprintf. */
 #ifndef _NTSTRSAFE_H_
 #define _NTSTRSAFE_H_
 
