@@ -10,11 +10,6 @@
  * above. Queued locks record their holder in the lock itself and are not in the list. */
 #include <ke.h>
 
-static ULONG LockRank(PKSPIN_LOCK Lock) {
-    const KLOCK_DECLARATION *Declaration = KeFindLockDeclaration(Lock);
-    return Declaration ? Declaration->Rank : RANK_NONE;
-}
-
 const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock) {
     for (const KLOCK_DECLARATION *Row = KiLockDeclarations; Row < KiLockDeclarationsEnd; Row++) {
         if (Row->Lock == Lock) {
@@ -38,6 +33,11 @@ const KHELD_LOCK *KeFindLockHolder(PKSPIN_LOCK Lock, ULONG *Processor) {
 }
 
 #ifdef CHECKED
+
+static ULONG LockRank(PKSPIN_LOCK Lock) {
+    const KLOCK_DECLARATION *Declaration = KeFindLockDeclaration(Lock);
+    return Declaration ? Declaration->Rank : RANK_NONE;
+}
 
 static BOOLEAN IsHeldHere(PKPRCB Prcb, PKSPIN_LOCK Lock) {
     for (ULONG i = 0; i < Prcb->HeldLockCount; i++) {

@@ -3,6 +3,7 @@
  * A relocation (Offset, Type, Symbol, Addend) of a section says: put S + A, or S + A - P, at P = section start +
  * Offset, where S is the symbol's address. Drivers lie within 2 GiB of the kernel, so 32 bits reach everything. */
 #include "ldrp.h"
+#include <verifier.h>
 
 #define R_X86_64_NONE 0
 #define R_X86_64_64 1
@@ -32,11 +33,17 @@ static const void *FindExport(PCSTR Name) {
     return NULL;
 }
 
+/* What an import is bound to: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
+static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
+    const void *Thunk = VfIsVerified(Image->Name) ? VfFindThunk(Name) : NULL;
+    return (ULONG64)(Thunk ? Thunk : FindExport(Name));
+}
+
 /* The address of a symbol that a relocation names. FALSE: refused. */
 static BOOLEAN ResolveSymbol(PLDRP_IMAGE Image, const ELF_SYMBOL *Symbol, ULONG64 *Address) {
     PCSTR Name = LdrpSymbolName(Image, Symbol);
     if (Symbol->Section == SHN_UNDEF) {
-        *Address = (ULONG64)FindExport(Name);
+        *Address = BindImport(Image, Name);
         if (*Address == 0 && Symbol->Info >> 4 != STB_WEAK) {
             return LdrpRefuseAs(Image, STATUS_DRIVER_ENTRYPOINT_NOT_FOUND, "unresolved import '%.64s'", Name);
         }
