@@ -1,0 +1,91 @@
+"""How the machine dies: each bugcheck with its code and all four parameters, and a report that survives any state.
+
+tests/kernel/crash_bugcheck.c says on COM2 what it is about to cause; the verdict of the dying kernel must say the same.
+"""
+
+import re
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parent / "kernel" / "crash_bugcheck.c"
+NAMES = ["crash_" + name for name in re.findall(r"^KTEST_CRASH\((\w+)\)", SOURCE.read_text(), re.MULTILINE)]
+NESTED = {"crash_second_fault_while_dying", "crash_third_fault_while_dying"}
+CHECKED_ONLY = {"crash_1E_assertion"}
+WIDTH = 110
+
+
+def expected(channel):
+    """The code and the four parameters that the test announced; None for what may be anything."""
+    words = re.search(r"^# expect (.*)$", channel, re.MULTILINE)[1].split()
+    return [None if word == "any" else int(word, 16) for word in words]
+
+
+def assert_report(serial, verdict):
+    """The report on COM1 is whole: each part is there, in lines that fit."""
+    report = serial[serial.index("*** STOP"):]
+    assert f"*** STOP {verdict['code']} {verdict['name']}" in report
+    for part in ("The four parameters", "Stack of CPU", "The machine", "What each CPU was doing", "What to change"):
+        assert part in report
+    assert report.count("*** STOP") == 1
+    assert max(map(len, report.splitlines())) <= WIDTH
+    assert "did not answer" not in report
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in NESTED])
+@pytest.mark.parametrize("build", ("checked", "free"))
+def test_stops_with_code_and_parameters(boot, build, name):
+    if build == "free" and name in CHECKED_ONLY:
+        pytest.skip("assertions are in the checked build only")
+    outcome = boot(test=name, build=build, cpus=4)
+    code, *parameters = expected(outcome.channel)
+    outcome.assert_bugcheck(code, **dict(zip(("p1", "p2", "p3", "p4"), parameters)), expected=False)
+    assert_report(outcome.serial, outcome.verdict)
+
+
+def test_names_function_and_line(boot):
+    outcome = boot(test="crash_D1_page_file_written")
+    assert re.match(r"ktest!Write\+0x[0-9a-f]+ \(crash_bugcheck\.c:\d+\)$", outcome.verdict["where"])
+    assert re.search(r"write to paged pool, tag 'Test', .*; the\s+page is not present: it is in the page\s+file, slot \d+",
+                     outcome.serial)
+    assert "verifier" in outcome.serial
+
+
+def test_a_called_address_shows_its_caller(boot):
+    report = boot(test="crash_D1_paged_out_address_called").serial
+    assert re.search(r"^. 1 [0-9A-F]{16}  ktest!crash_D1_paged_out_address_called", report, re.MULTILINE)
+
+
+def test_other_cpus_show_what_they_did_and_the_lock_they_hold(boot):
+    report = boot(test="crash_A_dispatcher_lock_held", cpus=4).serial
+    assert len(re.findall(r"^.  [0-3]  IRQL +\d+ ", report, re.MULTILINE)) == 4
+    assert re.search(r"holds the spin lock KiDispatcherLock.*taken by\s+ktest!crash_A_dispatcher_lock_held", report, re.DOTALL)
+
+
+def test_a_stack_overflow_is_named(boot):
+    assert "guard page below the stack of thread 'test'" in boot(test="crash_7F_stack_overflow").serial
+
+
+def test_a_second_fault_prints_less(boot):
+    outcome = boot(test="crash_second_fault_while_dying", cpus=2)
+    outcome.assert_bugcheck(0xE2, p1=1, p2=2, p3=3, p4=4, expected=False)
+    assert "while dying: 0x0000001E" in outcome.serial
+    assert "What to change" not in outcome.serial
+
+
+def test_a_third_fault_halts(start):
+    from machine import Machine
+    run = start(Machine(cmdline="test=crash_third_fault_while_dying", cpus=2, leave=True))
+    outcome = run.wait(8)
+    run.end()
+    assert outcome.ended == "limit"
+    assert outcome.verdict is None
+    assert "while dying: 0x0000001E" in outcome.serial
+
+
+@pytest.mark.parametrize("cpus", (1, 16))
+def test_any_number_of_cpus(boot, cpus):
+    outcome = boot(test="crash_E2_last_cpu", cpus=cpus)
+    outcome.assert_bugcheck(0xE2, p1=1, p2=2, p3=3, p4=4, expected=False)
+    assert outcome.verdict["cpu"] == cpus - 1
+    assert_report(outcome.serial, outcome.verdict)
