@@ -1,0 +1,536 @@
+/* test_threads.c: scheduling: who runs, when, on which CPU; and the life of a thread object from handle to reaper. */
+#include "ktest.h"
+#include <ob.h>
+
+/* ---- Preemption ---- */
+
+typedef struct _NOTE {
+    KT_THREAD Thread;
+    KEVENT *Go;
+    volatile LONG *Counter;
+    volatile LONG Turn;
+    volatile ULONG Processor;
+    volatile KPRIORITY Priority;
+} NOTE;
+
+static VOID WaitAndNote(PVOID Context) {
+    NOTE *Note = Context;
+    KeWaitForSingleObject(Note->Go, Executive, KernelMode, FALSE, NULL);
+    Note->Priority = KeQueryPriorityThread(KeGetCurrentThread());
+    Note->Processor = KeGetCurrentProcessorNumber();
+    Note->Turn = InterlockedIncrement(Note->Counter);
+}
+
+static BOOLEAN StartNote(NOTE *Note, KPRIORITY Priority, ULONG Processor, KEVENT *Go, volatile LONG *Counter) {
+    *Note = (NOTE){.Go = Go, .Counter = Counter};
+    if (!KtCreateThread(&Note->Thread, "note", Priority, Processor, WaitAndNote, Note)) {
+        return FALSE;
+    }
+    KT_WAIT_UNTIL(Note->Thread.Thread->Tcb.State == Waiting && Note->Thread.Thread->Tcb.WaitReason == Executive);
+    return TRUE;
+}
+
+KTEST(thread_that_is_more_important_runs_before_the_call_returns) {
+    static KEVENT Go;
+    static NOTE High, Equal, Low;
+    volatile LONG Counter = 0;
+    KtPin(0);
+    KeInitializeEvent(&Go, NotificationEvent, FALSE);
+    KT_REQUIRE(StartNote(&Low, 7, 0, &Go, &Counter));
+    KT_REQUIRE(StartNote(&Equal, 8, 0, &Go, &Counter));
+    KT_REQUIRE(StartNote(&High, 9, 0, &Go, &Counter));
+    KIRQL OldIrql;
+    KeRaiseIrql(APC_LEVEL, &OldIrql); /* preemption does not care */
+    KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+    LONG HighTurn = High.Turn;
+    KeLowerIrql(OldIrql);
+    KtJoin(&Low.Thread);
+    KtJoin(&Equal.Thread);
+    KtJoin(&High.Thread);
+    KtUnpin();
+    KT_EXPECT_EQ(HighTurn, 1);
+    KT_EXPECT_EQ(Equal.Turn, 2);
+    KT_EXPECT_EQ(Low.Turn, 3);
+}
+
+KTEST(thread_does_not_switch_at_DISPATCH_until_the_level_drops) {
+    static KEVENT Go;
+    static NOTE High;
+    volatile LONG Counter = 0;
+    KtPin(0);
+    KeInitializeEvent(&Go, NotificationEvent, FALSE);
+    KT_REQUIRE(StartNote(&High, 12, 0, &Go, &Counter));
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+    LONG During = Counter;
+    KeLowerIrql(OldIrql);
+    LONG After = Counter;
+    KtJoin(&High.Thread);
+    KtUnpin();
+    KT_EXPECT_EQ(During, 0);
+    KT_EXPECT_EQ(After, 1);
+}
+
+KTEST(thread_on_another_cpu_is_preempted_too) {
+    static KEVENT Go;
+    static NOTE High;
+    volatile LONG Counter = 0;
+    KT_NEEDS_PROCESSORS(2);
+    KtPin(0);
+    KeInitializeEvent(&Go, NotificationEvent, FALSE);
+    KT_REQUIRE(StartNote(&High, 12, 1, &Go, &Counter));
+    KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+    while (Counter == 0) { /* without giving up this CPU */
+        YieldProcessor();
+    }
+    KtJoin(&High.Thread);
+    KtUnpin();
+    KT_EXPECT_EQ(High.Processor, 1);
+}
+
+KTEST(thread_woken_with_an_increment_is_boosted) {
+    static KEVENT Go;
+    static NOTE Note;
+    volatile LONG Counter = 0;
+    static const struct {
+        KPRIORITY Base, Increment, Expected;
+    } Cases[] = {{8, 0, 8}, {8, 2, 10}, {8, 12, 15}, {15, 3, 15}, {16, 4, 16}, {20, 8, 20}};
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Cases); i++) {
+        KeInitializeEvent(&Go, SynchronizationEvent, FALSE);
+        KT_REQUIRE(StartNote(&Note, Cases[i].Base, KT_ANY_PROCESSOR, &Go, &Counter));
+        KeSetEvent(&Go, Cases[i].Increment, FALSE);
+        KtJoin(&Note.Thread);
+        KT_EXPECT_EQ(Note.Priority, Cases[i].Expected);
+    }
+}
+
+KTEST(thread_loses_its_boost_by_one_with_each_quantum) {
+    PKTHREAD Thread = KeGetCurrentThread();
+    KEVENT Event;
+    KTIMER Timer;
+    KeInitializeTimer(&Timer);
+    KeInitializeEvent(&Event, SynchronizationEvent, FALSE);
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 8);
+    Thread->Priority = 11; /* as a wake-up with an increment of 3 leaves it */
+    Thread->PriorityDecrement = 3;
+    KPRIORITY Last = 11;
+    while (Last > 8) {
+        KPRIORITY Now = KeQueryPriorityThread(Thread);
+        KT_EXPECT(Now == Last || Now == Last - 1);
+        Last = Now;
+    }
+    for (ULONG64 End = KiTickCount + 6; KiTickCount < End;) {
+        YieldProcessor();
+    }
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 8);
+}
+
+/* ---- Priorities ---- */
+
+KTEST(thread_priority_is_set_and_the_old_one_returned) {
+    PKTHREAD Thread = KeGetCurrentThread();
+    KT_EXPECT_EQ(KeSetPriorityThread(Thread, 12), 8);
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 12);
+    KT_EXPECT_EQ(KeSetPriorityThread(Thread, LOW_REALTIME_PRIORITY), 12);
+    KT_EXPECT_EQ(KeSetPriorityThread(Thread, 8), LOW_REALTIME_PRIORITY);
+}
+
+static VOID CountUp(PVOID Context) {
+    InterlockedIncrement(Context);
+}
+
+KTEST(thread_that_lowers_itself_gives_way_at_once) {
+    volatile LONG Runs = 0;
+    KT_THREAD Other;
+    KtPin(0);
+    KeSetPriorityThread(KeGetCurrentThread(), 10);
+    KT_REQUIRE(KtCreateThread(&Other, "other", 9, 0, CountUp, (PVOID)&Runs));
+    LONG Before = Runs;
+    KeSetPriorityThread(KeGetCurrentThread(), 8);
+    LONG After = Runs;
+    KtUnpin();
+    KtJoin(&Other);
+    if (KeNumberProcessors == 1) { /* elsewhere it may have started on another CPU before it was pinned */
+        KT_EXPECT_EQ(Before, 0);
+    }
+    KT_EXPECT_EQ(After, 1);
+}
+
+KTEST(thread_that_is_ready_preempts_when_it_is_raised) {
+    volatile LONG Runs = 0;
+    KT_THREAD Other;
+    KtPin(0);
+    KT_REQUIRE(KtCreateThread(&Other, "other", 9, 0, CountUp, (PVOID)&Runs));
+    KtUnpin();
+    KtJoin(&Other);
+    KT_EXPECT_EQ(Runs, 1);
+    if (KeNumberProcessors == 1) {
+        KT_REQUIRE(KtCreateThread(&Other, "other", 7, 0, CountUp, (PVOID)&Runs));
+        KT_EXPECT_EQ(Runs, 1);
+        KeSetPriorityThread(&Other.Thread->Tcb, 9);
+        KT_EXPECT_EQ(Runs, 2);
+        KtJoin(&Other);
+    }
+}
+
+/* ---- Turns ---- */
+
+typedef struct _SPINNER {
+    KT_THREAD Thread;
+    volatile ULONG64 Rounds;
+    volatile BOOLEAN *IsOver;
+} SPINNER;
+
+static VOID Spin(PVOID Context) {
+    SPINNER *Spinner = Context;
+    while (!*Spinner->IsOver) {
+        Spinner->Rounds++;
+        YieldProcessor();
+    }
+}
+
+KTEST(threads_of_one_priority_take_turns) {
+    static SPINNER Spinner[3];
+    volatile BOOLEAN IsOver = FALSE;
+    for (ULONG i = 0; i < 3; i++) {
+        Spinner[i] = (SPINNER){.IsOver = &IsOver};
+        KT_REQUIRE(KtCreateThread(&Spinner[i].Thread, "spinner", 7, 0, Spin, &Spinner[i]));
+    }
+    for (ULONG Check = 0; Check < 3; Check++) { /* each of them gets on, again and again */
+        ULONG64 Seen[3];
+        for (ULONG i = 0; i < 3; i++) {
+            Seen[i] = Spinner[i].Rounds;
+        }
+        for (ULONG i = 0; i < 3; i++) {
+            KT_WAIT_UNTIL(Spinner[i].Rounds > Seen[i]);
+        }
+    }
+    IsOver = TRUE;
+    for (ULONG i = 0; i < 3; i++) {
+        KtJoin(&Spinner[i].Thread);
+    }
+}
+
+typedef struct _YIELDER {
+    KT_THREAD Thread;
+    volatile LONG *Turn;
+    LONG Parity;
+    ULONG Rounds;
+} YIELDER;
+
+static VOID YieldInTurn(PVOID Context) {
+    YIELDER *Yielder = Context;
+    for (ULONG i = 0; i < Yielder->Rounds; i++) {
+        while ((*Yielder->Turn & 1) != Yielder->Parity) {
+            KeYieldThread();
+        }
+        InterlockedIncrement(Yielder->Turn);
+    }
+}
+
+KTEST(thread_that_yields_lets_its_equal_run) {
+    static YIELDER Yielder[2];
+    volatile LONG Turn = 0;
+    for (LONG i = 0; i < 2; i++) {
+        Yielder[i] = (YIELDER){.Turn = &Turn, .Parity = i, .Rounds = KtStress(2000)};
+        KT_REQUIRE(KtCreateThread(&Yielder[i].Thread, "yielder", 8, 0, YieldInTurn, &Yielder[i]));
+    }
+    KtJoin(&Yielder[0].Thread);
+    KtJoin(&Yielder[1].Thread);
+    KT_EXPECT_EQ(Turn, 2 * KtStress(2000));
+}
+
+/* ---- CPUs ---- */
+
+KTEST(thread_moves_to_the_cpus_it_is_bound_to) {
+    for (ULONG Round = 0; Round < KtStress(32); Round++) {
+        for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+            KAFFINITY Old = KeSetSystemAffinityThreadEx((KAFFINITY)1 << Number);
+            KT_EXPECT_EQ(KeGetCurrentProcessorNumber(), Number);
+            KT_EXPECT_EQ(Old, 0);
+            KeRevertToUserAffinityThreadEx(Old);
+        }
+    }
+    KT_EXPECT_EQ(KeSetSystemAffinityThreadEx(1), 0);
+    KT_EXPECT_EQ(KeSetSystemAffinityThreadEx(KeActiveProcessors), 1);
+    KeRevertToUserAffinityThreadEx(1);
+    KT_EXPECT_EQ(KeGetCurrentProcessorNumber(), 0);
+    KeRevertToUserAffinityThread();
+}
+
+KTEST(thread_bound_at_DISPATCH_moves_when_the_level_drops) {
+    KT_NEEDS_PROCESSORS(2);
+    KtPin(0);
+    for (ULONG Target = 1; Target < KeNumberProcessors; Target++) {
+        KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+        ULONG Before = KeGetCurrentProcessorNumber();
+        KeSetSystemAffinityThread((KAFFINITY)1 << Target);
+        ULONG During = KeGetCurrentProcessorNumber();
+        KeLowerIrql(OldIrql);
+        ULONG After = KeGetCurrentProcessorNumber();
+        KT_EXPECT_EQ(Before, During);
+        KT_EXPECT_EQ(After, Target);
+    }
+    KtUnpin();
+}
+
+static VOID SpinUntilOver(PVOID Context) {
+    while (!*(volatile BOOLEAN *)Context) {
+        YieldProcessor();
+    }
+}
+
+static ULONG CountBusyProcessors(KT_THREAD *Threads, ULONG Count) {
+    KAFFINITY Busy = 0;
+    ULONG Processors = 0;
+    for (ULONG i = 0; i < Count; i++) {
+        KAFFINITY Bit = (KAFFINITY)1 << Threads[i].Thread->Tcb.Processor;
+        if (Threads[i].Thread->Tcb.State == Running && !(Busy & Bit)) {
+            Busy |= Bit;
+            Processors++;
+        }
+    }
+    return Processors;
+}
+
+KTEST(threads_spread_over_idle_cpus) {
+    static KT_THREAD Spinner[MAXIMUM_PROCESSORS];
+    volatile BOOLEAN IsOver = FALSE;
+    ULONG Count = KeNumberProcessors;
+    for (ULONG i = 0; i < Count; i++) {
+        KT_REQUIRE(KtCreateThread(&Spinner[i], "spinner", 6, KT_ANY_PROCESSOR, SpinUntilOver, (PVOID)&IsOver));
+    }
+    KT_WAIT_UNTIL(CountBusyProcessors(Spinner, Count) >= Count - 1); /* this thread looks from one of them */
+    IsOver = TRUE;
+    for (ULONG i = 0; i < Count; i++) {
+        KtJoin(&Spinner[i]);
+    }
+}
+
+KTEST(thread_in_a_queue_is_taken_by_a_cpu_that_becomes_idle) {
+    static KT_THREAD Spinner[MAXIMUM_PROCESSORS];
+    static SPINNER Late;
+    static volatile BOOLEAN IsOver[MAXIMUM_PROCESSORS];
+    volatile BOOLEAN IsLateOver = FALSE;
+    ULONG Count = KeNumberProcessors;
+    KT_NEEDS_PROCESSORS(2);
+    for (ULONG i = 0; i < Count; i++) {
+        IsOver[i] = FALSE;
+        KT_REQUIRE(KtCreateThread(&Spinner[i], "spinner", 7, i, SpinUntilOver, (PVOID)&IsOver[i]));
+    }
+    KT_WAIT_UNTIL(CountBusyProcessors(Spinner, Count) >= Count - 1);
+    Late = (SPINNER){.IsOver = &IsLateOver};
+    KT_REQUIRE(KtCreateThread(&Late.Thread, "late", 6, KT_ANY_PROCESSOR, Spin, &Late));
+    IsOver[Count - 1] = TRUE; /* whatever queue the late one is in */
+    KT_WAIT_UNTIL(Late.Rounds != 0);
+    IsLateOver = TRUE;
+    for (ULONG i = 0; i < Count; i++) {
+        IsOver[i] = TRUE;
+        KtJoin(&Spinner[i]);
+    }
+    KtJoin(&Late.Thread);
+}
+
+/* Threads of random priorities sleep, yield, move and wake each other on all CPUs; the end is that all of them end. */
+static KSEMAPHORE Churn;
+
+static VOID ChurnThread(PVOID Context) {
+    KT_RANDOM Random;
+    LARGE_INTEGER Tick = {.QuadPart = -1};
+    KtSeedRandom(&Random, (ULONG64)Context);
+    for (ULONG i = 0; i < KtStress(400); i++) {
+        switch (KtRandom(&Random, 6)) {
+        case 0:
+            KeYieldThread();
+            break;
+        case 1:
+            KeReleaseSemaphore(&Churn, (KPRIORITY)KtRandom(&Random, 4), 1, FALSE);
+            break;
+        case 2:
+            KeWaitForSingleObject(&Churn, Executive, KernelMode, FALSE, &Tick);
+            break;
+        case 3:
+            KtPin(KtRandom(&Random, KeNumberProcessors));
+            break;
+        case 4:
+            KtUnpin();
+            break;
+        default:
+            KeSetPriorityThread(KeGetCurrentThread(), (KPRIORITY)(1 + KtRandom(&Random, 20)));
+            break;
+        }
+    }
+    KtUnpin();
+}
+
+KTEST(threads_survive_a_churn_of_all_calls) {
+    static KT_THREAD Thread[16];
+    KeInitializeSemaphore(&Churn, 0, MAXLONG);
+    for (ULONG i = 0; i < 16; i++) {
+        KT_REQUIRE(KtCreateThread(&Thread[i], "churn", (KPRIORITY)(4 + i), KT_ANY_PROCESSOR, ChurnThread,
+                                  (PVOID)(ULONG64)i));
+    }
+    for (ULONG i = 0; i < 16; i++) {
+        KtJoin(&Thread[i]);
+    }
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        PKPRCB Prcb = KiProcessorBlock[Number];
+        for (ULONG Priority = 0; Priority < MAXIMUM_PRIORITY; Priority++) {
+            if (!(Prcb->ReadySummary & 1u << Priority)) {
+                KT_EXPECT(IsListEmpty(&Prcb->ReadyListHead[Priority]));
+            }
+        }
+    }
+}
+
+/* ---- Objects ---- */
+
+static VOID EndWithStatus(PVOID Context) {
+    PsTerminateSystemThread((NTSTATUS)(LONG_PTR)Context);
+    KT_EXPECT(FALSE);
+}
+
+static LONG_PTR CountReferences(PVOID Object) {
+    ObReferenceObject(Object);
+    return ObDereferenceObject(Object);
+}
+
+KTEST(thread_object_outlives_the_thread_by_its_handle) {
+    HANDLE Handle;
+    CLIENT_ID Cid;
+    PETHREAD Thread, Wrong = (PETHREAD)1;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, &Cid, EndWithStatus,
+                                           (PVOID)(LONG_PTR)STATUS_CANCELLED);
+    KT_REQUIRE(NT_SUCCESS(Status));
+    KT_EXPECT_EQ(HandleToULong(Cid.UniqueProcess), 4);
+    KT_REQUIRE(NT_SUCCESS(ObReferenceObjectByHandle(Handle, THREAD_ALL_ACCESS, *PsThreadType, KernelMode,
+                                                    (PVOID *)&Thread, NULL)));
+    KT_EXPECT_EQ(Thread->Cid.UniqueThread, Cid.UniqueThread);
+    KT_EXPECT_EQ(KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Thread->ExitStatus, STATUS_CANCELLED);
+    KT_EXPECT_EQ(Thread->Tcb.Header.SignalState, 1);
+    KT_EXPECT_EQ(ZwClose(Handle), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwClose(Handle), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, (PVOID *)&Wrong, NULL),
+                 STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(Wrong, NULL);
+    KT_WAIT_UNTIL(CountReferences(Thread) == 1); /* the reaper has dropped the thread's own; ours keeps the object */
+    KT_EXPECT_EQ(Thread->Tcb.StackBase, 0);
+    KT_EXPECT_EQ(ObDereferenceObject(Thread), 0);
+}
+
+static VOID DeleteNothing(PVOID Object) {
+    (*(volatile LONG **)Object)[0]++;
+}
+
+KTEST(object_is_deleted_once_by_the_last_reference) {
+    static OBJECT_TYPE Type = {.Name = "Test", .Delete = DeleteNothing};
+    volatile LONG Deletions = 0;
+    HANDLE First, Second;
+    PVOID Same;
+    volatile LONG **Object = ObCreateObject(&Type, sizeof(*Object));
+    KT_REQUIRE(Object != NULL);
+    *Object = &Deletions;
+    KT_REQUIRE(NT_SUCCESS(ObInsertHandle(Object, &First)) && NT_SUCCESS(ObInsertHandle(Object, &Second)));
+    KT_EXPECT(First != Second);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(First, 0, *PsThreadType, KernelMode, &Same, NULL),
+                 STATUS_OBJECT_TYPE_MISMATCH);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(First, 0, &Type, KernelMode, &Same, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Same, Object);
+    ZwClose(First);
+    ZwClose(Second);
+    KT_EXPECT_EQ(ObDereferenceObject(Object), 1);
+    KT_EXPECT_EQ(Deletions, 0);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    ObDereferenceObject(Object); /* at DISPATCH_LEVEL: a worker thread deletes it */
+    LONG During = Deletions;
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Deletions != 0);
+    KT_EXPECT_EQ(During, 0);
+    KT_EXPECT_EQ(Deletions, 1);
+}
+
+KTEST(handles_are_reused_and_the_table_grows) {
+    ULONG Count = 1200;
+    HANDLE *Handles = ExAllocatePoolWithTag(NonPagedPoolNx, Count * sizeof(HANDLE), 0x74736554);
+    KT_REQUIRE(Handles != NULL);
+    for (ULONG Round = 0; Round < 2; Round++) {
+        for (ULONG i = 0; i < Count; i++) {
+            KT_EXPECT_EQ(ObInsertHandle(KeGetCurrentThread(), &Handles[i]), STATUS_SUCCESS);
+            KT_EXPECT_EQ((ULONG_PTR)Handles[i] & 3, 0);
+        }
+        for (ULONG i = 0; i < Count; i++) {
+            KT_EXPECT_EQ(ZwClose(Handles[i]), STATUS_SUCCESS);
+        }
+    }
+    KT_EXPECT((ULONG_PTR)Handles[0] < 4 * 4096);
+    ExFreePoolWithTag(Handles, 0x74736554);
+}
+
+static ULONG64 AvailablePages(VOID) {
+    MM_STATISTICS Statistics;
+    MmQueryStatistics(&Statistics);
+    return Statistics.AvailablePages;
+}
+
+KTEST(threads_that_have_ended_give_back_their_stacks) {
+    ULONG64 Before = 0;
+    for (ULONG Round = 0; Round < 2; Round++) {
+        for (ULONG i = 0; i < KtStress(256); i++) {
+            HANDLE Handle;
+            KT_REQUIRE(NT_SUCCESS(PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, EndWithStatus, NULL)));
+            ZwClose(Handle);
+        }
+        KtSleep(50);
+        if (Round == 0) {
+            Before = AvailablePages();
+        }
+    }
+    KT_WAIT_UNTIL(AvailablePages() + 64 >= Before); /* 256 stacks are 1536 pages */
+}
+
+/* ---- What stops the machine ---- */
+
+static VOID EndWithMutex(PVOID Context) {
+    KeWaitForSingleObject(Context, Executive, KernelMode, FALSE, NULL);
+}
+
+KTEST_CRASH(thread_ends_with_a_mutex) {
+    static KMUTEX Mutex;
+    HANDLE Handle;
+    KeInitializeMutex(&Mutex, 0);
+    PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, EndWithMutex, &Mutex);
+    KtSleep(1000);
+}
+
+static VOID EndWithBalancedMutex(PVOID Context) {
+    KeWaitForSingleObject(Context, Executive, KernelMode, FALSE, NULL);
+    KeLeaveCriticalRegion();
+}
+
+KTEST_CRASH(thread_ends_with_a_mutex_and_balanced_counts) {
+    static KMUTEX Mutex;
+    HANDLE Handle;
+    KeInitializeMutex(&Mutex, 0);
+    PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, EndWithBalancedMutex, &Mutex);
+    KtSleep(1000);
+}
+
+static VOID EndRaised(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KIRQL OldIrql;
+    KeRaiseIrql(APC_LEVEL, &OldIrql);
+}
+
+KTEST_CRASH(thread_ends_at_APC_LEVEL) {
+    HANDLE Handle;
+    PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, EndRaised, NULL);
+    KtSleep(1000);
+}
+
+KTEST_CRASH(object_dereferenced_too_often) {
+    ObDereferenceObject(KeGetCurrentThread());
+    ObDereferenceObject(KeGetCurrentThread());
+    ObDereferenceObject(KeGetCurrentThread());
+    ObDereferenceObject(KeGetCurrentThread());
+}
