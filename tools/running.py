@@ -264,20 +264,19 @@ def hang_report(run, limit):
     return lines
 
 
-def end_all(*_):
+def end_all():
     for run in list(Run.running):
         run.end()
 
 
-def end_on_signal(number, _):
-    end_all()
-    sys.exit(128 + number)
+def leave_on_signal(number, _):
+    sys.exit(128 + number)                      # the `with` blocks and atexit end the machines; here it may wait for one
 
 
 def handle_signals():
     """SIGTERM and SIGHUP end the machines too; SIGINT does by Python's own exception."""
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end_on_signal)
+        signal.signal(number, leave_on_signal)
 
 
 atexit.register(end_all)
