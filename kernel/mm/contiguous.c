@@ -37,10 +37,10 @@ static ULONG64 FindRun(ULONG64 Count, ULONG64 Highest) {
 static ULONG64 TakeRun(ULONG64 Count, ULONG64 HighestFrame) {
     KIRQL OldIrql = MiAcquirePfnLock();
     ULONG64 Frame = 0;
-    if (Count != 0 && MiAvailablePages > Count + MI_RESERVED_PAGES && MiChargeCommit(Count)) {
+    if (Count != 0 && MiAvailablePages > Count + MI_RESERVED_PAGES && MiChargeCommit(Count, TRUE)) {
         Frame = FindRun(Count, HighestFrame);
         if (Frame == 0) {
-            MiReturnCommit(Count);
+            MiReturnCommit(Count, TRUE);
         }
         for (ULONG64 Page = 0; Frame != 0 && Page < Count; Page++) {
             TakeFrame(MiGetPfn(Frame + Page));
@@ -59,7 +59,7 @@ static VOID GiveRun(ULONG64 Frame, ULONG64 Count) {
     for (ULONG64 Page = 0; Page < Count; Page++) {
         MiGivePage(MiGetPfn(Frame + Page), FALSE);
     }
-    MiReturnCommit(Count);
+    MiReturnCommit(Count, TRUE);
     MiReleasePfnLock(OldIrql);
 }
 

@@ -202,7 +202,7 @@ static VOID FreeRemainingFrames(VOID) {
     if (MiTotalPages < MINIMUM_FREE_PAGES) {
         StopForLackOfMemory(MiTotalPages);
     }
-    MiCommitLimit = MiTotalPages - COMMIT_RESERVE;
+    MiCommitLimit = MiResidentLimit = MiTotalPages - COMMIT_RESERVE;
     MiLowPages = Clamp(MiTotalPages / 32, 96, 4096);
     MiHighPages = MiLowPages * 2;
     MiZeroedTarget = Clamp(MiTotalPages / 32, 32, MI_ZEROED_TARGET);

@@ -20,14 +20,17 @@ static BOOLEAN MakeTable(volatile MMPTE *Entry) {
         return TRUE;
     }
     BOOLEAN IsZeroed;
+    if (!MiChargeCommit(1, TRUE)) {
+        return FALSE;
+    }
     ULONG64 Frame = MiTakePage(TRUE, &IsZeroed);
     if (Frame == 0) {
+        MiReturnCommit(1, TRUE);
         return FALSE;
     }
     if (!IsZeroed) {
         MiZeroFrame(Frame);
     }
-    MiCommittedPages++; /* a table is made even at the limit: the range behind it was charged */
     *Entry = Frame << PAGE_SHIFT | MI_TABLE_BITS;
     return TRUE;
 }
@@ -43,11 +46,11 @@ BOOLEAN MiMakePageTables(ULONG64 Va, ULONG64 Pages) {
     return TRUE;
 }
 
-static BOOLEAN PrepareRange(ULONG64 Va, ULONG64 Pages) {
+static BOOLEAN PrepareRange(ULONG64 Va, ULONG64 Pages, BOOLEAN IsResident) {
     KIRQL OldIrql = MiAcquirePfnLock();
-    BOOLEAN IsPrepared = MiChargeCommit(Pages);
+    BOOLEAN IsPrepared = MiChargeCommit(Pages, IsResident);
     if (IsPrepared && !MiMakePageTables(Va, Pages)) {
-        MiReturnCommit(Pages);
+        MiReturnCommit(Pages, IsResident);
         IsPrepared = FALSE;
     }
     MiReleasePfnLock(OldIrql);
@@ -75,7 +78,7 @@ static ULONG64 MapBatch(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZero
 
 /* See mi.h. Bits are the hardware bits of the PTEs. */
 BOOLEAN MiMapResidentPages(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZero) {
-    if (!PrepareRange(Va, Pages)) {
+    if (!PrepareRange(Va, Pages, TRUE)) {
         return FALSE;
     }
     for (ULONG64 Done = 0; Done < Pages;) {
@@ -91,7 +94,7 @@ BOOLEAN MiMapResidentPages(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZ
 
 /* See mi.h. */
 BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages) {
-    if (!PrepareRange(Va, Pages)) {
+    if (!PrepareRange(Va, Pages, FALSE)) {
         return FALSE;
     }
     for (ULONG64 Page = 0; Page < Pages; Page++) {
@@ -100,13 +103,17 @@ BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages) {
     return TRUE;
 }
 
-/* Clears one PTE. Returns the frame that it mapped, to be deleted after the TLB shoot-down, or 0. MmPfnLock held. */
-static ULONG64 ClearPte(volatile MMPTE *Pte) {
+/* Clears one PTE and counts it if its page was a pageable one. Returns the frame that it mapped, to be deleted after the TLB
+ * shoot-down, or 0. MmPfnLock held. */
+static ULONG64 ClearPte(volatile MMPTE *Pte, ULONG64 *Pageable) {
     MMPTE Old = __atomic_exchange_n(Pte, 0, __ATOMIC_SEQ_CST);
     if (Old & PTE_VALID) {
-        MiResidentPages -= MiGetPfn(MiGetPteFrame(Old))->IsPageable;
+        BOOLEAN IsPageable = MiGetPfn(MiGetPteFrame(Old))->IsPageable;
+        MiResidentPages -= IsPageable;
+        *Pageable += IsPageable;
         return MiGetPteFrame(Old);
     }
+    *Pageable += Old != 0;
     if (Old & PTE_TRANSITION) {
         MiDeletePage(MiGetPfn(MiGetPteFrame(Old)));
     } else if (MiGetPteSlot(Old) != 0) {
@@ -116,11 +123,11 @@ static ULONG64 ClearPte(volatile MMPTE *Pte) {
 }
 
 static VOID UnmapBatch(ULONG64 Va, ULONG64 Pages) {
-    ULONG64 Frame[MI_FLUSH_BATCH];
+    ULONG64 Frame[MI_FLUSH_BATCH], Pageable = 0;
     BOOLEAN WasMapped = FALSE;
     KIRQL OldIrql = MiAcquirePfnLock();
     for (ULONG64 Page = 0; Page < Pages; Page++) {
-        Frame[Page] = ClearPte(MiGetPteAddress(Va + (Page << PAGE_SHIFT)));
+        Frame[Page] = ClearPte(MiGetPteAddress(Va + (Page << PAGE_SHIFT)), &Pageable);
         WasMapped |= Frame[Page] != 0;
     }
     if (WasMapped) {
@@ -131,7 +138,8 @@ static VOID UnmapBatch(ULONG64 Va, ULONG64 Pages) {
             MiDeletePage(MiGetPfn(Frame[Page]));
         }
     }
-    MiReturnCommit(Pages);
+    MiReturnCommit(Pageable, FALSE);
+    MiReturnCommit(Pages - Pageable, TRUE);
     MiReleasePfnLock(OldIrql);
 }
 

@@ -25,7 +25,7 @@
  *  I4  A page enters a list only after KeFlushTb: no CPU can reach it through an old translation.
  *  I5  A frame whose owner frees the address while a transfer is in flight is marked IsDeleted, its PTE is already zero; the end
  *      of the transfer frees the frame and the slot.
- *  I6  Committed pages <= frames + slots - a reserve; see commit.c: each page has a place to go to. */
+ *  I6  What is promised fits into frames and slots, less a reserve; see commit.c: each page has a place to go to. */
 #ifndef _MI_H_
 #define _MI_H_
 
@@ -141,8 +141,9 @@ VOID MiZeroFrame(ULONG64 Frame);                    /* any IRQL, no lock */
 
 /* ---- Commit (commit.c): under MmPfnLock ---- */
 extern ULONG64 MiCommitLimit, MiCommittedPages;
-BOOLEAN MiChargeCommit(ULONG64 Pages);
-VOID MiReturnCommit(ULONG64 Pages);
+extern ULONG64 MiResidentLimit, MiResidentCommit; /* the part that is never paged out */
+BOOLEAN MiChargeCommit(ULONG64 Pages, BOOLEAN IsResident);
+VOID MiReturnCommit(ULONG64 Pages, BOOLEAN IsResident);
 
 /* ---- Address space (range.c): which pages of a region are given out. <= DISPATCH_LEVEL (HIGH_LEVEL at start) ---- */
 typedef struct _MI_RANGE {
