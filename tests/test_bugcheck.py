@@ -37,7 +37,8 @@ def assert_report(serial, verdict):
 def test_stops_with_code_and_parameters(boot, build, name):
     if build == "free" and name in CHECKED_ONLY:
         pytest.skip("assertions are in the checked build only")
-    outcome = boot(test=name, build=build, cpus=4)
+    append = "load=secret" if "unloaded_driver" in name else ""
+    outcome = boot(test=name, build=build, cpus=4, append=append)
     code, *parameters = expected(outcome.channel)
     outcome.assert_bugcheck(code, **dict(zip(("p1", "p2", "p3", "p4"), parameters)), expected=False)
     assert_report(outcome.serial, outcome.verdict)

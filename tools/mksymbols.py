@@ -76,13 +76,15 @@ def collect_symbols(elf, base, place):
         section = elf.sections[symbol.section]
         if not section.flags & SHF_ALLOC or symbol.value < base:
             continue
-        # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions.
-        if symbol.type not in (STT_NOTYPE, STT_OBJECT, STT_FUNC) or re.search(r"^\.|^\$|\.[A-Za-z_]", symbol.name):
+        # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions. What the
+        # compiler made of a function ("Foo.isra.0", "Foo.cold") counts as that function.
+        name = symbol.name.split(".")[0] if symbol.type == STT_FUNC else symbol.name
+        if symbol.type not in (STT_NOTYPE, STT_OBJECT, STT_FUNC) or re.search(r"^\.|^\$|\.[A-Za-z_]", name):
             continue
         key = place(symbol.value)
         rank = (symbol.type == STT_FUNC, symbol.bind, symbol.size)
-        if symbol.name and (key not in symbols or rank > symbols[key][0]):
-            symbols[key] = (rank, symbol.size, symbol.name)
+        if name and (key not in symbols or rank > symbols[key][0]):
+            symbols[key] = (rank, symbol.size, name)
     return {key: (size, name) for key, (_, size, name) in symbols.items()}
 
 

@@ -83,7 +83,9 @@ VOID KiTrap(PKTRAP_FRAME Frame) {
         DieUnhandled(Frame, STATUS_SINGLE_STEP, Frame->Rip, 0, 0);
     case VectorBreakpoint: /* a trap: RIP is behind the instruction of one byte */
         DieUnhandled(Frame, STATUS_BREAKPOINT, Frame->Rip - 1, 0, 0);
-    case VectorFastFail:
+    case VectorFastFail: /* a trap too; as on NT the frame shows the instruction itself, of two bytes */
+        Frame->Rip -= 2;
+        Frame->LinkRip = Frame->Rip;
         KiBugCheckFromTrap(KERNEL_SECURITY_CHECK_FAILURE, Frame->Rcx, (ULONG_PTR)Frame, (ULONG_PTR)Frame, 0, Frame);
     case VectorMachineCheck:
         DieOfMachineCheck(Frame);

@@ -15,5 +15,6 @@ VOID KiInitializeStackCookie(VOID) {
 
 /* A function is about to return to an address that may have been overwritten: 0x139 (2, ...). Any IRQL. */
 DECLSPEC_NORETURN VOID __stack_chk_fail(VOID) {
+    __asm__ volatile("" : : "r"(__builtin_frame_address(0))); /* keeps a frame, so that the stack walk finds the caller */
     __fastfail(FAST_FAIL_STACK_COOKIE_CHECK_FAILURE);
 }

@@ -164,8 +164,8 @@ static VOID DescribeImage(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
     if (Section) {
         Append(Buffer, Bytes, ", section %.16s%s", Section->Name, Section->IsPageable ? ", which is pageable" : "");
     }
-    if (KdLookupAddress(Va, &Symbol) && Symbol.Function && Section && Section->IsExecutable) {
-        Append(Buffer, Bytes, " (%s+0x%llx)", Symbol.Function, Symbol.Offset);
+    if (KdLookupAddress(Va, &Symbol) && Symbol.Function) {
+        Append(Buffer, Bytes, Symbol.Offset ? " (%s+0x%llx)" : " (%s)", Symbol.Function, Symbol.Offset);
     }
 }
 

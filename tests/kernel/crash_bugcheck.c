@@ -2,11 +2,13 @@
  *
  * The line "# expect CODE P1 P2 P3 P4" (hexadecimal, "any" for what cannot be known) goes to COM2; the host compares all of it
  * with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA and 0xD3. */
+#include "../../kernel/ldr/ldrp.h"
+#include "../../kernel/mm/pool.h"
 #include "ktest.h"
 #include <ldr.h>
 #include <rtl.h>
 
-#define TAG 'tseT'
+#define TAG 'tseT'                          /* "Test" */
 #define ANY 0xA11A11A11A11A11AULL
 #define UNMAPPED 0xFFFFFAE000000000ULL      /* in the nonpaged pool's region, where nothing was ever mapped */
 #define NOT_CANONICAL 0x0123456789ABCDEFULL
@@ -133,17 +135,21 @@ KTEST_CRASH(D3_kernel_reads_a_paged_out_part_of_a_driver) {
     RtlFormat(Text, sizeof(Text), "%s", PageableText);
 }
 
-static ULONG64 LoadAndUnload(VOID) {
-    PDRIVER_OBJECT Driver;
-    if (!NT_SUCCESS(LdrLoadDriver("secret", &Driver))) {
-        return 0;
+/* Unloads the driver that load=secret on the command line has loaded; returns where its code was. The public call would wait
+ * for the load that this test is part of. */
+static ULONG64 UnloadSecret(VOID) {
+    for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
+        PKLDR_DATA_TABLE_ENTRY Module = CONTAINING_RECORD(Entry, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
+        if (strcmp(Module->Name, "secret") == 0) {
+            ULONG64 Address = (ULONG64)Module->EntryPoint;
+            return NT_SUCCESS(LdrpUnloadDriver(Module->DriverObject)) ? Address : 0;
+        }
     }
-    ULONG64 Entry = (ULONG64)Driver->DriverStart;
-    return NT_SUCCESS(LdrUnloadDriver(Driver)) ? Entry : 0;
+    return 0;
 }
 
 KTEST_CRASH(D4_kernel_follows_a_list_into_an_unloaded_driver) {
-    ULONG64 Address = LoadAndUnload();
+    ULONG64 Address = UnloadSecret();
     Expect(SYSTEM_SCAN_AT_RAISED_IRQL_CAUGHT_IMPROPER_DRIVER_UNLOAD, Address, DISPATCH_LEVEL, 0, ANY);
     CHAR Text[8];
     Raise(DISPATCH_LEVEL);
@@ -151,15 +157,24 @@ KTEST_CRASH(D4_kernel_follows_a_list_into_an_unloaded_driver) {
 }
 
 KTEST_CRASH(CE_unloaded_driver_called) {
-    ULONG64 Address = LoadAndUnload();
+    ULONG64 Address = UnloadSecret();
     Expect(DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS, Address, 0x10, Address, 0);
     ((VOID(*)(VOID))Address)();
 }
 
+/* Frees the block before a free one whose list entry was overwritten: unlinking it follows the bad pointer. */
 KTEST_CRASH(C5_pool_follows_a_damaged_list) {
-    Expect(DRIVER_CORRUPTED_EXPOOL, UNMAPPED - 16, DISPATCH_LEVEL, 0, ANY);
+    PPOOL_HEADER Header, Behind;
+    PVOID P;
+    do {
+        P = ExAllocatePoolWithTag(NonPagedPoolNx, 1000, TAG); /* until the rest of its page is free */
+        Header = (PPOOL_HEADER)P - 1;
+        Behind = Header + Header->BlockSize;
+    } while (Behind->PoolType & POOL_IN_USE || BYTE_OFFSET(Behind) == 0);
+    ((PLIST_ENTRY)(Behind + 1))->Flink = (PLIST_ENTRY)UNMAPPED;
+    Expect(DRIVER_CORRUPTED_EXPOOL, UNMAPPED + 8, DISPATCH_LEVEL, 0, ANY);
     Raise(DISPATCH_LEVEL);
-    ExFreePoolWithTag((PVOID)UNMAPPED, 0);
+    ExFreePoolWithTag(P, TAG);
 }
 
 /* ---- 0x50, 0x7E, 0xBE, 0xFC: below DISPATCH_LEVEL ---- */
@@ -271,7 +286,7 @@ KTEST_CRASH(139_list_entry_removed_twice) {
 }
 
 KTEST_CRASH(1E_assertion) {
-    Expect(KMODE_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(0xC0000420), ANY, ANY, 77);
+    Expect(KMODE_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED((NTSTATUS)0xC0000420), ANY, ANY, 77);
     RtlAssert((PVOID)"Count > 0", (PVOID)"secret.c", 77, NULL);
 }
 
