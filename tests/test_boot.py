@@ -59,7 +59,7 @@ def test_memory_is_kept_on_both_sides_of_the_hole_below_4_gib(boot):
 def test_without_a_disk_the_page_file_is_in_ram_and_the_kernel_says_so(boot):
     outcome = boot("paged", disk=False)
     assert_paged_crash(outcome)
-    assert "RAM store" in outcome.serial
+    assert "no disk: paging to" in outcome.serial
 
 
 def test_a_machine_that_cannot_be_left_halts_after_its_verdict(boot):

@@ -13,6 +13,7 @@ NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; 
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
 
+extern volatile LONG64 IoInterruptCount; /* device interrupts since the start */
 /* Called by the clock's and the jitter's interrupt on each CPU: releases the DPC of KeQueueDpcAtClock. >= DISPATCH_LEVEL. */
 VOID KeReleaseClockDpc(VOID);
 

@@ -6,11 +6,13 @@
 #include <arch.h>
 #include "iop.h"
 
+volatile LONG64 IoInterruptCount;
+
 /* At the interrupt's IRQL, IF = 1; called by the machine's part for the vector. */
 static VOID DispatchInterrupt(PVOID Context) {
     PKINTERRUPT Interrupt = Context;
+    InterlockedIncrement64(&IoInterruptCount);
     KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
-    Interrupt->Count++;
     Interrupt->ServiceRoutine(Interrupt, Interrupt->ServiceContext);
     KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
 }

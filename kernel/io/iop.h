@@ -40,7 +40,6 @@ struct _KINTERRUPT {
     ULONG Processor;          /* the one that the message goes to */
     volatile ULONG *MsixEntry;
     SIZE_T MsixEntryBytes;
-    volatile LONG64 Count;
 };
 
 /* PASSIVE_LEVEL. The vector works from here on; nobody sends it yet. NULL: no vector or no memory. */

@@ -39,7 +39,7 @@ static VOID Transfer(PBLOCK_REQUEST Request) {
 
 static BOOLEAN IsInside(const BLOCK_REQUEST *Request) {
     ULONG64 Sectors = Request->LengthBytes / BLOCK_SECTOR_SIZE;
-    return Request->LengthBytes % BLOCK_SECTOR_SIZE == 0 && Request->Sector <= RamDevice.SectorCount &&
+    return Sectors != 0 && Request->LengthBytes % BLOCK_SECTOR_SIZE == 0 && Request->Sector < RamDevice.SectorCount &&
            Sectors <= RamDevice.SectorCount - Request->Sector;
 }
 

@@ -198,6 +198,20 @@ FORCEINLINE PIO_STACK_LOCATION IoGetNextIrpStackLocation(PIRP Irp) {
     return Irp->Tail.Overlay.CurrentStackLocation - 1;
 }
 
+/* Before IoCallDriver: the next driver gets a location of its own with the same parameters... */
+FORCEINLINE VOID IoCopyCurrentIrpStackLocationToNext(PIRP Irp) {
+    PIO_STACK_LOCATION Next = IoGetNextIrpStackLocation(Irp);
+    *Next = *IoGetCurrentIrpStackLocation(Irp);
+    Next->Control = 0;
+    Next->CompletionRoutine = NULL;
+}
+
+/* ...or it gets the caller's own, when the caller needs no completion routine. */
+FORCEINLINE VOID IoSkipCurrentIrpStackLocation(PIRP Irp) {
+    Irp->CurrentLocation++;
+    Irp->Tail.Overlay.CurrentStackLocation++;
+}
+
 FORCEINLINE VOID IoMarkIrpPending(PIRP Irp) {
     IoGetCurrentIrpStackLocation(Irp)->Control |= SL_PENDING_RETURNED;
 }
