@@ -107,7 +107,7 @@ $(B)/drv/%.o: %.cc
 	@$(CXX) $(DRIVER_CXXFLAGS) -c $< -o $@
 
 define driver_rule
-$(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py
+$(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py tools/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS     $$@"
 	@$(PYTHON) tools/mkdriver.py --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
@@ -121,7 +121,7 @@ $(B)/int/%.o: %.c | $(G)/offsets.inc
 	@$(CC) $(CFLAGS) -ffunction-sections -c $< -o $@
 
 define internal_rule
-$(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py
+$(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py tools/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS [T] $$@"
 	@$(PYTHON) tools/mkdriver.py --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))

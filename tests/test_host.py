@@ -3,50 +3,23 @@ sanitizers; and the build tools that make modules and symbol files."""
 
 import re
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-TOP = Path(__file__).parent.parent
+from modules import PYTHON, TOP, call, make_driver, make_variable
+
 HOST = TOP / "tests/host"
-PYTHON = sys.executable
 
 SANITIZED = ("-std=gnu11 -g -O1 -fshort-wchar -fno-builtin -fno-strict-aliasing -fsanitize=address,undefined "
              "-fno-sanitize-recover=undefined -Wall -Wextra -Werror -Wno-format -Wno-multichar "
              "-include tests/host/check.h -Ikernel/include -Ikernel/include/ddk -Iboot").split()
-DRIVER = ("-O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong "
-          "-mstack-protector-guard=global -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only "
-          "-fno-omit-frame-pointer -fno-pic -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables "
-          "-fcf-protection=none -Wno-unknown-pragmas -Wno-multichar -Ikernel/include/ddk").split()
 RTL = sorted(str(p.relative_to(TOP)) for p in (TOP / "kernel/rtl").glob("*.c"))
-
-
-def call(*command, **options):
-    """Runs a command at the top of the tree; its output is shown only when it fails."""
-    done = subprocess.run([str(word) for word in command], cwd=TOP, capture_output=True, text=True, timeout=120,
-                          check=False, **options)
-    assert done.returncode == 0, f"{command[0]}: {done.returncode}\n{done.stdout[-4000:]}{done.stderr[-4000:]}"
-    return done.stdout
 
 
 def build_host(folder, name, *sources):
     program = folder / name
     call("gcc", *SANITIZED, HOST / f"{name}.c", *sources, "-o", program)
     return program
-
-
-def make_driver(folder, name, text=None, language="c"):
-    """Compiles one source as the Makefile does and joins it; returns the path of NAME.sys."""
-    source = folder / f"{name}.{language}"
-    source.write_text(text)
-    if language == "c":
-        call("gcc", "-std=gnu11", *DRIVER, "-c", source, "-o", folder / f"{name}.o")
-    else:
-        call("g++", "-std=gnu++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", *DRIVER, "-c", source,
-             "-o", folder / f"{name}.o")
-    call(PYTHON, "tools/mkdriver.py", "--output", folder / f"{name}.sys", source, "--", folder / f"{name}.o")
-    return folder / f"{name}.sys"
 
 
 def sections_of(path):
@@ -83,7 +56,6 @@ def test_archive_reader_survives_damage(tmp_path):
 
 def test_loader_survives_damage(tmp_path):
     module = make_driver(tmp_path, "driver", (HOST / "driver.c").read_text())
-    call(PYTHON, "tools/mksymbols.py", module, tmp_path / "driver.sym")
     loader = build_host(tmp_path, "loader", *(f"kernel/ldr/{n}.c" for n in ("elf", "layout", "relocate", "module")),
                         "kernel/kd/symbols.c", *RTL)
     call(loader, module, tmp_path / "driver.sym")
@@ -134,7 +106,7 @@ def test_exports_refuse_what_is_no_name(tmp_path):
 def test_every_declared_function_is_exported(tmp_path):
     """What the drivers' headers declare, a driver may call."""
     (tmp_path / "all.c").write_text("#include <ntifs.h>\n#include <ntstrsafe.h>\n#include <block.h>\n")
-    call("gcc", "-std=gnu11", *DRIVER, "-fsyntax-only", "-aux-info", tmp_path / "all.txt", tmp_path / "all.c")
+    call("gcc", *make_variable("DRIVER_CFLAGS"), "-MF", "/dev/null", "-fsyntax-only", "-aux-info", tmp_path / "all.txt", tmp_path / "all.c")
     declared = set()
     for line in (tmp_path / "all.txt").read_text().splitlines():
         match = re.match(r"/\* \S*include/ddk/\S+ \*/ extern [^(]*?(\w+) \(", line)
