@@ -40,10 +40,20 @@ static VOID SeedJitter(PKPRCB Prcb) {
     }
 }
 
-static VOID ArmJitter(PKPRCB Prcb) {
-    ULONG64 Ticks = JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE;
+static VOID ArmIn(ULONG64 Ticks) {
     ULONG64 Count = Ticks * HalpApicTimerHz / HalFeatures.TscHz;
     HalpWriteApic(APIC_TIMER_INITIAL, Count != 0 ? (ULONG)Count : 1);
+}
+
+static VOID ArmJitter(PKPRCB Prcb) {
+    ArmIn(JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE);
+}
+
+/* Another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's level. */
+VOID HalpWakeJitter(PKPRCB Prcb) {
+    if (KeSeed != 0) {
+        ArmJitter(Prcb);
+    }
 }
 
 /* A deadline in the past fires at once: ticks that were missed (a stopped virtual machine) are skipped, not made up. */
@@ -62,6 +72,11 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     if (HalReadTsc() >= *Next) {
         *Next += TickPeriod();
         KeUpdateSystemTime(Frame);
+    }
+    ULONG64 Now = HalReadTsc();
+    if (Prcb->CurrentThread == Prcb->IdleThread && Frame->PreviousIrql == PASSIVE_LEVEL && *Next > Now) {
+        ArmIn(*Next - Now); /* a halted CPU has no schedule to shake; HalpWakeJitter, when it wakes */
+        return;
     }
     ArmJitter(Prcb); /* last: the deadline counts from the end of the handler */
 }

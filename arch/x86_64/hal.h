@@ -88,5 +88,6 @@ BOOLEAN KiIsApcInterrupt(VOID);       /* from trap.asm, vector 0x1F, IF = 0 */
 VOID HalpCalibrateTimers(VOID);       /* boot CPU */
 extern ULONG64 HalpApicTimerHz;       /* with divisor 1 */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame); /* vector 0xD1 */
+VOID HalpWakeJitter(PKPRCB Prcb);            /* an idle CPU is interrupted by something else */
 
 #endif

@@ -97,6 +97,9 @@ VOID KiInterrupt(PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);
     PKPRCB Prcb = KeGetCurrentPrcb();
     Prcb->InterruptCount++;
+    if (Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
+        HalpWakeJitter(Prcb);
+    }
     if (Frame->Vector == VECTOR_DISPATCH) {
         _enable();
         KiDispatchInterrupt();
