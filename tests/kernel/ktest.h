@@ -60,6 +60,14 @@ VOID KtExpectEqual(PCSTR File, ULONG Line, PCSTR Expression, ULONG64 A, ULONG64 
 VOID KtSkip(PCSTR Reason);
 VOID KtSleep(ULONG Milliseconds);
 
+/* Passes some time on this CPU without `pause`, which costs QEMU more than a thousand other instructions when they are
+ * counted. For loops that wait for a tick of their own CPU; whoever waits for another CPU says YieldProcessor. */
+FORCEINLINE VOID KtSpin(VOID) {
+    for (ULONG Round = 0; Round < 1000; Round++) {
+        _ReadWriteBarrier();
+    }
+}
+
 /* How often to try: all of Full on a free-running machine, a part of it where each instruction is counted (seed=). */
 ULONG KtStress(ULONG Full);
 BOOLEAN KtIsSeeded(VOID);

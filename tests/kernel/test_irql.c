@@ -102,18 +102,23 @@ KTEST(irql_pending_dpc_waits_for_interrupts_to_be_enabled) {
 }
 
 /* The clock (level 13) ticks through everything below it, and not while a CPU is at its level. */
+static ULONG64 TicksWhileSpinning(PKPRCB Prcb, ULONG64 TscTicks) {
+    ULONG64 Before = Prcb->ClockTicks;
+    for (ULONG64 End = __rdtsc() + TscTicks; __rdtsc() < End;) {
+        KtSpin();
+    }
+    return Prcb->ClockTicks - Before;
+}
+
 KTEST(irql_clock_is_held_back_by_CLOCK_LEVEL_only) {
-    const ULONG TwoTicksMicroSeconds = 2 * 1000000 / CLOCK_HZ + 1000;
+    const ULONG64 MoreThanATick = HalFeatures.TscHz / CLOCK_HZ * 5 / 4;
     KtPin(0);
     KIRQL OldIrql = KfRaiseIrql(SYNCH_LEVEL);
     PKPRCB Prcb = KeGetCurrentPrcb();
-    ULONG64 Start = Prcb->ClockTicks;
-    KeStallExecutionProcessor(TwoTicksMicroSeconds);
-    ULONG64 AtSynch = Prcb->ClockTicks - Start;
+    ULONG64 AtSynch = TicksWhileSpinning(Prcb, MoreThanATick);
     KfRaiseIrql(CLOCK_LEVEL);
-    Start = Prcb->ClockTicks;
-    KeStallExecutionProcessor(TwoTicksMicroSeconds);
-    ULONG64 AtClock = Prcb->ClockTicks - Start;
+    ULONG64 AtClock = TicksWhileSpinning(Prcb, MoreThanATick);
+    ULONG64 Start = Prcb->ClockTicks;
     KeLowerIrql(OldIrql);
     KT_WAIT_UNTIL(Prcb->ClockTicks != Start);
     KtUnpin();

@@ -118,9 +118,10 @@ KTEST(thread_loses_its_boost_by_one_with_each_quantum) {
         KPRIORITY Now = KeQueryPriorityThread(Thread);
         KT_EXPECT(Now == Last || Now == Last - 1);
         Last = Now;
+        KtSpin();
     }
     for (ULONG64 End = KiTickCount + 6; KiTickCount < End;) {
-        YieldProcessor();
+        KtSpin();
     }
     KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 8);
 }
@@ -190,7 +191,7 @@ static VOID Spin(PVOID Context) {
     SPINNER *Spinner = Context;
     while (!*Spinner->IsOver) {
         Spinner->Rounds++;
-        YieldProcessor();
+        KtSpin();
     }
 }
 
