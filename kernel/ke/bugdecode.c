@@ -200,7 +200,7 @@ static VOID DecodeFrame(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
         DecodeAddress(Value, Buffer, Bytes);
         return;
     }
-    KiAppend(Buffer, Bytes, "trap %u at ", (ULONG)Frame->Vector);
+    KiAppend(Buffer, Bytes, "trap 0x%x at ", (ULONG)Frame->Vector);
     DecodeCode(Frame->Rip, Buffer, Bytes);
 }
 

@@ -7,9 +7,12 @@
 #include <rtl.h>
 #include <story.h>
 
-#define MAXIMUM_FRAMES 40
+#define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
 #define SERIAL_COLUMNS 110
 #define SERIAL_FRAMES 30
+#define PAGE_FAULT_VECTOR 14
+#define DOUBLE_FAULT_VECTOR 8
+#define NULL_PAGES_END 0x10000
 #define TEXT_BYTES 400
 #define WIDE_ENOUGH_FOR_ADDRESSES 70
 
@@ -33,7 +36,7 @@ VOID KiReportStop(BUG_WINDOW *Window) {
         KiAppend(Text, sizeof(Text), " (interrupted: a DPC runs)");
     }
     KiBugPrint(Window, 4, "CPU %u of %u%s, IRQL %u %s%s", KiBug.Processor, KeNumberProcessors, Text, KiBug.Irql,
-               KiIrqlName(KiBug.Irql), KiBug.Frame ? "" : ", raised by a call of KeBugCheckEx");
+               KiIrqlName(KiBug.Irql), KiBug.Frame ? "" : ", by a call of KeBugCheckEx");
 }
 
 VOID KiReportWhy(BUG_WINDOW *Window) {
@@ -106,24 +109,40 @@ VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes) {
     }
 }
 
+/* How many frames from Index on are at the same place: a recursion. */
+static ULONG CountRepeats(ULONG Index, ULONG Count) {
+    ULONG Repeats = 1;
+    while (Index + Repeats < Count && Frames[Index + Repeats].Rip == Frames[Index].Rip) {
+        Repeats++;
+    }
+    return Repeats;
+}
+
+static VOID ReportFrame(BUG_WINDOW *Window, ULONG Index, BOOLEAN IsGuilty) {
+    PCSTR Mark = IsGuilty ? INK_MARK ">" : " ", Ink = IsGuilty ? INK_MARK : INK_TEXT;
+    KdFormatFrame(Text, sizeof(Text), &Frames[Index]);
+    if (Frames[Index].IsTrap && Index > 0) {
+        KiAppend(Text, sizeof(Text), INK_DIM "  <- trap here");
+    }
+    if (Window->Columns >= WIDE_ENOUGH_FOR_ADDRESSES) {
+        KiBugPrint(Window, 24, INK_TEXT "%s%3u " INK_DIM "%016llX  %s%s", Mark, Index, Frames[Index].Rip, Ink, Text);
+    } else {
+        KiBugPrint(Window, 7, INK_TEXT "%s%3u %s%s", Mark, Index, Ink, Text);
+    }
+}
+
 VOID KiReportStack(BUG_WINDOW *Window) {
     PCSTR Note;
     ULONG Count = CollectFrames(&Note), Guilty = FindGuiltyFrame(Count);
-    BOOLEAN HasRoom = Window->Columns >= WIDE_ENOUGH_FOR_ADDRESSES;
-    ULONG Limit = Window->Rows < SERIAL_FRAMES ? Window->Rows : SERIAL_FRAMES;
+    ULONG Limit = Window->Row + (Window->Rows < SERIAL_FRAMES ? Window->Rows : SERIAL_FRAMES);
     KiBugHeading(Window, Note);
-    for (ULONG Index = 0; Index < Count && Index < Limit; Index++) {
-        KdFormatFrame(Text, sizeof(Text), &Frames[Index]);
-        if (!HasRoom && strlen(Text) + 4 > Window->Columns && Window->Columns > 4) {
-            Text[Window->Columns - 4] = 0;
+    for (ULONG Index = 0; Index < Count && Window->Row < Limit;) {
+        ULONG Repeats = CountRepeats(Index, Count);
+        ReportFrame(Window, Index, Index == Guilty);
+        if (Repeats > 3) {
+            KiBugPrint(Window, 0, INK_DIM "     ... the same %u times more: a recursion", Repeats - 1);
         }
-        PCSTR Ink = Index == Guilty ? INK_MARK ">" : " ", Trap = Frames[Index].IsTrap && Index > 0 ? "  <- trap here" : "";
-        if (HasRoom) {
-            KiBugPrint(Window, 24, INK_TEXT "%s%2u " INK_DIM "%016llX  %s%s%s", Ink, Index, Frames[Index].Rip,
-                       Index == Guilty ? INK_MARK : INK_TEXT, Text, Trap);
-        } else {
-            KiBugPrint(Window, 5, INK_TEXT "%s%2u %s%s", Ink, Index, Text, Trap);
-        }
+        Index += Repeats > 3 ? Repeats : 1;
     }
     if (Count == 0) {
         KiBugPrint(Window, 0, "  (no frame can be read)");
@@ -134,15 +153,19 @@ VOID KiReportStack(BUG_WINDOW *Window) {
 
 static VOID ReportFault(BUG_WINDOW *Window) {
     const KTRAP_FRAME *Frame = KiBug.Frame;
-    if (Frame && Frame->Vector == 14) {
+    if (Frame && Frame->Vector == PAGE_FAULT_VECTOR) {
         KiDecodeErrorCode(Frame->ErrorCode, Text, sizeof(Text));
+        KiBugPrint(Window, 7, INK_DIM "CR2    " INK_TEXT "%016llX", Frame->FaultAddress);
         KiBugPrint(Window, 7, INK_DIM "error  " INK_TEXT "%llX: %s", Frame->ErrorCode, Text);
         MMPTE Contents = 0;
         MmGetPageState(Frame->FaultAddress, &Contents);
         MmDescribePte(Contents, Text, sizeof(Text));
         KiBugPrint(Window, 7, INK_DIM "PTE    " INK_TEXT "%016llX: %s", Contents, Text);
     } else if (Frame) {
-        KiBugPrint(Window, 7, INK_DIM "trap   " INK_TEXT "%llu, error code %llX", Frame->Vector, Frame->ErrorCode);
+        KiBugPrint(Window, 7, INK_DIM "trap   " INK_TEXT "0x%llX, error code %llX", Frame->Vector, Frame->ErrorCode);
+        if (Frame->Vector == DOUBLE_FAULT_VECTOR) {
+            KiBugPrint(Window, 7, INK_DIM "CR2    " INK_TEXT "%016llX, the fault before", KiBug.Cr2);
+        }
     }
 }
 
@@ -167,8 +190,8 @@ static VOID ReportRegisters(BUG_WINDOW *Window) {
 
 VOID KiReportMachine(BUG_WINDOW *Window) {
     KiBugHeading(Window, "The machine");
-    KiBugPrint(Window, 7, INK_DIM "CR2    " INK_TEXT "%016llX" INK_DIM "  CR8 " INK_TEXT "%u, now %u",
-               KiBug.Frame && KiBug.Frame->Vector == 14 ? KiBug.Frame->FaultAddress : KiBug.Cr2, KiBug.Irql, HIGH_LEVEL);
+    KiBugPrint(Window, 7, INK_DIM "CR8    " INK_TEXT "%u %s, %u while dying", KiBug.Irql, KiIrqlName(KiBug.Irql),
+               HIGH_LEVEL);
     ReportFault(Window);
     if (KiBug.Frame) {
         ReportRegisters(Window);
@@ -181,12 +204,18 @@ VOID KiReportMachine(BUG_WINDOW *Window) {
 /* ---- The cure ---- */
 
 VOID KiReportFix(BUG_WINDOW *Window) {
-    MM_PAGE_STATE State = MmGetPageState(KiBug.Parameter[0], NULL);
-    BOOLEAN IsPageable = State == PageInFile || State == PageTransition || State == PageDemandZero;
-    BOOLEAN IsLatent = (KiBug.Code == DRIVER_IRQL_NOT_LESS_OR_EQUAL || KiBug.Code == IRQL_NOT_LESS_OR_EQUAL) && IsPageable;
+    const KTRAP_FRAME *Frame = KiBug.Frame;
+    ULONG64 Address = Frame && Frame->Vector == PAGE_FAULT_VECTOR ? Frame->FaultAddress : ~0ULL;
+    MM_PAGE_STATE State = MmGetPageState(Address, NULL);
     KiBugHeading(Window, "What to change");
+    if (Address < NULL_PAGES_END) {
+        KiBugPrint(Window, 0, "The address is near 0: the pointer itself is NULL, at any IRQL. Look at where it comes from: an "
+                   "allocation that failed, a lookup that found nothing, a structure that was never filled in.");
+        return;
+    }
     KiBugPrint(Window, 0, "%s", KiFindBugCode(KiBug.Code)->Fix);
-    if (IsLatent && !KeGetBootOption("verifier", NULL, 0)) {
+    BOOLEAN IsPageable = State == PageInFile || State == PageTransition || State == PageDemandZero;
+    if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && !KeGetBootOption("verifier", NULL, 0)) {
         KiBugPrint(Window, 0, "While the page is in memory, this works: luck. Boot with " INK_MARK "verifier" INK_TEXT
                    " and every raise to DISPATCH_LEVEL takes pageable memory away: the bug then shows every time.");
     }

@@ -128,8 +128,9 @@ static PCSTR FindTagOwner(ULONG Tag) {
     return NULL;
 }
 
-static VOID DescribePool(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
+static VOID DescribePool(const MM_REGION *Region, ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
     MM_POOL_BLOCK Block;
+    Append(Buffer, Bytes, "%s", Region->Name);
     if (!MmFindPoolBlock(Va, &Block)) {
         Append(Buffer, Bytes, ", in no block");
         return;
@@ -151,16 +152,17 @@ static VOID DescribePool(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
 
 /* ---- Images and stacks ---- */
 
-static VOID DescribeImage(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
+static VOID DescribeImage(const MM_REGION *Region, ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
     PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule(Va);
     PCSTR Unloaded = LdrFindUnloadedModule(Va);
-    const LDR_SECTION *Section = Module ? LdrFindSection(Module, Va) : NULL;
     KD_SYMBOL Symbol;
     if (!Module) {
-        Append(Buffer, Bytes, Unloaded ? ", where driver %s was before it was unloaded" : ", in no driver", Unloaded);
+        Append(Buffer, Bytes, Unloaded ? "where driver %s was before it was unloaded" : "%s, in none that is loaded",
+               Unloaded ? Unloaded : Region->Name);
         return;
     }
-    Append(Buffer, Bytes, ", %s", Module->Name);
+    const LDR_SECTION *Section = LdrFindSection(Module, Va);
+    Append(Buffer, Bytes, "%s %s", Region->Kind == RegionKernelImage ? "kernel" : "driver", Module->Name);
     if (Section) {
         Append(Buffer, Bytes, ", section %.16s%s", Section->Name, Section->IsPageable ? ", which is pageable" : "");
     }
@@ -170,26 +172,27 @@ static VOID DescribeImage(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
 }
 
 /* The thread whose stack, or the guard page below it, contains the address. The list is read without its lock. */
-static VOID DescribeStack(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
+static VOID DescribeStack(const MM_REGION *Region, ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
     ULONG Left = MAXIMUM_THREADS;
     PLIST_ENTRY Entry = KiThreadList.Flink;
     for (; Entry && Entry != &KiThreadList && MmIsAddressValid(Entry) && Left-- > 0; Entry = Entry->Flink) {
         PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry);
         if (!MmIsAddressValid(Thread)) {
-            return;
+            break;
         }
         if (Va >= Thread->StackLimit - PAGE_SIZE && Va < Thread->StackBase) {
-            Append(Buffer, Bytes, ", %sof thread '%.23s'", Va < Thread->StackLimit ? "the guard page below the stack " : "",
+            Append(Buffer, Bytes, "%sstack of thread '%.23s'", Va < Thread->StackLimit ? "the guard page below the " : "",
                    Thread->Name);
             return;
         }
     }
+    Append(Buffer, Bytes, "%s", Region->Name);
 }
 
 VOID MmDescribeAddress(ULONG64 Va, PCHAR Buffer, SIZE_T BufferBytes) {
     const MM_REGION *Region = MmFindRegion(Va);
     Buffer[0] = 0;
-    if (MmGetPageState(Va, NULL) == PageBadAddress && (ULONG64)((LONG64)(Va << 16) >> 16) != Va) {
+    if ((ULONG64)((LONG64)(Va << 16) >> 16) != Va) {
         Append(Buffer, BufferBytes, "no address: not canonical, bits 48-63 must repeat bit 47");
         return;
     }
@@ -197,13 +200,14 @@ VOID MmDescribeAddress(ULONG64 Va, PCHAR Buffer, SIZE_T BufferBytes) {
         Append(Buffer, BufferBytes, Va ? "a NULL pointer + 0x%llx" : "a NULL pointer", Va);
         return;
     }
-    Append(Buffer, BufferBytes, "%s", (LONG64)Va > 0 ? "user half of the address space" : Region->Name);
     if (Region->Kind == RegionPagedPool || Region->Kind == RegionNonPagedPool) {
-        DescribePool(Va, Buffer, BufferBytes);
+        DescribePool(Region, Va, Buffer, BufferBytes);
     } else if (Region->Kind == RegionDriverImages || Region->Kind == RegionKernelImage) {
-        DescribeImage(Va, Buffer, BufferBytes);
+        DescribeImage(Region, Va, Buffer, BufferBytes);
     } else if (Region->Kind == RegionStacks) {
-        DescribeStack(Va, Buffer, BufferBytes);
+        DescribeStack(Region, Va, Buffer, BufferBytes);
+    } else {
+        Append(Buffer, BufferBytes, "%s", (LONG64)Va > 0 ? "user half of the address space" : Region->Name);
     }
     AppendState(Va, Buffer, BufferBytes);
 }
