@@ -1,0 +1,56 @@
+"""The documents say what the code says: tables, quotations and links; and the sources pass `make lint`."""
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from machine import TOP as ROOT
+
+
+def run(*command, **options):
+    """A command in the root of the tree; its result."""
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False, **options)
+
+
+@pytest.mark.parametrize('tool', ['tables.py', 'quotes.py'])
+def test_documents_agree_with_the_code(tool):
+    """README.md and docs/ hold no stale table, quotation or link."""
+    result = run('/usr/bin/python3', f'tools/{tool}')
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize('tool,document,old,new', [
+    ('tables.py', 'docs/lock-order.md', '| 70 |', '| 71 |'),
+    ('quotes.py', 'docs/walk.md', 'Frame->PreviousIrql > APC_LEVEL', 'Frame->PreviousIrql > PASSIVE_LEVEL'),
+    ('quotes.py', 'docs/walk.md', '(../kernel/mm/fault.c)', '(../kernel/mm/faults.c)'),
+])
+def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
+    """The two tools are able to object: each finds a document that was made wrong."""
+    for name in ('README.md', 'docs', 'kernel', 'arch', 'boot', 'tools', 'tests', 'LICENSE'):
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, tmp_path / name)
+        else:
+            shutil.copy(source, tmp_path / name)
+    path = tmp_path / document
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    result = subprocess.run(['/usr/bin/python3', tmp_path / 'tools' / tool], capture_output=True, text=True, timeout=60,
+                            check=False)
+    assert result.returncode == 1
+    assert document in result.stderr
+
+
+def test_lint():
+    """Format, shell scripts, static analysis."""
+    result = run('make', '-s', 'lint')
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+
+
+def test_help_names_every_command():
+    """`make help` and `tools/bugcheck help` have a line for each thing that can be done."""
+    targets = run('make', '-s', 'help').stdout
+    for target in ('make run', 'make test', 'make gdb', 'make iso', 'make bench', 'make lint', 'make docs', 'make doctor'):
+        assert re.search(rf'^{target}\s+\S', targets, re.M), target
