@@ -52,7 +52,7 @@ static BOOLEAN IsHeldHere(PKPRCB Prcb, PKSPIN_LOCK Lock) {
 static VOID CheckRank(PKPRCB Prcb, PKSPIN_LOCK Lock, ULONG Rank, KIRQL Irql, PVOID Caller) {
     for (ULONG i = 0; Rank != RANK_NONE && i < Prcb->HeldLockCount; i++) {
         const KHELD_LOCK *Held = &Prcb->HeldLock[i];
-        if (Held->Irql >= Irql && Held->Rank >= Rank) {
+        if (Held->Lock != NULL && Held->Irql >= Irql && Held->Rank >= Rank) {
             KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1001, (ULONG_PTR)Lock, (ULONG_PTR)Held->Lock,
                          (ULONG_PTR)Caller);
         }
@@ -60,7 +60,9 @@ static VOID CheckRank(PKPRCB Prcb, PKSPIN_LOCK Lock, ULONG Rank, KIRQL Irql, PVO
 }
 
 /* The holder pushes an entry. An interrupt in the middle pushes and pops its own entries above, so the array stays a stack
- * as seen by each level; the entry is complete before the count makes it visible. */
+ * as seen by each level. So the count must move first: an entry that is not yet counted would be the interrupt's to
+ * overwrite. Beyond the count each entry's Lock is NULL (who pops wipes), so what is counted but not yet filled in matches
+ * no lock. */
 VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     KIRQL Irql = KiCurrentIrql();
@@ -70,10 +72,15 @@ VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     if (Index == MAXIMUM_HELD_LOCKS) {
         KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1001, (ULONG_PTR)Lock, MAXIMUM_HELD_LOCKS, (ULONG_PTR)Caller);
     }
-    Prcb->HeldLock[Index] = (KHELD_LOCK){
-        .Lock = Lock, .Thread = Prcb->CurrentThread, .Caller = Caller, .Rank = Rank, .Irql = Irql};
-    _ReadWriteBarrier();
+    KHELD_LOCK *Held = &Prcb->HeldLock[Index];
     Prcb->HeldLockCount = Index + 1;
+    _ReadWriteBarrier();
+    Held->Thread = Prcb->CurrentThread;
+    Held->Caller = Caller;
+    Held->Rank = Rank;
+    Held->Irql = Irql;
+    _ReadWriteBarrier();
+    Held->Lock = Lock;
 }
 
 /* Locks need not be released in the reverse order of acquiring, so the entry may be anywhere. */
@@ -84,6 +91,8 @@ VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller) {
             for (ULONG j = i; j + 1 < Prcb->HeldLockCount; j++) {
                 Prcb->HeldLock[j] = Prcb->HeldLock[j + 1];
             }
+            Prcb->HeldLock[Prcb->HeldLockCount - 1].Lock = NULL;
+            _ReadWriteBarrier();
             Prcb->HeldLockCount--;
             return;
         }
