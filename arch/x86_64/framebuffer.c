@@ -1,7 +1,8 @@
 /* framebuffer.c: the screen as memory: 32-bit pixels that the boot loader set up, or that the Bochs display ports give.
  *
- * GRUB chooses a mode and names its address. A PVH start has no loader, so the mode is set here, through the two ports that
- * QEMU's and Bochs' VGA share ("DISPI": an index and a data register); its memory is BAR 0 of PCI device 1234:1111. */
+ * GRUB chooses a mode and names its address. A PVH start has no loader, so the mode is set here, through the two
+ * ports that QEMU's and Bochs' VGA share ("DISPI": an index and a data register); its memory is BAR 0 of PCI device
+ * 1234:1111. */
 #include <arch.h>
 #include <bootinfo.h>
 #include <mm.h>
@@ -64,7 +65,8 @@ static USHORT ReadDispi(USHORT Index) {
     return HalIn16(DISPI_DATA_PORT);
 }
 
-/* The line length is what the device says, not what was asked for. Returns the pitch in bytes, 0 without such a device. */
+/* The line length is what the device says, not what was asked for. Returns the pitch in bytes, 0 without such a
+ * device. */
 static ULONG SetDispiMode(USHORT Width, USHORT Height) {
     USHORT Id = ReadDispi(DISPI_ID);
     if (Id < DISPI_ID_FIRST || Id > DISPI_ID_LAST) {

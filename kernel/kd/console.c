@@ -1,8 +1,8 @@
 /* console.c: the boot text and the story on the screen, as they go to COM1, until the blue screen takes over.
  *
- * The text is kept as a grid of characters; what is on the screen is kept in a second grid, so that scrolling draws only the
- * cells that differ. A full screen moves up by a quarter at once, which makes scrolling cheap. Text that comes before there
- * is a framebuffer is kept and shown when there is one. */
+ * The text is kept as a grid of characters; what is on the screen is kept in a second grid, so that scrolling draws
+ * only the cells that differ. A full screen moves up by a quarter at once, which makes scrolling cheap. Text that
+ * comes before there is a framebuffer is kept and shown when there is one. */
 #include "screen.h"
 
 #define MAXIMUM_COLUMNS 160
@@ -17,9 +17,9 @@ static struct {
     USHORT Text[MAXIMUM_ROWS][MAXIMUM_COLUMNS];  /* code points; 0 is blank */
     USHORT Shown[MAXIMUM_ROWS][MAXIMUM_COLUMNS]; /* what the screen shows */
     ULONG Columns, Rows;
-    ULONG Column, Row;                           /* where the next character goes */
-    BOOLEAN IsShown;                             /* the screen has been cleared and is kept up to date */
-    volatile BOOLEAN IsClosed;                   /* the blue screen owns the pixels */
+    ULONG Column, Row;         /* where the next character goes */
+    BOOLEAN IsShown;           /* the screen has been cleared and is kept up to date */
+    volatile BOOLEAN IsClosed; /* the blue screen owns the pixels */
 } Console;
 
 static VOID DrawRow(ULONG Row) {
@@ -107,7 +107,8 @@ VOID KdScreenPut(PCSTR Text) {
     }
 }
 
-/* From now on the pixels belong to the caller. Any IRQL, no locks: another CPU may finish the character that it draws. */
+/* From now on the pixels belong to the caller. Any IRQL, no locks: another CPU may finish the character that it
+ * draws. */
 VOID KdCloseConsole(VOID) {
     Console.IsClosed = TRUE;
 }

@@ -61,8 +61,9 @@ static ULONG BitAt(const UCHAR *Glyph, LONG X, LONG Y) {
     return IsInside ? Glyph[Y] >> (KD_GLYPH_WIDTH - 1 - X) & 1u : 0;
 }
 
-/* Which of the four pixels that replace one are ink. A corner takes the colour that both neighbours on its side have, so
- * that slanted strokes stay smooth (the Scale2x rule). Bits: 0 top left, 1 top right, 2 bottom left, 3 bottom right. */
+/* Which of the four pixels that replace one are ink. A corner takes the colour that both neighbours on its side have,
+ * so that slanted strokes stay smooth (the Scale2x rule). Bits: 0 top left, 1 top right, 2 bottom left, 3 bottom
+ * right. */
 static ULONG DoublePixel(const UCHAR *Glyph, LONG X, LONG Y) {
     ULONG Center = BitAt(Glyph, X, Y), Up = BitAt(Glyph, X, Y - 1), Down = BitAt(Glyph, X, Y + 1);
     ULONG Left = BitAt(Glyph, X - 1, Y), Right = BitAt(Glyph, X + 1, Y);

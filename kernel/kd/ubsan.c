@@ -1,7 +1,8 @@
 /* ubsan.c: what the compiler calls, in BUILD=ubsan, when code does what the C standard leaves undefined.
  *
- * Each report is one line that begins with "ubsan:", on COM1 for people and on COM2 as a comment of the test report; the test
- * runner fails on it. The code goes on, so that one run shows all; a place that reports again and again is silenced. */
+ * Each report is one line that begins with "ubsan:", on COM1 for people and on COM2 as a comment of the test report;
+ * the test runner fails on it. The code goes on, so that one run shows all; a place that reports again and again is
+ * silenced. */
 #include <kd.h>
 #include <ntddk.h>
 
@@ -59,10 +60,10 @@ static VOID Report(UBSAN_LOCATION *Location, PCSTR What, ULONG64 Left, ULONG64 R
     }
 }
 
-#define OVERFLOW_HANDLER(Function, What)                                                                               \
-    VOID Function(UBSAN_OVERFLOW *Data, ULONG64 Left, ULONG64 Right);                                                  \
-    VOID Function(UBSAN_OVERFLOW *Data, ULONG64 Left, ULONG64 Right) {                                                 \
-        Report(&Data->Location, What, Left, Right);                                                                    \
+#define OVERFLOW_HANDLER(Function, What)                               \
+    VOID Function(UBSAN_OVERFLOW *Data, ULONG64 Left, ULONG64 Right);  \
+    VOID Function(UBSAN_OVERFLOW *Data, ULONG64 Left, ULONG64 Right) { \
+        Report(&Data->Location, What, Left, Right);                    \
     }
 
 OVERFLOW_HANDLER(__ubsan_handle_add_overflow, "an addition overflows")
@@ -123,13 +124,13 @@ VOID __ubsan_handle_nonnull_return_v1(PVOID Data, UBSAN_LOCATION *Location) {
 DECLSPEC_NORETURN VOID __ubsan_handle_builtin_unreachable(UBSAN_LOCATION *Data);
 DECLSPEC_NORETURN VOID __ubsan_handle_builtin_unreachable(UBSAN_LOCATION *Data) {
     Report(Data, "code that cannot be reached was reached", 0, 0);
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ILLEGAL_INSTRUCTION, (ULONG_PTR)_ReturnAddress(),
-                 0, 0);
+    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ILLEGAL_INSTRUCTION,
+                 (ULONG_PTR)_ReturnAddress(), 0, 0);
 }
 
 DECLSPEC_NORETURN VOID __ubsan_handle_missing_return(UBSAN_LOCATION *Data);
 DECLSPEC_NORETURN VOID __ubsan_handle_missing_return(UBSAN_LOCATION *Data) {
     Report(Data, "a function ended without returning its value", 0, 0);
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ILLEGAL_INSTRUCTION, (ULONG_PTR)_ReturnAddress(),
-                 0, 0);
+    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ILLEGAL_INSTRUCTION,
+                 (ULONG_PTR)_ReturnAddress(), 0, 0);
 }

@@ -5,8 +5,8 @@
  *   freeze     an NMI stops every other CPU wherever it is, and keeps its registers
  *   report     on COM1, then on the screen; then the verdict on COM2, and the end
  *
- * The dying CPU allocates nothing, takes no lock and waits for nobody without a limit. If it faults while it reports, the
- * same way is taken again with a few lines instead of the report; a third fault halts. */
+ * The dying CPU allocates nothing, takes no lock and waits for nobody without a limit. If it faults while it reports,
+ * the same way is taken again with a few lines instead of the report; a third fault halts. */
 #include "bug.h"
 
 #include <arch.h>
@@ -128,11 +128,12 @@ static VOID ReportAndEnd(VOID) {
 /* A fault while dying: straight to the UART, nothing that could have been what faulted. */
 static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     static CHAR Line[400];
-    RtlFormat(Line, sizeof(Line),
-              "\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)\n*** at 0x%016llX on CPU %u; while dying: "
-              "0x%08X at 0x%016llX, address 0x%016llX\n",
-              KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
-              KiBug.Processor, Code, Rip, FaultAddress);
+    RtlFormat(
+        Line, sizeof(Line),
+        "\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)\n*** at 0x%016llX on CPU %u; while dying: "
+        "0x%08X at 0x%016llX, address 0x%016llX\n",
+        KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
+        KiBug.Processor, Code, Rip, FaultAddress);
     HalSerialPut(1, Line);
     KeEndMachine("bugcheck", FALSE);
 }

@@ -1,4 +1,4 @@
-/* bugcpus.c: what each CPU was doing when the machine died: its IRQL, its thread, its instruction, the locks it holds. */
+/* bugcpus.c: what each CPU was doing when the machine died: IRQL, thread, instruction, and the locks that it holds. */
 #include "bug.h"
 
 #include <rtl.h>
@@ -29,8 +29,8 @@ static VOID ReportLocks(BUG_WINDOW *Window, PKPRCB Prcb) {
         KdFormatAddress(Caller, sizeof(Caller), (ULONG64)Prcb->HeldLock[i].Caller - 1);
         Line[0] = 0;
         KiDescribeLock(Prcb->HeldLock[i].Lock, Line, sizeof(Line));
-        KiBugPrint(Window, 10, INK_DIM "        holds the spin lock " INK_TEXT "%s" INK_DIM ", taken by " INK_TEXT "%s", Line,
-                   Caller);
+        KiBugPrint(Window, 10, INK_DIM "        holds the spin lock " INK_TEXT "%s" INK_DIM ", taken by " INK_TEXT "%s",
+                   Line, Caller);
     }
 }
 
@@ -55,10 +55,14 @@ static VOID ReportProcessor(BUG_WINDOW *Window, ULONG Number) {
     ULONG Irql = IsGuilty ? KiBug.Irql : Prcb->DebuggerSavedIRQL;
     Line[0] = 0;
     AppendActivity(Prcb);
-    KiAppend(Line, sizeof(Line), "%*s", strlen(Line) < ACTIVITY_COLUMNS ? (int)(ACTIVITY_COLUMNS - strlen(Line)) : 2, "");
+    KiAppend(Line, sizeof(Line), "%*s", strlen(Line) < ACTIVITY_COLUMNS ? (int)(ACTIVITY_COLUMNS - strlen(Line)) : 2,
+             "");
     AppendPlace(Prcb, IsGuilty);
-    KiBugPrint(Window, 46, "%s" "%3u  " INK_DIM "IRQL " INK_TEXT "%2u %-15s" "%s", IsGuilty ? INK_MARK ">" INK_TEXT : " ", Number,
-               Irql, KiIrqlName(Irql), Line);
+    KiBugPrint(Window, 46,
+               "%s"
+               "%3u  " INK_DIM "IRQL " INK_TEXT "%2u %-15s"
+               "%s",
+               IsGuilty ? INK_MARK ">" INK_TEXT : " ", Number, Irql, KiIrqlName(Irql), Line);
     ReportLocks(Window, Prcb);
 }
 

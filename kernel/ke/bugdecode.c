@@ -32,10 +32,10 @@ BOOLEAN KiIsReadable(const void *Address, SIZE_T Bytes) {
 }
 
 PCSTR KiIrqlName(ULONG64 Irql) {
-    static const PCSTR Names[16] = {
-        "PASSIVE_LEVEL", "APC_LEVEL", "DISPATCH_LEVEL", "device level", "device level", "device level", "device level",
-        "device level", "device level", "device level", "device level", "device level", "SYNCH_LEVEL", "CLOCK_LEVEL",
-        "IPI_LEVEL", "HIGH_LEVEL"};
+    static const PCSTR Names[16] = {"PASSIVE_LEVEL", "APC_LEVEL",    "DISPATCH_LEVEL", "device level",
+                                    "device level",  "device level", "device level",   "device level",
+                                    "device level",  "device level", "device level",   "device level",
+                                    "SYNCH_LEVEL",   "CLOCK_LEVEL",  "IPI_LEVEL",      "HIGH_LEVEL"};
     return Irql < RTL_NUMBER_OF(Names) ? Names[Irql] : "no IRQL";
 }
 
@@ -111,16 +111,23 @@ static VOID DecodeThread(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
         return;
     }
     PCSTR State = Thread->State < RTL_NUMBER_OF(States) ? States[Thread->State] : "?";
-    KiAppend(Buffer, Bytes, "'%.23s', priority %d, %s, CPU %u", Thread->Name, Thread->Priority, State, Thread->Processor);
+    KiAppend(Buffer, Bytes, "'%.23s', priority %d, %s, CPU %u", Thread->Name, Thread->Priority, State,
+             Thread->Processor);
 }
 
-/* "KiDispatcherLock, guards thread states; held by CPU 1 since nt!KeSetEvent+0x12 (event.c:30)" */
+/* "KiDispatcherLock, guards thread states", "secret!SecretLock", or what the memory is that it lies in. */
 VOID KiDescribeLock(PKSPIN_LOCK Lock, PCHAR Buffer, SIZE_T Bytes) {
     for (const KLOCK_DECLARATION *Row = KiLockDeclarations; Row < KiLockDeclarationsEnd; Row++) {
         if (Row->Lock == Lock) {
             KiAppend(Buffer, Bytes, "%s, guards %s", Row->Name, Row->Guards);
             return;
         }
+    }
+    KD_SYMBOL Symbol;
+    if (KdLookupAddress((ULONG64)Lock, &Symbol) && Symbol.Function) {
+        KiAppend(Buffer, Bytes, Symbol.Offset ? "%s!%s+0x%llx" : "%s!%s", Symbol.Module, Symbol.Function,
+                 Symbol.Offset);
+        return;
     }
     KiAppend(Buffer, Bytes, "at %016llX, ", (ULONG64)Lock);
     DecodeAddress((ULONG64)Lock, Buffer, Bytes);
@@ -221,10 +228,22 @@ static VOID DecodePlain(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
 }
 
 static BUG_DECODER *const Decoders[KindCount] = {
-    [KindUNUSED] = DecodePlain, [KindPLAIN] = DecodePlain,   [KindNUMBER] = DecodeNumber, [KindADDRESS] = DecodeAddress,
-    [KindLEVEL] = DecodeLevel,  [KindACCESS] = DecodeAccess, [KindRAWACCESS] = DecodeRawAccess, [KindCODE] = DecodeCode,
-    [KindSTATUS] = DecodeStatus, [KindTHREAD] = DecodeThread, [KindOBJECT] = DecodeObject, [KindLOCK] = DecodeLock,
-    [KindPTE] = DecodePte,      [KindPRCB] = DecodePrcb,     [KindTAG] = DecodeTag,       [KindFRAME] = DecodeFrame,
+    [KindUNUSED] = DecodePlain,
+    [KindPLAIN] = DecodePlain,
+    [KindNUMBER] = DecodeNumber,
+    [KindADDRESS] = DecodeAddress,
+    [KindLEVEL] = DecodeLevel,
+    [KindACCESS] = DecodeAccess,
+    [KindRAWACCESS] = DecodeRawAccess,
+    [KindCODE] = DecodeCode,
+    [KindSTATUS] = DecodeStatus,
+    [KindTHREAD] = DecodeThread,
+    [KindOBJECT] = DecodeObject,
+    [KindLOCK] = DecodeLock,
+    [KindPTE] = DecodePte,
+    [KindPRCB] = DecodePrcb,
+    [KindTAG] = DecodeTag,
+    [KindFRAME] = DecodeFrame,
     [KindTEXT] = DecodeText,
 };
 
@@ -261,7 +280,10 @@ VOID KiDecodeParameter(ULONG Index, PCHAR Buffer, SIZE_T Bytes) {
 /* "write, page not present, by the kernel" */
 VOID KiDecodeErrorCode(ULONG64 ErrorCode, PCHAR Buffer, SIZE_T Bytes) {
     Buffer[0] = 0;
-    KiAppend(Buffer, Bytes, "%s, %s, %s%s", ErrorCode & 0x10 ? "fetch" : ErrorCode & 2 ? "write" : "read",
+    KiAppend(Buffer, Bytes, "%s, %s, %s%s",
+             ErrorCode & 0x10 ? "fetch"
+             : ErrorCode & 2  ? "write"
+                              : "read",
              ErrorCode & 1 ? "page present" : "page not present", ErrorCode & 4 ? "user" : "kernel",
              ErrorCode & 8 ? ", reserved bit set" : "");
 }

@@ -25,8 +25,8 @@ VOID KiReportStop(BUG_WINDOW *Window) {
     const BUG_CODE *Row = KiFindBugCode(KiBug.Code);
     if (Window->Target == WindowSerial) {
         KiBugPrint(Window, 4, "*** STOP 0x%08X %s", KiBug.Code, Row->Name);
-        KiBugPrint(Window, 4, "*** (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)", KiBug.Parameter[0], KiBug.Parameter[1],
-                   KiBug.Parameter[2], KiBug.Parameter[3]);
+        KiBugPrint(Window, 4, "*** (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)", KiBug.Parameter[0],
+                   KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3]);
     }
     Text[0] = 0;
     if (KiBug.Thread && KiIsReadable(KiBug.Thread, sizeof(KTHREAD))) {
@@ -93,7 +93,8 @@ static ULONG CollectFrames(PCSTR *Note) {
 static ULONG FindGuiltyFrame(ULONG Count) {
     for (ULONG Index = 0; Index < Count; Index++) {
         KD_SYMBOL Symbol;
-        if (KdLookupAddress(Frames[Index].Rip - (Frames[Index].IsTrap ? 0 : 1), &Symbol) && strcmp(Symbol.Module, "nt") != 0) {
+        if (KdLookupAddress(Frames[Index].Rip - (Frames[Index].IsTrap ? 0 : 1), &Symbol) &&
+            strcmp(Symbol.Module, "nt") != 0) {
             return Index;
         }
     }
@@ -174,9 +175,10 @@ static VOID ReportRegisters(BUG_WINDOW *Window) {
     const struct {
         PCSTR Name;
         ULONG64 Value;
-    } Register[] = {{"RIP", F->Rip}, {"RFL", F->EFlags}, {"RSP", F->Rsp}, {"RBP", F->Rbp}, {"RAX", F->Rax}, {"RBX", F->Rbx},
-                    {"RCX", F->Rcx}, {"RDX", F->Rdx},    {"RSI", F->Rsi}, {"RDI", F->Rdi}, {"R8 ", F->R8},  {"R9 ", F->R9},
-                    {"R10", F->R10}, {"R11", F->R11},    {"R12", F->R12}, {"R13", F->R13}, {"R14", F->R14}, {"R15", F->R15}};
+    } Register[] = {{"RIP", F->Rip}, {"RFL", F->EFlags}, {"RSP", F->Rsp}, {"RBP", F->Rbp}, {"RAX", F->Rax},
+                    {"RBX", F->Rbx}, {"RCX", F->Rcx},    {"RDX", F->Rdx}, {"RSI", F->Rsi}, {"RDI", F->Rdi},
+                    {"R8 ", F->R8},  {"R9 ", F->R9},     {"R10", F->R10}, {"R11", F->R11}, {"R12", F->R12},
+                    {"R13", F->R13}, {"R14", F->R14},    {"R15", F->R15}};
     ULONG PerLine = Window->Columns >= 88 ? 4 : 2;
     for (ULONG i = 0; i < RTL_NUMBER_OF(Register); i += PerLine) {
         Text[0] = 0;
@@ -196,7 +198,8 @@ VOID KiReportMachine(BUG_WINDOW *Window) {
     if (KiBug.Frame) {
         ReportRegisters(Window);
     } else {
-        KiBugPrint(Window, 4, INK_DIM "RIP " INK_TEXT "%016llX  " INK_DIM "RSP " INK_TEXT "%016llX", KiBug.Rip, KiBug.Rsp);
+        KiBugPrint(Window, 4, INK_DIM "RIP " INK_TEXT "%016llX  " INK_DIM "RSP " INK_TEXT "%016llX", KiBug.Rip,
+                   KiBug.Rsp);
         KiBugPrint(Window, 4, INK_DIM "RBP " INK_TEXT "%016llX", KiBug.Rbp);
     }
 }
@@ -209,14 +212,16 @@ VOID KiReportFix(BUG_WINDOW *Window) {
     MM_PAGE_STATE State = MmGetPageState(Address, NULL);
     KiBugHeading(Window, "What to change");
     if (Address < NULL_PAGES_END) {
-        KiBugPrint(Window, 0, "The address is near 0: the pointer itself is NULL, at any IRQL. Look at where it comes from: an "
+        KiBugPrint(Window, 0,
+                   "The address is near 0: the pointer itself is NULL, at any IRQL. Look at where it comes from: an "
                    "allocation that failed, a lookup that found nothing, a structure that was never filled in.");
         return;
     }
     KiBugPrint(Window, 0, "%s", KiFindBugCode(KiBug.Code)->Fix);
     BOOLEAN IsPageable = State == PageInFile || State == PageTransition || State == PageDemandZero;
     if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && !KeGetBootOption("verifier", NULL, 0)) {
-        KiBugPrint(Window, 0, "While the page is in memory, this works: luck. Boot with " INK_MARK "verifier" INK_TEXT
+        KiBugPrint(Window, 0,
+                   "While the page is in memory, this works: luck. Boot with " INK_MARK "verifier" INK_TEXT
                    " and every raise to DISPATCH_LEVEL takes pageable memory away: the bug then shows every time.");
     }
 }

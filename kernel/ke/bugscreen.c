@@ -17,18 +17,19 @@
 
 #define BLUE 0x00103A9Eu
 #define BAND_BLUE 0x000A2770u
-#define BAND_PIXELS 72      /* two rows of large letters, one row of text */
-#define WIDE 110            /* columns */
-#define TALL 45             /* rows */
+#define BAND_PIXELS 72 /* two rows of large letters, one row of text */
+#define WIDE 110       /* columns */
+#define TALL 45        /* rows */
 #define MAXIMUM_CPU_ROWS 9
 #define MINIMUM_STACK_ROWS 6
 #define REGISTER_COLUMNS 44
 
-static ULONG Columns, Rows;  /* the screen's, in characters */
-static ULONG Margin;         /* columns at the left and the right */
+static ULONG Columns, Rows; /* the screen's, in characters */
+static ULONG Margin;        /* columns at the left and the right */
 
 static BUG_WINDOW MakeWindow(ULONG Left, ULONG Top, ULONG Width, ULONG Height) {
-    return (BUG_WINDOW){.Left = Left, .Top = Top, .Columns = Width, .Rows = Height, .Target = WindowScreen, .Paper = BLUE};
+    return (BUG_WINDOW){
+        .Left = Left, .Top = Top, .Columns = Width, .Rows = Height, .Target = WindowScreen, .Paper = BLUE};
 }
 
 /* How many rows a part would use. */

@@ -1,7 +1,7 @@
 /* bugtable.c: bugcodes.def as data: looks up a code, the meaning of its parameters and of their values. */
 #include "bug.h"
 
-#define BUGCODE(Code, Name, K1, T1, K2, T2, K3, T3, K4, T4, Why, Fix)                                                  \
+#define BUGCODE(Code, Name, K1, T1, K2, T2, K3, T3, K4, T4, Why, Fix) \
     {Code, #Name, {Kind##K1, Kind##K2, Kind##K3, Kind##K4}, {T1, T2, T3, T4}, Why, Fix},
 static const BUG_CODE Codes[] = {
 #include <bugcodes.def>
@@ -17,7 +17,7 @@ typedef struct _BUG_SUBCODE {
 } BUG_SUBCODE;
 
 #define BUGCODE(...)
-#define BUGSUBCODE(Code, Value, Name, K2, T2, K3, T3, K4, T4)                                                          \
+#define BUGSUBCODE(Code, Value, Name, K2, T2, K3, T3, K4, T4) \
     {Code, Value, Name, {Kind##K2, Kind##K3, Kind##K4}, {T2, T3, T4}},
 static const BUG_SUBCODE Subcodes[] = {
 #include <bugcodes.def>
@@ -35,9 +35,12 @@ static const BUG_VALUE Values[] = {
 #include <bugcodes.def>
 };
 
-static const BUG_CODE UnknownCode = {
-    0, "(no name)", {KindADDRESS, KindADDRESS, KindADDRESS, KindADDRESS}, {"", "", "", ""},
-    "The code is not one of the kernel's: a driver chose it.", "See the driver's own documentation for this code."};
+static const BUG_CODE UnknownCode = {0,
+                                     "(no name)",
+                                     {KindADDRESS, KindADDRESS, KindADDRESS, KindADDRESS},
+                                     {"", "", "", ""},
+                                     "The code is not one of the kernel's: a driver chose it.",
+                                     "See the driver's own documentation for this code."};
 
 const BUG_CODE *KiFindBugCode(ULONG Code) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Codes); i++) {

@@ -9,7 +9,8 @@
 static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
     CHAR Where[160];
     KiFormatGuiltyFrame(Where, sizeof(Where));
-    KiAppend(Line, Bytes, ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
+    KiAppend(Line, Bytes,
+             ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
              KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3],
              KiFindBugCode(KiBug.Code)->Name);
     KiAppend(Line, Bytes, ",\"where\":\"%s\"", Where);

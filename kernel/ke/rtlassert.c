@@ -8,6 +8,6 @@
 VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message) {
     KdPrintf("Assertion failed: %s%s%s\n  in %s, line %u\n", Message ? Message : "", Message ? ": " : "",
              (PCSTR)FailedAssertion, (PCSTR)FileName, LineNumber);
-    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ASSERTION_FAILURE, (ULONG_PTR)_ReturnAddress(),
-                 (ULONG_PTR)FailedAssertion, LineNumber);
+    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ASSERTION_FAILURE,
+                 (ULONG_PTR)_ReturnAddress(), (ULONG_PTR)FailedAssertion, LineNumber);
 }

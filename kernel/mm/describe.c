@@ -47,9 +47,10 @@ MM_PAGE_STATE MmGetPageState(ULONG64 Va, MMPTE *Contents) {
 }
 
 static VOID DescribeValidPte(MMPTE Pte, PCHAR Buffer, SIZE_T Bytes) {
-    Append(Buffer, Bytes, "V, %s%s%s%s%s%s%s, page frame 0x%llx", Pte & PTE_WRITE ? "W" : "R", Pte & PTE_NX ? " NX" : " X",
-           Pte & PTE_ACCESSED ? " A" : "", Pte & PTE_DIRTY ? " D" : "", Pte & PTE_GLOBAL ? " G" : "",
-           Pte & PTE_LARGE ? " large" : "", Pte & PTE_CACHE_DISABLE ? " uncached" : "", (Pte & PTE_FRAME) >> PAGE_SHIFT);
+    Append(Buffer, Bytes, "V, %s%s%s%s%s%s%s, page frame 0x%llx", Pte & PTE_WRITE ? "W" : "R",
+           Pte & PTE_NX ? " NX" : " X", Pte & PTE_ACCESSED ? " A" : "", Pte & PTE_DIRTY ? " D" : "",
+           Pte & PTE_GLOBAL ? " G" : "", Pte & PTE_LARGE ? " large" : "", Pte & PTE_CACHE_DISABLE ? " uncached" : "",
+           (Pte & PTE_FRAME) >> PAGE_SHIFT);
 }
 
 VOID MmDescribePte(MMPTE Pte, PCHAR Buffer, SIZE_T BufferBytes) {
@@ -74,14 +75,17 @@ static VOID AppendState(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
     case PageValid:
         break;
     case PageInFile:
-        Append(Buffer, Bytes, "; the page is not present: it is in the page file, slot %llu", Pte >> PTE_PAGEFILE_SHIFT);
+        Append(Buffer, Bytes, "; the page is not present: it is in the page file, slot %llu",
+               Pte >> PTE_PAGEFILE_SHIFT);
         break;
     case PageTransition:
-        Append(Buffer, Bytes, "; the page is not present: taken out of the working set, its contents still in page frame 0x%llx",
+        Append(Buffer, Bytes,
+               "; the page is not present: taken out of the working set, its contents still in page frame 0x%llx",
                (Pte & PTE_FRAME) >> PAGE_SHIFT);
         break;
     case PageDemandZero:
-        Append(Buffer, Bytes, "; the page is not present: never touched yet, the first touch would make it (demand-zero)");
+        Append(Buffer, Bytes,
+               "; the page is not present: never touched yet, the first touch would make it (demand-zero)");
         break;
     case PageNoTable:
         Append(Buffer, Bytes, "; nothing is mapped there, not even a page table");
@@ -113,7 +117,8 @@ static BOOLEAN HasTag(const LDR_SECTION *Section, ULONG Tag) {
     return FALSE;
 }
 
-/* A tag is a constant in the code of whoever allocates with it: the first driver that contains it is its likely owner. */
+/* A tag is a constant in the code of whoever allocates with it: the first driver that contains it is its likely
+ * owner. */
 static PCSTR FindTagOwner(ULONG Tag) {
     ULONG Left = MAXIMUM_MODULES;
     PLIST_ENTRY Entry = PsLoadedModuleList.Flink;
@@ -181,8 +186,8 @@ static VOID DescribeStack(const MM_REGION *Region, ULONG64 Va, PCHAR Buffer, SIZ
             break;
         }
         if (Va >= Thread->StackLimit - PAGE_SIZE && Va < Thread->StackBase) {
-            Append(Buffer, Bytes, "%sstack of thread '%.23s'", Va < Thread->StackLimit ? "the guard page below the " : "",
-                   Thread->Name);
+            Append(Buffer, Bytes, "%sstack of thread '%.23s'",
+                   Va < Thread->StackLimit ? "the guard page below the " : "", Thread->Name);
             return;
         }
     }

@@ -1,16 +1,17 @@
 /* crash_bugcheck.c: one way into each bugcheck that a trap or a broken rule causes. Each says first what it expects.
  *
- * The line "# expect CODE P1 P2 P3 P4" (hexadecimal, "any" for what cannot be known) goes to COM2; the host compares all of it
- * with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA and 0xD3. */
+ * The line "# expect CODE P1 P2 P3 P4" (hexadecimal, "any" for what cannot be known) goes to COM2; the host compares
+ * all of it with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA
+ * and 0xD3. */
 #include "../../kernel/ldr/ldrp.h"
 #include "../../kernel/mm/pool.h"
 #include "ktest.h"
 #include <ldr.h>
 #include <rtl.h>
 
-#define TAG 'tseT'                          /* "Test" */
+#define TAG 'tseT' /* "Test" */
 #define ANY 0xA11A11A11A11A11AULL
-#define UNMAPPED 0xFFFFFAE000000000ULL      /* in the nonpaged pool's region, where nothing was ever mapped */
+#define UNMAPPED 0xFFFFFAE000000000ULL /* in the nonpaged pool's region, where nothing was ever mapped */
 #define NOT_CANONICAL 0x0123456789ABCDEFULL
 #define SIGN_EXTENDED(Status) ((ULONG64)(LONG64)(Status))
 #define NOINLINE __attribute__((noinline))
@@ -135,8 +136,8 @@ KTEST_CRASH(D3_kernel_reads_a_paged_out_part_of_a_driver) {
     RtlFormat(Text, sizeof(Text), "%s", PageableText);
 }
 
-/* Unloads the driver that load=secret on the command line has loaded; returns where its code was. The public call would wait
- * for the load that this test is part of. */
+/* Unloads the driver that load=secret on the command line has loaded; returns where its code was. The public call
+ * would wait for the load that this test is part of. */
 static ULONG64 UnloadSecret(VOID) {
     for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
         PKLDR_DATA_TABLE_ENTRY Module = CONTAINING_RECORD(Entry, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
@@ -208,7 +209,8 @@ KTEST_CRASH(7E_address_that_is_not_canonical) {
 }
 
 KTEST_CRASH(7E_undefined_instruction) {
-    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_ILLEGAL_INSTRUCTION), (ULONG64)CrashUndefined, ANY, ANY);
+    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_ILLEGAL_INSTRUCTION), (ULONG64)CrashUndefined, ANY,
+           ANY);
     Undefined();
 }
 
@@ -218,7 +220,8 @@ KTEST_CRASH(7E_breakpoint) {
 }
 
 KTEST_CRASH(7E_division_by_zero) {
-    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_INTEGER_DIVIDE_BY_ZERO), (ULONG64)CrashDivide, ANY, ANY);
+    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_INTEGER_DIVIDE_BY_ZERO), (ULONG64)CrashDivide, ANY,
+           ANY);
     Divide();
 }
 
@@ -287,7 +290,7 @@ KTEST_CRASH(139_list_entry_removed_twice) {
 
 KTEST_CRASH(1E_assertion) {
     Expect(KMODE_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED((NTSTATUS)0xC0000420), ANY, ANY, 77);
-    RtlAssert((PVOID)"Count > 0", (PVOID)"secret.c", 77, NULL);
+    RtlAssert((PVOID) "Count > 0", (PVOID) "secret.c", 77, NULL);
 }
 
 /* ---- Who dies, and in which state ---- */
