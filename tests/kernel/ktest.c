@@ -129,10 +129,11 @@ static ULONG CountChosen(const KTEST_CASE *Cases, ULONG Count, PCSTR Pattern) {
     return Chosen;
 }
 
-static VOID ReportCase(const KTEST_CASE *Case, ULONG Number) {
+static VOID ReportCase(const KTEST_CASE *Case, ULONG Number, ULONG64 TscTicks) {
     KdChannelf("%sok %u - %s%s%s\n", Failures ? "not " : "", Number, Case->Name, SkipReason ? " # SKIP " : "",
                SkipReason ? SkipReason : "");
-    KdPrintf("ktest: %-8s%s\n", Failures ? "FAILED" : SkipReason ? "skipped" : "ok", Case->Name);
+    KdPrintf("ktest: %-8s%5u ms %s\n", Failures ? "FAILED" : SkipReason ? "skipped" : "ok",
+             (ULONG)(TscTicks * 1000 / HalFeatures.TscHz), Case->Name);
 }
 
 /* Ends the machine. */
@@ -146,13 +147,14 @@ static VOID RunTests(const KTEST_CASE *Cases, ULONG Count, PCSTR Pattern) {
         if (!IsChosen(&Cases[Index], Pattern)) {
             continue;
         }
+        ULONG64 Start = HalReadTsc();
         BOOLEAN IsDone = RunCase(&Cases[Index]);
         if (Cases[Index].IsCrash) {
             KtFail(Cases[Index].File, 0, "it must have stopped the machine");
         }
         Failures += !IsDone;
         HasFailed |= Failures != 0;
-        ReportCase(&Cases[Index], ++Number);
+        ReportCase(&Cases[Index], ++Number, HalReadTsc() - Start);
         if (!IsDone) {
             KdChannelf("Bail out! %s does not end\n", Cases[Index].Name);
             break;
