@@ -2,7 +2,9 @@
  *
  * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk. The
  * jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants to
- * "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange only. */
+ * "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange only.
+ *
+ * A halted CPU has no jitter, only ticks; any other interrupt wakes its jitter up. So it gets one that does nothing else. */
 #include <arch.h>
 #include <io.h>
 
@@ -10,6 +12,9 @@ static PKDPC volatile ClockDpc[MAXIMUM_PROCESSORS];
 
 BOOLEAN KeQueueDpcAtClock(PKDPC Dpc, ULONG Processor) {
     PKDPC Before = InterlockedCompareExchangePointer((PVOID volatile *)&ClockDpc[Processor], Dpc, NULL);
+    if (Before == NULL && KeSeed != 0 && Processor != KeGetCurrentProcessorNumber()) {
+        HalRequestIpi(Processor, VECTOR_DISPATCH);
+    }
     return Before == NULL || Before == Dpc;
 }
 

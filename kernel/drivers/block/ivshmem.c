@@ -95,24 +95,15 @@ static VOID Enqueue(PDISK Disk, PBLOCK_REQUEST Request) {
     InsertTailList(&Disk->InFlight, &Request->ListEntry);
 }
 
-/* The CPU whose clock is to look after the disk next is drawn too. Another disk may have its DPC there: then any CPU will do. */
-static VOID AwaitClock(PDISK Disk, ULONG64 Random) {
+/* Another disk may have its DPC at that CPU: then any other will do. No lock held. */
+static VOID AwaitClock(PDISK Disk, ULONG64 Processor) {
     ULONG Count = KeQueryActiveProcessorCount(NULL);
     for (ULONG i = 0; i < Count; i++) {
-        if (KeQueueDpcAtClock(&Disk->CompletionDpc, (ULONG)((Random + i) % Count))) {
+        if (KeQueueDpcAtClock(&Disk->CompletionDpc, (ULONG)((Processor + i) % Count))) {
             return;
         }
     }
     KeInsertQueueDpc(&Disk->CompletionDpc, NULL, NULL);
-}
-
-/* No lock held. */
-static VOID Arm(PDISK Disk, ULONG64 Random) {
-    if (Disk->Seed == 0) {
-        KeInsertQueueDpc(&Disk->CompletionDpc, NULL, NULL);
-    } else {
-        AwaitClock(Disk, Random);
-    }
 }
 
 static VOID Submit(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request) {
@@ -124,9 +115,13 @@ static VOID Submit(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&Disk->Lock, &OldIrql);
     Enqueue(Disk, Request);
-    ULONG64 Random = Draw(Disk) >> 8;
+    ULONG64 Processor = Draw(Disk) >> 8; /* whose clock is to look after it */
     KeReleaseSpinLock(&Disk->Lock, OldIrql);
-    Arm(Disk, Random);
+    if (Disk->Seed == 0) {
+        KeInsertQueueDpc(&Disk->CompletionDpc, NULL, NULL);
+    } else {
+        AwaitClock(Disk, Processor);
+    }
 }
 
 /* Moves what is due from the disk's list to Due. Under Lock, or polled. TRUE: something is left. */
@@ -165,11 +160,10 @@ static VOID CompletionDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argum
     InitializeListHead(&Due);
     KeAcquireSpinLockAtDpcLevel(&Disk->Lock);
     BOOLEAN HasMore = TakeDue(Disk, &Due);
-    ULONG64 Random = Draw(Disk) >> 8;
     KeReleaseSpinLockFromDpcLevel(&Disk->Lock);
     CompleteAll(Disk, &Due);
     if (HasMore) {
-        Arm(Disk, Random);
+        AwaitClock(Disk, KeGetCurrentProcessorNumber());
     }
 }
 
