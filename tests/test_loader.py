@@ -208,3 +208,12 @@ def test_damaged_archive_does_not_stop_the_boot(boot, checked, tmp_path, cut):
     assert outcome.verdict, "no verdict"
     assert outcome.verdict["end"] == "completed", outcome.verdict
     assert "refused: not in the boot archive" in outcome.serial
+
+
+@pytest.mark.parametrize("name", ["checked", "free"])
+def test_call_of_an_unloaded_driver_is_blamed_on_it(boot, name):
+    """0xCE, an execution, and the stack still shows who called."""
+    outcome = boot(test="crash_loader_call_of_an_unloaded_driver", build=name, cpus=2)
+    outcome.assert_bugcheck(0xCE, p2=0x10, p4=0, expected=False)
+    assert outcome.parameters[0] == outcome.parameters[2]
+    assert "ktest!crash_loader_call_of_an_unloaded_driver+0x" in outcome.serial

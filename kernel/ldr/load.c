@@ -20,7 +20,7 @@ typedef struct _LOAD_PACKET {
     NTSTATUS Status;
 } LOAD_PACKET, *PLOAD_PACKET;
 
-/* One load or unload at a time. A mutex, because its owner waits for the worker thread. */
+/* Between the look whether a name is loaded and its entry in the list. Not held over DriverEntry, which may load others. */
 static KMUTEX LoadMutex;
 
 typedef VOID INITIALIZER(VOID);
@@ -76,7 +76,8 @@ static BOOLEAN FindImage(PLDRP_IMAGE Image) {
     return TRUE;
 }
 
-/* PASSIVE. On success the module is in memory, ready to run, and in the list. FALSE: refused, and nothing is left. */
+/* PASSIVE, LoadMutex held. On success the module is in memory, ready to run, and in the list. FALSE: refused, and nothing
+ * is left. */
 static BOOLEAN MapImage(PLDRP_IMAGE Image) {
     if (!FindImage(Image) || !LdrpParseImage(Image) || !CreateModule(Image)) {
         return FALSE;
@@ -117,7 +118,10 @@ static __attribute__((noinline)) NTSTATUS PnpCallDriverEntry(PLDRP_IMAGE Image, 
 /* PASSIVE, on a worker thread. */
 static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject) {
     LDRP_IMAGE Image = {.Name = Name};
-    if (!MapImage(&Image)) {
+    KeWaitForSingleObject(&LoadMutex, Executive, KernelMode, FALSE, NULL);
+    BOOLEAN IsMapped = MapImage(&Image);
+    KeReleaseMutex(&LoadMutex, FALSE);
+    if (!IsMapped) {
         KdPrintf("ldr: %.40s.sys: refused: %s\n", Name, Image.Reason);
         return Image.Status;
     }
@@ -154,12 +158,10 @@ VOID IopLoadUnloadDriver(PVOID Parameter) {
 
 /* Hands a packet to a worker thread and waits for it. PASSIVE. */
 static NTSTATUS RunPacket(PLOAD_PACKET Packet) {
-    KeWaitForSingleObject(&LoadMutex, Executive, KernelMode, FALSE, NULL);
     KeInitializeEvent(&Packet->Done, NotificationEvent, FALSE);
     ExInitializeWorkItem(&Packet->WorkItem, IopLoadUnloadDriver, Packet);
     ExQueueWorkItem(&Packet->WorkItem, DelayedWorkQueue);
     KeWaitForSingleObject(&Packet->Done, Executive, KernelMode, FALSE, NULL);
-    KeReleaseMutex(&LoadMutex, FALSE);
     return Packet->Status;
 }
 

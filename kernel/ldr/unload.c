@@ -14,7 +14,7 @@ VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     MmReleaseDriverImage(Base, Bytes);
 }
 
-/* PASSIVE, on a worker thread, one at a time. */
+/* PASSIVE, on a worker thread. */
 NTSTATUS LdrpUnloadDriver(PDRIVER_OBJECT DriverObject) {
     PKLDR_DATA_TABLE_ENTRY Module = DriverObject->DriverSection;
     if (DriverObject->DriverUnload == NULL) {
