@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
 
-A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks. Without arguments
-the tool compares; --update rewrites.
+A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files. Without
+arguments the tool compares; --update rewrites.
 """
 import pathlib
 import re
@@ -75,7 +75,31 @@ def bugchecks():
     return rows(['code', 'name', 'P1', 'P2', 'P3', 'P4'], lines)
 
 
-MAKERS = {'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks}
+def thesis(path):
+    """The sentence on top of a source file, behind its name."""
+    text = re.sub(r'^(#!.*\n)', '', path.read_text())
+    lead = re.match(r'\s*(?:/\*(.*?)\*/|((?:[;#].*\n)+))', text, re.S)
+    if not lead:
+        return ''
+    words = lead.group(1) or re.sub(r'^[;#]', '', lead.group(2), flags=re.M)
+    first = re.split(r'\n\s*\*?\s*\n', words)[0]
+    flat = ' '.join(re.sub(r'^\s*\*', '', line).strip() for line in first.splitlines())
+    found = re.match(rf'\s*{re.escape(path.name)}: (.*?)(?<=[a-z)0-9])[.](?:\s|$)', flat)
+    return found.group(1) if found else flat.split(': ', 1)[-1].strip().rstrip('.')
+
+
+def files():
+    """Every source file of the kernel with its thesis."""
+    lines = []
+    for folder in ('boot', 'arch', 'kernel'):
+        for path in sorted((ROOT / folder).rglob('*')):
+            if path.suffix in ('.c', '.cc', '.h', '.asm', '.def', '.ld'):
+                name = path.relative_to(ROOT)
+                lines.append((f'[{name}](../{name})', thesis(path).replace('|', '\\|')))
+    return rows(['file', 'what it is'], lines)
+
+
+MAKERS = {'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files}
 
 
 def main():
