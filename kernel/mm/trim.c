@@ -9,6 +9,7 @@
 
 #define PERIOD_TICKS (-10000000LL) /* 1 s */
 #define LARGE_SPAN 0x200000ULL     /* what one page table maps */
+#define TRIM_WINDOW 128            /* PTEs per lock hold */
 
 KEVENT MiTrimEvent;
 BOOLEAN MiIsTrimWanted;
@@ -19,14 +20,15 @@ static ULONG64 ClockHand; /* the trimmer's alone */
 typedef enum _TRIM_MODE { TrimAll, TrimUntouched } TRIM_MODE;
 
 /* Changes one valid PTE of a pageable page to the transition form. Returns the frame, or 0. MmPfnLock held. */
-static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode, PBOOLEAN NeedsFlush) {
+static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode) {
     MMPTE Old = *Pte;
     if (!(Old & PTE_VALID) || !MiGetPfn(MiGetPteFrame(Old))->IsPageable) {
         return 0;
     }
-    *NeedsFlush = TRUE;
     if (Mode == TrimUntouched && Old & PTE_ACCESSED) {
-        __atomic_fetch_and(Pte, ~PTE_ACCESSED, __ATOMIC_SEQ_CST); /* atomic: the CPU may set D meanwhile */
+        /* Atomic: the CPU may set D meanwhile. Not flushed: a CPU that goes on using its translation does not set A again, and
+         * the page may be trimmed although it is in use. That costs a soft fault; a shoot-down per look would cost more. */
+        __atomic_fetch_and(Pte, ~PTE_ACCESSED, __ATOMIC_SEQ_CST);
         return 0;
     }
     /* From this instruction on, no CPU can set D: one that holds a clean translation must walk the tables to do so. */
@@ -37,20 +39,19 @@ static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode, PBOOLEAN NeedsFlush)
     return MiGetPteFrame(Old);
 }
 
-/* Up to MI_FLUSH_BATCH PTEs of one page table under one lock hold and one shoot-down. Returns pages trimmed. */
-static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode) {
-    ULONG64 Frame[MI_FLUSH_BATCH];
+/* Looks at up to Pages PTEs of one page table, and trims up to MI_FLUSH_BATCH pages in one lock hold with one shoot-down.
+ * Returns pages trimmed; *Looked is how many PTEs are done. */
+static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode, ULONG64 *Looked) {
+    ULONG64 Frame[MI_FLUSH_BATCH], First = 0, Page = 0;
     ULONG Trimmed = 0;
-    BOOLEAN NeedsFlush = FALSE;
     KIRQL OldIrql = MiAcquirePfnLock();
-    for (ULONG64 Page = 0; Page < Pages; Page++) {
-        ULONG64 Taken = TrimPte(MiGetPteAddress(Va + (Page << PAGE_SHIFT)), Mode, &NeedsFlush);
-        if (Taken != 0) {
-            Frame[Trimmed++] = Taken;
-        }
+    for (; Page < Pages && Trimmed < MI_FLUSH_BATCH; Page++) {
+        Frame[Trimmed] = TrimPte(MiGetPteAddress(Va + (Page << PAGE_SHIFT)), Mode);
+        First = Trimmed == 0 ? Page : First;
+        Trimmed += Frame[Trimmed] != 0;
     }
-    if (NeedsFlush) {
-        MiFlushTb(Va, Pages);
+    if (Trimmed != 0) {
+        MiFlushTb(Va + (First << PAGE_SHIFT), Page - First);
     }
     for (ULONG Index = 0; Index < Trimmed; Index++) {
         MiRetirePage(MiGetPfn(Frame[Index]));
@@ -58,36 +59,25 @@ static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode) {
     MiResidentPages -= Trimmed;
     MiCounters.Trims += Trimmed;
     MiReleasePfnLock(OldIrql);
+    *Looked = Page;
     return Trimmed;
 }
 
-static BOOLEAN HasValidPte(ULONG64 Va, ULONG64 Pages) {
-    for (ULONG64 Page = 0; Page < Pages; Page++) {
-        if (*MiGetPteAddress(Va + (Page << PAGE_SHIFT)) & PTE_VALID) {
-            return TRUE;
-        }
-    }
-    return FALSE;
-}
-
-/* Trims [Va, End), both page aligned and inside one pageable region. Stops early once MiResidentPages is 0. */
+/* Trims [Va, End), both page aligned and inside one pageable region. Reads the PTEs without the lock first: most are not valid. */
 static ULONG TrimSpan(ULONG64 Va, ULONG64 End, TRIM_MODE Mode) {
     ULONG Trimmed = 0;
     while (Va < End) {
+        ULONG64 Stop = (Va & ~(LARGE_SPAN - 1)) + LARGE_SPAN, Looked = 1;
         ULONG Level;
-        MiReadPte(Va, &Level);
+        MMPTE Pte = MiReadPte(Va, &Level);
+        Stop = Stop < End ? Stop : End;
         if (Level != 1) {
-            Va = (Va & ~(LARGE_SPAN - 1)) + LARGE_SPAN; /* no page table: nothing was ever given out here */
-            continue;
+            Looked = (Stop - Va) >> PAGE_SHIFT; /* no page table: nothing was ever given out here */
+        } else if (Pte & PTE_VALID) {
+            ULONG64 Window = (Stop - Va) >> PAGE_SHIFT;
+            Trimmed += TrimBatch(Va, Window < TRIM_WINDOW ? Window : TRIM_WINDOW, Mode, &Looked);
         }
-        ULONG64 Batch = MI_FLUSH_BATCH - (Va >> PAGE_SHIFT) % MI_FLUSH_BATCH;
-        if (Batch > (End - Va) >> PAGE_SHIFT) {
-            Batch = (End - Va) >> PAGE_SHIFT;
-        }
-        if (HasValidPte(Va, Batch)) {
-            Trimmed += TrimBatch(Va, Batch, Mode);
-        }
-        Va += Batch << PAGE_SHIFT;
+        Va += Looked << PAGE_SHIFT;
     }
     return Trimmed;
 }
