@@ -118,12 +118,12 @@ def qemu_arguments(machine, folder):
 BOCHS_CONFIGURATION = """\
 display_library: term
 config_interface: textconfig
-cpu: model=corei7_icelake_u, count={cpus}:1:1, ips=20000000, reset_on_triple_fault=0
+cpu: model=corei7_icelake_u, count={cpus}:1:1, ips=5000000, reset_on_triple_fault=0
 memory: guest={mem}, host={mem}
 romimage: file=/usr/share/bochs/BIOS-bochs-latest
 vgaromimage: file=/usr/share/vgabios/vgabios.bin
-vga: extension=vbe, update_freq=1, realtime=0
-pci: enabled=1, chipset=i440fx, slot1=pcivga
+vga: extension=none, update_freq=1, realtime=0
+pci: enabled=1, chipset=i440fx
 port_e9_hack: enabled=1
 plugin_ctrl: unmapped=1, biosdev=1, speaker=0, extfpuirq=0, parallel=0, gameport=0
 sound: driver=dummy, waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy
@@ -146,7 +146,7 @@ def bochs_arguments(machine, folder):
     if not shutil.which("bochs"):
         raise CannotRun("no Bochs: Debian packages bochs bochsbios vgabios bochs-term are not installed")
     files = machine.files()
-    subprocess.run([TOP / "tools/mkiso", "--cmdline", machine.words(), "--text",
+    subprocess.run([TOP / "tools/mkiso", "--cmdline", machine.words(),
                     files / "kernel.elf", files / "boot.cpio", folder / "bochs.iso"], check=True, timeout=60)
     (folder / "bochsrc").write_text(BOCHS_CONFIGURATION.format(folder=folder, cpus=machine.cpus, mem=machine.mem))
     (folder / "continue").write_text("c\n")     # Debian's Bochs starts in its debugger

@@ -16,6 +16,7 @@ DECLSPEC_NORETURN VOID HalHalt(VOID) {
 
 /* Any IRQL. Returns when there is no emulator that listens: real hardware, or a machine without the debug-exit device. */
 VOID HalLeaveEmulator(BOOLEAN IsExpected) {
+    HalSerialDrain();
     if (HalIn8(BOCHS_SIGNATURE_PORT) == BOCHS_SIGNATURE_PORT) {
         for (PCSTR Text = "Shutdown"; *Text != 0; Text++) {
             HalOut8(BOCHS_SHUTDOWN_PORT, (UCHAR)*Text);

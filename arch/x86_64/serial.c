@@ -16,7 +16,8 @@
 #define LINE_8N1 0x03
 #define LINE_DIVISOR_ACCESS 0x80
 #define MODEM_DTR_RTS 0x03
-#define STATUS_TRANSMITTER_EMPTY 0x20
+#define STATUS_TRANSMITTER_EMPTY 0x20 /* room for the next burst */
+#define STATUS_ALL_SENT 0x40          /* and nothing left on its way out */
 #define DIVISOR_115200 1
 #define MAXIMUM_POLLS 1000000 /* a byte takes 87 us; a poll at least 0.1 us, about 1 us on a real bus */
 
@@ -64,15 +65,18 @@ BOOLEAN HalHasSerial(ULONG Port) {
 }
 
 /* A UART that stops taking bytes costs one time-out and is then left alone: text must never hang the machine. */
+static VOID AwaitStatus(UART *Uart, UCHAR Status) {
+    for (ULONG Polls = 0; !(HalIn8(Uart->Base + UART_LINE_STATUS) & Status); Polls++) {
+        if (Polls == MAXIMUM_POLLS) {
+            Uart->IsPresent = FALSE;
+            return;
+        }
+    }
+}
+
 static VOID PutByte(UART *Uart, UCHAR Byte) {
     if (Uart->Room == 0) {
-        ULONG Polls = 0;
-        while (!(HalIn8(Uart->Base + UART_LINE_STATUS) & STATUS_TRANSMITTER_EMPTY)) {
-            if (++Polls == MAXIMUM_POLLS) {
-                Uart->IsPresent = FALSE;
-                return;
-            }
-        }
+        AwaitStatus(Uart, STATUS_TRANSMITTER_EMPTY);
         Uart->Room = Uart->BurstBytes;
     }
     Uart->Room--;
@@ -91,5 +95,14 @@ VOID HalSerialPut(ULONG Port, PCSTR Text) {
             PutByte(Uart, '\r');
         }
         PutByte(Uart, (UCHAR)*Text);
+    }
+}
+
+/* Any IRQL. Returns when every byte has left: an emulator that is told to end drops what its UARTs still hold. */
+VOID HalSerialDrain(VOID) {
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Uarts); i++) {
+        if (Uarts[i].IsPresent) {
+            AwaitStatus(&Uarts[i], STATUS_ALL_SENT);
+        }
     }
 }

@@ -61,6 +61,7 @@ ULONG64 HalReadRealTimeClock(VOID); /* 100 ns units since 1601; boot CPU */
 /* ---- Console ---- */
 VOID HalSerialPut(ULONG Port, PCSTR Text); /* port 1 or 2; polled; any IRQL; nothing when the UART does not answer */
 BOOLEAN HalHasSerial(ULONG Port);
+VOID HalSerialDrain(VOID); /* returns when all has been sent; any IRQL */
 typedef struct _HAL_FRAMEBUFFER {
     volatile ULONG *Base; /* mapped; NULL: none */
     ULONG Width, Height, PitchBytes;
