@@ -13,11 +13,13 @@ OBJECT_TYPE PspThreadObjectType = {.Name = "Thread", .Delete = DeleteThread};
 static POBJECT_TYPE ThreadTypePointer = &PspThreadObjectType;
 POBJECT_TYPE *PsThreadType = &ThreadTypePointer;
 
-/* The last reference is gone: the thread has ended, and the reaper has freed its stack, or it was never started. */
+/* The last reference is gone: the reaper has freed the stack, or there never was one. A thread that still has its stack
+ * holds a reference to itself, so somebody has dropped one that was not theirs. */
 static VOID DeleteThread(PVOID Object) {
     PETHREAD Thread = Object;
-    UNREFERENCED_PARAMETER(Thread);
-    NT_ASSERT(Thread->Tcb.StackBase == 0);
+    if (Thread->Tcb.StackBase != 0) {
+        KeBugCheckEx(REFERENCE_BY_POINTER, (ULONG_PTR)&PspThreadObjectType, (ULONG_PTR)Object, 0, 0);
+    }
 }
 
 static HANDLE NextThreadId(VOID) {
