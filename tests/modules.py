@@ -34,7 +34,8 @@ def make_driver(folder, name, text, language="c"):
     source, joined = folder / f"{name}.{language}", folder / f"{name}.sys"
     source.write_text(text)
     compiler, flags = ("gcc", "DRIVER_CFLAGS") if language == "c" else ("g++", "DRIVER_CXXFLAGS")
-    call(compiler, *make_variable(flags), "-DDBG=1", "-MF", folder / f"{name}.d", "-c", source, "-o", folder / f"{name}.o")
+    call(compiler, *make_variable(flags), "-DDBG=1", "-MF", folder / f"{name}.d", "-c", source,
+         "-o", folder / f"{name}.o")
     call(PYTHON, "tools/mkdriver.py", "--output", joined, source, "--", folder / f"{name}.o")
     call(PYTHON, "tools/mksymbols.py", joined, folder / f"{name}.sym")
     return joined

@@ -106,7 +106,8 @@ def test_exports_refuse_what_is_no_name(tmp_path):
 def test_every_declared_function_is_exported(tmp_path):
     """What the drivers' headers declare, a driver may call."""
     (tmp_path / "all.c").write_text("#include <ntifs.h>\n#include <ntstrsafe.h>\n#include <block.h>\n")
-    call("gcc", *make_variable("DRIVER_CFLAGS"), "-MF", "/dev/null", "-fsyntax-only", "-aux-info", tmp_path / "all.txt", tmp_path / "all.c")
+    call("gcc", *make_variable("DRIVER_CFLAGS"), "-MF", "/dev/null", "-fsyntax-only", "-aux-info",
+         tmp_path / "all.txt", tmp_path / "all.c")
     declared = set()
     for line in (tmp_path / "all.txt").read_text().splitlines():
         match = re.match(r"/\* \S*include/ddk/\S+ \*/ extern [^(]*?(\w+) \(", line)

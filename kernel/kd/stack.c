@@ -3,8 +3,8 @@
  *   every function:   push rbp; mov rbp, rsp      so  [rbp] = the caller's rbp,  [rbp + 8] = the return address
  *   a trap:           rbp = its KTRAP_FRAME       so  [rbp] = LinkRbp,           [rbp + 8] = LinkRip
  *
- * A trap frame follows where the return address lies in trap.asm; its link repeats the interrupted rbp and rip. A function
- * that is interrupted on its first instruction (a call of pageable code that is out) has no frame yet, and the assembly
+ * A trap frame follows where the return address lies in trap.asm; its link repeats the interrupted rbp and rip. A
+ * function that is interrupted on its first instruction (a call of pageable code that is out) has no frame yet, and the assembly
  * in .text.leaf never has one: their caller's address is on top of the stack, and would be missing from the chain. */
 #include <kd.h>
 #include <ldr.h>

@@ -170,7 +170,7 @@ VOID LdrpProtectSections(PLDRP_IMAGE Image) {
     }
 }
 
-/* PASSIVE, after DriverEntry: INIT code and data are gone; their addresses stay the driver's, and a late call faults. */
+/* PASSIVE, after DriverEntry: INIT code and data go; their addresses stay the driver's, and a late call faults. */
 VOID LdrpDiscardInit(PLDRP_IMAGE Image) {
     for (ULONG i = 0; i < Image->Module->SectionCount; i++) {
         LDR_SECTION *Section = &Image->Module->Section[i];

@@ -20,7 +20,7 @@ typedef struct _LOAD_PACKET {
     NTSTATUS Status;
 } LOAD_PACKET, *PLOAD_PACKET;
 
-/* Between the look whether a name is loaded and its entry in the list. Not held over DriverEntry, which may load others. */
+/* From the look whether a name is loaded to its entry in the list; not over DriverEntry, which may load other drivers. */
 static KMUTEX LoadMutex;
 
 typedef VOID INITIALIZER(VOID);
@@ -76,8 +76,8 @@ static BOOLEAN FindImage(PLDRP_IMAGE Image) {
     return TRUE;
 }
 
-/* PASSIVE, LoadMutex held. On success the module is in memory, ready to run, and in the list. FALSE: refused, and nothing
- * is left. */
+/* PASSIVE, LoadMutex held. On success the module is in memory, ready to run, and in the list. FALSE: refused, nothing is
+ * left. */
 static BOOLEAN MapImage(PLDRP_IMAGE Image) {
     if (!FindImage(Image) || !LdrpParseImage(Image) || !CreateModule(Image)) {
         return FALSE;

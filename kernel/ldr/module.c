@@ -29,7 +29,7 @@ static VOID AddKernelSection(PCSTR Name, const UCHAR *Start, const UCHAR *End, B
                              BOOLEAN IsWritable) {
     LDR_SECTION *Section = &KernelModule.Section[KernelModule.SectionCount++];
     Section->Start = (ULONG64)Start;
-    Section->Bytes = (SIZE_T)(End - Start);
+    Section->Bytes = (ULONG64)End - (ULONG64)Start;
     Section->IsExecutable = IsExecutable;
     Section->IsWritable = IsWritable;
     RtlFormat(Section->Name, sizeof(Section->Name), "%s", Name);
@@ -42,7 +42,7 @@ VOID LdrInitialize(VOID) {
         ArchiveBytes = KeBootInfo->ArchiveBytes;
     }
     KernelModule.DllBase = (PVOID)KernelImageStart;
-    KernelModule.SizeOfImage = (ULONG)(KernelImageEnd - KernelImageStart);
+    KernelModule.SizeOfImage = (ULONG)((ULONG64)KernelImageEnd - (ULONG64)KernelImageStart);
     KernelModule.LoadCount = 1;
     RtlFormat(KernelModule.Name, sizeof(KernelModule.Name), "nt");
     RtlInitUnicodeString(&KernelModule.BaseDllName, L"kernel.elf");

@@ -4,7 +4,7 @@
 #include <kd.h>
 #include <mm.h>
 
-/* PASSIVE. First the addresses count as "was a driver", then they are unmapped: who calls them late learns it (0xCE). */
+/* PASSIVE. First the addresses count as "was a driver", then they are unmapped: a late call ends in 0xCE. */
 VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;

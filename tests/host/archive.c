@@ -1,5 +1,5 @@
-/* archive.c: reads a real archive (argv[1], made by cpio), then every truncation of it and many damaged copies: the reader may
- * find less, but must never look outside. */
+/* archive.c: reads a real archive (argv[1], made by cpio), then every truncation of it and many damaged copies: the
+ * reader may find less, but must never look outside. */
 #include <ntddk.h>
 #include <rtl.h>
 

@@ -1,5 +1,5 @@
-/* loader.c: the loader and the symbol reader on the host: a good module (argv[1], its symbols argv[2]) is placed and relocated;
- * every truncation and thousands of damaged copies are refused or loaded, but never read or written outside. */
+/* loader.c: the loader and the symbol reader on the host: a good module (argv[1], its symbols argv[2]) is placed and
+ * relocated; every truncation and thousands of damaged copies are refused or loaded, never read or written outside. */
 #include <bootinfo.h>
 #include <kd.h>
 #include <mm.h>
@@ -47,7 +47,7 @@ const void *VfFindThunk(PCSTR Import) {
 VOID LdrpInitializeLoading(VOID) {
 }
 
-/* Exactly the pages that the loader asked for are writable; around them nothing is. Below 2 GiB, for 32-bit relocations. */
+/* Exactly the pages that the loader asked for are writable. Below 2 GiB, for 32-bit relocations. */
 static PVOID Reserved;
 static SIZE_T ReservedBytes;
 static ULONG TrimmedPages;
