@@ -132,7 +132,7 @@ static PPOOL_HEADER TakeFromHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits)
 }
 
 /* Makes a block its new owner's: tag, state, count. Returns what the owner gets. IRQL as the heap's. */
-FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, ULONG Units, ULONG Tag, ULONG TagIndex) {
+FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, ULONG Tag, ULONG TagIndex) {
     BOOLEAN IsPaged = HeapIndex == POOL_HEAP_PAGED;
     Header->PoolTag = Tag;
     Header->PoolTagHash = (USHORT)TagIndex;
@@ -180,13 +180,13 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
 
 /* The way of most requests, made once for each heap: a parked block, or else the slow way. */
 FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex, PVOID Caller) {
-    KIRQL Irql = KiCurrentIrql();
+    ULONG64 Irql = __readcr8();
     if (Irql > (HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, Bytes);
     }
     ULONG TagIndex = MiHashPoolTag(Tag);
     if (PoolType == MiHeapType(HeapIndex) && Bytes - 1 < PARK_BYTES && MiPoolTag[TagIndex] == Tag) {
-        ULONG Units = (ULONG)((Bytes + 2 * POOL_UNIT - 1) / POOL_UNIT);
+        SIZE_T Units = (Bytes + 2 * POOL_UNIT - 1) / POOL_UNIT;
         PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units, Irql);
         if (Header != NULL) {
             return HandOut(Header, HeapIndex, Units, Tag, TagIndex);
@@ -195,16 +195,24 @@ FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG He
     return AllocateSlowly(PoolType, Bytes, Tag, HeapIndex, Caller);
 }
 
+/* Apart, so that what these need of the stack is not paid for by no-execute nonpaged pool, the most common. */
+static __attribute__((noinline)) PVOID AllocateOther(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
+    if (PoolType & PagedPool) {
+        return Allocate(PoolType, Bytes, Tag, POOL_HEAP_PAGED, Caller);
+    }
+    if (PoolType & POOL_NX) {
+        return Allocate(PoolType, Bytes, Tag, POOL_HEAP_NX, Caller);
+    }
+    return Allocate(PoolType, Bytes, Tag, POOL_HEAP_EXECUTABLE, Caller);
+}
+
 /* PagedPool: <= APC_LEVEL; NonPagedPool...: <= DISPATCH_LEVEL; above that 0xC2 (8, ...). May wait (paged pool).
  * Aligned to 16 bytes, to a page when larger than 0xFE0 bytes; 0 bytes are a small block. NULL: no memory. */
 PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
-    if (PoolType & PagedPool) {
-        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_PAGED, _ReturnAddress());
+    if (PoolType != NonPagedPoolNx) {
+        return AllocateOther(PoolType, NumberOfBytes, Tag, _ReturnAddress());
     }
-    if (PoolType & POOL_NX) {
-        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_NX, _ReturnAddress());
-    }
-    return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_EXECUTABLE, _ReturnAddress());
+    return Allocate(NonPagedPoolNx, NumberOfBytes, Tag, POOL_HEAP_NX, _ReturnAddress());
 }
 
 PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
@@ -265,21 +273,35 @@ static __attribute__((noinline)) VOID ReturnToHeap(PPOOL_HEADER Header) {
 
 /* Stops the machine unless the header is that of a block in use whose end is where the next header says that it is. */
 FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
-    PPOOL_HEADER Next = Header + Header->BlockSize;
+    SIZE_T Units = Header->BlockSize;
+    SIZE_T EndUnit = MiUnitInPage(Header) + Units;
     if (!(Header->PoolType & POOL_IN_USE)) {
         KeBugCheckEx(BAD_POOL_CALLER, 7, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)(Header + 1));
     }
     BOOLEAN IsHeapRight = IsPaged ? Header->PoolIndex == POOL_HEAP_PAGED : (Header->PoolIndex & ~POOL_HEAP_NX) == 0;
-    BOOLEAN IsLast = BYTE_OFFSET(Next) == 0;
-    if (!IsHeapRight || Header->BlockSize < POOL_SMALLEST_UNITS ||
-        (!IsLast && (((ULONG64)Next ^ (ULONG64)Header) >= PAGE_SIZE || Next->PreviousSize != Header->BlockSize))) {
-        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Header, (ULONG_PTR)Next, MiPoolHeaderSizes(Header));
+    if (!IsHeapRight || Units < POOL_SMALLEST_UNITS || EndUnit > POOL_UNITS_PER_PAGE ||
+        (EndUnit != POOL_UNITS_PER_PAGE && Header[Units].PreviousSize != Units)) {
+        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Header, (ULONG_PTR)(Header + Units), MiPoolHeaderSizes(Header));
     }
+}
+
+/* Takes a block from its owner; it is nobody's then. IRQL as for the allocation. */
+FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
+    SIZE_T Units = Header->BlockSize;
+    MiCountPoolFree(Header->PoolTagHash, IsPaged, Units * POOL_UNIT);
+    if (IsPaged) {
+        MiShadowUse(Header, 0, FALSE);
+    }
+#if DBG
+    memset(Header + 1, POOL_FREED_FILL, (Units - 1) * POOL_UNIT);
+#endif
+    Header->PoolType = POOL_PARKED;
 }
 
 /* Frees an address of one of the two pools; made once for each. */
 FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
-    KIRQL Irql = KiCurrentIrql();
+    PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
+    ULONG64 Irql = __readcr8();
     if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 9, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
     }
@@ -287,35 +309,33 @@ FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
         FreeUnusual(P, Tag);
         return;
     }
-    PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
     CheckHeader(Header, IsPaged);
-    if ((Header->PoolTag & PROTECTED_POOL) && Tag != 0 && Tag != Header->PoolTag) {
+    if (__builtin_expect((LONG)Header->PoolTag < 0, FALSE) && Tag != 0 && Tag != Header->PoolTag) { /* PROTECTED_POOL */
         KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Header->PoolTag, Tag);
     }
-    ULONG Units = Header->BlockSize;
-    MiCountPoolFree(Header->PoolTagHash, IsPaged, Units * POOL_UNIT);
-    if (IsPaged) {
-        MiShadowUse(Header, 0, FALSE);
-    }
-#if DBG
-    memset(P, POOL_FREED_FILL, (Units - 1) * POOL_UNIT);
-#endif
-    Header->PoolType = POOL_PARKED;
+    TakeBack(Header, IsPaged);
+    SIZE_T Units = Header->BlockSize;
     if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES || !MiPark(Header->PoolIndex, Units, Header, Irql)) {
         ReturnToHeap(Header);
+    }
+}
+
+static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag) {
+    if ((ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES) {
+        Free(P, Tag, TRUE);
+    } else {
+        FreeUnusual(P, Tag);
     }
 }
 
 /* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
  * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
 VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
-    if ((ULONG64)P - MM_NONPAGED_POOL < POOL_NONPAGED_BYTES) {
-        Free(P, Tag, FALSE);
-    } else if ((ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES) {
-        Free(P, Tag, TRUE);
-    } else {
-        FreeUnusual(P, Tag);
+    if ((ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
+        FreeOther(P, Tag);
+        return;
     }
+    Free(P, Tag, FALSE);
 }
 
 VOID ExFreePool(PVOID P) {

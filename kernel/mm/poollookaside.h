@@ -28,8 +28,9 @@ C_ASSERT(sizeof(POOL_PARKS) == 2 * PAGE_SIZE);
 
 extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
 
-/* A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the block. */
-FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units, KIRQL OldIrql) {
+/* Words of 64 bits throughout: each narrower one costs an instruction more.
+ * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the block. */
+FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql) {
     PPOOL_HEADER Header = NULL;
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
@@ -44,7 +45,7 @@ FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG HeapIndex, ULONG Units, KIRQL OldIrq
 }
 
 /* Parks a block whose header says so already. FALSE: no room, it is still the caller's. IRQL as above. */
-FORCEINLINE BOOLEAN MiPark(ULONG HeapIndex, ULONG Units, PPOOL_HEADER Header, KIRQL OldIrql) {
+FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql) {
     BOOLEAN HasRoom = FALSE;
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
