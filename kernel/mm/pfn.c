@@ -90,7 +90,11 @@ static VOID CheckLowWater(VOID) {
         MiIsTrimWanted = TRUE;
         KeSetEvent(&MiTrimEvent, IO_NO_INCREMENT, FALSE);
     }
-    if (MiZeroedList.Count < MiZeroedTarget / 4 && !MiIsZeroWanted && MiFreeList.Count > MI_RESERVED_PAGES) {
+}
+
+/* Few zeroed pages are left, or free ones have come back: there is work for the zero-page thread. */
+static VOID CheckZeroed(VOID) {
+    if (MiZeroedList.Count < MiZeroedTarget / 4 && !MiIsZeroWanted && MiFreeList.Count > 2 * MI_RESERVED_PAGES) {
         MiIsZeroWanted = TRUE;
         KeSetEvent(&MiZeroEvent, IO_NO_INCREMENT, FALSE);
     }
@@ -104,6 +108,7 @@ static BOOLEAN MayUseReserve(VOID) {
 /* See mi.h. The frame is the caller's: active, in no list, of unknown contents unless *IsZeroed. */
 ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed) {
     CheckLowWater();
+    CheckZeroed();
     if (MiAvailablePages <= MI_RESERVED_PAGES && (MiAvailablePages == 0 || !MayUseReserve())) {
         return 0;
     }
@@ -125,6 +130,7 @@ ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed) {
 VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed) {
     MakeOwned(Pfn);
     MiInsertPage(IsZeroed ? &MiZeroedList : &MiFreeList, Pfn);
+    CheckZeroed();
 }
 
 /* The page's address is gone: its PTE no longer refers to it, and no CPU has a translation of it. */

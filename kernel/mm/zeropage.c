@@ -27,9 +27,10 @@ VOID MiZeroFrame(ULONG64 Frame) {
 /* Moves one page from the free to the zeroed list; FALSE when that is not needed or not possible. */
 static BOOLEAN ZeroOnePage(VOID) {
     KIRQL OldIrql = MiAcquirePfnLock();
-    BOOLEAN IsNeeded = MiZeroedList.Count < MiZeroedTarget && MiFreeList.Count != 0 && MiAvailablePages > MI_RESERVED_PAGES;
-    PMMPFN Pfn = MiGetPfn(MiFreeList.First);
+    BOOLEAN IsNeeded = MiZeroedList.Count < MiZeroedTarget && MiFreeList.Count > MI_RESERVED_PAGES;
+    PMMPFN Pfn = NULL;
     if (IsNeeded) {
+        Pfn = MiGetPfn(MiFreeList.First);
         MiUnlinkPage(Pfn);
     } else {
         MiIsZeroWanted = FALSE;

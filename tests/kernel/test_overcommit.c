@@ -50,10 +50,11 @@ static VOID GiveSlots(VOID) {
 
 #define BLOCK_PAGES 8
 #define MAXIMUM_BLOCKS 1024
+#define SPARE_PAGES 48
 
 /* Promises are kept to the last page: all that can be allocated can be filled, read and written, with the page file full. */
 KTEST(overcommit_full_page_file_ends_in_NULL_and_what_was_given_works) {
-    ULONG SlotsLeft = KtIsSeeded() ? 100 : 300, Leave = KtIsSeeded() ? 300 : 600;
+    ULONG SlotsLeft = KtIsSeeded() ? 250 : 300, Leave = KtIsSeeded() ? 300 : 600;
     SIZE_T Bytes = MiSlotCount * sizeof(ULONG);
     Taken = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, 'tseT');
     KT_REQUIRE(Taken != NULL);
@@ -65,6 +66,7 @@ KTEST(overcommit_full_page_file_ends_in_NULL_and_what_was_given_works) {
     TakeSlots(SlotsLeft);
     ULONG Blocks = 0;
     PUCHAR Base = NULL;
+    PVOID Spare = MiAllocatePoolPages(FALSE, SPARE_PAGES, FALSE); /* for the stacks of the threads that come later */
     /* One piece, as large as the limit allows. */
     for (ULONG Try = MAXIMUM_BLOCKS; Try != 0 && Base == NULL; Try--) {
         Base = MiAllocatePoolPages(TRUE, Try * BLOCK_PAGES, FALSE);
@@ -73,7 +75,8 @@ KTEST(overcommit_full_page_file_ends_in_NULL_and_what_was_given_works) {
     KT_EXPECT(Base != NULL && Blocks * BLOCK_PAGES > Leave); /* more than the frames can hold */
     KT_EXPECT(MiAllocatePoolPages(TRUE, BLOCK_PAGES, FALSE) == NULL);
     KT_EXPECT(Counter(&MiCommittedPages) <= Counter(&MiCommitLimit));
-    if (Base != NULL) {
+    if (Base != NULL && Spare != NULL) {
+        MiFreePoolPages(Spare, SPARE_PAGES);
         PageStress(Base, Blocks * BLOCK_PAGES, KtStress(1500), 2);
         PageCheckLists();
         MiFreePoolPages(Base, Blocks * BLOCK_PAGES);
