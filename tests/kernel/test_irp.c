@@ -321,7 +321,6 @@ KTEST_CRASH(irp_completed_twice) {
     PDRIVER_OBJECT Driver = CreateStack();
     PIRP Irp = IoAllocateIrp(1, FALSE);
     UNREFERENCED_PARAMETER(Driver);
-    HoldsInUpper = TRUE;
     PIO_STACK_LOCATION Stack = IoGetNextIrpStackLocation(Irp);
     Stack->MajorFunction = IRP_MJ_DEVICE_CONTROL;
     IoCallDriver(Lower, Irp); /* completed and freed */
@@ -331,7 +330,6 @@ KTEST_CRASH(irp_completed_twice) {
 KTEST_CRASH(irp_sent_without_a_location_left) {
     PDRIVER_OBJECT Driver = CreateStack();
     UNREFERENCED_PARAMETER(Driver);
-    PIRP Irp = IoAllocateIrp(1, FALSE); /* the upper device's stack is two high */
-    IoGetNextIrpStackLocation(Irp)->MajorFunction = IRP_MJ_DEVICE_CONTROL;
-    IoCallDriver(Upper, Irp);
+    PIRP Irp = IoAllocateIrp(0, FALSE);
+    IoCallDriver(Lower, Irp);
 }
