@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from picture import Picture
+
 SOURCE = Path(__file__).parent / "kernel" / "crash_bugcheck.c"
 NAMES = ["crash_" + name for name in re.findall(r"^KTEST_CRASH\((\w+)\)", SOURCE.read_text(), re.MULTILINE)]
 NESTED = {"crash_second_fault_while_dying", "crash_third_fault_while_dying"}
@@ -92,3 +94,27 @@ def test_any_number_of_cpus(boot, cpus):
     outcome.assert_bugcheck(0xE2, p1=1, p2=2, p3=3, p4=4, expected=False)
     assert outcome.verdict["cpu"] == cpus - 1
     assert_report(outcome.serial, outcome.verdict)
+
+
+def test_undefined_behaviour_is_reported_and_fails(boot):
+    outcome = boot(test="crash_E2_after_undefined_behaviour", build="ubsan", finds_undefined=True)
+    assert re.search(r"^ubsan: tests/kernel/crash_bugcheck\.c:\d+: an addition overflows", outcome.serial, re.MULTILINE)
+    assert re.search(r"^ubsan: tests/kernel/crash_bugcheck\.c:\d+: a shift by too much", outcome.serial, re.MULTILINE)
+    with pytest.raises(pytest.fail.Exception, match="undefined behaviour"):
+        boot(test="crash_E2_after_undefined_behaviour", build="ubsan")
+
+
+def test_the_screen_says_what_the_serial_port_says(boot):
+    outcome = boot(test="crash_D1_page_file_written", screen=True, append="hold")
+    picture = Picture(outcome.screen)
+    assert (picture.width, picture.height) == (1024, 768)
+    words = " ".join(picture.text())
+    report = outcome.serial[outcome.serial.index("*** STOP"):]
+    for part in ("The four parameters", "The machine", "What each CPU was doing", "What to change"):
+        assert part in words and part in report
+    for value in outcome.verdict["p"]:
+        assert value[2:] in words
+    assert outcome.verdict["where"] in words
+    assert "the page is not present: it is in the page file, slot" in " ".join(words.split())
+    assert "verifier" in words
+

@@ -346,3 +346,14 @@ KTEST_CRASH(third_fault_while_dying) {
     KeBootInfo = (struct _BOOT_INFO *)NOT_CANONICAL;
     KeBugCheckEx(MANUALLY_INITIATED_CRASH, 1, 2, 3, 4);
 }
+
+/* ---- The checker of undefined behaviour: the test stops the machine itself, after what BUILD=ubsan reports ---- */
+
+KTEST_CRASH(E2_after_undefined_behaviour) {
+    volatile LONG Large = MAXLONG;
+    volatile ULONG Width = 32;
+    Large = Large + 1;
+    Large = (LONG)(1u << Width);
+    Expect(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0);
+    KeBugCheck(MANUALLY_INITIATED_CRASH);
+}
