@@ -154,6 +154,8 @@ run:
 	@tools/bugcheck run $(SCENARIO)
 test:
 	@tools/bugcheck test
+bench:
+	@OUT=$(abspath $(OUT)) $(PYTHON) tools/bench.py
 doctor:
 	@tools/bugcheck doctor
 gdb:
@@ -179,6 +181,7 @@ help:
 #: make                 the checked kernel, its boot archive and the ISO (BUILD=free and BUILD=ubsan for the others)
 #: make run             boot the story under QEMU (SCENARIO=NAME for another); the same as tools/bugcheck run
 #: make test            all tests; the same as tools/bugcheck test
+#: make bench           the table of costs in instructions and seconds; build/bench.json
 #: make gdb             boot stopped, with GDB attached
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
