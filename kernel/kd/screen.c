@@ -15,14 +15,25 @@ static volatile ULONG *PixelAt(ULONG X, ULONG Y) {
     return (volatile ULONG *)((volatile UCHAR *)HalFramebuffer.Base + (SIZE_T)Y * HalFramebuffer.PitchBytes) + X;
 }
 
+static VOID FillLine(volatile ULONG *Pixel, ULONG Width, ULONG Color) {
+    const ULONG64 Pair = (ULONG64)Color << 32 | Color;
+    for (; Width >= 8; Width -= 8, Pixel += 8) {
+        volatile ULONG64 *Pairs = (volatile ULONG64 *)Pixel;
+        Pairs[0] = Pair;
+        Pairs[1] = Pair;
+        Pairs[2] = Pair;
+        Pairs[3] = Pair;
+    }
+    while (Width-- > 0) {
+        *Pixel++ = Color;
+    }
+}
+
 /* A box of one colour, in pixels; what lies outside the screen is cut off. Any IRQL. */
 VOID KdFillPixels(ULONG X, ULONG Y, ULONG Width, ULONG Height, ULONG Color) {
     ULONG Right = Smaller(X + Width, HalFramebuffer.Width), Bottom = Smaller(Y + Height, HalFramebuffer.Height);
-    for (; HalFramebuffer.Base && Y < Bottom; Y++) {
-        volatile ULONG *Pixel = PixelAt(X, Y);
-        for (ULONG Column = X; Column < Right; Column++) {
-            *Pixel++ = Color;
-        }
+    for (; HalFramebuffer.Base && X < Right && Y < Bottom; Y++) {
+        FillLine(PixelAt(X, Y), Right - X, Color);
     }
 }
 
