@@ -90,6 +90,7 @@ VOID KiReportParameters(BUG_WINDOW *Window);
 VOID KiReportStack(BUG_WINDOW *Window);
 VOID KiReportMachine(BUG_WINDOW *Window);
 VOID KiReportProcessors(BUG_WINDOW *Window);
+ULONG KiProcessorCount(VOID);
 VOID KiReportFix(BUG_WINDOW *Window);
 VOID KiReportOnSerial(VOID);
 VOID KiReportOnScreen(VOID);                          /* bugscreen.c: the blue screen */

@@ -8,6 +8,11 @@
 
 static CHAR Line[LINE_BYTES];
 
+/* The boot CPU may die before it counts as active. */
+ULONG KiProcessorCount(VOID) {
+    return KeNumberProcessors == 0 && KiBug.Prcb ? 1 : KeNumberProcessors;
+}
+
 static VOID AppendActivity(PKPRCB Prcb) {
     PKTHREAD Thread = Prcb->CurrentThread;
     if (!KiIsReadable(Thread, sizeof(*Thread))) {
@@ -67,16 +72,14 @@ static VOID ReportProcessor(BUG_WINDOW *Window, ULONG Number) {
 }
 
 VOID KiReportProcessors(BUG_WINDOW *Window) {
+    ULONG Count = KiProcessorCount();
     KiBugHeading(Window, "What each CPU was doing");
-    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
-        ULONG Left = KeNumberProcessors - Number;
+    for (ULONG Number = 0; Number < Count; Number++) {
+        ULONG Left = Count - Number;
         if (Window->Row + 1 >= Window->Rows && Left > 1) {
             KiBugPrint(Window, 0, INK_DIM "     and %u more: see COM1", Left);
             return;
         }
         ReportProcessor(Window, Number);
-    }
-    if (KeNumberProcessors == 0 && KiBug.Prcb) {
-        ReportLocks(Window, KiBug.Prcb);
     }
 }

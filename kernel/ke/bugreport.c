@@ -35,7 +35,7 @@ VOID KiReportStop(BUG_WINDOW *Window) {
     if (KiBug.Prcb && KiBug.Prcb->DpcRoutineActive) {
         KiAppend(Text, sizeof(Text), " (interrupted: a DPC runs)");
     }
-    KiBugPrint(Window, 4, "CPU %u of %u%s, IRQL %u %s%s", KiBug.Processor, KeNumberProcessors, Text, KiBug.Irql,
+    KiBugPrint(Window, 4, "CPU %u of %u%s, IRQL %u %s%s", KiBug.Processor, KiProcessorCount(), Text, KiBug.Irql,
                KiIrqlName(KiBug.Irql), KiBug.Frame ? "" : ", by a call of KeBugCheckEx");
 }
 
