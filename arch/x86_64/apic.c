@@ -35,7 +35,7 @@
 #define MSI_ADDRESS 0xFEE00000ULL
 
 volatile UCHAR *HalpApicRegisters;
-static BOOLEAN IsReady; /* a software interrupt before this has nowhere to wait */
+static BOOLEAN IsReady; /* an interrupt that is sent before this has nowhere to wait */
 
 /* The 8259s speak up at their old vectors, which are exceptions, even when masked. Moved out of the way, then silenced. */
 static VOID SilencePics(VOID) {
@@ -106,17 +106,20 @@ static VOID Send(ULONG ApicId, ULONG Command) {
 
 /* Any IRQL. APC_LEVEL or DISPATCH_LEVEL: taken as soon as CR8 is below it and IF = 1. */
 VOID HalRequestSoftwareInterrupt(KIRQL Level) {
-    ULONG Vector = Level == APC_LEVEL ? VECTOR_APC : VECTOR_DISPATCH;
-    if (!IsReady) {
-        return;
-    }
-    if (HalFeatures.X2Apic) {
-        HalpWriteApic(APIC_SELF_IPI, Vector);
-    } else {
-        WaitUntilAccepted();
-        HalpWriteApic(APIC_COMMAND_LOW, COMMAND_TO_SELF | COMMAND_ASSERT | Vector);
+    ULONG Vector = (ULONG)Level << 4 | 0xF;
+    volatile UCHAR *Registers = HalpApicRegisters;
+    if (Registers != NULL) {
+        volatile ULONG *Command = (volatile ULONG *)(Registers + APIC_COMMAND_LOW);
+        while (*Command & COMMAND_PENDING) {
+            YieldProcessor();
+        }
+        *Command = COMMAND_TO_SELF | COMMAND_ASSERT | Vector;
+    } else if (IsReady) {
+        __writemsr(MSR_X2APIC + APIC_SELF_IPI / 16, Vector);
     }
 }
+C_ASSERT(VECTOR_APC == (APC_LEVEL << 4 | 0xF));
+C_ASSERT(VECTOR_DISPATCH == (DISPATCH_LEVEL << 4 | 0xF));
 
 /* Any IRQL. Processor has been activated. */
 VOID HalRequestIpi(ULONG Processor, UCHAR Vector) {

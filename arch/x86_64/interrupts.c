@@ -91,30 +91,46 @@ static VOID CallRoutine(PKTRAP_FRAME Frame) {
     }
 }
 
-/* From trap.asm with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1, perhaps on another CPU after a DISPATCH
- * interrupt that switched threads. Above DISPATCH_LEVEL no thread switches, and PRCB.InterruptFrame is a stack. */
-VOID KiInterrupt(PKTRAP_FRAME Frame) {
-    HalpWriteApic(APIC_EOI, 0);
-    PKPRCB Prcb = KeGetCurrentPrcb();
-    Prcb->InterruptCount++;
-    if (Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
-        HalpWakeJitter(Prcb);
-    }
-    if (Frame->Vector == VECTOR_DISPATCH) {
-        _enable();
-        KiDispatchInterrupt();
-        return;
-    }
-    if (Frame->Vector == VECTOR_APC) {
-        _enable();
-        KiDeliverApc();
-        return;
-    }
+/* Apart from KiInterrupt, so that the way to a DPC does not pay for what this keeps in registers. */
+static __attribute__((noinline)) VOID HandleInterrupt(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     PKTRAP_FRAME Outer = Prcb->InterruptFrame;
     Prcb->InterruptFrame = Frame;
     _enable();
     CallRoutine(Frame);
     Prcb->InterruptFrame = Outer;
+}
+
+/* IF = 0 still: Prcb is the CPU that the interrupt came to. */
+FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
+    HalpWriteApic(APIC_EOI, 0);
+    Prcb->InterruptCount++;
+    if (KeSeed != 0 && Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
+        HalpWakeJitter(Prcb);
+    }
+}
+
+/* From trap.asm, for a device, the clock, an IPI, with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1. No thread
+ * switches above DISPATCH_LEVEL, so PRCB.InterruptFrame is a stack. */
+VOID KiInterrupt(PKTRAP_FRAME Frame) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    Acknowledge(Prcb, Frame);
+    PKTRAP_FRAME Outer = Prcb->InterruptFrame;
+    Prcb->InterruptFrame = Frame;
+    _enable();
+    CallRoutine(Frame);
+    Prcb->InterruptFrame = Outer;
+}
+
+/* From trap.asm, for vectors 0x1F and 0x2F, in the same way. DISPATCH may switch threads, and the call then returns on
+ * whatever CPU the interrupted thread is switched back to. */
+VOID KiSoftwareInterrupt(PKTRAP_FRAME Frame) {
+    Acknowledge(KeGetCurrentPrcb(), Frame);
+    _enable();
+    if (Frame->Vector == VECTOR_DISPATCH) {
+        KiDispatchInterrupt();
+    } else {
+        KiDeliverApc();
+    }
 }
 
 /* TRUE when the local APIC is delivering vector 0x1F at this moment: its in-service bit is set, no EOI has been sent. */

@@ -31,12 +31,28 @@ VOID KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number) {
     Dpc->Number = (USHORT)(MAXIMUM_PROCESSORS + Number);
 }
 
-static PKPRCB TargetOf(PKDPC Dpc) {
-    ULONG Number = Dpc->Number;
-    if (Number < MAXIMUM_PROCESSORS) {
-        return KeGetCurrentPrcb();
+/* ---- The queue's lock: taken for some twenty instructions, so it is an exchange here and not a call. At HIGH_LEVEL ---- */
+
+FORCEINLINE ULONG64 RaiseToHigh(VOID) {
+    ULONG64 OldIrql = __readcr8();
+    __writecr8(HIGH_LEVEL); /* also pins us to this CPU */
+    return OldIrql;
+}
+
+FORCEINLINE VOID LockQueue(KDPC_DATA *Queue) {
+    while (__atomic_exchange_n((volatile UCHAR *)&Queue->DpcLock, 1, __ATOMIC_ACQUIRE) != 0) {
+        YieldProcessor();
     }
-    Number -= MAXIMUM_PROCESSORS;
+}
+
+FORCEINLINE VOID UnlockQueue(KDPC_DATA *Queue) {
+    __atomic_store_n((volatile UCHAR *)&Queue->DpcLock, 0, __ATOMIC_RELEASE);
+}
+
+/* ---- Queuing ---- */
+
+static PKPRCB TargetOf(PKDPC Dpc) {
+    ULONG Number = (ULONG)Dpc->Number - MAXIMUM_PROCESSORS;
     if (Number >= KeNumberProcessors) {
         KeBugCheckEx(TIMER_OR_DPC_INVALID, 3, (ULONG_PTR)Dpc, Number, KeNumberProcessors);
     }
@@ -55,59 +71,67 @@ static BOOLEAN ShouldRequestDrain(const KDPC *Dpc, BOOLEAN IsOwnCpu, LONG Depth)
     }
 }
 
+/* Puts a DPC that has been won into the queue. TRUE: the CPU must be asked to drain it. Queue locked. */
+FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
+    KDPC_DATA *Queue = &Prcb->DpcData;
+    if (Dpc->Importance == HighImportance) {
+        InsertHeadList(&Queue->DpcListHead, &Dpc->DpcListEntry);
+    } else {
+        InsertTailList(&Queue->DpcListHead, &Dpc->DpcListEntry);
+    }
+    LONG Depth = ++Queue->DpcQueueDepth;
+    if (Prcb->DpcInterruptRequested || Prcb->DpcRoutineActive || !ShouldRequestDrain(Dpc, IsOwnCpu, Depth)) {
+        return FALSE;
+    }
+    Prcb->DpcInterruptRequested = TRUE;
+    return TRUE;
+}
+
 /* Any IRQL. FALSE: it is in a queue already, and its arguments stay as they were. wdm.h: KeInsertQueueDpc. */
 BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2) {
     if (Dpc->DeferredRoutine == NULL) {
         KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc, 0, 0);
     }
-    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL); /* also pins us to this CPU */
-    PKPRCB Prcb = TargetOf(Dpc);
-    BOOLEAN IsOwnCpu = Prcb == KeGetCurrentPrcb();
+    ULONG64 OldIrql = RaiseToHigh();
+    PKPRCB Own = KeGetCurrentPrcb();
+    PKPRCB Prcb = Dpc->Number < MAXIMUM_PROCESSORS ? Own : TargetOf(Dpc);
     BOOLEAN MustRequest = FALSE;
-    KDPC_DATA *Queue = &Prcb->DpcData;
-    KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+    LockQueue(&Prcb->DpcData);
     /* Two CPUs may queue it at one time, each under the lock of its own queue: one of them wins the object. */
-    BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, Queue, NULL) == NULL;
+    BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, &Prcb->DpcData, NULL) == NULL;
     if (WasFree) {
         Dpc->SystemArgument1 = SystemArgument1;
         Dpc->SystemArgument2 = SystemArgument2;
-        if (Dpc->Importance == HighImportance) {
-            InsertHeadList(&Queue->DpcListHead, &Dpc->DpcListEntry);
+        MustRequest = Enqueue(Prcb, Dpc, Prcb == Own);
+    }
+    UnlockQueue(&Prcb->DpcData);
+    if (MustRequest) {
+        if (Prcb == Own) {
+            HalRequestSoftwareInterrupt(DISPATCH_LEVEL);
         } else {
-            InsertTailList(&Queue->DpcListHead, &Dpc->DpcListEntry);
-        }
-        LONG Depth = ++Queue->DpcQueueDepth;
-        MustRequest = ShouldRequestDrain(Dpc, IsOwnCpu, Depth) && !Prcb->DpcInterruptRequested && !Prcb->DpcRoutineActive;
-        if (MustRequest) {
-            Prcb->DpcInterruptRequested = TRUE;
+            HalRequestIpi(Prcb->Number, VECTOR_DISPATCH);
         }
     }
-    KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
-    if (MustRequest && IsOwnCpu) {
-        HalRequestSoftwareInterrupt(DISPATCH_LEVEL);
-    } else if (MustRequest) {
-        HalRequestIpi(Prcb->Number, VECTOR_DISPATCH);
-    }
-    KeLowerIrql(OldIrql);
+    __writecr8(OldIrql);
     return WasFree;
 }
 
 /* Any IRQL. TRUE: it was waiting and will not run. It may run at this moment when FALSE. wdm.h: KeRemoveQueueDpc. */
 BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
-    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    ULONG64 OldIrql = RaiseToHigh();
     KDPC_DATA *Queue = Dpc->DpcData;
     BOOLEAN WasQueued = FALSE;
     if (Queue != NULL) {
-        KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+        LockQueue(Queue);
         WasQueued = Dpc->DpcData == Queue;
         if (WasQueued) {
             RemoveEntryList(&Dpc->DpcListEntry);
             Queue->DpcQueueDepth--;
             Dpc->DpcData = NULL;
         }
-        KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
+        UnlockQueue(Queue);
     }
-    KeLowerIrql(OldIrql);
+    __writecr8(OldIrql);
     return WasQueued;
 }
 
@@ -118,11 +142,12 @@ typedef struct _DPC_CALL {
 } DPC_CALL;
 
 /* Takes the first DPC off the queue; from then on its object is the driver's again and may be queued anew or freed. An
- * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt. */
-static BOOLEAN TakeNext(PKPRCB Prcb, DPC_CALL *Call) {
+ * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt.
+ * DISPATCH_LEVEL in and out. */
+FORCEINLINE BOOLEAN TakeNext(PKPRCB Prcb, DPC_CALL *Call) {
     KDPC_DATA *Queue = &Prcb->DpcData;
-    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
-    KeAcquireSpinLockAtDpcLevel(&Queue->DpcLock);
+    __writecr8(HIGH_LEVEL);
+    LockQueue(Queue);
     BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
     if (HasDpc) {
         PKDPC Dpc = CONTAINING_RECORD(RemoveHeadList(&Queue->DpcListHead), KDPC, DpcListEntry);
@@ -132,8 +157,8 @@ static BOOLEAN TakeNext(PKPRCB Prcb, DPC_CALL *Call) {
         Dpc->DpcData = NULL;
     }
     Prcb->DpcRoutineActive = HasDpc;
-    KeReleaseSpinLockFromDpcLevel(&Queue->DpcLock);
-    KeLowerIrql(OldIrql);
+    UnlockQueue(Queue);
+    __writecr8(DISPATCH_LEVEL);
     return HasDpc;
 }
 
