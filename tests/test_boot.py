@@ -2,6 +2,8 @@
 
 import pytest
 
+from picture import Picture
+
 WAYS = ("pvh", "bios", "uefi")
 WRITE, DISPATCH_LEVEL = 1, 2
 
@@ -104,3 +106,11 @@ def test_a_seed_repeats_a_run_to_the_byte(boot, cpus):
 def test_seeds_differ(boot):
     serials = {boot("paged", seed=seed).serial.replace(f"seed={seed}", "") for seed in (1, 2, 3)}
     assert len(serials) > 1, "three seeds gave one schedule"
+
+
+@pytest.mark.parametrize("way", ("bios", "uefi"))
+def test_the_blue_screen_is_drawn_where_the_boot_loader_put_the_screen(boot, way):
+    outcome = boot("paged", way=way, screen=True)
+    assert_paged_crash(outcome)
+    text = "\n".join(Picture(outcome.screen).text())
+    assert "The four parameters" in text and outcome.verdict["where"] in text
