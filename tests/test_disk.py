@@ -1,7 +1,7 @@
 """Disks: every kind, none, too many, too small, broken, and those that this kernel cannot drive.
 
-Each machine here brings its own disks as arguments of QEMU. What must never happen is a wrong answer: a disk is used and
-right, or refused with one line, or, where a page is lost with it, the machine stops with KERNEL_DATA_INPAGE_ERROR.
+Each machine here brings its own disks as arguments of QEMU. What must never happen is a wrong answer: a disk is used
+and right, or refused with one line, or, where a page is lost with it, the machine stops with KERNEL_DATA_INPAGE_ERROR.
 """
 
 import re
@@ -135,7 +135,8 @@ REFUSED = {
     "too small": (dict(size=MIB), "1024 KiB are too small"),
     "read-only": (dict(drive=",readonly=on"), "read-only"),
     "without MSI-X": (dict(device=f"{VIRTIO},vectors=0"), "no MSI-X"),
-    "of the older kind only": (dict(device="virtio-blk-pci,disable-modern=on,disable-legacy=off"), "no VIRTIO 1 interface"),
+    "of the older kind only": (dict(device="virtio-blk-pci,disable-modern=on,disable-legacy=off"),
+                               "no VIRTIO 1 interface"),
 }
 
 

@@ -1,5 +1,5 @@
-/* block.c: the list of disks. What a disk is used for follows from its place in it: the first holds the page file, the second
- * the crash dump. */
+/* block.c: the list of disks. What a disk is used for follows from its place in it: the first holds the page file,
+ * the second the crash dump. */
 #include <kd.h>
 #include <mm.h>
 #include "iop.h"

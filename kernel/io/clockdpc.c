@@ -1,10 +1,12 @@
 /* clockdpc.c: a DPC that waits for the clock: the finest delay there is without a timer of one's own.
  *
- * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk. The
- * jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants to
- * "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange only.
+ * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk.
+ * The jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants
+ * to "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange
+ * only.
  *
- * A halted CPU has no jitter, only ticks; any other interrupt wakes its jitter up. So it gets one that does nothing else. */
+ * A halted CPU has no jitter, only ticks; any other interrupt wakes its jitter up. So it gets one that does nothing
+ * else. */
 #include <arch.h>
 #include <io.h>
 

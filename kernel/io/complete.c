@@ -1,11 +1,11 @@
 /* complete.c: the way back up: completion routines, then the requester's buffer, status and event.
  *
- * A completion routine that returns STATUS_MORE_PROCESSING_REQUIRED takes the IRP over: nothing of it may be touched from
- * then on, for that driver may have freed it already. The walk goes on when it calls IofCompleteRequest again.
+ * A completion routine that returns STATUS_MORE_PROCESSING_REQUIRED takes the IRP over: nothing of it may be touched
+ * from then on, for that driver may have freed it already. The walk goes on when it calls IofCompleteRequest again.
  *
- * The last step writes to memory of the requester, which may be paged out, but completion usually comes from a DPC. NT
- * sends a special kernel APC to the requesting thread, since only there the requester's addresses mean anything. Here is one
- * address space and any thread will do: above APC_LEVEL the step goes to a worker. */
+ * The last step writes to memory of the requester, which may be paged out, but completion usually comes from a DPC.
+ * NT sends a special kernel APC to the requesting thread, since only there the requester's addresses mean anything.
+ * Here is one address space and any thread will do: above APC_LEVEL the step goes to a worker. */
 #include "irp.h"
 
 #define IS_ERROR(Status) ((ULONG)(Status) >> 30 == 3)
@@ -17,7 +17,8 @@ static BOOLEAN WantsRoutine(const IO_STACK_LOCATION *Stack, PIRP Irp) {
     return (Stack->Control & (NT_SUCCESS(Irp->IoStatus.Status) ? SL_INVOKE_ON_SUCCESS : SL_INVOKE_ON_ERROR)) != 0;
 }
 
-/* The routine in Stack was set by the driver one location above, and gets that driver's device; the originator has none. */
+/* The routine in Stack was set by the driver one location above, and gets that driver's device; the originator has
+ * none. */
 static NTSTATUS CallRoutine(PIO_STACK_LOCATION Stack, PIRP Irp) {
     PIO_COMPLETION_ROUTINE Routine = Stack->CompletionRoutine;
     PVOID Context = Stack->Context;
@@ -73,8 +74,8 @@ static VOID FinishInWorker(PVOID Parameter) {
     FinishRequest(Parameter);
 }
 
-/* <= DISPATCH_LEVEL, no spin lock held: routines of other drivers run. The IRP is not the caller's any more. Completed before:
- * MULTIPLE_IRP_COMPLETE_REQUESTS. wdm.h: IoCompleteRequest. */
+/* <= DISPATCH_LEVEL, no spin lock held: routines of other drivers run. The IRP is not the caller's any more.
+ * Completed before: MULTIPLE_IRP_COMPLETE_REQUESTS. wdm.h: IoCompleteRequest. */
 VOID IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     if (Irp->Type != IO_TYPE_IRP || Irp->CurrentLocation > Irp->StackCount + 1) {
         KeBugCheckEx(MULTIPLE_IRP_COMPLETE_REQUESTS, (ULONG_PTR)Irp, 0, 0, 0);

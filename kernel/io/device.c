@@ -4,7 +4,8 @@
  *
  *      IOP_DEVICE { name links, flags, DEVICE_OBJECT } | extension, zeroed | name
  *
- * A file object holds a reference. IoDeleteDevice takes the name away at once, and the memory with the last reference. */
+ * A file object holds a reference. IoDeleteDevice takes the name away at once, and the memory with the last
+ * reference. */
 #include <kd.h>
 #include "iop.h"
 

@@ -1,8 +1,8 @@
 /* interrupt.c: KINTERRUPT: a vector, a driver's service routine, and the spin lock that guards what both of them touch.
  *
- * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared data
- * inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt off this
- * CPU (else it would spin for ever on a lock that it has interrupted), the lock keeps other CPUs out. */
+ * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared
+ * data inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt
+ * off this CPU (else it would spin for ever on a lock that it has interrupted), the lock keeps other CPUs out. */
 #include <arch.h>
 #include "iop.h"
 
@@ -42,8 +42,8 @@ PKINTERRUPT IopCreateInterrupt(PKSERVICE_ROUTINE ServiceRoutine, PVOID ServiceCo
     return Interrupt;
 }
 
-/* A message may have been sent just before the device was silenced. While this thread runs at PASSIVE_LEVEL on the CPU that
- * takes the messages, none is pending there and no service routine is half done. */
+/* A message may have been sent just before the device was silenced. While this thread runs at PASSIVE_LEVEL on the
+ * CPU that takes the messages, none is pending there and no service routine is half done. */
 VOID IopDeleteInterrupt(PKINTERRUPT Interrupt) {
     PAGED_CODE();
     KAFFINITY Old = KeSetSystemAffinityThreadEx((KAFFINITY)1 << Interrupt->Processor);

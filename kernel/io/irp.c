@@ -9,8 +9,8 @@
  *                          n + 1         where a new IRP stands: nobody's
  *      IOP_IRP_TAIL
  *
- * IofCallDriver moves down by one location and calls; IofCompleteRequest (complete.c) moves up again and asks each driver on
- * the way. A caller fills in the *next* location, the one of the driver that it is about to call. */
+ * IofCallDriver moves down by one location and calls; IofCompleteRequest (complete.c) moves up again and asks each
+ * driver on the way. A caller fills in the *next* location, the one of the driver that it is about to call. */
 #include "irp.h"
 
 C_ASSERT(sizeof(IO_STACK_LOCATION) == 0x48);
@@ -73,9 +73,9 @@ static BOOLEAN AttachBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Outp
 }
 
 /* A request that the caller sends with IoCallDriver and never frees: completion copies the output back, fills
- * IoStatusBlock, frees the IRP and sets Event. METHOD_BUFFERED, METHOD_NEITHER, and the direct methods as long as they have
- * no direct buffer, for there are no memory descriptor lists here. NULL: no memory, or such a buffer. PASSIVE_LEVEL.
- * wdm.h: IoBuildDeviceIoControlRequest. */
+ * IoStatusBlock, frees the IRP and sets Event. METHOD_BUFFERED, METHOD_NEITHER, and the direct methods as long as
+ * they have no direct buffer, for there are no memory descriptor lists here. NULL: no memory, or such a buffer.
+ * PASSIVE_LEVEL. wdm.h: IoBuildDeviceIoControlRequest. */
 PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
                                    ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {

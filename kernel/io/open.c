@@ -1,7 +1,8 @@
 /* open.c: opening a device by its name: a file object stands for one open, and its end is the driver's close.
  *
- * The driver hears of it by three requests: CREATE, which it may refuse; CLEANUP when the last handle is closed, which for
- * IoGetDeviceObjectPointer is before it returns; CLOSE when the last reference to the file object is dropped. */
+ * The driver hears of it by three requests: CREATE, which it may refuse; CLEANUP when the last handle is closed,
+ * which for IoGetDeviceObjectPointer is before it returns; CLOSE when the last reference to the file object is
+ * dropped. */
 #include <ob.h>
 #include "iop.h"
 
@@ -35,8 +36,8 @@ static VOID DeleteFile(PVOID Object) {
     IopDereferenceDevice(File->DeviceObject);
 }
 
-/* PASSIVE_LEVEL; waits. The caller owns a reference to FileObject, which keeps the device, and drops it at PASSIVE_LEVEL.
- * Fails as the driver's CREATE routine does. wdm.h: IoGetDeviceObjectPointer. */
+/* PASSIVE_LEVEL; waits. The caller owns a reference to FileObject, which keeps the device, and drops it at
+ * PASSIVE_LEVEL. Fails as the driver's CREATE routine does. wdm.h: IoGetDeviceObjectPointer. */
 NTSTATUS IoGetDeviceObjectPointer(PUNICODE_STRING ObjectName, ACCESS_MASK DesiredAccess, PFILE_OBJECT *FileObject,
                                   PDEVICE_OBJECT *DeviceObject) {
     PAGED_CODE();

@@ -1,7 +1,7 @@
 /* pcibar.c: base address registers: where the firmware has put a device's memory, and how much of it there is.
  *
- * A BAR tells its size in a roundabout way: of the ones written to it, it keeps only those above the size. Meanwhile the
- * device must not decode, or it would answer at an address of all ones. */
+ * A BAR tells its size in a roundabout way: of the ones written to it, it keeps only those above the size. Meanwhile
+ * the device must not decode, or it would answer at an address of all ones. */
 #include <arch.h>
 #include "iop.h"
 

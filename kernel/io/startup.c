@@ -1,4 +1,5 @@
-/* startup.c: the I/O system's start: the bus scan, then one disk driver after the other, and RAM where there is no disk. */
+/* startup.c: the I/O system's start: the bus scan, then one disk driver after the other, and RAM where there is no
+ * disk. */
 #include <kd.h>
 #include <ldr.h>
 #include "iop.h"

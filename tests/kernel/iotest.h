@@ -22,18 +22,20 @@ static inline PDEVICE_OBJECT IotCreateDevice(PDRIVER_OBJECT Driver, PCWSTR Name,
     UNICODE_STRING Text;
     PDEVICE_OBJECT Device = NULL;
     RtlInitUnicodeString(&Text, Name);
-    KT_EXPECT_EQ(IoCreateDevice(Driver, 64, Name ? &Text : NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device), STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoCreateDevice(Driver, 64, Name ? &Text : NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device),
+                 STATUS_SUCCESS);
     Device->StackSize = StackSize;
     return Device;
 }
 
 /* Sends a control request and waits for it. */
-static inline IO_STATUS_BLOCK IotControl(PDEVICE_OBJECT Device, ULONG Code, PVOID Input, ULONG InputLength, PVOID Output,
-                                         ULONG OutputLength) {
+static inline IO_STATUS_BLOCK IotControl(PDEVICE_OBJECT Device, ULONG Code, PVOID Input, ULONG InputLength,
+                                         PVOID Output, ULONG OutputLength) {
     KEVENT Done;
     IO_STATUS_BLOCK Result = {0};
     KeInitializeEvent(&Done, NotificationEvent, FALSE);
-    PIRP Irp = IoBuildDeviceIoControlRequest(Code, Device, Input, InputLength, Output, OutputLength, FALSE, &Done, &Result);
+    PIRP Irp = IoBuildDeviceIoControlRequest(Code, Device, Input, InputLength, Output, OutputLength, FALSE, &Done,
+                                             &Result);
     if (Irp == NULL) {
         KT_EXPECT(Irp != NULL);
         return Result;

@@ -1,6 +1,7 @@
 /* test_block.c: the disk: what is written is read back, many requests at once, in whatever order they complete.
  *
- * The first disk holds the page file, which stays in use: the tests write to page-file slots that they have allocated. */
+ * The first disk holds the page file, which stays in use: the tests write to page-file slots that they have
+ * allocated. */
 #include <io.h>
 #include "ktest.h"
 

@@ -25,7 +25,8 @@ KTEST(device_name_is_unique_without_regard_to_case_and_free_after_deletion) {
     PDEVICE_OBJECT Device = IotCreateDevice(Driver, L"\\Device\\KtName", 1), Found, Second;
     UNICODE_STRING Name;
     RtlInitUnicodeString(&Name, L"\\Device\\KTNAME");
-    KT_EXPECT_EQ(IoCreateDevice(Driver, 0, &Name, FILE_DEVICE_UNKNOWN, 0, FALSE, &Second), STATUS_OBJECT_NAME_COLLISION);
+    KT_EXPECT_EQ(IoCreateDevice(Driver, 0, &Name, FILE_DEVICE_UNKNOWN, 0, FALSE, &Second),
+                 STATUS_OBJECT_NAME_COLLISION);
     KT_EXPECT_EQ(IoFindDevice("\\device\\ktname", &Found), STATUS_SUCCESS);
     KT_EXPECT_EQ(Found, Device);
     KT_EXPECT_EQ(IoFindDevice("\\Device\\KtNam", &Found), STATUS_OBJECT_NAME_NOT_FOUND);

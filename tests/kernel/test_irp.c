@@ -6,17 +6,17 @@
 typedef struct _SEEN {
     ULONG InputLength, OutputLength, Code;
     PVOID SystemBuffer, Type3InputBuffer, UserBuffer;
-    PDEVICE_OBJECT Device;
-    ULONG Requests;
 } SEEN;
 static SEEN Seen;
 
 static VOID Note(PDEVICE_OBJECT Device, PIRP Irp) {
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
-    ULONG Requests = Seen.Requests + 1;
-    Seen = (SEEN){Stack->Parameters.DeviceIoControl.InputBufferLength, Stack->Parameters.DeviceIoControl.OutputBufferLength,
-                  Stack->Parameters.DeviceIoControl.IoControlCode, Irp->AssociatedIrp.SystemBuffer,
-                  Stack->Parameters.DeviceIoControl.Type3InputBuffer, Irp->UserBuffer, Stack->DeviceObject, Requests};
+    Seen = (SEEN){.InputLength = Stack->Parameters.DeviceIoControl.InputBufferLength,
+                  .OutputLength = Stack->Parameters.DeviceIoControl.OutputBufferLength,
+                  .Code = Stack->Parameters.DeviceIoControl.IoControlCode,
+                  .SystemBuffer = Irp->AssociatedIrp.SystemBuffer,
+                  .Type3InputBuffer = Stack->Parameters.DeviceIoControl.Type3InputBuffer,
+                  .UserBuffer = Irp->UserBuffer};
     KT_EXPECT_EQ(Stack->DeviceObject, Device);
 }
 
@@ -257,8 +257,8 @@ KTEST(irp_pending_is_reported_to_the_completion_routine) {
     DeleteStack(Driver);
 }
 
-/* Completion comes from a DPC, but the requester's buffer and status block are paged out: the last step may not touch them
- * at DISPATCH_LEVEL. */
+/* Completion comes from a DPC, but the requester's buffer and status block are paged out: the last step may not touch
+ * them at DISPATCH_LEVEL. */
 KTEST(irp_completed_in_a_dpc_writes_to_pageable_memory_of_the_requester) {
     typedef struct {
         IO_STATUS_BLOCK Result;

@@ -1,11 +1,12 @@
-/* ivshmem.c: the repeatable disk: memory shared with a file on the host, behaving like a disk whose speed the seed decides.
+/* ivshmem.c: the repeatable disk: memory shared with a file on the host, behaving like a disk whose speed the seed
+ * decides.
  *
- * QEMU's own disks answer when the host gets round to it, so no two runs are alike. Shared memory (ivshmem-plain: BAR 2 is
- * the disk) answers at once, which is repeatable but is no disk: nothing would ever be in flight. So each request gets a
- * delay drawn from the seed, and completes when the time-stamp counter, which counts instructions in such a run, has come
- * that far: requests overtake each other, and one seed is one order of events.
+ * QEMU's own disks answer when the host gets round to it, so no two runs are alike. Shared memory (ivshmem-plain: BAR
+ * 2 is the disk) answers at once, which is repeatable but is no disk: nothing would ever be in flight. So each
+ * request gets a delay drawn from the seed, and completes when the time-stamp counter, which counts instructions in
+ * such a run, has come that far: requests overtake each other, and one seed is one order of events.
  *
- *      Submit --> InFlight list, due = now + draw --> a CPU's next clock interrupt --> DPC: whatever is due --> Complete
+ *      Submit --> InFlight list, due = now + draw --> a CPU's next clock interrupt --> DPC: what is due --> Complete
  *                                                          ^                            |
  *                                                          +---- something is left -----+
  *
@@ -41,7 +42,8 @@ enum { ContextDue, ContextResult };
 /* The request's data is still to be moved; a status that no request ends with. */
 #define RESULT_NOT_MOVED STATUS_PENDING
 
-/* A multiplicative generator over 2^64 with a mixing step, so that neighbouring seeds have nothing in common. Under Lock. */
+/* A multiplicative generator over 2^64 with a mixing step, so that neighbouring seeds have nothing in common. Under
+ * Lock. */
 static ULONG64 Draw(PDISK Disk) {
     ULONG64 Value = Disk->RandomState += 0x9E3779B97F4A7C15;
     Value = (Value ^ Value >> 32) * 0xD6E8FEB86659FD93;

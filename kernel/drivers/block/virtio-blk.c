@@ -1,7 +1,7 @@
-/* virtio-blk.c: the disk of a virtual machine: requests are passed in a ring of shared memory, a doorbell and an interrupt
- * say that there is something to look at.
+/* virtio-blk.c: the disk of a virtual machine: requests are passed in a ring of shared memory, a doorbell and an
+ * interrupt say that there is something to look at.
  *
- *   descriptors: three in a row for each slot, so slot s is the chain 3s -> 3s+1 -> 3s+2; only the middle one ever changes
+ *   descriptors: three in a row for each slot, so slot s is the chain 3s -> 3s+1 -> 3s+2; only the middle one changes
  *
  *        3s: header (read or write, sector)     3s+1: the caller's buffer     3s+2: one byte of status
  *           \________ the device reads ____/      \__ reads or writes __/       \__ the device writes
@@ -13,17 +13,19 @@
  *               the device     Index: we put the                     UsedSeen: Index: the device puts
  *               reads next     next chain here                       we read   the next finished chain here
  *
- * Both indices count for ever and are taken modulo the ring's size. Chains may finish in any order: here 0 is still out.
+ * Both indices count for ever and are taken modulo the ring's size. Chains may finish in any order: here 0 is still
+ * out.
  *
  * The way of a request:
- *   Submit       (<= DISPATCH_LEVEL)  takes a free slot, fills it in, moves Index, rings; no free slot: it waits in a list
+ *   Submit       (<= DISPATCH_LEVEL)  takes a free slot, fills it in, moves Index, rings; no free slot: it waits
  *   ServiceRoutine     (device IRQL)  queues the DPC and does nothing else
- *   CompletionDpc   (DISPATCH_LEVEL)  reads the used ring to its end, since interrupts melt together; starts what waits; then,
- *                                     without the lock, calls each request's completion routine
+ *   CompletionDpc   (DISPATCH_LEVEL)  reads the used ring to its end, since interrupts melt together; starts what
+ *                                     waits; then, without the lock, calls each request's completion routine
  *
- * Who writes what: the available ring, descriptors and headers are written before Index moves, and read by the device after.
- * x86 keeps stores in order, so a compiler barrier does (the release store). Between moving Index and reading the device's
- * wish not to be notified a store must pass before a load, and that x86 does not keep: hence KeMemoryBarrier.
+ * Who writes what: the available ring, descriptors and headers are written before Index moves, and read by the device
+ * after. x86 keeps stores in order, so a compiler barrier does (the release store). Between moving Index and reading
+ * the device's wish not to be notified a store must pass before a load, and that x86 does not keep: hence
+ * KeMemoryBarrier.
  *
  * Nothing here may be pageable: this code is what pages are read by. */
 #include <block.h>
@@ -167,8 +169,8 @@ static VOID MoveList(PLIST_ENTRY From, PLIST_ENTRY To) {
     }
 }
 
-/* A device that contradicts itself is not trusted any further: it is reset, so that it touches no memory, and every request,
- * now and later, fails. Under Lock, or polled. */
+/* A device that contradicts itself is not trusted any further: it is reset, so that it touches no memory, and every
+ * request, now and later, fails. Under Lock, or polled. */
 static VOID GiveUp(PDISK Disk, PLIST_ENTRY Done) {
     Disk->IsBroken = TRUE;
     VirtioReset(&Disk->Virtio);
@@ -390,7 +392,7 @@ static PCSTR BringUp(PDISK Disk, PPCI_DEVICE Pci) {
     }
     NTSTATUS Status = IoConnectMsix(Pci, DPC_ENTRY, ServiceRoutine, Disk, &Disk->Interrupt);
     if (!NT_SUCCESS(Status)) {
-        return Status == STATUS_NOT_SUPPORTED ? "it has no MSI-X (vectors=0?)" : "no memory or no vector for its interrupt";
+        return Status == STATUS_NOT_SUPPORTED ? "it has no MSI-X (vectors=0?)" : "no vector for its interrupt";
     }
     return StartDevice(Disk, DPC_ENTRY);
 }
@@ -410,8 +412,8 @@ static VOID AddDisk(PPCI_DEVICE Pci) {
     }
 }
 
-/* What is wrong with a disk is said where it is found; the driver itself is fine even when it has none to drive. Disks stay
- * for ever, so there is no way to unload. */
+/* What is wrong with a disk is said where it is found; the driver itself is fine even when it has none to drive.
+ * Disks stay for ever, so there is no way to unload. */
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);

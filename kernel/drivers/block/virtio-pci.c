@@ -5,8 +5,8 @@
  *      capability:  +0 id 9   +1 next   +2 length   +3 kind   +4 BAR   +8 offset (32 bits)   +12 length (32 bits)
  *      kind:        1 common configuration   2 notification (+16: multiplier)   4 configuration of the device's kind
  *
- * What the device says is checked before it is believed: IoMapPciBar refuses what is not inside the BAR, and a structure
- * that is too short is refused here. */
+ * What the device says is checked before it is believed: IoMapPciBar refuses what is not inside the BAR, and a
+ * structure that is too short is refused here. */
 #include "virtio.h"
 
 #define KIND_COMMON 1

@@ -1,5 +1,6 @@
-/* pci.h: PCI for drivers, an addition of this kernel to WDM: find a function, map its registers, connect MSI-X interrupts.
- * Windows hands all this out through Plug and Play; here a driver looks for its device by itself, in DriverEntry. */
+/* pci.h: PCI for drivers, an addition of this kernel to WDM: find a function, map its registers, connect MSI-X
+ * interrupts. Windows hands all this out through Plug and Play; here a driver looks for its device by itself, in
+ * DriverEntry. */
 #ifndef _PCI_H_
 #define _PCI_H_
 
@@ -34,7 +35,8 @@ PPCI_DEVICE IoFindPciDevice(USHORT VendorId, USHORT DeviceId, PPCI_DEVICE After)
 ULONG IoReadPciConfig(PPCI_DEVICE Device, ULONG Offset, ULONG Bytes);
 VOID IoWritePciConfig(PPCI_DEVICE Device, ULONG Offset, ULONG Bytes, ULONG Value);
 
-/* Offset of the next capability with this identifier behind offset After (0: the first); 0: no more. <= DISPATCH_LEVEL. */
+/* Offset of the next capability with this identifier behind offset After (0: the first); 0: no more. <=
+ * DISPATCH_LEVEL. */
 ULONG IoFindPciCapability(PPCI_DEVICE Device, UCHAR Id, ULONG After);
 
 /* Switches memory decoding and bus mastering on. <= DISPATCH_LEVEL. */
@@ -48,8 +50,8 @@ NTSTATUS IoQueryPciBar(PPCI_DEVICE Device, ULONG Index, PPCI_BAR Bar);
  * MmUnmapIoSpace. PASSIVE_LEVEL. */
 PVOID IoMapPciBar(PPCI_DEVICE Device, ULONG Index, ULONG64 Offset, SIZE_T LengthBytes, MEMORY_CACHING_TYPE CacheType);
 
-/* Routes entry Entry of the device's MSI-X table to ServiceRoutine, and switches MSI-X on. STATUS_NOT_SUPPORTED: no MSI-X or
- * no such entry; STATUS_INSUFFICIENT_RESOURCES: no vector or no memory. PASSIVE_LEVEL. */
+/* Routes entry Entry of the device's MSI-X table to ServiceRoutine, and switches MSI-X on. STATUS_NOT_SUPPORTED: no
+ * MSI-X or no such entry; STATUS_INSUFFICIENT_RESOURCES: no vector or no memory. PASSIVE_LEVEL. */
 NTSTATUS IoConnectMsix(PPCI_DEVICE Device, ULONG Entry, PKSERVICE_ROUTINE ServiceRoutine, PVOID ServiceContext,
                        PKINTERRUPT *Interrupt);
 /* When it returns, ServiceRoutine does not run and will not run again. PASSIVE_LEVEL. */
