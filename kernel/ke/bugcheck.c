@@ -17,6 +17,7 @@
 
 #define FREEZE_LIMIT_MS 500
 #define STACK_BYTES 0x6000
+#define MSR_GS_BASE 0xC0000101
 #define NO_PROCESSOR 0 /* the latch holds the number of the dying CPU + 1 */
 
 extern const CHAR PoolCodeStart[], PoolCodeEnd[]; /* kernel.ld */
@@ -62,9 +63,9 @@ static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {
 
 /* ---- The latch and the freeze ---- */
 
-/* Any IRQL; also before this CPU has a control block. */
+/* NULL before this CPU has a control block. */
 static PKPRCB FindPrcb(VOID) {
-    return __readmsr(0xC0000101) ? KeGetCurrentPrcb() : NULL; /* IA32_GS_BASE */
+    return __readmsr(MSR_GS_BASE) ? KeGetCurrentPrcb() : NULL;
 }
 
 BOOLEAN KiIsDying(VOID) {
@@ -75,12 +76,12 @@ ULONG KiOtherBugCheck(ULONG Processor) {
     return KiOtherCodes[Processor];
 }
 
-/* TRUE: this CPU dies for all. A CPU that comes second stays here until the winner's NMI freezes it. */
-static BOOLEAN WinLatch(ULONG Number, ULONG Code) {
+/* Returns on the CPU that dies for all, each time that it comes; any other waits here for the winner's NMI. */
+static VOID WinLatch(ULONG Number, ULONG Code) {
     LONG Winner = InterlockedCompareExchange(&KiDyingProcessor, (LONG)Number + 1, NO_PROCESSOR);
     if (Winner == NO_PROCESSOR || Winner == (LONG)Number + 1) {
         KiDyingDepth++;
-        return TRUE;
+        return;
     }
     KiOtherCodes[Number] = Code;
     HalHalt();
@@ -135,17 +136,28 @@ static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
         KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
         KiBug.Processor, Code, Rip, FaultAddress);
     HalSerialPut(1, Line);
+    KdEnterDying(); /* it may have come to less than that */
     KeEndMachine("bugcheck", FALSE);
 }
 
-static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rbp, PKPRCB Prcb, KIRQL Irql) {
+/* Where the machine died: the three registers that a stack walk needs. */
+typedef struct _BUG_PLACE {
+    ULONG64 Rip, Rbp, Rsp;
+} BUG_PLACE;
+
+/* From a function's frame: [0] its caller's rbp, [1] its return address, above them the stack of the caller. */
+static BUG_PLACE CallerOf(const ULONG64 *StackFrame) {
+    return (BUG_PLACE){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
+}
+
+static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
     memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
     memcpy(KiBug.Parameter, Data + 1, sizeof(KiBug.Parameter));
     KiBug.Frame = Frame;
-    KiBug.Rip = Rip;
-    KiBug.Rbp = Rbp;
-    KiBug.Rsp = Frame ? Frame->Rsp : (ULONG64)__builtin_frame_address(0);
+    KiBug.Rip = Place.Rip;
+    KiBug.Rbp = Place.Rbp;
+    KiBug.Rsp = Place.Rsp;
     KiBug.Cr2 = __readcr2();
     KiBug.Irql = Frame ? (KIRQL)Frame->PreviousIrql : Irql;
     KiBug.Prcb = Prcb;
@@ -153,7 +165,8 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 Rip, 
     KiBug.Thread = Prcb ? Prcb->CurrentThread : NULL;
 }
 
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 Rip, ULONG64 Rbp) {
+/* Comes here once for the bugcheck, and again for each fault while dying. */
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place) {
     KIRQL Irql = KiCurrentIrql();
     _disable();
     __writecr8(HIGH_LEVEL);
@@ -161,31 +174,31 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, ULONG64 R
     WinLatch(Prcb ? Prcb->Number : 0, (ULONG)Data[0]);
     if (KiDyingDepth == 1) {
         Rewrite(Data, Frame);
-        RecordState(Data, Frame, Rip, Rbp, Prcb, Irql);
+        RecordState(Data, Frame, Place, Prcb, Irql);
         FreezeOthers();
         KdEnterDying();
         KiCallOnStack((ULONG64)(KiBugStack + STACK_BYTES), ReportAndEnd);
     } else if (KiDyingDepth == 2) {
-        ReportLess((ULONG)Data[0], Rip, Frame ? Frame->FaultAddress : 0);
+        ReportLess((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     }
     HalHalt();
 }
 
-/* Stops the machine because of a trap. Any IRQL, any locks. Documented nowhere: the trap handler's KeBugCheckEx. */
+/* Stops the machine because of a trap: the trap handler's KeBugCheckEx. Any IRQL, any locks. */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
-    Die(Data, Frame, Frame->Rip, Frame->Rbp);
+    Die(Data, Frame, (BUG_PLACE){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp});
 }
 
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
 DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
-    Die(Data, NULL, (ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0));
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)));
 }
 
 /* Stops the machine, without parameters. Any IRQL, any locks. */
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
-    Die(Data, NULL, (ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0));
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)));
 }
