@@ -49,11 +49,9 @@ static VOID ArmJitter(PKPRCB Prcb) {
     ArmIn(JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE);
 }
 
-/* Another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's level. */
+/* Seeded runs: another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's level. */
 VOID HalpWakeJitter(PKPRCB Prcb) {
-    if (KeSeed != 0) {
-        ArmJitter(Prcb);
-    }
+    ArmJitter(Prcb);
 }
 
 /* A deadline in the past fires at once: ticks that were missed (a stopped virtual machine) are skipped, not made up. */

@@ -64,17 +64,19 @@ extern HAL_MACHINE HalpMachine;
 extern volatile UCHAR *HalpApicRegisters; /* xAPIC: mapped registers; NULL in x2APIC mode, and before apic.c has run */
 
 FORCEINLINE VOID HalpWriteApic(ULONG Register, ULONG Value) {
-    if (HalFeatures.X2Apic) {
-        __writemsr(MSR_X2APIC + Register / 16, Value);
+    volatile UCHAR *Registers = HalpApicRegisters;
+    if (Registers != NULL) {
+        *(volatile ULONG *)(Registers + Register) = Value;
     } else {
-        *(volatile ULONG *)(HalpApicRegisters + Register) = Value;
+        __writemsr(MSR_X2APIC + Register / 16, Value);
     }
 }
 FORCEINLINE ULONG HalpReadApic(ULONG Register) {
-    if (HalFeatures.X2Apic) {
-        return (ULONG)__readmsr(MSR_X2APIC + Register / 16);
+    volatile UCHAR *Registers = HalpApicRegisters;
+    if (Registers != NULL) {
+        return *(volatile ULONG *)(Registers + Register);
     }
-    return *(volatile ULONG *)(HalpApicRegisters + Register);
+    return (ULONG)__readmsr(MSR_X2APIC + Register / 16);
 }
 VOID HalpInitializeApic(VOID);       /* boot CPU: chooses the mode, maps the registers, silences the 8259s */
 VOID HalpEnableApic(PKPRCB Prcb);    /* each CPU */
@@ -83,7 +85,8 @@ VOID HalpSendStartup(ULONG ApicId, ULONG64 Page); /* physical page below 1 MiB *
 
 /* ---- I/O APIC (ioapic.c), interrupts (interrupts.c), time (timer.c, clock.c) ---- */
 VOID HalpInitializeIoApics(VOID); /* boot CPU: every line masked */
-VOID KiInterrupt(PKTRAP_FRAME Frame); /* from trap.asm, at the interrupt's level, IF = 0 */
+VOID KiInterrupt(PKTRAP_FRAME Frame);         /* from trap.asm, at the interrupt's level, IF = 0 */
+VOID KiSoftwareInterrupt(PKTRAP_FRAME Frame); /* the same for 0x1F and 0x2F */
 BOOLEAN KiIsApcInterrupt(VOID);       /* from trap.asm, vector 0x1F, IF = 0 */
 VOID HalpCalibrateTimers(VOID);       /* boot CPU */
 extern ULONG64 HalpApicTimerHz;       /* with divisor 1 */

@@ -91,15 +91,6 @@ static VOID CallRoutine(PKTRAP_FRAME Frame) {
     }
 }
 
-/* Apart from KiInterrupt, so that the way to a DPC does not pay for what this keeps in registers. */
-static __attribute__((noinline)) VOID HandleInterrupt(PKPRCB Prcb, PKTRAP_FRAME Frame) {
-    PKTRAP_FRAME Outer = Prcb->InterruptFrame;
-    Prcb->InterruptFrame = Frame;
-    _enable();
-    CallRoutine(Frame);
-    Prcb->InterruptFrame = Outer;
-}
-
 /* IF = 0 still: Prcb is the CPU that the interrupt came to. */
 FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);

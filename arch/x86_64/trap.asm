@@ -3,8 +3,8 @@
 ; Three kinds of vectors, three ways through:
 ;       exceptions      IRQL stays what it was; IF becomes what it was (a page fault may wait for a disk); KiTrap(Frame)
 ;       NMI, #DF, #MC   on their own stacks, nothing is re-enabled; KiFreezeInterrupt(Frame) or KiTrap(Frame)
-;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame) sends the EOI and
-;                       sets IF; then CR8 := what it was
+;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), or
+;                       KiSoftwareInterrupt(Frame) for APC and DISPATCH, sends the EOI and sets IF; then CR8 := what it was
 ;
 ; The stack after ENTER (KTRAP_FRAME, ke.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
 ; aligned again at the bottom, as a C call needs it:
@@ -27,13 +27,14 @@ VECTOR_PAGE_FAULT   equ 14
 VECTOR_MACHINE_CHECK equ 18
 VECTOR_APC          equ 0x1F
 VECTOR_FAST_FAIL    equ 0x29
+VECTOR_DISPATCH     equ 0x2F
 VECTOR_SPURIOUS     equ 0xDF
 EXCEPTIONS          equ 32
 EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 
         section .text
         global  KiVectorStubs, KiTrapCodeStart, KiTrapCodeEnd
-        extern  KiTrap, KiInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
+        extern  KiTrap, KiInterrupt, KiSoftwareInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
 
 %macro ENTER_TRAP 0
         push    rax                 ; +90h
@@ -86,6 +87,12 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         iretq
 %endmacro
 
+%macro RAISE_TO_VECTOR 0
+        mov     eax, [rbp + FRAME_VECTOR]
+        shr     eax, 4
+        mov     cr8, rax            ; the level of an interrupt is its vector >> 4
+%endmacro
+
 KiTrapCodeStart:
 
 ; 256 stubs of 16 bytes each: error code, vector, way. idt.c computes their addresses.
@@ -105,6 +112,8 @@ KiVectorStubs:
         jmp     AbortEntry
   %elif Vector == VECTOR_APC
         jmp     ApcEntry
+  %elif Vector == VECTOR_DISPATCH
+        jmp     SoftwareEntry
   %elif Vector < EXCEPTIONS || Vector == VECTOR_FAST_FAIL
         jmp     ExceptionEntry
   %elif Vector == VECTOR_SPURIOUS
@@ -148,16 +157,20 @@ ApcEntry:
         mov     rdi, rbp
         test    al, al
         jz      Exception
-        jmp     Interrupt
+        jmp     Software
 
-InterruptEntry:
+SoftwareEntry:                      ; DISPATCH: DPCs, and perhaps another thread
         ENTER_TRAP
-Interrupt:
-        mov     eax, [rbp + FRAME_VECTOR]
-        shr     eax, 4
-        mov     cr8, rax            ; the level of an interrupt is its vector >> 4
+Software:
+        RAISE_TO_VECTOR
+        call    KiSoftwareInterrupt
+        jmp     Lower
+
+InterruptEntry:                     ; devices, clock, IPIs
+        ENTER_TRAP
+        RAISE_TO_VECTOR
         call    KiInterrupt
-        cli
+Lower:  cli
         mov     rax, [rbp + FRAME_PREVIOUS_IRQL]
         mov     cr8, rax            ; what has become deliverable comes after the iretq, on an empty frame
         LEAVE_TRAP
