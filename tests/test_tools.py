@@ -264,3 +264,15 @@ def test_qmp_errors_are_told(start):
     with pytest.raises(CannotRun, match="refuses"):
         run.qmp("nonsense")
     assert isinstance(run, Run)
+
+
+def test_gdb_stops_where_the_machine_dies(start, tmp_path):
+    link = tmp_path / "gdb"
+    run = start(Machine(cmdline="scenario=paged", leave=False, extra=(
+        "-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")))
+    wait_for(link.exists)
+    said = subprocess.run(["gdb", "-batch", "-nx", run.machine.files() / "kernel.elf", "-ex", f"target remote {link}",
+                           "-ex", "hbreak KiBugCheckFromTrap", "-ex", "continue", "-ex", "print $cr8", "-ex", "backtrace"],
+                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
+    assert "$1 = 2" in said
+    assert "MmAccessFault" in said or "KiPageFault" in said or "trap.asm" in said, said

@@ -75,7 +75,7 @@ def machine_of(options):
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
     return Machine(way=way, build=options.build or "checked", cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk,
-                   leave=way == "bochs" or options.command == "gdb", extra=tuple(options.qemu))
+                   leave=way == "bochs", extra=tuple(options.qemu))
 
 
 def build(name):
@@ -172,14 +172,14 @@ def command_gdb(options):
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
     debugger = ["gdb", "-q", str(shown(machine.files() / "kernel.elf")), "-ex", f"target remote {link}",
-                "-ex", "hbreak KeBugCheckEx"]
+                "-ex", "hbreak KeBugCheckEx", "-ex", "hbreak KiBugCheckFromTrap"]
     with Run(machine, folder) as run:
         while not link.exists():
             if run.process.poll() is not None:
                 raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
             run.poll()
         if sys.stdin.isatty():
-            say("the machine stands at its first instruction; `continue` runs it, KeBugCheckEx stops it")
+            say("the machine stands at its first instruction; `continue` runs it into the crash")
             return subprocess.run(debugger).returncode
         say(f"the machine stands at its first instruction, for {options.timeout} s: "
             f"{' '.join(debugger[:3])} -ex 'target remote {link}'")
