@@ -32,7 +32,7 @@ BOOLEAN KiIsExpectedBugCheck(ULONG Code) {
 
 NTSTATUS StoryStoreOnce(const SCENARIO_ROW *Scenario) {
     STORY_DRIVER Driver;
-    ULONG64 Number;
+    ULONG64 Number = 0;
     NTSTATUS Status = StoryLoad(&Driver, Scenario->Driver);
     if (!NT_SUCCESS(Status)) {
         return Status;
