@@ -13,6 +13,7 @@ the one command that repeats the run.
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 import ktap                                                                             # noqa: E402
 from machine import OUT, TOP, Machine, repeat_command                                  # noqa: E402
-from running import Outcome, Run, handle_signals, hang_report                          # noqa: E402
+from running import Outcome, Run, hang_report                                          # noqa: E402
 
 TAIL_LINES = 40
 
@@ -158,4 +159,4 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_configure(config):
-    handle_signals()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)       # unwind, so that machines are ended
