@@ -32,6 +32,7 @@ SOURCES_ktest += tests/kernel/test_objects.c
 SOURCES_ktest += tests/kernel/test_wait.c
 SOURCES_ktest += tests/kernel/test_threads.c
 SOURCES_ktest += tests/kernel/test_sleeplocks.c
+SOURCES_ktest += tests/kernel/test_apc.c
 SOURCES_ktest += tests/kernel/test_pool.c
 SOURCES_ktest += tests/kernel/pagehelp.c
 SOURCES_ktest += tests/kernel/test_paging.c

@@ -81,8 +81,8 @@ VOID ExpReleaseFastMutexContended(PFAST_MUTEX FastMutex, LONG OldCount, ULONG Ol
 }
 
 DECLSPEC_NORETURN VOID ExpRefuseFastMutexIrql(PFAST_MUTEX FastMutex, ULONG Irql) {
-    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)FastMutex,
-                 Irql, 0);
+    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(),
+                 (ULONG_PTR)FastMutex, Irql, 0);
 }
 
 /* The checked build only: the owner would wait for itself. */

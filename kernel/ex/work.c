@@ -15,9 +15,9 @@
 typedef struct _EX_WORK_QUEUE {
     PCSTR ThreadName;
     KPRIORITY Priority;
-    LIST_ENTRY Items;         /* guarded by ExpWorkQueueLock */
+    LIST_ENTRY Items; /* guarded by ExpWorkQueueLock */
     KSEMAPHORE ItemCount;
-    volatile LONG Workers;    /* threads */
+    volatile LONG Workers;     /* threads */
     volatile LONG FreeWorkers; /* threads that wait for an item, or are about to */
 } EX_WORK_QUEUE;
 

@@ -1,16 +1,18 @@
-/* apc.c: asynchronous procedure calls: a routine that runs in the context of a chosen thread, at the next moment when that
- * thread runs below APC_LEVEL.
+/* apc.c: asynchronous procedure calls: a routine that runs in the context of a chosen thread, at the next moment when
+ * that thread runs below APC_LEVEL.
  *
- * Like a DPC it waits in a queue and comes by a software interrupt (vector 0x1F, held back by the local APIC while CR8 is
- * 1 or more); unlike a DPC it belongs to a thread, not to a CPU. A special kernel APC (no NormalRoutine) runs its
- * KernelRoutine at APC_LEVEL. A normal one then runs its NormalRoutine at PASSIVE_LEVEL, one at a time, and is kept out of
- * critical regions too. Special ones go before normal ones.
+ * Like a DPC it waits in a queue and comes by a software interrupt (vector 0x1F, held back by the local APIC while CR8
+ * is 1 or more); unlike a DPC it belongs to a thread, not to a CPU. A special kernel APC (no NormalRoutine) runs its
+ * KernelRoutine at APC_LEVEL. A normal one then runs its NormalRoutine at PASSIVE_LEVEL, one at a time, and is kept
+ * out of critical regions too. Special ones go before normal ones.
  *
- * A thread that waits gets its APCs when the wait ends; a thread that is ready, when it is switched to (scheduler.c). */
+ * A thread that waits at PASSIVE_LEVEL is woken for an APC and waits again afterwards, behind those who have come in
+ * between; a thread that is ready gets its APCs when it is switched to (scheduler.c). */
 #include "ki.h"
 
 VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
-                     PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode, PVOID Context) {
+                     PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
+                     PVOID Context) {
     *Apc = (KAPC){.Type = ApcObject,
                   .Size = sizeof(KAPC),
                   .Thread = Thread,
@@ -36,7 +38,14 @@ static VOID InsertApc(PKTHREAD Thread, PKAPC Apc) {
     Thread->ApcPending = TRUE;
 }
 
-/* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is unused: nothing waits for it. */
+/* Nothing keeps the APC out of its thread but the thread's IRQL. Lock held. */
+static BOOLEAN IsDeliverable(const KTHREAD *Thread, const KAPC *Apc) {
+    return Thread->SpecialApcDisable == 0 &&
+           (Apc->NormalRoutine == NULL || (Thread->KernelApcDisable == 0 && !Thread->KernelApcInProgress));
+}
+
+/* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is unused: nothing waits for it.
+ * */
 BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment) {
     UNREFERENCED_PARAMETER(Increment);
     PKTHREAD Thread = Apc->Thread;
@@ -50,6 +59,8 @@ BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument
             HalRequestSoftwareInterrupt(APC_LEVEL);
         } else if (Thread->State == Running) {
             HalRequestIpi(Thread->Processor, VECTOR_APC);
+        } else if (IsDeliverable(Thread, Apc)) {
+            KiInterruptWait(Thread);
         }
     }
     KiUnlockDispatcher(OldIrql);
@@ -63,7 +74,7 @@ static BOOLEAN TakeApc(PKTHREAD Thread, PKAPC *Original, KAPC *Copy) {
         return FALSE;
     }
     PKAPC Apc = CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry);
-    if (Apc->NormalRoutine != NULL && (Thread->KernelApcInProgress || Thread->KernelApcDisable != 0)) {
+    if (!IsDeliverable(Thread, Apc)) {
         return FALSE;
     }
     RemoveEntryList(&Apc->ApcListEntry);
@@ -84,7 +95,8 @@ static VOID CheckIrql(const KAPC *Apc, PKAPC Original, KIRQL Expected, ULONG Uni
 
 /* Runs one APC that has been taken off the queue. APC_LEVEL in and out. */
 static VOID CallApc(PKTHREAD Thread, PKAPC Original, KAPC *Apc) {
-    Apc->KernelRoutine(Original, &Apc->NormalRoutine, &Apc->NormalContext, &Apc->SystemArgument1, &Apc->SystemArgument2);
+    Apc->KernelRoutine(Original, &Apc->NormalRoutine, &Apc->NormalContext, &Apc->SystemArgument1,
+                       &Apc->SystemArgument2);
     CheckIrql(Apc, Original, APC_LEVEL, 0);
     if (Apc->NormalRoutine == NULL) {
         return;
@@ -111,4 +123,21 @@ VOID KiDeliverApc(VOID) {
         }
         CallApc(Thread, Original, &Apc);
     }
+}
+
+static BOOLEAN HasDeliverableApc(const KTHREAD *Thread) {
+    return !IsListEmpty(&Thread->ApcListHead) &&
+           IsDeliverable(Thread, CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry));
+}
+
+/* Takes the dispatcher lock for the current thread at a moment when it has no APC left that could run: an APC whose
+ * interrupt is still on its way must not be slept over. Returns the old IRQL. */
+KIRQL KiLockAfterApcs(PKTHREAD Thread) {
+    KIRQL OldIrql = KiLockDispatcher();
+    while (Thread->ApcPending && OldIrql < APC_LEVEL && HasDeliverableApc(Thread)) {
+        KiUnlockDispatcher(APC_LEVEL);
+        KiDeliverApc();
+        KiLockDispatcher();
+    }
+    return OldIrql;
 }

@@ -7,16 +7,18 @@
 NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
     UNREFERENCED_PARAMETER(Alertable);
     PKTHREAD Thread = KiCurrentThread();
-    KIRQL OldIrql = KiLockDispatcher();
-    if (OldIrql >= DISPATCH_LEVEL) {
-        KiRefuseToBlock(OldIrql, NULL, Interval);
-    }
     ULONG64 DueTime = KiDueTime(Interval->QuadPart);
-    if (DueTime > KiInterruptTime) {
-        KiSleep(Thread, KiArmTimeout(Thread, DueTime), OldIrql, DelayExecution, WaitMode);
-    } else {
-        KiEndTurn();
-        KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
+    if (DueTime <= KiInterruptTime) {
+        KeYieldThread();
+        return STATUS_SUCCESS;
     }
+    NTSTATUS Status;
+    do {
+        KIRQL OldIrql = KiLockAfterApcs(Thread);
+        if (OldIrql >= DISPATCH_LEVEL) {
+            KiRefuseToBlock(OldIrql, NULL, Interval);
+        }
+        Status = KiSleep(Thread, KiArmTimeout(Thread, DueTime), OldIrql, DelayExecution, WaitMode);
+    } while (Status == STATUS_KERNEL_APC);
     return STATUS_SUCCESS;
 }

@@ -4,10 +4,10 @@
 
 /* Any IRQL; the event lies in resident memory. */
 VOID KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {
-    Event->Header = (DISPATCHER_HEADER){
-        .Type = Type == NotificationEvent ? EventNotificationObject : EventSynchronizationObject,
-        .Size = sizeof(KEVENT) / sizeof(ULONG),
-        .SignalState = State != FALSE};
+    Event->Header =
+        (DISPATCHER_HEADER){.Type = Type == NotificationEvent ? EventNotificationObject : EventSynchronizationObject,
+                            .Size = sizeof(KEVENT) / sizeof(ULONG),
+                            .SignalState = State != FALSE};
     InitializeListHead(&Event->Header.WaitListHead);
 }
 

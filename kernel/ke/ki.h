@@ -17,14 +17,15 @@ FORCEINLINE KIRQL KiLockDispatcher(VOID) {
 VOID KiUnlockDispatcher(KIRQL OldIrql); /* switches first if a more important thread has become ready for this CPU */
 
 /* ---- scheduler.c: at DISPATCH_LEVEL with the dispatcher lock held ---- */
-extern KAFFINITY KiIdleSummary;     /* CPUs that run their idle thread and have no NextThread */
+extern KAFFINITY KiIdleSummary; /* CPUs that run their idle thread and have no NextThread */
 VOID KiReadyThread(PKTHREAD Thread);
-VOID KiBlockThread(VOID);           /* the current thread's new State is set: runs another one */
-VOID KiEndTurn(VOID);               /* the current thread gives way to the next of its priority */
+VOID KiBlockThread(VOID); /* the current thread's new State is set: runs another one */
+VOID KiEndTurn(VOID);     /* the current thread gives way to the next of its priority */
 VOID KiSetThreadPriority(PKTHREAD Thread, KPRIORITY Priority);
 
 /* ---- wait.c: dispatcher lock held ---- */
 VOID KiSignalWaiters(DISPATCHER_HEADER *Object, KPRIORITY Increment);
+VOID KiInterruptWait(PKTHREAD Thread);
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait);
 NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode);
 PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime);
@@ -38,6 +39,15 @@ ULONG64 KiDueTime(LONGLONG Timeout);
 /* ---- mutex.c: dispatcher lock held ---- */
 VOID KiTakeMutant(PKMUTANT Mutant, PKTHREAD Thread);
 VOID KiAbandonMutants(PKTHREAD Thread);
+
+/* ---- apc.c ---- */
+KIRQL KiLockAfterApcs(PKTHREAD Thread); /* KiLockDispatcher for a thread that is about to wait or to end */
+/* What has been kept out comes now, or when IRQL falls below APC_LEVEL. */
+FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
+    if (Thread->ApcPending) {
+        HalRequestSoftwareInterrupt(APC_LEVEL);
+    }
+}
 
 /* ---- thread.c: KiThreadStartup in switch.asm calls it ---- */
 DECLSPEC_NORETURN VOID KiStartThread(PKTHREAD Thread);

@@ -11,9 +11,8 @@
 #include <ex.h>
 
 static VOID InitializeMutant(PKMUTANT Mutant, UCHAR ApcDisable) {
-    *Mutant = (KMUTANT){
-        .Header = {.Type = MutantObject, .Size = sizeof(KMUTANT) / sizeof(ULONG), .SignalState = 1},
-        .ApcDisable = ApcDisable};
+    *Mutant = (KMUTANT){.Header = {.Type = MutantObject, .Size = sizeof(KMUTANT) / sizeof(ULONG), .SignalState = 1},
+                        .ApcDisable = ApcDisable};
     InitializeListHead(&Mutant->Header.WaitListHead);
 }
 
@@ -45,6 +44,7 @@ static VOID FreeMutant(PKMUTANT Mutant, KPRIORITY Increment) {
     Mutant->Header.SignalState = 1;
     RemoveEntryList(&Mutant->MutantListEntry);
     Mutant->OwnerThread->KernelApcDisable += Mutant->ApcDisable;
+    KiCatchUpApcs(Mutant->OwnerThread);
     Mutant->OwnerThread = NULL;
     KiSignalWaiters(&Mutant->Header, Increment);
 }

@@ -5,13 +5,6 @@
  * (0x20). */
 #include "ki.h"
 
-/* What the region has kept out comes now, or when IRQL falls below APC_LEVEL. */
-static VOID CatchUp(PKTHREAD Thread) {
-    if (Thread->ApcPending) {
-        HalRequestSoftwareInterrupt(APC_LEVEL);
-    }
-}
-
 /* <= APC_LEVEL. wdm.h: KeEnterCriticalRegion. */
 VOID KeEnterCriticalRegion(VOID) {
     KiCurrentThread()->KernelApcDisable--;
@@ -20,7 +13,7 @@ VOID KeEnterCriticalRegion(VOID) {
 VOID KeLeaveCriticalRegion(VOID) {
     PKTHREAD Thread = KiCurrentThread();
     if (++Thread->KernelApcDisable == 0) {
-        CatchUp(Thread);
+        KiCatchUpApcs(Thread);
     }
 }
 
@@ -32,7 +25,7 @@ VOID KeEnterGuardedRegion(VOID) {
 VOID KeLeaveGuardedRegion(VOID) {
     PKTHREAD Thread = KiCurrentThread();
     if (++Thread->SpecialApcDisable == 0) {
-        CatchUp(Thread);
+        KiCatchUpApcs(Thread);
     }
 }
 

@@ -204,9 +204,7 @@ static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     New->ContextSwitches++;
     Prcb->QuantumEnd = FALSE;
     KiSwapContext(Old, New);
-    if (KiCurrentThread()->ApcPending) {
-        HalRequestSoftwareInterrupt(APC_LEVEL); /* queued while this thread did not run */
-    }
+    KiCatchUpApcs(KiCurrentThread()); /* queued while this thread did not run */
 }
 
 /* The current thread cannot go on: its new state is set, and it is in a wait list or in the reaper's.

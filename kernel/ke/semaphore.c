@@ -5,8 +5,8 @@
 /* Any IRQL; the semaphore lies in resident memory. */
 VOID KeInitializeSemaphore(PRKSEMAPHORE Semaphore, LONG Count, LONG Limit) {
     NT_ASSERT(Count >= 0 && Limit > 0 && Count <= Limit);
-    Semaphore->Header = (DISPATCHER_HEADER){
-        .Type = SemaphoreObject, .Size = sizeof(KSEMAPHORE) / sizeof(ULONG), .SignalState = Count};
+    Semaphore->Header =
+        (DISPATCHER_HEADER){.Type = SemaphoreObject, .Size = sizeof(KSEMAPHORE) / sizeof(ULONG), .SignalState = Count};
     InitializeListHead(&Semaphore->Header.WaitListHead);
     Semaphore->Limit = Limit;
 }

@@ -62,16 +62,26 @@ VOID KeReadyThread(PKTHREAD Thread) {
 
 /* The first C code of every thread: the lock that the thread before it took is released here. */
 DECLSPEC_NORETURN VOID KiStartThread(PKTHREAD Thread) {
+    KiCatchUpApcs(Thread);
     KeReleaseSpinLock(&KiDispatcherLock, PASSIVE_LEVEL);
     Thread->StartRoutine(Thread->StartContext);
     PsTerminateSystemThread(STATUS_SUCCESS);
     __builtin_unreachable();
 }
 
+/* An APC that can no longer run, because the thread ends inside a NormalRoutine. Lock held. */
+static VOID CheckNoApcIsLeft(PKTHREAD Thread) {
+    if (!IsListEmpty(&Thread->ApcListHead)) {
+        PKAPC Apc = CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry);
+        KeBugCheckEx(KERNEL_APC_PENDING_DURING_EXIT, (ULONG_PTR)Apc, Thread->CombinedApcDisable, PASSIVE_LEVEL, 0);
+    }
+}
+
 /* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's. */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID) {
     PKTHREAD Thread = KiCurrentThread();
-    KiLockDispatcher();
+    KiLockAfterApcs(Thread);
+    CheckNoApcIsLeft(Thread);
     KiAbandonMutants(Thread);
     Thread->Header.SignalState = 1;
     KiSignalWaiters(&Thread->Header, IO_NO_INCREMENT);

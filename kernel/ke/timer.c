@@ -92,9 +92,9 @@ static VOID ExpireTimers(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
 
 /* Any IRQL; the timer lies in resident memory. */
 VOID KeInitializeTimerEx(PKTIMER Timer, TIMER_TYPE Type) {
-    *Timer = (KTIMER){.Header = {
-        .Type = Type == NotificationTimer ? TimerNotificationObject : TimerSynchronizationObject,
-        .Size = sizeof(KTIMER) / sizeof(ULONG)}};
+    *Timer =
+        (KTIMER){.Header = {.Type = Type == NotificationTimer ? TimerNotificationObject : TimerSynchronizationObject,
+                            .Size = sizeof(KTIMER) / sizeof(ULONG)}};
     InitializeListHead(&Timer->Header.WaitListHead);
 }
 

@@ -130,6 +130,14 @@ VOID KiSignalWaiters(DISPATCHER_HEADER *Object, KPRIORITY Increment) {
     }
 }
 
+/* A kernel APC is there for a thread that waits: if the thread waits at PASSIVE_LEVEL it wakes up, runs the APC on the
+ * way out, and begins its wait again, behind those who have come meanwhile. Dispatcher lock held. */
+VOID KiInterruptWait(PKTHREAD Thread) {
+    if (Thread->State == Waiting && Thread->WaitIrql < APC_LEVEL) {
+        UnwaitThread(Thread, STATUS_KERNEL_APC, IO_NO_INCREMENT);
+    }
+}
+
 /* The end of KeSetEvent and its like. Wait = TRUE keeps DISPATCH_LEVEL and the dispatcher lock for the KeWait... call
  * that must follow at once, so that no switch comes in between; it restores OldIrql. */
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait) {
@@ -149,7 +157,7 @@ static KIRQL LockForWait(PKTHREAD Thread) {
         Thread->WaitNext = FALSE;
         return Thread->WaitIrql;
     }
-    return KiLockDispatcher();
+    return KiLockAfterApcs(Thread);
 }
 
 static VOID HangBlock(PKWAIT_BLOCK Block, DISPATCHER_HEADER *Object, PKTHREAD Thread, WAIT_TYPE WaitType, ULONG Key) {
@@ -203,12 +211,15 @@ static VOID CheckRecursion(const DISPATCHER_HEADER *Object, KIRQL OldIrql) {
     }
 }
 
-/* Whether the wait is over before it began: a time-out of 0 polls, and one that lies in the past too. */
+/* Whether the wait is over before it began: a time-out of 0 polls, and one that lies in the past too. *DueTime is 0 at
+ * first, and stays what it was when the wait is begun again. */
 static BOOLEAN IsTimeoutOver(PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     if (Timeout == NULL) {
         return FALSE;
     }
-    *DueTime = KiDueTime(Timeout->QuadPart);
+    if (*DueTime == 0) {
+        *DueTime = KiDueTime(Timeout->QuadPart);
+    }
     return *DueTime <= KiInterruptTime;
 }
 
@@ -216,36 +227,45 @@ static BOOLEAN IsPoll(PLARGE_INTEGER Timeout) {
     return Timeout != NULL && Timeout->QuadPart == 0;
 }
 
-/* <= APC_LEVEL, or DISPATCH_LEVEL with a time-out of 0. STATUS_SUCCESS, STATUS_ABANDONED_WAIT_0, STATUS_TIMEOUT. The
- * object must be resident. wdm.h: KeWaitForSingleObject. */
-NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
-                               PLARGE_INTEGER Timeout) {
-    UNREFERENCED_PARAMETER(Alertable); /* nothing sends alerts */
-    DISPATCHER_HEADER *Header = Object;
+/* One attempt; STATUS_KERNEL_APC: begin again. */
+static NTSTATUS WaitForOne(DISPATCHER_HEADER *Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
+                           PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     PKTHREAD Thread = KiCurrentThread();
-    ULONG64 DueTime = 0;
     NTSTATUS Status = STATUS_TIMEOUT;
     KIRQL OldIrql = LockForWait(Thread);
     if (DBG && OldIrql >= DISPATCH_LEVEL && !IsPoll(Timeout)) {
         KiRefuseToBlock(OldIrql, Object, Timeout); /* even if it would not block this time */
     }
-    if (IsSignalledFor(Header, Thread)) {
-        CheckRecursion(Header, OldIrql);
-        Status = SatisfyFor(Header, Thread);
-    } else if (!IsTimeoutOver(Timeout, &DueTime)) {
+    if (IsSignalledFor(Object, Thread)) {
+        CheckRecursion(Object, OldIrql);
+        Status = SatisfyFor(Object, Thread);
+    } else if (!IsTimeoutOver(Timeout, DueTime)) {
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, Object, Timeout);
         }
         PKWAIT_BLOCK Block = &Thread->WaitBlock[0];
-        HangBlock(Block, Header, Thread, WaitAny, 0);
+        HangBlock(Block, Object, Thread, WaitAny, 0);
         Block->NextWaitBlock = Block;
         if (Timeout != NULL) {
-            Block->NextWaitBlock = KiArmTimeout(Thread, DueTime);
+            Block->NextWaitBlock = KiArmTimeout(Thread, *DueTime);
             Block->NextWaitBlock->NextWaitBlock = Block;
         }
         return KiSleep(Thread, Block, OldIrql, WaitReason, WaitMode);
     }
     KiUnlockDispatcher(OldIrql);
+    return Status;
+}
+
+/* <= APC_LEVEL, or DISPATCH_LEVEL with a time-out of 0. STATUS_SUCCESS, STATUS_ABANDONED_WAIT_0, STATUS_TIMEOUT. The
+ * object must be resident. wdm.h: KeWaitForSingleObject. */
+NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
+                               PLARGE_INTEGER Timeout) {
+    UNREFERENCED_PARAMETER(Alertable); /* nothing sends alerts */
+    ULONG64 DueTime = 0;
+    NTSTATUS Status;
+    do {
+        Status = WaitForOne(Object, WaitReason, WaitMode, Timeout, &DueTime);
+    } while (Status == STATUS_KERNEL_APC);
     return Status;
 }
 
@@ -282,6 +302,31 @@ static VOID HangBlocks(PKWAIT_BLOCK Blocks, ULONG Count, PVOID Object[], WAIT_TY
     }
 }
 
+/* One attempt; STATUS_KERNEL_APC: begin again. */
+static NTSTATUS WaitForMany(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
+                            KPROCESSOR_MODE WaitMode, PLARGE_INTEGER Timeout, PKWAIT_BLOCK Blocks, ULONG64 *DueTime) {
+    PKTHREAD Thread = KiCurrentThread();
+    NTSTATUS Status = STATUS_TIMEOUT;
+    KIRQL OldIrql = LockForWait(Thread);
+    if (DBG && OldIrql >= DISPATCH_LEVEL && !IsPoll(Timeout)) {
+        KiRefuseToBlock(OldIrql, Object[0], Timeout);
+    }
+    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) && !IsTimeoutOver(Timeout, DueTime)) {
+        if (OldIrql >= DISPATCH_LEVEL) {
+            KiRefuseToBlock(OldIrql, Object[0], Timeout);
+        }
+        HangBlocks(Blocks, Count, Object, WaitType, Thread);
+        if (Timeout != NULL) {
+            PKWAIT_BLOCK TimerBlock = KiArmTimeout(Thread, *DueTime);
+            TimerBlock->NextWaitBlock = Blocks;
+            Blocks[Count - 1].NextWaitBlock = TimerBlock;
+        }
+        return KiSleep(Thread, Blocks, OldIrql, WaitReason, WaitMode);
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Status;
+}
+
 /* As KeWaitForSingleObject, for up to THREAD_WAIT_OBJECTS objects, or MAXIMUM_WAIT_OBJECTS with the caller's
  * WaitBlockArray (resident, untouched until the wait is over). WaitAny: the index of the object; WaitAll:
  * STATUS_SUCCESS; both plus STATUS_ABANDONED. Too many objects stop the machine (0x0C). wdm.h:
@@ -290,29 +335,14 @@ NTSTATUS KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitTyp
                                   KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout,
                                   PKWAIT_BLOCK WaitBlockArray) {
     UNREFERENCED_PARAMETER(Alertable);
-    PKTHREAD Thread = KiCurrentThread();
-    PKWAIT_BLOCK Blocks = WaitBlockArray ? WaitBlockArray : Thread->WaitBlock;
+    PKWAIT_BLOCK Blocks = WaitBlockArray ? WaitBlockArray : KiCurrentThread()->WaitBlock;
     if (Count == 0 || Count > (WaitBlockArray ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS)) {
         KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, 0, 0, 0, 0);
     }
     ULONG64 DueTime = 0;
-    NTSTATUS Status = STATUS_TIMEOUT;
-    KIRQL OldIrql = LockForWait(Thread);
-    if (DBG && OldIrql >= DISPATCH_LEVEL && !IsPoll(Timeout)) {
-        KiRefuseToBlock(OldIrql, Object[0], Timeout);
-    }
-    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) && !IsTimeoutOver(Timeout, &DueTime)) {
-        if (OldIrql >= DISPATCH_LEVEL) {
-            KiRefuseToBlock(OldIrql, Object[0], Timeout);
-        }
-        HangBlocks(Blocks, Count, Object, WaitType, Thread);
-        if (Timeout != NULL) {
-            PKWAIT_BLOCK TimerBlock = KiArmTimeout(Thread, DueTime);
-            TimerBlock->NextWaitBlock = Blocks;
-            Blocks[Count - 1].NextWaitBlock = TimerBlock;
-        }
-        return KiSleep(Thread, Blocks, OldIrql, WaitReason, WaitMode);
-    }
-    KiUnlockDispatcher(OldIrql);
+    NTSTATUS Status;
+    do {
+        Status = WaitForMany(Count, Object, WaitType, WaitReason, WaitMode, Timeout, Blocks, &DueTime);
+    } while (Status == STATUS_KERNEL_APC);
     return Status;
 }

@@ -13,8 +13,8 @@ OBJECT_TYPE PspThreadObjectType = {.Name = "Thread", .Delete = DeleteThread};
 static POBJECT_TYPE ThreadTypePointer = &PspThreadObjectType;
 POBJECT_TYPE *PsThreadType = &ThreadTypePointer;
 
-/* The last reference is gone: the reaper has freed the stack, or there never was one. A thread that still has its stack
- * holds a reference to itself, so somebody has dropped one that was not theirs. */
+/* The last reference is gone: the reaper has freed the stack, or there never was one. A thread that still has its
+ * stack holds a reference to itself, so somebody has dropped one that was not theirs. */
 static VOID DeleteThread(PVOID Object) {
     PETHREAD Thread = Object;
     if (Thread->Tcb.StackBase != 0) {

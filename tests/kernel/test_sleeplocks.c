@@ -101,8 +101,8 @@ KTEST(fastmutex_lets_one_thread_in_at_a_time) {
     Contended = (CONTENDED){0};
     ExInitializeFastMutex(&Contended.Mutex);
     for (ULONG i = 0; i < 8; i++) {
-        KT_REQUIRE(KtCreateThread(&Thread[i], "competitor", (KPRIORITY)(7 + i % 3), KT_ANY_PROCESSOR, Compete,
-                                  &Contended));
+        KT_REQUIRE(
+            KtCreateThread(&Thread[i], "competitor", (KPRIORITY)(7 + i % 3), KT_ANY_PROCESSOR, Compete, &Contended));
     }
     for (ULONG i = 0; i < 8; i++) {
         KtJoin(&Thread[i]);

@@ -373,8 +373,8 @@ KTEST(threads_survive_a_churn_of_all_calls) {
     static KT_THREAD Thread[16];
     KeInitializeSemaphore(&Churn, 0, MAXLONG);
     for (ULONG i = 0; i < 16; i++) {
-        KT_REQUIRE(KtCreateThread(&Thread[i], "churn", (KPRIORITY)(4 + i), KT_ANY_PROCESSOR, ChurnThread,
-                                  (PVOID)(ULONG64)i));
+        KT_REQUIRE(
+            KtCreateThread(&Thread[i], "churn", (KPRIORITY)(4 + i), KT_ANY_PROCESSOR, ChurnThread, (PVOID)(ULONG64)i));
     }
     for (ULONG i = 0; i < 16; i++) {
         KtJoin(&Thread[i]);
@@ -409,16 +409,15 @@ KTEST(thread_object_outlives_the_thread_by_its_handle) {
                                            (PVOID)(LONG_PTR)STATUS_CANCELLED);
     KT_REQUIRE(NT_SUCCESS(Status));
     KT_EXPECT_EQ(HandleToULong(Cid.UniqueProcess), 4);
-    KT_REQUIRE(NT_SUCCESS(ObReferenceObjectByHandle(Handle, THREAD_ALL_ACCESS, *PsThreadType, KernelMode,
-                                                    (PVOID *)&Thread, NULL)));
+    KT_REQUIRE(NT_SUCCESS(
+        ObReferenceObjectByHandle(Handle, THREAD_ALL_ACCESS, *PsThreadType, KernelMode, (PVOID *)&Thread, NULL)));
     KT_EXPECT_EQ(Thread->Cid.UniqueThread, Cid.UniqueThread);
     KT_EXPECT_EQ(KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL), STATUS_SUCCESS);
     KT_EXPECT_EQ(Thread->ExitStatus, STATUS_CANCELLED);
     KT_EXPECT_EQ(Thread->Tcb.Header.SignalState, 1);
     KT_EXPECT_EQ(ZwClose(Handle), STATUS_SUCCESS);
     KT_EXPECT_EQ(ZwClose(Handle), STATUS_INVALID_HANDLE);
-    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, (PVOID *)&Wrong, NULL),
-                 STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, (PVOID *)&Wrong, NULL), STATUS_INVALID_HANDLE);
     KT_EXPECT_EQ(Wrong, NULL);
     KT_WAIT_UNTIL(CountReferences(Thread) == 1); /* the reaper has dropped the thread's own; ours keeps the object */
     KT_EXPECT_EQ(Thread->Tcb.StackBase, 0);

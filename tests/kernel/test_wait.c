@@ -121,8 +121,8 @@ typedef struct _WAITER {
 
 static VOID WaitForObjects(PVOID Context) {
     WAITER *Waiter = Context;
-    Waiter->Status = KeWaitForMultipleObjects(Waiter->Count, Waiter->Objects, Waiter->Type, Executive, KernelMode, FALSE,
-                                              NULL, Waiter->Blocks);
+    Waiter->Status = KeWaitForMultipleObjects(Waiter->Count, Waiter->Objects, Waiter->Type, Executive, KernelMode,
+                                              FALSE, NULL, Waiter->Blocks);
     Waiter->IsDone = TRUE;
 }
 
