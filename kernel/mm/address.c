@@ -1,6 +1,7 @@
 /* address.c: what the page tables say of an address, read through the self map without ever faulting.
  *
- * Page tables of the kernel's half are made and never freed, so the walk needs no lock; what it tells is true at one instant. */
+ * Page tables of the kernel's half are made and never freed, so the walk needs no lock; what it tells is true at one
+ * instant. */
 #include "mi.h"
 
 static BOOLEAN IsCanonical(ULONG64 Va) {

@@ -85,8 +85,8 @@ PVOID MmAllocateContiguousMemory(SIZE_T NumberOfBytes, PHYSICAL_ADDRESS HighestA
     return Frame == 0 ? NULL : MmPhysicalToVirtual(Frame << PAGE_SHIFT);
 }
 
-/* Documented: frees the whole of it. An address that is no such allocation, or no longer, stops the machine: 0x19 (0x22, address,
- * 4, 0). <= DISPATCH_LEVEL. */
+/* Documented: frees the whole of it. An address that is no such allocation, or no longer, stops the machine: 0x19
+ * (0x22, address, 4, 0). <= DISPATCH_LEVEL. */
 VOID MmFreeContiguousMemory(PVOID BaseAddress) {
     ULONG64 Frame = ((ULONG64)BaseAddress - MM_DIRECT_MAP) >> PAGE_SHIFT;
     BOOLEAN IsFrame = MmFindRegion((ULONG64)BaseAddress)->Kind == RegionDirectMap && BYTE_OFFSET(BaseAddress) == 0 &&

@@ -1,9 +1,9 @@
 /* fault.c: the page fault: what a touch of an address that the CPU could not translate means, and who may survive it.
  *
- * The first question is the IRQL. At DISPATCH_LEVEL or above nothing can be waited for, the dispatcher itself runs there, and
- * the interrupted code may hold the very locks that resolving a fault needs. So a fault at that level is the end of the machine,
- * also when the page is in memory and only its PTE is not valid: nobody may depend on luck. Below, the fault is first
- * classified, by reading alone; pagein.c then resolves what can be resolved. */
+ * The first question is the IRQL. At DISPATCH_LEVEL or above nothing can be waited for, the dispatcher itself runs
+ * there, and the interrupted code may hold the very locks that resolving a fault needs. So a fault at that level is
+ * the end of the machine, also when the page is in memory and only its PTE is not valid: nobody may depend on luck.
+ * Below, the fault is first classified, by reading alone; pagein.c then resolves what can be resolved. */
 #include "mi.h"
 
 #define ERROR_PRESENT 0x1ULL
@@ -37,7 +37,7 @@ static MMPTE CollectRights(ULONG64 Va, MMPTE Pte, ULONG Level) {
     return (Write & PTE_WRITE) | (NoExecute & PTE_NX);
 }
 
-/* The PTE is valid: either the access breaks its protection, or another CPU has made it valid since (nothing is left to do). */
+/* The PTE is valid: either the access breaks its protection, or another CPU has made it valid since. */
 static VOID CheckProtection(PKTRAP_FRAME Frame, MMPTE Pte, ULONG Level) {
     MMPTE Rights = CollectRights(Frame->FaultAddress, Pte, Level);
     if (Frame->ErrorCode & ERROR_WRITE && !(Rights & PTE_WRITE)) {
@@ -64,9 +64,9 @@ static BOOLEAN IsPageableAddress(ULONG64 Va) {
     return (Va >= MM_PAGED_POOL && Va < MM_STACKS) || (Va >= MM_DRIVER_IMAGES && Va < MM_DRIVER_IMAGES_END);
 }
 
-/* From trap.c, IF = 1, at the IRQL of the faulting code, no lock of the memory manager held. Waits only at <= APC_LEVEL.
- * STATUS_SUCCESS: the instruction may be tried again. STATUS_ACCESS_VIOLATION: an address of the lower half, for the trap
- * handler to raise. Otherwise the machine stops with 0xA, 0x50, 0xBE, 0xFC or 0x7A. */
+/* From trap.c, IF = 1, at the IRQL of the faulting code, no lock of the memory manager held. Waits only below
+ * DISPATCH_LEVEL. STATUS_SUCCESS: the instruction may be tried again. STATUS_ACCESS_VIOLATION: an address of the
+ * lower half, for the trap handler to raise. Otherwise the machine stops with 0xA, 0x50, 0xBE, 0xFC or 0x7A. */
 NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
     if (Frame->PreviousIrql > APC_LEVEL) {
         return FaultAtRaisedIrql(Frame);

@@ -1,8 +1,9 @@
-/* initialize.c: from the boot code's page tables to a memory manager: direct map, PFN database, address ranges, free pages.
+/* initialize.c: from the boot code's page tables to a memory manager: direct map, PFN database, free pages.
  *
- * It runs once, on the boot CPU, with every interrupt masked. Frames come from a cursor that only moves up through the RAM
- * that the boot protocol reported, past the kernel image and the boot archive; what lies above the cursor at the end becomes
- * the free list. Page tables are reached through the self map, so that nothing here depends on the low identity map. */
+ * It runs once, on the boot CPU, with every interrupt masked. Frames come from a cursor that only moves up through
+ * the RAM that the boot protocol reported, past the kernel image and the boot archive; what lies above the cursor at
+ * the end becomes the free list. Page tables are reached through the self map, so that nothing here depends on the
+ * low identity map. */
 #include "mi.h"
 #include <arch.h>
 #include <kd.h>
@@ -104,7 +105,8 @@ static MMPTE DirectMapBits(ULONG64 Physical) {
 /* Maps the largest page that fits at Physical; returns its size. */
 static ULONG64 MapDirect(ULONG64 Physical, ULONG64 End) {
     ULONG64 Va = MM_DIRECT_MAP + Physical;
-    if (HalFeatures.Page1G && Physical % LARGE_1G == 0 && End - Physical >= LARGE_1G && !OverlapsKernel(Physical, LARGE_1G)) {
+    if (HalFeatures.Page1G && Physical % LARGE_1G == 0 && End - Physical >= LARGE_1G &&
+        !OverlapsKernel(Physical, LARGE_1G)) {
         MakeEarlyTables(Va, 3);
         *MiGetPpeAddress(Va) = Physical | MI_DATA_BITS | PTE_LARGE;
         return LARGE_1G;
@@ -187,7 +189,7 @@ static VOID MakeRanges(VOID) {
     MakeRange(&MiImageRange, MM_DRIVER_IMAGES, (MM_DRIVER_IMAGES_END - MM_DRIVER_IMAGES) >> PAGE_SHIFT, At, TRUE);
 }
 
-/* Every frame above the cursor that is no part of the image or the archive is free; the others have an owner for ever. */
+/* Every frame above the cursor that is no part of the image or the archive is free; the others keep their owner. */
 static VOID FreeRemainingFrames(VOID) {
     for (ULONG Run = 0; Run < MiRamRuns; Run++) {
         for (ULONG64 Frame = MiRam[Run].First; Frame < MiRam[Run].End; Frame++) {
@@ -208,7 +210,7 @@ static VOID FreeRemainingFrames(VOID) {
     MiZeroedTarget = Clamp(MiTotalPages / 32, 32, MI_ZEROED_TARGET);
 }
 
-/* See mm.h. Boot CPU, all interrupts masked, page tables as entry.asm left them. Stops the machine when RAM is too small. */
+/* See mm.h. Boot CPU, all interrupts masked, page tables as entry.asm left them. Stops when RAM is too small. */
 VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     Boot = BootInfo;
     NextEarly = LOWEST_ADDRESS;
@@ -222,7 +224,7 @@ VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     MiInitializePool();
 }
 
-/* See mm.h. The zero-page thread runs also where there is no disk; trimming then would help nobody and does not happen. */
+/* See mm.h. The zero-page thread runs also where there is no disk; trimming would then help nobody. */
 NTSTATUS MmInitializePaging(VOID) {
     NTSTATUS Status = MiStartZeroThread();
     if (NT_SUCCESS(Status)) {

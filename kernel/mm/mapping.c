@@ -57,8 +57,8 @@ static BOOLEAN PrepareRange(ULONG64 Va, ULONG64 Pages, BOOLEAN IsResident) {
     return IsPrepared;
 }
 
-/* Takes up to MI_FLUSH_BATCH frames for the PTEs from Va on; returns how many it mapped. The range is the caller's alone, so
- * that zeroing and the PTEs need no lock. */
+/* Takes up to MI_FLUSH_BATCH frames for the PTEs from Va on; returns how many it mapped. The range is the caller's
+ * alone, so that zeroing and the PTEs need no lock. */
 static ULONG64 MapBatch(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZero) {
     ULONG64 Frame[MI_FLUSH_BATCH], Taken = 0;
     BOOLEAN IsZeroed[MI_FLUSH_BATCH];
@@ -103,8 +103,8 @@ BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages) {
     return TRUE;
 }
 
-/* Clears one PTE and counts it if its page was a pageable one. Returns the frame that it mapped, to be deleted after the TLB
- * shoot-down, or 0. MmPfnLock held. */
+/* Clears one PTE and counts it if its page was a pageable one. Returns the frame that it mapped, to be deleted after
+ * the TLB shoot-down, or 0. MmPfnLock held. */
 static ULONG64 ClearPte(volatile MMPTE *Pte, ULONG64 *Pageable) {
     MMPTE Old = __atomic_exchange_n(Pte, 0, __ATOMIC_SEQ_CST);
     if (Old & PTE_VALID) {

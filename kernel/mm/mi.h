@@ -1,4 +1,4 @@
-/* mi.h: what the files of the memory manager know of each other: the page frames, their lists, the PTE forms and one lock.
+/* mi.h: what the files of the memory manager know of each other: page frames, their lists, PTE forms and one lock.
  *
  * The life of a pageable page. Every arrow is taken under MmPfnLock; A and D are the accessed and dirty bits that the
  * CPU sets behind our back.
@@ -8,24 +8,24 @@
  *                                          +------ soft fault ---+                             |
  *                                          +------------------ read, then hard fault ends -----+
  *
- *      frame: Active  --trim, dirty or without a slot--> Modified --write starts--> Transition (WriteInProgress)
+ *      frame: Active  --trim, dirty or without a slot--> Modified --write starts--> Transition (HasWrite)
  *             Active  --trim, clean with a slot--------> Standby                        |
  *             Modified, Standby, Transition --soft fault--> Active                      | write done
  *             Transition --not dirtied since--> Standby <-------------------------------+
  *             Transition --dirtied and trimmed again--> Modified
  *             Standby --repurposed--> whoever takes it      Free --zero-page thread--> Zeroed
- *             page file --fault--> Transition (ReadInProgress) --read done--> Active
+ *             page file --fault--> Transition (HasRead) --read done--> Active
  *
  * Invariants, all under MmPfnLock:
- *  I1  A page is dirty when its PTE has D or its PFN has IsModified. If it is not dirty and has a slot (OriginalPte), the slot
- *      holds its contents, or a write that will put them there is in flight (HasWrite).
- *  I2  IsModified is cleared when a write starts, not when it ends. The page is unmapped then, so whoever changes it later
- *      does so through a PTE that was made after that, and leaves its D bit: a change during the write is never lost.
+ *  I1  A page is dirty when its PTE has D or its PFN has IsModified. If it is not dirty and has a slot (OriginalPte),
+ *      the slot holds its contents, or a write that will put them there is in flight (HasWrite).
+ *  I2  IsModified is cleared when a write starts, not when it ends. The page is unmapped then, so whoever changes it
+ *      later does so through a PTE that was made after that, and leaves its D bit: no change during the write is lost.
  *  I3  A page with HasWrite or HasRead is in no list: no second transfer of it starts, and nobody repurposes it.
  *  I4  A page enters a list only after KeFlushTb: no CPU can reach it through an old translation.
- *  I5  A frame whose owner frees the address while a transfer is in flight is marked IsDeleted, its PTE is already zero; the end
- *      of the transfer frees the frame and the slot.
- *  I6  What is promised fits into frames and slots, less a reserve; see commit.c: each page has a place to go to. */
+ *  I5  A frame whose owner frees the address while a transfer is in flight is marked IsDeleted, and its PTE is already
+ *      zero; the end of the transfer frees the frame and the slot.
+ *  I6  What is promised fits into frames and slots, less a reserve (commit.c): each page has a place to go to. */
 #ifndef _MI_H_
 #define _MI_H_
 
@@ -33,7 +33,7 @@
 #include <block.h>
 #include <bootinfo.h>
 
-/* ---- Pages for the pools (poolpages.c) ---------------------------------------------------------------------------
+/* ---- Pages for the pools (mapping.c) -----------------------------------------------------------------------------
  * Page-granular address space with memory behind it. Charges commit; NULL when address space, commit or RAM is out.
  * Nonpaged (<= DISPATCH_LEVEL): resident pages, contents undefined, no-execute unless IsExecutable. The kernel is W^X
  *   everywhere but here: a driver that asks for executable pool gets writable and executable pages, as on Windows.
@@ -44,8 +44,8 @@ VOID MiInitializePool(VOID); /* pool.c: boot CPU, once, when these two calls wor
 VOID MiFreePoolPages(PVOID Va, ULONG Pages); /* the whole of one allocation; the kind follows from the address */
 
 /* ---- Page frames (pfn.c) ---- */
-enum { LocationZeroed = 0, LocationFree = 1, LocationStandby = 2, LocationModified = 3, LocationBad = 5, LocationActive = 6,
-       LocationTransition = 7 };
+enum { LocationZeroed = 0, LocationFree = 1, LocationStandby = 2, LocationModified = 3, LocationBad = 5,
+       LocationActive = 6, LocationTransition = 7 };
 
 struct _MI_INPAGE;
 
@@ -81,7 +81,7 @@ typedef struct _MI_PAGE_LIST {
 extern KSPIN_LOCK MmPfnLock;
 extern MI_PAGE_LIST MiZeroedList, MiFreeList, MiStandbyList, MiModifiedList;
 extern ULONG64 MiAvailablePages; /* zeroed + free + standby */
-extern ULONG64 MiTotalPages;     /* frames that the lists may hold: RAM without the kernel's image and the boot archive */
+extern ULONG64 MiTotalPages;     /* frames that the lists may hold: RAM without image, archive, start-up */
 extern ULONG64 MiLowestFrame, MiHighestFrame;
 extern ULONG64 MiLowPages;       /* below this the trimmer is woken */
 extern ULONG64 MiHighPages;      /* it trims until this many are available or on their way */
@@ -115,12 +115,13 @@ FORCEINLINE VOID MiReleasePfnLock(KIRQL OldIrql) {
 /* All under MmPfnLock. */
 VOID MiInsertPage(MI_PAGE_LIST *List, PMMPFN Pfn);  /* at the end */
 VOID MiUnlinkPage(PMMPFN Pfn);                      /* from the list that its Location names */
-/* A page for a new owner, LocationActive; 0 when there is none to be had now. Prefers zeroed pages when WantsZero, free ones
- * otherwise, then repurposes standby pages. IsZeroed tells what it is. Wakes the trimmer when pages run low. */
+/* A page for a new owner, LocationActive; 0 when there is none to be had now. Prefers zeroed pages when WantsZero,
+ * free ones otherwise, then repurposes standby pages. IsZeroed tells what it is. Wakes the trimmer when pages run
+ * low. */
 ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed);
 VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed);      /* to the free or zeroed list; wakes those who wait for a page */
 VOID MiRepurposeStandbyPage(PMMPFN Pfn);            /* off the standby list; its PTE becomes the page-file form */
-VOID MiDeletePage(PMMPFN Pfn);                      /* the owner is gone: frees slot and frame, now or when its transfer ends */
+VOID MiDeletePage(PMMPFN Pfn);                      /* frees slot and frame, now or when its transfer ends */
 VOID MiRetirePage(PMMPFN Pfn);                      /* just trimmed and flushed: to the modified or standby list */
 /* The wait for a page: MiPreparePageWait under the lock, MiWaitForPage after its release, at <= APC_LEVEL. */
 VOID MiPreparePageWait(VOID);
@@ -159,8 +160,9 @@ ULONG64 MiReserveRange(MI_RANGE *Range, ULONG64 Pages); /* 0: no room */
 VOID MiReleaseRange(MI_RANGE *Range, ULONG64 Va, ULONG64 Pages);
 
 /* ---- Page tables (address.c, mapping.c) ---- */
-/* The entry that translates Va, or the first one above it that is not valid. Level: 1 PTE, 2 PDE, 3 PPE, 4 PXE; a valid entry at
- * level 2 or 3 is a large page. Non-canonical: level 0. Any IRQL, no locks, never faults: page tables are never freed. */
+/* The entry that translates Va, or the first one above it that is not valid. Level: 1 PTE, 2 PDE, 3 PPE, 4 PXE; a
+ * valid entry at level 2 or 3 is a large page. Non-canonical: level 0. Any IRQL, no locks, never faults: page tables
+ * are never freed. */
 MMPTE MiReadPte(ULONG64 Va, ULONG *Level);
 BOOLEAN MiMakePageTables(ULONG64 Va, ULONG64 Pages);    /* under MmPfnLock; FALSE: no memory */
 /* Resident pages behind a reserved range. <= DISPATCH_LEVEL, no lock held. Charges commit. All or nothing. */
@@ -169,7 +171,7 @@ BOOLEAN MiMapResidentPages(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZ
 BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages);
 /* Takes back pages of either kind, with commit; the range stays reserved. */
 VOID MiUnmapPages(ULONG64 Va, ULONG64 Pages);
-VOID MiFlushTb(ULONG64 Va, ULONG64 Pages);              /* KeFlushTb, or this CPU alone while there is only the boot CPU */
+VOID MiFlushTb(ULONG64 Va, ULONG64 Pages);              /* KeFlushTb, or the boot CPU alone before there are others */
 
 #define MI_FLUSH_BATCH 32 /* PTEs changed per TLB shoot-down and lock hold */
 
@@ -216,8 +218,8 @@ typedef struct _MI_INPAGE {
     BOOLEAN IsFinished;        /* the first one that woke up has set the PTE */
     struct _MI_INPAGE *Next;
 } MI_INPAGE;
-/* Resolves a fault on a PTE that is neither valid nor zero. <= APC_LEVEL, no lock; may wait. On return the instruction is tried
- * again. Does not return when the page cannot be read (0x7A). */
+/* Resolves a fault on a PTE that is neither valid nor zero. <= APC_LEVEL, no lock; may wait. On return the
+ * instruction is tried again. Does not return when the page cannot be read (0x7A). */
 VOID MiResolveFault(PKTRAP_FRAME TrapFrame, ULONG64 Va, volatile MMPTE *Pte);
 VOID MiInitializePageIn(VOID);
 

@@ -1,14 +1,22 @@
-/* pagein.c: resolves a legal fault: demand-zero, transition, or a read from the page file that all who fault on the page share.
+/* pagein.c: resolves a legal fault: demand-zero, transition, or a read that all who fault on the page share.
  *
  * A fault is decided under MmPfnLock, by what the PTE says at that moment, and finished outside it. Whatever had to be
- * waited for (a page, a read), the instruction is then simply tried again: a fault that finds the PTE changed has nothing to undo.
+ * waited for (a page, a read), the instruction is then simply tried again: a fault that finds the PTE changed has
+ * nothing to undo.
  *
  *   HardFault -> MI_INPAGE on the PFN (HasRead), PTE in transition form -> device ... DPC: event set
  *                  ^ a second CPU faults: finds HasRead, takes a reference, waits for the same event (a collided fault)
- *   Whoever wakes first sets the PTE; the others find IsFinished. So nobody waits for a thread that has lost its CPU. */
+ *
+ * Whoever wakes first sets the PTE; the others find IsFinished. So nobody waits for a thread that has lost its CPU. */
 #include "mi.h"
 
-typedef enum _FAULT_OUTCOME { FaultResolved, FaultNeedsZeroing, FaultNeedsPage, FaultStartsRead, FaultJoinsRead } FAULT_OUTCOME;
+typedef enum _FAULT_OUTCOME {
+    FaultResolved,
+    FaultNeedsZeroing,
+    FaultNeedsPage,
+    FaultStartsRead,
+    FaultJoinsRead
+} FAULT_OUTCOME;
 
 typedef struct _FAULT {
     ULONG64 Va;
@@ -29,7 +37,7 @@ VOID MiInitializePageIn(VOID) {
     }
 }
 
-/* Gives the frame to the address: from now on the CPU finds it. MmPfnLock held; so for all below until said otherwise. */
+/* Gives the frame to the address: from now on the CPU finds it. MmPfnLock held; so for all below. */
 static VOID MapPage(PMMPFN Pfn, volatile MMPTE *Pte, MMPTE Contents) {
     Pfn->Location = LocationActive;
     MiResidentPages++;
@@ -69,7 +77,7 @@ static FAULT_OUTCOME TransitionFault(FAULT *Fault, MMPTE Contents) {
     if (Pfn->Location <= LocationModified) {
         MiUnlinkPage(Pfn);
     }
-    MapPage(Pfn, Fault->Pte, Contents); /* clean even while it is being written: whoever changes it sets D (invariant I2) */
+    MapPage(Pfn, Fault->Pte, Contents); /* clean even while it is being written: a change sets D (invariant I2) */
     MiCounters.TransitionFaults++;
     return FaultResolved;
 }
@@ -168,8 +176,8 @@ static VOID WaitForRead(FAULT *Fault, PKTRAP_FRAME TrapFrame, BOOLEAN IsMine) {
     }
     MiReleasePfnLock(OldIrql);
     if (!NT_SUCCESS(Status)) {
-        KiBugCheckFromTrap(KERNEL_DATA_INPAGE_ERROR, (ULONG_PTR)Fault->Pte, (ULONG_PTR)(LONG_PTR)Status, Contents, Fault->Va,
-                           TrapFrame);
+        KiBugCheckFromTrap(KERNEL_DATA_INPAGE_ERROR, (ULONG_PTR)Fault->Pte, (ULONG_PTR)(LONG_PTR)Status, Contents,
+                           Fault->Va, TrapFrame);
     }
 }
 

@@ -1,7 +1,8 @@
 /* pageout.c: the modified-page writer: copies dirty pages to the page file, so that their frames can be used again.
  *
- * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in flight is
- * in no list and may be faulted back, changed, trimmed again or freed meanwhile. What its end means is read from the PFN alone:
+ * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in
+ * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. What its end means is read
+ * from the PFN alone:
  *
  *   IsDeleted                 -> frame and slot are freed
  *   Location is Active        -> mapped again. Its slot holds what was written; if it changed since, its PTE has D
@@ -136,8 +137,8 @@ VOID MiWakeWriter(VOID) {
     }
 }
 
-/* See mm.h. Returns at once without a page file, and when what is left cannot be written. Twice, because the writer may have
- * been at the end of a round when the request came. */
+/* See mm.h. Returns at once without a page file, and when what is left cannot be written. Twice, because the writer
+ * may have been at the end of a round when the request came. */
 VOID MmFlushModifiedPages(VOID) {
     for (ULONG Round = 0; Round < 2 && MiHasPageFile; Round++) {
         KIRQL OldIrql = MiAcquirePfnLock();

@@ -1,9 +1,9 @@
-/* pfn.c: the page-frame database: one MMPFN for each frame of RAM, and the lists on which frames without an owner stand.
+/* pfn.c: the page-frame database: one MMPFN for each frame of RAM, and the lists of frames without an owner.
  *
- * A frame is in exactly one list or in none (active, or in transfer). Taking one prefers what costs least: a page that is
- * zeroed already, then a free one, then a standby page, whose contents the page file has. When nothing is left the
- * caller gets 0: that is a NULL for whoever cannot wait, and a wait for a fault. The last MI_RESERVED_PAGES are for the threads
- * that make room (trimmer and writer) alone. */
+ * A frame is in exactly one list or in none (active, or in transfer). Taking one prefers what costs least: a page
+ * that is zeroed already, then a free one, then a standby page, whose contents the page file has. When nothing is
+ * left the caller gets 0: that is a NULL for whoever cannot wait, and a wait for a fault. The last MI_RESERVED_PAGES
+ * are for the threads that make room (trimmer and writer) alone. */
 #include "mi.h"
 
 KE_DECLARE_LOCK(MmPfnLock, RANK_PFN, "PFN database, lists, PTE transitions of pageable memory");
@@ -149,7 +149,8 @@ VOID MiDeletePage(PMMPFN Pfn) {
     MiGivePage(Pfn, FALSE);
 }
 
-/* A page whose PTE is in transition form and flushed from all TLBs goes where its contents are safe (invariants I3, I4). */
+/* A page whose PTE is in transition form and flushed from all TLBs goes where its contents are safe (invariants I3,
+ * I4). */
 VOID MiRetirePage(PMMPFN Pfn) {
     if (Pfn->HasWrite) {
         Pfn->Location = LocationTransition;
@@ -189,8 +190,8 @@ VOID MiInitializePageEvents(VOID) {
     KeInitializeEvent(&MiZeroEvent, SynchronizationEvent, FALSE);
 }
 
-/* Declares that the caller is going to wait for a page or another scarce thing; MmPfnLock is still the one under which it
- * saw that there is none, so that no signal is lost. */
+/* Declares that the caller is going to wait for a page or another scarce thing; MmPfnLock is still the one under
+ * which it saw that there is none, so that no signal is lost. */
 VOID MiPreparePageWait(VOID) {
     KeClearEvent(&PageEvent);
     IsPageAwaited = TRUE;

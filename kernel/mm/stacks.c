@@ -3,8 +3,8 @@
  *      Va          Va + 4 KiB                       StackBase
  *      | guard page |  <------- stack grows --------|
  *
- * The first push beyond the end hits the guard page; the CPU cannot push the page fault's frame either, and that is a double
- * fault (0x7F, 8) on a stack of its own: an overflow never damages a neighbour. */
+ * The first push beyond the end hits the guard page; the CPU cannot push the page fault's frame either, and that is a
+ * double fault (0x7F, 8) on a stack of its own: an overflow never damages a neighbour. */
 #include "mi.h"
 
 #define CACHED_STACKS 8

@@ -1,8 +1,9 @@
-/* systempte.c: address space for things that are not pool: device registers, and resident pages for the kernel itself. */
+/* systempte.c: address space for things that are not pool: device registers, and resident pages of the kernel. */
 #include "mi.h"
 
-/* Documented: maps device memory. The system-PTE region gets one guard page behind each mapping. MmNonCached is uncached; write
- * combining would need the PAT, so such a mapping is "uncached unless the MTRRs say better". <= DISPATCH_LEVEL; NULL: no room. */
+/* Documented: maps device memory. The system-PTE region gets one guard page behind each mapping. MmNonCached is
+ * uncached; write combining would need the PAT, so such a mapping is "uncached unless the MTRRs say better".
+ * <= DISPATCH_LEVEL; NULL: no room. */
 PVOID MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, MEMORY_CACHING_TYPE CacheType) {
     ULONG64 Physical = (ULONG64)PhysicalAddress.QuadPart;
     ULONG64 Pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(Physical, NumberOfBytes);

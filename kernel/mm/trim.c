@@ -1,9 +1,9 @@
 /* trim.c: the working-set manager: takes pages that nobody has touched lately out of the page tables.
  *
  * A clock goes round the pageable addresses. A page whose accessed bit is set gets a second chance: the bit is cleared.
- * One that is still clear when the hand returns is trimmed: its PTE changes to the transition form, all TLBs forget it, and
- * the frame goes to the modified or the standby list. Trimming writes nothing and loses nothing: the next touch at a
- * legal IRQL is a soft fault. The thread runs when pages run low, and looks once a second. */
+ * One that is still clear when the hand returns is trimmed: its PTE changes to the transition form, all TLBs forget
+ * it, and the frame goes to the modified or the standby list. Trimming writes nothing and loses nothing: the next
+ * touch at a legal IRQL is a soft fault. The thread runs when pages run low, and looks once a second. */
 #include "mi.h"
 #include <ps.h>
 
@@ -26,8 +26,9 @@ static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode) {
         return 0;
     }
     if (Mode == TrimUntouched && Old & PTE_ACCESSED) {
-        /* Atomic: the CPU may set D meanwhile. Not flushed: a CPU that goes on using its translation does not set A again, and
-         * the page may be trimmed although it is in use. That costs a soft fault; a shoot-down per look would cost more. */
+        /* Atomic: the CPU may set D meanwhile. Not flushed: a CPU that goes on using its translation does not set A
+         * again, and the page may be trimmed although it is in use. That costs a soft fault; a shoot-down per look
+         * would cost more. */
         __atomic_fetch_and(Pte, ~PTE_ACCESSED, __ATOMIC_SEQ_CST);
         return 0;
     }
@@ -39,8 +40,8 @@ static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode) {
     return MiGetPteFrame(Old);
 }
 
-/* Looks at up to Pages PTEs of one page table, and trims up to MI_FLUSH_BATCH pages in one lock hold with one shoot-down.
- * Returns pages trimmed; *Looked is how many PTEs are done. */
+/* Looks at up to Pages PTEs of one page table, and trims up to MI_FLUSH_BATCH pages in one lock hold with one
+ * shoot-down. Returns pages trimmed; *Looked is how many PTEs are done. */
 static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode, ULONG64 *Looked) {
     ULONG64 Frame[MI_FLUSH_BATCH], First = 0, Page = 0;
     ULONG Trimmed = 0;
@@ -63,7 +64,8 @@ static ULONG TrimBatch(ULONG64 Va, ULONG64 Pages, TRIM_MODE Mode, ULONG64 *Looke
     return Trimmed;
 }
 
-/* Trims [Va, End), both page aligned and inside one pageable region. Reads the PTEs without the lock first: most are not valid. */
+/* Trims [Va, End), both page aligned and inside one pageable region. Reads the PTEs without the lock first: most are
+ * not valid. */
 static ULONG TrimSpan(ULONG64 Va, ULONG64 End, TRIM_MODE Mode) {
     ULONG Trimmed = 0;
     while (Va < End) {
@@ -106,17 +108,18 @@ ULONG MmTrimAllPageable(VOID) {
 }
 
 /* Moves the hand over one page table's worth of addresses: paged pool, then driver images, then round again. */
-static ULONG AdvanceClock(PBOOLEAN HasWrapped) {
-    ULONG64 End = ClockHand >= MiImageRange.Start ? RangeEnd(&MiImageRange) : RangeEnd(&MiPagedRange);
+static VOID AdvanceClock(PBOOLEAN HasWrapped) {
+    BOOLEAN IsImage = ClockHand >= MiImageRange.Start;
+    ULONG64 End = RangeEnd(IsImage ? &MiImageRange : &MiPagedRange);
     ULONG64 Stop = (ClockHand & ~(LARGE_SPAN - 1)) + LARGE_SPAN;
-    ULONG Trimmed = ClockHand < End ? TrimSpan(ClockHand, Stop < End ? Stop : End, TrimUntouched) : 0;
+    if (ClockHand < End) {
+        TrimSpan(ClockHand, Stop < End ? Stop : End, TrimUntouched);
+    }
     ClockHand = Stop;
     if (Stop >= End) {
-        BOOLEAN IsPool = End == RangeEnd(&MiPagedRange);
-        ClockHand = IsPool ? MiImageRange.Start : MiPagedRange.Start;
-        *HasWrapped = !IsPool;
+        ClockHand = IsImage ? MiPagedRange.Start : MiImageRange.Start;
+        *HasWrapped = IsImage;
     }
-    return Trimmed;
 }
 
 static BOOLEAN IsEnough(VOID) {

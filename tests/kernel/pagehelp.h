@@ -1,4 +1,5 @@
-/* pagehelp.h: what the tests of the memory manager share: bringing a page into each state, holding the disk, small machines. */
+/* pagehelp.h: what the tests of the memory manager share: bringing a page into each state, holding the disk, small
+ * machines. */
 #ifndef _PAGEHELP_H_
 #define _PAGEHELP_H_
 

@@ -1,4 +1,4 @@
-/* test_memory.c: rights of pages, guard pages, contiguous frames, address space; and the touches that must stop the machine. */
+/* test_memory.c: rights of pages, guard pages, contiguous frames, address space; and touches that are fatal. */
 #include "pagehelp.h"
 
 /* mov eax, 42; ret */
@@ -63,6 +63,12 @@ KTEST(memory_no_page_is_writable_and_executable) {
     KT_EXPECT(*MiGetPxeAddress(MM_PTE_BASE) & PTE_NX);
 }
 
+KTEST(memory_lower_half_is_empty) {
+    KT_EXPECT_EQ(*MiGetPxeAddress(0), 0); /* the boot code's identity map is gone */
+    KT_EXPECT(!MmIsAddressValid(NULL) && !MmIsAddressValid((PVOID)0x100000));
+    KT_EXPECT(!MmIsAddressValid((PVOID)0x8000000000000000ULL)); /* not an address at all */
+}
+
 KTEST(memory_stack_has_a_guard_page_below) {
     ULONG64 A = MmCreateKernelStack(KERNEL_STACK_SIZE), B = MmCreateKernelStack(0x4000);
     KT_REQUIRE(A != 0 && B != 0);
@@ -73,8 +79,6 @@ KTEST(memory_stack_has_a_guard_page_below) {
     MmDeleteKernelStack(A, KERNEL_STACK_SIZE);
     MmDeleteKernelStack(B, 0x4000);
     KT_EXPECT(!MmIsAddressValid((PVOID)(B - 1)));
-    KT_EXPECT_EQ(MmCreateKernelStack(KERNEL_STACK_SIZE), A); /* the last one freed is the first one reused */
-    MmDeleteKernelStack(A, KERNEL_STACK_SIZE);
 }
 
 KTEST(memory_contiguous_frames_lie_side_by_side) {

@@ -1,4 +1,4 @@
-/* test_overcommit.c: more pages than frames, fewer slots than pages, no memory at all: nothing is lost and nothing hangs. */
+/* test_overcommit.c: more pages than frames, fewer slots than pages, no memory at all: nothing is lost or hangs. */
 #include "pagehelp.h"
 
 KTEST(overcommit_three_times_the_RAM_keeps_every_page) {
@@ -52,13 +52,14 @@ static VOID GiveSlots(VOID) {
 #define MAXIMUM_BLOCKS 1024
 #define SPARE_PAGES 48
 
-/* Promises are kept to the last page: all that can be allocated can be filled, read and written, with the page file full. */
+/* Promises are kept to the last page: all that can be allocated can be filled, read and written, with the page file
+ * full. */
 KTEST(overcommit_full_page_file_ends_in_NULL_and_what_was_given_works) {
     ULONG SlotsLeft = KtIsSeeded() ? 250 : 300, Leave = KtIsSeeded() ? 300 : 600;
     SIZE_T Bytes = MiSlotCount * sizeof(ULONG);
     Taken = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, 'tseT');
     KT_REQUIRE(Taken != NULL);
-    PUCHAR Warm = MiAllocatePoolPages(TRUE, MAXIMUM_BLOCKS * BLOCK_PAGES, FALSE); /* page tables are made outside the limit */
+    PUCHAR Warm = MiAllocatePoolPages(TRUE, MAXIMUM_BLOCKS * BLOCK_PAGES, FALSE); /* makes the page tables */
     KT_REQUIRE(Warm != NULL);
     MiFreePoolPages(Warm, MAXIMUM_BLOCKS * BLOCK_PAGES);
     MmFlushModifiedPages();

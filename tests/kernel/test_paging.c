@@ -1,4 +1,4 @@
-/* test_paging.c: each way of a page between valid, demand-zero, transition and page file; who shares a read; what a TLB may keep. */
+/* test_paging.c: each way of a page between valid, demand-zero, transition and page file, and what each CPU sees. */
 #include "pagehelp.h"
 
 static PULONG64 NewPages(ULONG Pages) {
@@ -195,7 +195,7 @@ KTEST(paging_page_changed_and_trimmed_during_its_write_goes_back_to_the_modified
     BeginWrite(&Flusher, P);
     *P = 3;
     MmTrimRange((PVOID)P, 1);
-    KT_EXPECT_EQ(PagePfn((PVOID)P)->Location, LocationTransition); /* in no list: no second write while the first is out */
+    KT_EXPECT_EQ(PagePfn((PVOID)P)->Location, LocationTransition); /* in no list: no second write meanwhile */
     KT_EXPECT(PagePfn((PVOID)P)->IsModified);
     EndWrite(&Flusher);
     PageOut((PVOID)P, 1);
@@ -290,7 +290,7 @@ KTEST(paging_no_cpu_uses_its_old_translation_after_a_trim) {
     KT_NEEDS_PROCESSORS(2);
     KtPin(0);
     for (ULONG Processor = 1; Processor < KeNumberProcessors; Processor++) {
-        for (ULONG Round = 0; Round < KtStress(50); Round++) {
+        for (ULONG Round = 0; Round < KtStress(200) / KeNumberProcessors + 1; Round++) {
             REMOTE Remote = {.P = NewPages(1)};
             KT_THREAD Thread;
             *Remote.P = 11;
@@ -344,7 +344,7 @@ static VOID RobThread(PVOID Context) {
 KTEST(paging_no_write_is_lost_to_trimming_writing_and_reading_back) {
     KT_THREAD Robber;
     CountBase = NewPages(COUNT_PAGES);
-    CountRounds = KtStress(200000) / COUNT_PAGES * COUNT_PAGES;
+    CountRounds = KtStress(800000) / KeNumberProcessors / COUNT_PAGES * COUNT_PAGES;
     Counting = (LONG)KeNumberProcessors;
     KtCreateThread(&Robber, "robber", 9, KT_ANY_PROCESSOR, RobThread, NULL);
     KtRunOnAllCpus(CountThread, NULL);
