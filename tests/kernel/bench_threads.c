@@ -11,7 +11,13 @@ typedef struct _PARTNER {
 
 static BOOLEAN StartPartner(PARTNER *Partner, VOID (*Routine)(PVOID Context)) {
     Partner->IsOver = FALSE;
-    return KtCreateThread(&Partner->Thread, "partner", PARTNER_PRIORITY, 0, Routine, Partner);
+    if (!KtCreateThread(&Partner->Thread, "partner", PARTNER_PRIORITY, 0, Routine, Partner)) {
+        return FALSE;
+    }
+    while (KeNumberProcessors > 1 && Partner->Thread.Thread->Tcb.Affinity != 1) {
+        YieldProcessor(); /* it starts on an idle CPU and comes here by itself */
+    }
+    return TRUE;
 }
 
 static VOID YieldUntilOver(PVOID Context) {
