@@ -30,6 +30,10 @@ typedef struct _BOOT_INFO {
  * Stops the machine with one line when it is neither. */
 VOID BootReadInformation(ULONG Magic, ULONG64 Info, PBOOT_INFO BootInfo);
 
+/* What the CPU may lack; the same numbers stand in entry.asm. */
+enum { BOOT_LACKS_NX = 1, BOOT_LACKS_APIC = 2 };
+DECLSPEC_NORETURN VOID BootRefuseProcessor(ULONG Magic, ULONG64 Info, ULONG Reason);
+
 /* Says on COM1 and the screen why the machine cannot start, and stops it. Only before the identity map is dropped. */
 DECLSPEC_NORETURN VOID BootStop(const BOOT_INFO *BootInfo, PCSTR Text);
 

@@ -31,12 +31,15 @@ CR0_PG          equ 1 << 31
 CR4_PAE         equ 1 << 5
 CR4_PGE         equ 1 << 7
 
+LACKS_NX        equ 1               ; as in bootinfo.h
+LACKS_APIC      equ 2
+
 BOOT_STACK_SIZE equ 0x6000          ; KERNEL_STACK_SIZE and DPC_STACK_SIZE
 IST_STACK_SIZE  equ 0x3000          ; as in ke.h
 
 MULTIBOOT2_MAGIC equ 0xE85250D6
 
-        extern  KiSystemStartup
+        extern  KiSystemStartup, BootRefuseProcessor
         extern  BootStart, BootTextEnd
         extern  KernelTextPhysical, KernelRodataPhysical, KernelDataPhysical, KernelEndPhysical
         global  BootEntryMultiboot2, BootEntryPvh
@@ -109,7 +112,8 @@ BootEntryMultiboot2:
         call    BuildTables
         jmp     EnterLongMode
 
-; Stops with one line when the CPU lacks something that the kernel cannot do without.
+; Finds out whether the CPU can run the kernel. With long mode, but without NX or a local APIC, it can at least run the C
+; code that says so on whatever screen there is.
 CheckProcessor:
         pushfd                      ; CPUID exists where EFLAGS.ID can be changed
         pop     eax
@@ -130,17 +134,19 @@ CheckProcessor:
         cpuid
         bt      edx, 29             ; LM
         jnc     Stop
-        mov     esi, TextNoNx
+        mov     dword [Lacks], LACKS_NX
         bt      edx, 20             ; NX
-        jnc     Stop
-        mov     esi, TextNoApic
+        jnc     .Done
+        mov     dword [NxHigh], PTE_NX_HIGH
+        mov     dword [Lacks], LACKS_APIC
         mov     eax, 1
         cpuid
         bt      edx, 9              ; APIC
-        jnc     Stop
-        ret
+        jnc     .Done
+        mov     dword [Lacks], 0
+.Done:  ret
 
-; Writes the line at esi to COM1 and to the VGA text screen, and stops.
+; Without long mode there is no C either: writes the line at esi to COM1 and to the VGA text screen, and stops.
 Stop:
         mov     edi, 0xB8000
 .Next:  lodsb
@@ -175,7 +181,8 @@ BuildTables:
 
         mov     dword [Pml4], IdentityPdpt + (PTE_VALID | PTE_WRITE)
         mov     dword [Pml4 + 8 * SELF_MAP_SLOT], Pml4 + (PTE_VALID | PTE_WRITE)
-        mov     dword [Pml4 + 8 * SELF_MAP_SLOT + 4], PTE_NX_HIGH
+        mov     eax, [NxHigh]
+        mov     [Pml4 + 8 * SELF_MAP_SLOT + 4], eax
         mov     dword [Pml4 + 8 * KERNEL_SLOT], KernelPdpt + (PTE_VALID | PTE_WRITE)
         mov     dword [KernelPdpt + 8 * 0x1FE], KernelPd + (PTE_VALID | PTE_WRITE)
 
@@ -191,8 +198,9 @@ BuildTables:
         mov     edi, IdentityPds    ; 2048 pages of 2 MiB
         mov     eax, PTE_VALID | PTE_WRITE | PTE_LARGE
         mov     ecx, 2048
+        mov     edx, [NxHigh]
 .Large: mov     [edi], eax
-        mov     dword [edi + 4], PTE_NX_HIGH
+        mov     [edi + 4], edx
         add     edi, 8
         add     eax, 0x200000
         loop    .Large
@@ -230,6 +238,7 @@ MapRange:
         shr     edx, 9
         add     edi, edx
         mov     edx, [esi + 16]     ; upper half of each entry
+        and     edx, [NxHigh]       ; a bit that is reserved where there is no NX
 .Next:  cmp     eax, ecx
         jae     .Done
         mov     ebp, eax
@@ -249,11 +258,15 @@ EnterLongMode:
         mov     cr3, eax
         mov     ecx, MSR_EFER
         rdmsr
-        or      eax, EFER_LME | EFER_NXE
-        wrmsr
+        or      eax, EFER_LME
+        cmp     dword [NxHigh], 0
+        je      .NoNx
+        or      eax, EFER_NXE
+.NoNx:  wrmsr
         lgdt    [BootGdtPointer]
         mov     edi, [Registers]    ; KiSystemStartup's arguments; the upper halves become zero
         mov     esi, [Registers + 4]
+        mov     edx, [Lacks]
         mov     eax, cr0
         or      eax, CR0_PE | CR0_PG | CR0_WP
         mov     cr0, eax
@@ -272,7 +285,10 @@ LongMode:
         xor     ebp, ebp            ; the chain of frames ends here
         push    rbp
         mov     rax, KiSystemStartup
-        jmp     rax                 ; KiSystemStartup(Magic, Information)
+        mov     rcx, BootRefuseProcessor
+        test    edx, edx
+        cmovnz  rax, rcx
+        jmp     rax                 ; KiSystemStartup(Magic, Information) or BootRefuseProcessor(Magic, Information, Lacks)
 
         align   8
 BootGdt:                            ; the selectors of arch.h
@@ -284,6 +300,8 @@ BootGdtPointer:
         dd      BootGdt
 Registers:
         dd      0, 0
+Lacks:  dd      0                   ; LACKS_*
+NxHigh: dd      0                   ; PTE_NX_HIGH where the CPU has NX
 
 ; page tables, from, to, flags of the lower and the upper half of each entry
 Ranges:
@@ -299,5 +317,3 @@ Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, G
 GuardsEnd:
 
 TextNoLongMode: db "Bugcheck needs a 64-bit CPU: this one has no long mode.", 13, 10, 0
-TextNoNx:       db "Bugcheck needs a CPU with NX (no-execute pages): this one has none, or the firmware disables it.", 13, 10, 0
-TextNoApic:     db "Bugcheck needs a local APIC: this CPU has none, or the firmware disables it.", 13, 10, 0
