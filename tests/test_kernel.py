@@ -68,6 +68,8 @@ CRASHES = {
     "crash_pool_NULL_freed": (0xC2, {"p1": 0x46, "p2": 0}),
     "crash_pool_user_address_freed": (0xC2, {"p1": 0x40, "p2": 0x10000}),
     "crash_pool_stack_address_freed": (0xC2, {"p1": 0x42}),
+    "crash_machine_exception_1F_is_no_APC_interrupt": (0x7F, {"p1": 0x1F}),
+    "crash_machine_interrupt_routine_returns_at_another_level": (0xC8, {"p1": 0x80903, "p3": 0, "p4": 0}),
     "crash_dpc_returns_at_another_level": (0xC8, {}),
     "crash_memory_write_to_read_only_page": (0xBE, {"p3": 0, "p4": 0}),
     "crash_memory_write_to_kernel_text_through_the_direct_map": (0xBE, {"p3": 0, "p4": 0}),

@@ -28,6 +28,7 @@ SOURCES_ktest += tests/kernel/test_irql.c
 SOURCES_ktest += tests/kernel/test_spinlock.c
 SOURCES_ktest += tests/kernel/test_dpc.c
 SOURCES_ktest += tests/kernel/test_ipi.c
+SOURCES_ktest += tests/kernel/test_machine.c
 SOURCES_ktest += tests/kernel/test_objects.c
 SOURCES_ktest += tests/kernel/test_wait.c
 SOURCES_ktest += tests/kernel/test_threads.c
