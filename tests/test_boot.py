@@ -2,6 +2,7 @@
 
 import pytest
 
+from machine import Machine
 from picture import Picture
 
 WAYS = ("pvh", "bios", "uefi")
@@ -86,6 +87,17 @@ def test_a_machine_that_will_not_do_is_told_why(boot, lack):
     lines = outcome.serial.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("Bugcheck needs") and word in lines[0], lines
     assert outcome.status == 35
+
+
+@pytest.mark.parametrize("lack", ("too little memory", "no NX", "no APIC"))
+def test_a_machine_that_will_not_do_is_told_why_on_the_screen(start, lack):
+    extra, word = UNUSABLE[lack]
+    run = start(Machine(way="bios", cmdline="scenario=resident", cpus=1, leave=False, extra=extra))
+    outcome = run.wait(60)
+    assert outcome.ended == "halted" and outcome.verdict is None
+    run.screendump(run.folder / "screen.png")
+    line = next(line.strip() for line in Picture(run.folder / "screen.png").text() if line)
+    assert line.startswith("Bugcheck needs") and word in line and line in outcome.serial
 
 
 def test_an_unknown_scenario_is_refused_with_the_list(boot):
