@@ -97,7 +97,9 @@ static VOID SendInHalves(ULONG ApicId, ULONG Command) {
 
 static VOID Send(ULONG ApicId, ULONG Command) {
     if (HalFeatures.X2Apic) {
-        KeMemoryBarrier(); /* the MSR is not ordered behind stores that the receiver is to see; memory-mapped registers are */
+        /* The MSR is not ordered behind stores that the receiver is to see, as memory-mapped registers are; LFENCE, too,
+         * because the write may begin before MFENCE has ended. Intel: "WRMSR: Serializing and Non-Serializing". */
+        __asm__ volatile("mfence; lfence" : : : "memory");
         __writemsr(MSR_X2APIC + APIC_COMMAND_LOW / 16, (ULONG64)ApicId << 32 | Command);
     } else {
         SendInHalves(ApicId, Command);

@@ -190,8 +190,13 @@ static VOID KiRetireDpcList(VOID) {
 /* Vector 0x2F: first the DPCs, then perhaps another thread. At DISPATCH_LEVEL, IF = 1, on the interrupted thread's stack. */
 VOID KiDispatchInterrupt(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
-    Prcb->DpcInterruptRequested = FALSE;
-    if (Prcb->DpcData.DpcQueueDepth != 0) {
+    BOOLEAN IsRequested = Prcb->DpcInterruptRequested;
+    if (IsRequested) {
+        Prcb->DpcInterruptRequested = FALSE;
+    }
+    /* The depth alone is not enough. A CPU that found the flag still set has sent no interrupt, and its ++DpcQueueDepth may
+     * be on its way while our store of FALSE is, too: then only the queue's lock, which the drain takes, shows the DPC. */
+    if (IsRequested || Prcb->DpcData.DpcQueueDepth != 0) {
         KiCallOnStack(Prcb->DpcStack, KiRetireDpcList);
     }
     KiDispatchThreadSwitch();

@@ -105,6 +105,7 @@ static ULONG_PTR FlushRange(ULONG_PTR Context) {
 
 VOID KeFlushTb(PVOID Va, ULONG Count) {
     FLUSH_RANGE Range = {(ULONG64)Va, Count};
+    KeMemoryBarrier(); /* the PTE before the count: a CPU that is not counted yet flushes its TLB when it is, and sees the PTE */
     if (KeNumberProcessors <= 1) {
         FlushRange((ULONG_PTR)&Range);
         return;

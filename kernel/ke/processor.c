@@ -1,4 +1,5 @@
 /* processor.c: the control block of each CPU, and the idle thread that the CPU is born with. */
+#include "bug.h"
 #include "ki.h"
 
 PKPRCB KiProcessorBlock[MAXIMUM_PROCESSORS];
@@ -52,6 +53,10 @@ VOID KeActivateProcessor(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     __atomic_fetch_or(&KeActiveProcessors, (KAFFINITY)1 << Prcb->Number, __ATOMIC_SEQ_CST);
     __atomic_store_n(&KeNumberProcessors, Prcb->Number + 1, __ATOMIC_SEQ_CST);
+    if (KiIsDying()) {
+        HalHalt(); /* too late: the freeze has counted the CPUs without this one */
+    }
+    HalFlushTlb(); /* shoot-downs until now have passed this CPU by; from now on they reach it (KeFlushTb) */
 }
 
 ULONG KeGetCurrentProcessorNumber(VOID) {
