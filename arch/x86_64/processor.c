@@ -1,5 +1,6 @@
 /* processor.c: what each CPU does to itself before it may run kernel code: protections, descriptor tables, stacks, local APIC. */
 #include "hal.h"
+#include <kd.h>
 
 /* entry.asm: the boot CPU's stacks, in the kernel's image, with unmapped pages between them. */
 extern UCHAR KiBootStackLimit[], KiBootStackTop[], KiBootDpcStack[], KiBootDoubleFaultStack[], KiBootNmiStack[],
@@ -35,10 +36,19 @@ VOID HalInitializeProcessor(PKPCR Pcr) {
     HalpEnableApic(&Pcr->Prcb);
 }
 
+/* What the kernel makes use of on this machine. */
+static VOID PrintMachine(VOID) {
+    KdPrintf("hal: %s, %s clock, TSC at %u MHz, %u I/O APIC%s; protections: WP NX%s%s%s\n",
+             HalFeatures.X2Apic ? "x2APIC" : "xAPIC", HalFeatures.TscDeadline && KeSeed == 0 ? "TSC-deadline" : "APIC-timer",
+             (ULONG)(HalFeatures.TscHz / 1000000), HalpMachine.IoApicCount, HalpMachine.IoApicCount == 1 ? "" : "s",
+             HalFeatures.Smep ? " SMEP" : "", HalFeatures.Smap ? " SMAP" : "", HalFeatures.Umip ? " UMIP" : "");
+}
+
 /* Boot CPU, IF = 0, after HalInitializeAcpi. */
 VOID HalInitializeInterrupts(VOID) {
     HalpInitializeApic();
     HalpEnableApic(KeGetCurrentPrcb());
     HalpInitializeIoApics();
     HalpCalibrateTimers();
+    PrintMachine();
 }
