@@ -213,6 +213,9 @@ static VOID StressThread(PVOID Context) {
             }
         }
     }
+}
+
+static VOID CheckPages(const STRESS *Stress) {
     for (ULONG Page = 0; Page < Stress->Pages; Page++) {
         KT_EXPECT(IsPageRight(Stress, Page));
     }
@@ -235,8 +238,11 @@ VOID PageStress(PUCHAR Base, ULONG Pages, ULONG Rounds, ULONG64 Salt) {
             break;
         }
     }
-    while (Started != 0) {
-        KtJoin(&Stress[--Started].Thread);
+    for (ULONG Index = 0; Index < Started; Index++) {
+        KtJoin(&Stress[Index].Thread);
+    }
+    for (ULONG Index = 0; Index < Started; Index++) {
+        CheckPages(&Stress[Index]); /* all together do not fit into RAM, even if the threads ran one after the other */
     }
     ExFreePool(Version);
 }
