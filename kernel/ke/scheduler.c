@@ -194,6 +194,7 @@ VOID KiReadyThread(PKTHREAD Thread) {
 static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     PKTHREAD Old = Prcb->CurrentThread;
     if (Prcb->DpcRoutineActive) {
+        KeReleaseSpinLockFromDpcLevel(&KiDispatcherLock); /* the report shows the caller's locks, not ours */
         KeBugCheckEx(ATTEMPTED_SWITCH_FROM_DPC, (ULONG_PTR)Old, (ULONG_PTR)New, Old->StackBase, 0);
     }
     if (Old == Prcb->IdleThread) {

@@ -200,6 +200,7 @@ DECLSPEC_NORETURN VOID KiRefuseToBlock(KIRQL Irql, PVOID Object, PLARGE_INTEGER 
     if (KeGetCurrentPrcb()->DpcRoutineActive) {
         KiBlockThread();
     }
+    KeReleaseSpinLockFromDpcLevel(&KiDispatcherLock);
     KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x3B, Irql, (ULONG_PTR)Object, (ULONG_PTR)Timeout);
 }
 
