@@ -18,17 +18,20 @@ PROTECTED = 0x80000000
 @pytest.mark.parametrize("cpus", (1, 2, 4))
 @pytest.mark.parametrize("build", BUILDS)
 def test_inside_free_running(boot, build, cpus):
-    boot(test="all", build=build, cpus=cpus, limit=180).assert_ktap()
+    boot(test="all", build=build, cpus=cpus, limit=400).assert_ktap()
 
 
 @pytest.mark.parametrize("cpus", (2, 4))
 @pytest.mark.parametrize("seed", SEEDS)
 def test_inside_under_seed(boot, seed, cpus):
-    boot(test="all", seed=seed, cpus=cpus, limit=240).assert_ktap()
+    boot(test="all", seed=seed, cpus=cpus, limit=400).assert_ktap()
 
 
-def test_a_seed_repeats_to_the_byte(boot):
-    first, second = (boot(test="all", seed=3, limit=240).assert_ktap() for _ in range(2))
+# Groups that keep the CPUs busy for less than QEMU's 100 ms of guest time without a pause: after that its round robin of the
+# CPUs is kicked by a timer, which the host's load may move by a slice.
+@pytest.mark.parametrize("group", ("spinlock", "dpc", "pool", "paging"))
+def test_a_seed_repeats_to_the_byte(boot, group):
+    first, second = (boot(test=group, seed=3, limit=240).assert_ktap() for _ in range(2))
     assert first.channel == second.channel
     assert first.serial == second.serial
 
