@@ -11,7 +11,7 @@
 #define PROCESSOR_TAG 'rcPK'
 #define INIT_MICROSECONDS 10000   /* Intel: "MP Initialization Protocol Algorithm" */
 #define RETRY_MICROSECONDS 1000   /* a second start-up IPI, for those that missed the first */
-#define ANSWER_MICROSECONDS 1000000 /* the host of an emulator may be busy */
+#define ANSWER_MICROSECONDS 2000000 /* an emulator on a busy host may take its time */
 #define POLL_MICROSECONDS 10
 
 extern const UCHAR KiTrampoline[], KiTrampolineEnd[], KiTrampolineCr3[], KiTrampolineGdtBase[], KiTrampolineEntry[]; /* ap.asm */
