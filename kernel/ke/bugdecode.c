@@ -40,7 +40,7 @@ PCSTR KiIrqlName(ULONG64 Irql) {
 }
 
 static VOID DecodeLevel(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
-    KiAppend(Buffer, Bytes, "%s", KiIrqlName(Value));
+    KiAppend(Buffer, Bytes, "%s", Value == 0xFF ? "interrupts are off (IF = 0)" : KiIrqlName(Value));
     if (Value == DISPATCH_LEVEL) {
         KiAppend(Buffer, Bytes, " (in a DPC, or a spin lock is held)");
     } else if (Value > DISPATCH_LEVEL && Value <= HIGH_LEVEL) {

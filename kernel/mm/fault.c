@@ -10,9 +10,17 @@
 #define ERROR_WRITE 0x2ULL
 #define ERROR_FETCH 0x10ULL
 #define USER_END 0x0000800000000000ULL
+#define EFLAGS_IF 0x200ULL
+#define INTERRUPTS_OFF 0xFF /* stands in for the IRQL, as on NT */
 
 static DECLSPEC_NORETURN VOID StopAtRaisedIrql(PKTRAP_FRAME Frame) {
     KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, Frame->PreviousIrql, (Frame->ErrorCode >> 1) & 9,
+                       Frame->Rip, Frame);
+}
+
+/* A CPU with IF = 0 answers no TLB shoot-down, and whoever sends one holds the lock that resolving needs. */
+static DECLSPEC_NORETURN VOID StopWithInterruptsOff(PKTRAP_FRAME Frame) {
+    KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, INTERRUPTS_OFF, (Frame->ErrorCode >> 1) & 9,
                        Frame->Rip, Frame);
 }
 
@@ -64,7 +72,7 @@ static BOOLEAN IsPageableAddress(ULONG64 Va) {
     return (Va >= MM_PAGED_POOL && Va < MM_STACKS) || (Va >= MM_DRIVER_IMAGES && Va < MM_DRIVER_IMAGES_END);
 }
 
-/* From trap.c, IF = 1, at the IRQL of the faulting code, no lock of the memory manager held. Waits only below
+/* From trap.c, at the IRQL and IF of the faulting code, no lock of the memory manager held. Waits only below
  * DISPATCH_LEVEL. STATUS_SUCCESS: the instruction may be tried again. STATUS_ACCESS_VIOLATION: an address of the
  * lower half, for the trap handler to raise. Otherwise the machine stops with 0xA, 0x50, 0xBE, 0xFC or 0x7A. */
 NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
@@ -83,6 +91,8 @@ NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
         StopForBadAddress(Frame, Level == 0 ? 4 : 2);
     } else if (Pte == 0 || !IsPageableAddress(Va)) {
         StopForBadAddress(Frame, 0);
+    } else if (!(Frame->EFlags & EFLAGS_IF)) {
+        StopWithInterruptsOff(Frame);
     } else {
         MiResolveFault(Frame, Va, MiGetPteAddress(Va));
     }

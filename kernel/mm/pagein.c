@@ -181,9 +181,11 @@ static VOID WaitForRead(FAULT *Fault, PKTRAP_FRAME TrapFrame, BOOLEAN IsMine) {
     }
 }
 
-/* See mi.h. */
+/* See mi.h. At APC_LEVEL throughout: an APC that came to this thread between the decision to read and the start of
+ * the read could touch the same page, and would wait for a read that only this thread can start. */
 VOID MiResolveFault(PKTRAP_FRAME TrapFrame, ULONG64 Va, volatile MMPTE *Pte) {
     FAULT Fault = {.Va = Va, .Pte = Pte};
+    KIRQL FaultIrql = KfRaiseIrql(APC_LEVEL);
     KIRQL OldIrql = MiAcquirePfnLock();
     FAULT_OUTCOME Outcome = DecideFault(&Fault);
     if (Outcome == FaultStartsRead) {
@@ -206,4 +208,5 @@ VOID MiResolveFault(PKTRAP_FRAME TrapFrame, ULONG64 Va, volatile MMPTE *Pte) {
         WaitForRead(&Fault, TrapFrame, Outcome == FaultStartsRead);
         break;
     }
+    KeLowerIrql(FaultIrql);
 }

@@ -94,6 +94,14 @@ KTEST_CRASH(D1_page_file_read) {
     Read(Address);
 }
 
+/* Even at PASSIVE_LEVEL: with IF = 0 nothing can be waited for. NT's word for it is IRQL 0xFF. */
+KTEST_CRASH(D1_page_file_read_with_interrupts_off) {
+    ULONG64 Address = MakePagedOut();
+    Expect(DRIVER_IRQL_NOT_LESS_OR_EQUAL, Address, 0xFF, 0, (ULONG64)CrashRead);
+    _disable();
+    Read(Address);
+}
+
 KTEST_CRASH(D1_transition_page_read) {
     PVOID Block = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG);
     memset(Block, 1, PAGE_SIZE);

@@ -149,6 +149,48 @@ KTEST(paging_collided_faults_share_one_read) {
     PageCheckLists();
 }
 
+typedef struct _TOUCH_APC {
+    KAPC Apc;
+    volatile ULONG64 *P;
+    ULONG64 Seen;
+    volatile LONG Runs;
+} TOUCH_APC;
+
+static VOID TouchInApc(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                       PVOID *Argument2) {
+    TOUCH_APC *Touch = CONTAINING_RECORD(Apc, TOUCH_APC, Apc);
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    Touch->Seen = *Touch->P;
+    InterlockedIncrement(&Touch->Runs);
+}
+
+/* Inside the fault it could wait for the read that its own thread is about to start. */
+KTEST(paging_an_apc_comes_after_the_fault_of_its_thread_and_not_into_it) {
+    TOUCH Touch = {.P = NewPages(1)};
+    TOUCH_APC Apc = {.P = Touch.P};
+    *Touch.P = 815;
+    PageOut((PVOID)Touch.P, 1);
+    DiskAttach();
+    DiskHold(TRUE, FALSE);
+    KtCreateThread(&Touch.Thread, "touch", 8, KT_ANY_PROCESSOR, TouchThread, &Touch);
+    KT_WAIT_UNTIL(DiskHeld() == 1);
+    KeInitializeApc(&Apc.Apc, &Touch.Thread.Thread->Tcb, OriginalApcEnvironment, TouchInApc, NULL, NULL, KernelMode,
+                    NULL);
+    KT_EXPECT(KeInsertQueueApc(&Apc.Apc, NULL, NULL, IO_NO_INCREMENT));
+    ULONG64 Collided = Counter(&MiCounters.CollidedFaults);
+    KtSleep(20); /* in which it would run and fault, if it could */
+    KT_EXPECT_EQ(Counter(&MiCounters.CollidedFaults), Collided);
+    DiskDetach();
+    KtJoin(&Touch.Thread);
+    KT_EXPECT_EQ(Touch.Seen, 815);
+    KT_EXPECT_EQ(Apc.Runs, 1);
+    KT_EXPECT_EQ(Apc.Seen, 815);
+    MiFreePoolPages((PVOID)Touch.P, 1);
+}
+
 typedef struct _FLUSHER {
     KT_THREAD Thread;
 } FLUSHER;
