@@ -85,8 +85,9 @@ VOID HalpSendStartup(ULONG ApicId, ULONG64 Page); /* physical page below 1 MiB *
 
 /* ---- I/O APIC (ioapic.c), interrupts (interrupts.c), time (timer.c, clock.c) ---- */
 VOID HalpInitializeIoApics(VOID); /* boot CPU: every line masked */
-VOID KiInterrupt(PKTRAP_FRAME Frame);         /* from trap.asm, at the interrupt's level, IF = 0 */
-VOID KiSoftwareInterrupt(PKTRAP_FRAME Frame); /* the same for 0x1F and 0x2F */
+VOID KiInterrupt(PKTRAP_FRAME Frame); /* from trap.asm, at the interrupt's level, IF = 0 */
+VOID KiApcInterrupt(PKTRAP_FRAME Frame);
+VOID KiDpcInterrupt(PKTRAP_FRAME Frame);
 BOOLEAN KiIsApcInterrupt(VOID);       /* from trap.asm, vector 0x1F, IF = 0 */
 VOID HalpCalibrateTimers(VOID);       /* boot CPU */
 extern ULONG64 HalpApicTimerHz;       /* with divisor 1 */

@@ -112,16 +112,19 @@ VOID KiInterrupt(PKTRAP_FRAME Frame) {
     Prcb->InterruptFrame = Outer;
 }
 
-/* From trap.asm, for vectors 0x1F and 0x2F, in the same way. DISPATCH may switch threads, and the call then returns on
- * whatever CPU the interrupted thread is switched back to. */
-VOID KiSoftwareInterrupt(PKTRAP_FRAME Frame) {
+/* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on whatever CPU
+ * the interrupted thread is switched back to. */
+VOID KiDpcInterrupt(PKTRAP_FRAME Frame) {
     Acknowledge(KeGetCurrentPrcb(), Frame);
     _enable();
-    if (Frame->Vector == VECTOR_DISPATCH) {
-        KiDispatchInterrupt();
-    } else {
-        KiDeliverApc();
-    }
+    KiDispatchInterrupt();
+}
+
+/* From trap.asm, vector 0x1F at APC_LEVEL, in the same way. */
+VOID KiApcInterrupt(PKTRAP_FRAME Frame) {
+    Acknowledge(KeGetCurrentPrcb(), Frame);
+    _enable();
+    KiDeliverApc();
 }
 
 /* TRUE when the local APIC is delivering vector 0x1F at this moment: its in-service bit is set, no EOI has been sent. */

@@ -3,8 +3,8 @@
 ; Three kinds of vectors, three ways through:
 ;       exceptions      IRQL stays what it was; IF becomes what it was (a page fault may wait for a disk); KiTrap(Frame)
 ;       NMI, #DF, #MC   on their own stacks, nothing is re-enabled; KiFreezeInterrupt(Frame) or KiTrap(Frame)
-;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), or
-;                       KiSoftwareInterrupt(Frame) for APC and DISPATCH, sends the EOI and sets IF; then CR8 := what it was
+;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), for the software
+;                       interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 := what it was
 ;
 ; The stack after ENTER (KTRAP_FRAME, ke.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
 ; aligned again at the bottom, as a C call needs it:
@@ -30,11 +30,13 @@ VECTOR_FAST_FAIL    equ 0x29
 VECTOR_DISPATCH     equ 0x2F
 VECTOR_SPURIOUS     equ 0xDF
 EXCEPTIONS          equ 32
+APC_LEVEL           equ VECTOR_APC >> 4
+DISPATCH_LEVEL      equ VECTOR_DISPATCH >> 4
 EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 
         section .text
         global  KiVectorStubs, KiTrapCodeStart, KiTrapCodeEnd
-        extern  KiTrap, KiInterrupt, KiSoftwareInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
+        extern  KiTrap, KiInterrupt, KiApcInterrupt, KiDpcInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
 
 %macro ENTER_TRAP 0
         push    rax                 ; +90h
@@ -87,10 +89,9 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         iretq
 %endmacro
 
-%macro RAISE_TO_VECTOR 0
-        mov     eax, [rbp + FRAME_VECTOR]
-        shr     eax, 4
-        mov     cr8, rax            ; the level of an interrupt is its vector >> 4
+%macro RAISE 1                      ; of a vector that is known: the same level without the arithmetic
+        mov     eax, %1
+        mov     cr8, rax
 %endmacro
 
 KiTrapCodeStart:
@@ -113,7 +114,7 @@ KiVectorStubs:
   %elif Vector == VECTOR_APC
         jmp     ApcEntry
   %elif Vector == VECTOR_DISPATCH
-        jmp     SoftwareEntry
+        jmp     DpcEntry
   %elif Vector < EXCEPTIONS || Vector == VECTOR_FAST_FAIL
         jmp     ExceptionEntry
   %elif Vector == VECTOR_SPURIOUS
@@ -157,18 +158,21 @@ ApcEntry:
         mov     rdi, rbp
         test    al, al
         jz      Exception
-        jmp     Software
+        RAISE   APC_LEVEL
+        call    KiApcInterrupt
+        jmp     Lower
 
-SoftwareEntry:                      ; DISPATCH: DPCs, and perhaps another thread
+DpcEntry:                           ; DPCs, and perhaps another thread
         ENTER_TRAP
-Software:
-        RAISE_TO_VECTOR
-        call    KiSoftwareInterrupt
+        RAISE   DISPATCH_LEVEL
+        call    KiDpcInterrupt
         jmp     Lower
 
 InterruptEntry:                     ; devices, clock, IPIs
         ENTER_TRAP
-        RAISE_TO_VECTOR
+        mov     eax, [rbp + FRAME_VECTOR]
+        shr     eax, 4
+        mov     cr8, rax            ; the level of an interrupt is its vector >> 4
         call    KiInterrupt
 Lower:  cli
         mov     rax, [rbp + FRAME_PREVIOUS_IRQL]
