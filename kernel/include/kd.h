@@ -5,18 +5,18 @@
 #include <ke.h>
 
 /* ---- Output (kd/print.c) ---- */
-VOID KdPutString(PCSTR Text);        /* COM1 (and the early screen console). Any IRQL. Takes the print lock unless dying. */
-VOID KdPutChannel(PCSTR Text);       /* COM2, the machine channel; nothing when there is no second UART */
-VOID KdPrintf(PCSTR Format, ...);    /* to COM1, <= 512 bytes a call */
-VOID KdChannelf(PCSTR Format, ...);  /* to COM2 */
-VOID KdEnterDying(VOID);             /* from now on output is polled and takes no lock */
+VOID KdPutString(PCSTR Text);  /* COM1 (and the early screen console). Any IRQL. Takes the print lock unless dying. */
+VOID KdPutChannel(PCSTR Text); /* COM2, the machine channel; nothing when there is no second UART */
+VOID KdPrintf(PCSTR Format, ...);   /* to COM1, <= 512 bytes a call */
+VOID KdChannelf(PCSTR Format, ...); /* to COM2 */
+VOID KdEnterDying(VOID);            /* from now on output is polled and takes no lock */
 
 /* ---- Symbols (kd/symbols.c) ---- */
 typedef struct _KD_SYMBOL {
-    PCSTR Module;     /* "nt" for the kernel, "secret" for secret.sys */
-    PCSTR Function;   /* NULL when unknown */
-    ULONG64 Offset;   /* from the function's start */
-    PCSTR File;       /* "secret.c", NULL when unknown */
+    PCSTR Module;   /* "nt" for the kernel, "secret" for secret.sys */
+    PCSTR Function; /* NULL when unknown */
+    ULONG64 Offset; /* from the function's start */
+    PCSTR File;     /* "secret.c", NULL when unknown */
     ULONG Line;
 } KD_SYMBOL;
 /* Any IRQL, never faults. FALSE when the address is in no module. For a return address pass Address - 1. */
@@ -42,8 +42,8 @@ int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame);
 VOID KdPrintStack(ULONG64 Rip, ULONG64 Rbp, ULONG MaximumFrames, VOID (*Put)(PCSTR Text));
 
 /* ---- Screen (kd/screen.c, kd/console.c): the framebuffer as a grid of characters; every call is a no-op without one ---- */
-VOID KdScreenPut(PCSTR Text);        /* the console: mirrors COM1. The caller holds the print lock, or is the only CPU. */
-VOID KdCloseConsole(VOID);           /* the blue screen takes over */
+VOID KdScreenPut(PCSTR Text); /* the console: mirrors COM1. The caller holds the print lock, or is the only CPU. */
+VOID KdCloseConsole(VOID);    /* the blue screen takes over */
 VOID KdQueryScreen(ULONG *Columns, ULONG *Rows); /* both 0 when there is none */
 VOID KdFillPixels(ULONG X, ULONG Y, ULONG Width, ULONG Height, ULONG Color);
 VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color);

@@ -10,9 +10,19 @@
 #define IST_STACK_SIZE 0x3000
 
 /* DISPATCHER_HEADER.Type */
-enum { EventNotificationObject = 0, EventSynchronizationObject = 1, MutantObject = 2, ProcessObject = 3,
-       QueueObject = 4, SemaphoreObject = 5, ThreadObject = 6, TimerNotificationObject = 8,
-       TimerSynchronizationObject = 9, ApcObject = 0x12, DpcObject = 0x13 };
+enum {
+    EventNotificationObject = 0,
+    EventSynchronizationObject = 1,
+    MutantObject = 2,
+    ProcessObject = 3,
+    QueueObject = 4,
+    SemaphoreObject = 5,
+    ThreadObject = 6,
+    TimerNotificationObject = 8,
+    TimerSynchronizationObject = 9,
+    ApcObject = 0x12,
+    DpcObject = 0x13
+};
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting, Transition } KTHREAD_STATE;
 
@@ -36,36 +46,36 @@ typedef struct _KHELD_LOCK {
     struct _KTHREAD *Thread;
     PVOID Caller; /* return address of the acquire */
     ULONG Rank;
-    KIRQL Irql;   /* at which it was taken: an interrupt's locks are ranked among themselves */
+    KIRQL Irql; /* at which it was taken: an interrupt's locks are ranked among themselves */
 } KHELD_LOCK;
 
 typedef struct _KTHREAD {
-    DISPATCHER_HEADER Header;    /* signalled when the thread has ended */
-    ULONG64 KernelStack;         /* RSP while it does not run; switch.asm */
-    ULONG64 StackBase;           /* highest address + 1 */
-    ULONG64 StackLimit;          /* lowest usable address; a guard page lies below */
-    volatile UCHAR State;        /* KTHREAD_STATE */
+    DISPATCHER_HEADER Header; /* signalled when the thread has ended */
+    ULONG64 KernelStack;      /* RSP while it does not run; switch.asm */
+    ULONG64 StackBase;        /* highest address + 1 */
+    ULONG64 StackLimit;       /* lowest usable address; a guard page lies below */
+    volatile UCHAR State;     /* KTHREAD_STATE */
     SCHAR Priority;
     SCHAR BasePriority;
     SCHAR PriorityDecrement;
     UCHAR WaitReason;
     UCHAR WaitMode;
     KIRQL WaitIrql;
-    BOOLEAN Preempted;           /* it still has quantum: back to the head of its ready queue */
-    BOOLEAN WaitNext;            /* it holds the dispatcher lock for the wait that must follow (Wait = TRUE) */
-    LONG Quantum;                /* clock ticks left */
-    ULONG Processor;             /* CPU that it runs on, or ran on last */
+    BOOLEAN Preempted; /* it still has quantum: back to the head of its ready queue */
+    BOOLEAN WaitNext;  /* it holds the dispatcher lock for the wait that must follow (Wait = TRUE) */
+    LONG Quantum;      /* clock ticks left */
+    ULONG Processor;   /* CPU that it runs on, or ran on last */
     ULONG IdealProcessor;
-    KAFFINITY Affinity;          /* CPUs that it may run on */
-    KAFFINITY UserAffinity;      /* what KeRevertToUserAffinityThread goes back to */
-    LIST_ENTRY QueueListEntry;   /* in a ready queue; when terminated, in the reaper's list */
+    KAFFINITY Affinity;        /* CPUs that it may run on */
+    KAFFINITY UserAffinity;    /* what KeRevertToUserAffinityThread goes back to */
+    LIST_ENTRY QueueListEntry; /* in a ready queue; when terminated, in the reaper's list */
     NTSTATUS WaitStatus;
-    PKWAIT_BLOCK WaitBlockList;  /* NULL when it does not wait */
+    PKWAIT_BLOCK WaitBlockList; /* NULL when it does not wait */
     KWAIT_BLOCK WaitBlock[THREAD_WAIT_OBJECTS + 1];
-    KTIMER Timer;                /* for time-outs of waits */
-    ULONG64 WaitTime;            /* tick when the wait began */
+    KTIMER Timer;     /* for time-outs of waits */
+    ULONG64 WaitTime; /* tick when the wait began */
     ULONG ContextSwitches;
-    LIST_ENTRY MutantListHead;   /* mutexes that it owns */
+    LIST_ENTRY MutantListHead; /* mutexes that it owns */
     union {
         struct {
             SHORT KernelApcDisable;
@@ -73,11 +83,11 @@ typedef struct _KTHREAD {
         };
         ULONG CombinedApcDisable;
     };
-    LIST_ENTRY ApcListHead;      /* KAPCs; dispatcher lock */
+    LIST_ENTRY ApcListHead; /* KAPCs; dispatcher lock */
     volatile BOOLEAN ApcPending;
     BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
-    LIST_ENTRY ThreadListEntry;  /* KiThreadList */
+    LIST_ENTRY ThreadListEntry; /* KiThreadList */
     PKSTART_ROUTINE StartRoutine;
     PVOID StartContext;
     CHAR Name[24];
@@ -102,30 +112,30 @@ typedef struct _KDPC_DATA {
 /* Per-CPU control block. gs:[0x20] is its address, gs:[0x188] the current thread, as on Windows x64. */
 typedef struct _KPRCB {
     ULONG64 MxCsr;
-    PKTHREAD CurrentThread;      /* +8: gs:[0x188] */
-    PKTHREAD volatile NextThread;/* chosen to run next; guarded by the dispatcher lock */
+    PKTHREAD CurrentThread;       /* +8: gs:[0x188] */
+    PKTHREAD volatile NextThread; /* chosen to run next; guarded by the dispatcher lock */
     PKTHREAD IdleThread;
     ULONG Number;
     ULONG ApicId;
     volatile BOOLEAN DpcRoutineActive;
     volatile BOOLEAN QuantumEnd;
     volatile BOOLEAN DpcInterruptRequested;
-    volatile BOOLEAN IsFrozen;   /* stopped by the bugcheck's NMI */
-    ULONG64 DpcStack;            /* top of the DPC stack */
+    volatile BOOLEAN IsFrozen; /* stopped by the bugcheck's NMI */
+    ULONG64 DpcStack;          /* top of the DPC stack */
     KDPC_DATA DpcData;
     volatile LONG64 InterruptCount;
     volatile ULONG64 ClockTicks;
     ULONG64 KernelTicks, DpcTicks, IdleTicks;
-    ULONG DpcWatchdogTicks;      /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
-    ULONG NeighbourSilence;      /* our ticks since the next CPU's count last moved */
+    ULONG DpcWatchdogTicks; /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
+    ULONG NeighbourSilence; /* our ticks since the next CPU's count last moved */
     ULONG64 NeighbourTicks;
-    ULONG ReadySummary;          /* bit n: ReadyListHead[n] is not empty */
+    ULONG ReadySummary; /* bit n: ReadyListHead[n] is not empty */
     LIST_ENTRY ReadyListHead[MAXIMUM_PRIORITY];
-    volatile ULONG IpiRequest;   /* what the IPI at 0xE1 is for */
+    volatile ULONG IpiRequest; /* what the IPI at 0xE1 is for */
     volatile ULONG64 JitterState;
     ULONG HeldLockCount;
     KHELD_LOCK HeldLock[MAXIMUM_HELD_LOCKS];
-    PKTRAP_FRAME FreezeFrame;    /* where the freeze found this CPU */
+    PKTRAP_FRAME FreezeFrame; /* where the freeze found this CPU */
     KIRQL DebuggerSavedIRQL;
     PKTRAP_FRAME InterruptFrame; /* innermost interrupt in progress, for watchdogs */
 } KPRCB, *PKPRCB;
@@ -133,12 +143,12 @@ typedef struct _KPRCB {
 /* The processor control region: what GS points to. */
 typedef struct _KPCR {
     PVOID Reserved0[3];
-    struct _KPCR *Self;          /* +0x18 */
-    PKPRCB CurrentPrcb;          /* +0x20 */
+    struct _KPCR *Self; /* +0x18 */
+    PKPRCB CurrentPrcb; /* +0x20 */
     PVOID GdtBase, IdtBase, TssBase;
-    ULONG64 IstStack[3];         /* tops: #DF, NMI, #MC */
+    ULONG64 IstStack[3]; /* tops: #DF, NMI, #MC */
     UCHAR Pad[0x180 - 0x58];
-    KPRCB Prcb;                  /* +0x180 */
+    KPRCB Prcb; /* +0x180 */
 } KPCR, *PKPCR;
 
 C_ASSERT(offsetof(KPCR, Self) == 0x18);
@@ -173,16 +183,17 @@ FORCEINLINE PKTHREAD KiCurrentThread(VOID) {
 extern PKPRCB KiProcessorBlock[MAXIMUM_PROCESSORS];
 extern volatile ULONG KeNumberProcessors; /* CPUs that came up */
 extern volatile KAFFINITY KeActiveProcessors;
-extern LIST_ENTRY KiThreadList;           /* every thread; guarded by KiDispatcherLock */
+extern LIST_ENTRY KiThreadList; /* every thread; guarded by KiDispatcherLock */
 extern KSPIN_LOCK KiDispatcherLock;
 
 /* ---- Start-up (ke/startup.c) ---- */
 struct _BOOT_INFO;
 extern struct _BOOT_INFO *KeBootInfo;
-DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info); /* entry.asm jumps here on the boot CPU, IF = 0, CR8 = 0 */
-DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr);    /* ap.asm, on the idle stack jumps here on every other CPU */
-VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);     /* PRCB, queues, idle thread = the caller */
-VOID KeActivateProcessor(VOID);                          /* the CPU can take interrupts and threads now */
+DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic,
+                                       ULONG64 Info); /* entry.asm jumps here on the boot CPU, IF = 0, CR8 = 0 */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr); /* ap.asm, on the idle stack jumps here on every other CPU */
+VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);  /* PRCB, queues, idle thread = the caller */
+VOID KeActivateProcessor(VOID);                       /* the CPU can take interrupts and threads now */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
 
 /* Command-line options ("name=value" or "name"). Any IRQL. */
@@ -191,23 +202,24 @@ ULONG64 KeGetBootOptionNumber(PCSTR Name, ULONG64 Default);
 extern ULONG64 KeSeed; /* seed= of the command line: 0 is not seeded */
 
 /* ---- Traps (arch calls these) ---- */
-VOID KiDispatchInterrupt(VOID);                 /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
-VOID KiDeliverApc(VOID);                        /* vector 0x1F. At APC_LEVEL, IF = 1. */
-VOID KeUpdateSystemTime(PKTRAP_FRAME Frame);    /* clock, each CPU, at CLOCK_LEVEL */
-VOID KiIpiInterrupt(PKTRAP_FRAME Frame);        /* vector 0xE1, at IPI_LEVEL */
-VOID KiTrap(PKTRAP_FRAME Frame);                /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
-VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);     /* NMI: returns only if it was no freeze request */
+VOID KiDispatchInterrupt(VOID); /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
+VOID KiDeliverApc(VOID);        /* vector 0x1F. At APC_LEVEL, IF = 1. */
+VOID KeUpdateSystemTime(PKTRAP_FRAME Frame); /* clock, each CPU, at CLOCK_LEVEL */
+VOID KiIpiInterrupt(PKTRAP_FRAME Frame);     /* vector 0xE1, at IPI_LEVEL */
+VOID KiTrap(PKTRAP_FRAME Frame);             /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
+VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);  /* NMI: returns only if it was no freeze request */
 
 /* ---- Threads (KTHREAD level) ---- */
 VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, PKSTART_ROUTINE Start, PVOID Context,
                         KPRIORITY Priority);
 VOID KeReadyThread(PKTHREAD Thread);            /* <= DISPATCH_LEVEL */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID); /* the current thread; its object is handed to the reaper */
-PKTHREAD KeWaitForTerminatedThread(VOID);       /* the reaper's: nothing runs on the thread's stack any more. PASSIVE, waits */
+PKTHREAD
+    KeWaitForTerminatedThread(VOID); /* the reaper's: nothing runs on the thread's stack any more. PASSIVE, waits */
 /* A mutex that does not disable APCs and can be abandoned by its owner's end. <= DISPATCH_LEVEL */
 VOID KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN IsOwnedByCaller);
 LONG KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);
-VOID KeYieldThread(VOID);                       /* to a ready thread of the same or a higher priority; <= APC_LEVEL */
+VOID KeYieldThread(VOID); /* to a ready thread of the same or a higher priority; <= APC_LEVEL */
 BOOLEAN KeIsDpcActive(VOID);
 
 /* ---- TLB and IPIs ---- */
@@ -216,8 +228,20 @@ VOID KeFlushTb(PVOID Va, ULONG Count);
 #define KIPI_FREEZE_VECTOR 2 /* the freeze is an NMI */
 
 /* ---- Lock ranks (checked build): each kernel spin lock is declared with its rank, and ranks only grow while held ---- */
-enum { RANK_NONE = 0, RANK_DRIVER = 10, RANK_IO = 20, RANK_BLOCK = 25, RANK_PFN = 40, RANK_POOL = 50, RANK_OBJECT = 60,
-       RANK_LOADER = 65, RANK_DISPATCHER = 70, RANK_TIMER = 75, RANK_DPC = 80, RANK_PRINT = 90 };
+enum {
+    RANK_NONE = 0,
+    RANK_DRIVER = 10,
+    RANK_IO = 20,
+    RANK_BLOCK = 25,
+    RANK_PFN = 40,
+    RANK_POOL = 50,
+    RANK_OBJECT = 60,
+    RANK_LOADER = 65,
+    RANK_DISPATCHER = 70,
+    RANK_TIMER = 75,
+    RANK_DPC = 80,
+    RANK_PRINT = 90
+};
 typedef struct _KLOCK_DECLARATION {
     PKSPIN_LOCK Lock;
     PCSTR Name;
@@ -225,10 +249,10 @@ typedef struct _KLOCK_DECLARATION {
     ULONG Rank;
 } KLOCK_DECLARATION;
 /* KE_DECLARE_LOCK(KiDispatcherLock, RANK_DISPATCHER, "thread states, wait lists, ready queues"); defines the lock. */
-#define KE_DECLARE_LOCK(Name_, Rank_, Guards_)                                                                         \
-    KSPIN_LOCK Name_;                                                                                                  \
-    static const KLOCK_DECLARATION Name_##Declaration __attribute__((used, section(".lockdecl"), aligned(8))) = {      \
-        &Name_, #Name_, Guards_, Rank_}
+#define KE_DECLARE_LOCK(Name_, Rank_, Guards_)        \
+    KSPIN_LOCK Name_;                                 \
+    static const KLOCK_DECLARATION Name_##Declaration \
+        __attribute__((used, section(".lockdecl"), aligned(8))) = {&Name_, #Name_, Guards_, Rank_}
 extern const KLOCK_DECLARATION KiLockDeclarations[], KiLockDeclarationsEnd[]; /* kernel.ld */
 
 /* ---- Lock bookkeeping of the checked build (ke/lockcheck.c); spinlock.asm calls the first three ---- */
@@ -245,13 +269,13 @@ VOID KiReleaseTextbookLock(volatile UCHAR *Lock);
 /* ---- Clock and watchdogs: 0x133 and 0x101 come out of KeUpdateSystemTime ---- */
 extern volatile ULONG64 KiInterruptTime; /* 100 ns units since boot */
 extern volatile ULONG64 KiTickCount;
-extern volatile ULONG64 KiNextTimerDue;  /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
-extern KDPC KiTimerExpireDpc;            /* ke/timer.c */
-extern ULONG64 KiBootTime;               /* system time at interrupt time 0 */
+extern volatile ULONG64 KiNextTimerDue; /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
+extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
+extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
 VOID KiInitializeWatchdogs(VOID);
 VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
-VOID KiDispatchThreadSwitch(VOID);       /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
+VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
 /* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,

@@ -7,26 +7,26 @@
 #define LDR_MAXIMUM_SECTIONS 24
 
 typedef struct _LDR_SECTION {
-    ULONG64 Start;        /* 0: not loaded */
+    ULONG64 Start; /* 0: not loaded */
     SIZE_T Bytes;
     ULONG ElfIndex;
-    CHAR Name[16];        /* ".text", "PAGE", ".data" */
+    CHAR Name[16]; /* ".text", "PAGE", ".data" */
     BOOLEAN IsPageable, IsExecutable, IsWritable;
 } LDR_SECTION;
 
 /* A loaded module. The first fields are where NT has them: drivers reach for Flags (+0x68) by offset. */
 typedef struct _KLDR_DATA_TABLE_ENTRY {
-    LIST_ENTRY InLoadOrderLinks;  /* PsLoadedModuleList */
+    LIST_ENTRY InLoadOrderLinks; /* PsLoadedModuleList */
     PVOID Reserved0[4];
-    PVOID DllBase;                /* +0x30 */
-    PVOID EntryPoint;             /* +0x38 */
-    ULONG SizeOfImage;            /* +0x40 */
-    UNICODE_STRING FullDllName;   /* +0x48 */
-    UNICODE_STRING BaseDllName;   /* +0x58 */
-    ULONG Flags;                  /* +0x68 */
+    PVOID DllBase;              /* +0x30 */
+    PVOID EntryPoint;           /* +0x38 */
+    ULONG SizeOfImage;          /* +0x40 */
+    UNICODE_STRING FullDllName; /* +0x48 */
+    UNICODE_STRING BaseDllName; /* +0x58 */
+    ULONG Flags;                /* +0x68 */
     USHORT LoadCount;
-    CHAR Name[32];                /* "secret", without .sys */
-    const void *Symbols;          /* symbols/NAME.sym in the boot archive, or NULL */
+    CHAR Name[32];       /* "secret", without .sys */
+    const void *Symbols; /* symbols/NAME.sym in the boot archive, or NULL */
     SIZE_T SymbolBytes;
     ULONG SectionCount;
     LDR_SECTION Section[LDR_MAXIMUM_SECTIONS];
@@ -46,8 +46,8 @@ VOID LdrInitialize(VOID); /* boot CPU, after MmInitializeSystem: the kernel's ow
 NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
 VOID LdrLoadBootDrivers(VOID); /* those that the boot option load=NAME,NAME,PREFIX* asks for. PASSIVE */
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
-PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address);  /* any IRQL */
-BOOLEAN LdrIsKernelAddress(ULONG64 Address);            /* in the kernel image: the 0xA / 0xD1 rule */
+PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address); /* any IRQL */
+BOOLEAN LdrIsKernelAddress(ULONG64 Address);           /* in the kernel image: the 0xA / 0xD1 rule */
 /* A range that a now unloaded driver had; its name, or NULL. Any IRQL. */
 PCSTR LdrFindUnloadedModule(ULONG64 Address);
 const LDR_SECTION *LdrFindSection(PKLDR_DATA_TABLE_ENTRY Module, ULONG64 Address);

@@ -8,11 +8,11 @@ struct _BOOT_INFO;
 
 /* ---- The one table of address regions (mm/layout.c); fault handler, !pte, !pool, the blue screen and docs read it ---- */
 typedef enum _MM_REGION_KIND {
-    RegionPageTables,   /* the self map */
-    RegionDirectMap,    /* all RAM, read-write, no-execute */
+    RegionPageTables, /* the self map */
+    RegionDirectMap,  /* all RAM, read-write, no-execute */
     RegionKernelImage,
     RegionDriverImages,
-    RegionSystemPtes,   /* device registers, boot archive */
+    RegionSystemPtes, /* device registers, boot archive */
     RegionPfnDatabase,
     RegionNonPagedPool,
     RegionPagedPool,
@@ -55,10 +55,10 @@ typedef ULONG64 MMPTE;
 #define PTE_GLOBAL 0x100ULL
 #define PTE_NX 0x8000000000000000ULL
 #define PTE_FRAME 0x000FFFFFFFFFF000ULL
-#define PTE_PROTECTION_SHIFT 5        /* not valid: bits 5-9, MM_READWRITE... */
-#define PTE_PROTOTYPE 0x400ULL        /* not valid: bit 10 */
-#define PTE_TRANSITION 0x800ULL       /* not valid: bit 11, the PFN is kept in bits 12-51 */
-#define PTE_PAGEFILE_SHIFT 32         /* not valid, not transition: page-file slot in bits 32-63 */
+#define PTE_PROTECTION_SHIFT 5  /* not valid: bits 5-9, MM_READWRITE... */
+#define PTE_PROTOTYPE 0x400ULL  /* not valid: bit 10 */
+#define PTE_TRANSITION 0x800ULL /* not valid: bit 11, the PFN is kept in bits 12-51 */
+#define PTE_PAGEFILE_SHIFT 32   /* not valid, not transition: page-file slot in bits 32-63 */
 #define MM_READONLY 1
 #define MM_EXECUTE 2
 #define MM_EXECUTE_READ 3
@@ -78,7 +78,14 @@ FORCEINLINE volatile MMPTE *MiGetPxeAddress(ULONG64 Va) {
 }
 
 /* The state of an address, read without faulting. Any IRQL, no locks: true at one instant only. */
-typedef enum _MM_PAGE_STATE { PageBadAddress, PageNoTable, PageValid, PageDemandZero, PageTransition, PageInFile } MM_PAGE_STATE;
+typedef enum _MM_PAGE_STATE {
+    PageBadAddress,
+    PageNoTable,
+    PageValid,
+    PageDemandZero,
+    PageTransition,
+    PageInFile
+} MM_PAGE_STATE;
 MM_PAGE_STATE MmGetPageState(ULONG64 Va, MMPTE *Contents); /* Contents of the lowest level that exists; may be NULL */
 /* Text for people: "A D W V, page frame 0x1a2b" / "page file, slot 17". Any IRQL. */
 VOID MmDescribePte(MMPTE Contents, PCHAR Buffer, SIZE_T BufferBytes);
@@ -87,8 +94,8 @@ VOID MmDescribeAddress(ULONG64 Va, PCHAR Buffer, SIZE_T BufferBytes);
 
 /* ---- Start-up, in this order ---- */
 VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo); /* boot CPU, IRQL HIGH, no heap before it: regions, PFNs, pools */
-NTSTATUS MmInitializePaging(VOID);                    /* PASSIVE, after the disk driver is there: page file, writer, trimmer */
-VOID MmReleaseBootMemory(VOID);                       /* drops the low identity map when all CPUs are up */
+NTSTATUS MmInitializePaging(VOID); /* PASSIVE, after the disk driver is there: page file, writer, trimmer */
+VOID MmReleaseBootMemory(VOID);    /* drops the low identity map when all CPUs are up */
 
 /* ---- Faults ---- */
 /* From #PF. IRQL of the faulting code, IF = 1. STATUS_SUCCESS: retry the instruction. Otherwise it does not return
@@ -96,21 +103,22 @@ VOID MmReleaseBootMemory(VOID);                       /* drops the low identity 
 NTSTATUS MmAccessFault(PKTRAP_FRAME Frame);
 
 /* ---- Memory for the other components ---- */
-ULONG64 MmCreateKernelStack(SIZE_T Bytes);          /* returns its top (StackBase) or 0; guard page below. <= DISPATCH */
+ULONG64 MmCreateKernelStack(SIZE_T Bytes); /* returns its top (StackBase) or 0; guard page below. <= DISPATCH */
 VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes);
-PVOID MmAllocateMappedPages(MM_REGION_KIND Kind, SIZE_T Bytes); /* zeroed resident pages; RegionSystemPtes or RegionDriverImages */
-PVOID MmReserveDriverImage(SIZE_T Bytes);           /* address space in the driver region, nothing mapped. PASSIVE */
+PVOID MmAllocateMappedPages(MM_REGION_KIND Kind,
+                            SIZE_T Bytes); /* zeroed resident pages; RegionSystemPtes or RegionDriverImages */
+PVOID MmReserveDriverImage(SIZE_T Bytes);  /* address space in the driver region, nothing mapped. PASSIVE */
 NTSTATUS MmPopulateImage(PVOID Va, SIZE_T Bytes, BOOLEAN IsPageable); /* read-write; pageable: demand-zero PTEs */
-VOID MmProtectImage(PVOID Va, SIZE_T Bytes, ULONG Protection);        /* MM_*; for pageable pages also when not resident */
-VOID MmDiscardImage(PVOID Va, SIZE_T Bytes);        /* gives back the pages of a part; its addresses stay reserved */
-VOID MmReleaseDriverImage(PVOID Va, SIZE_T Bytes);  /* unmaps; the range is remembered as "was a driver" by the loader */
+VOID MmProtectImage(PVOID Va, SIZE_T Bytes, ULONG Protection); /* MM_*; for pageable pages also when not resident */
+VOID MmDiscardImage(PVOID Va, SIZE_T Bytes);       /* gives back the pages of a part; its addresses stay reserved */
+VOID MmReleaseDriverImage(PVOID Va, SIZE_T Bytes); /* unmaps; the range is remembered as "was a driver" by the loader */
 /* Takes every resident pageable page of the range out of the working set, as the trimmer would (valid -> transition).
  * PASSIVE..DISPATCH. Returns pages trimmed. */
 ULONG MmTrimRange(PVOID Va, SIZE_T Bytes);
-ULONG MmTrimAllPageable(VOID);                      /* forced IRQL checking: every pageable page -> transition. <= DISPATCH */
-VOID MmFlushModifiedPages(VOID);                    /* waits until the modified list is written. PASSIVE */
-ULONG MmPurgeStandby(VOID);                         /* standby pages -> free, so that the next touch reads the page file */
-ULONG64 MmAllocatePhysicalPages(ULONG Count);       /* contiguous, returns the physical address or 0. <= DISPATCH */
+ULONG MmTrimAllPageable(VOID);                /* forced IRQL checking: every pageable page -> transition. <= DISPATCH */
+VOID MmFlushModifiedPages(VOID);              /* waits until the modified list is written. PASSIVE */
+ULONG MmPurgeStandby(VOID);                   /* standby pages -> free, so that the next touch reads the page file */
+ULONG64 MmAllocatePhysicalPages(ULONG Count); /* contiguous, returns the physical address or 0. <= DISPATCH */
 VOID MmFreePhysicalPages(ULONG64 Physical, ULONG Count);
 FORCEINLINE PVOID MmPhysicalToVirtual(ULONG64 Physical) {
     return (PVOID)(MM_DIRECT_MAP + Physical);
@@ -127,8 +135,8 @@ VOID MmQueryStatistics(MM_STATISTICS *Statistics); /* any IRQL; approximate */
 
 /* What the pool knows of an address, from its headers; FALSE when it is in no block. Any IRQL, never faults. */
 typedef struct _MM_POOL_BLOCK {
-    ULONG64 Start;      /* what the allocator returned */
-    SIZE_T Bytes;       /* of the block without its header */
+    ULONG64 Start; /* what the allocator returned */
+    SIZE_T Bytes;  /* of the block without its header */
     ULONG Tag;
     BOOLEAN IsPaged, IsFree, HeaderResident;
 } MM_POOL_BLOCK;

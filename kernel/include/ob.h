@@ -6,8 +6,9 @@
 
 typedef struct _OBJECT_TYPE {
     PCSTR Name;
-    VOID (*Delete)(PVOID Object); /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
-    VOID (*Close)(PVOID Object);  /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
+    VOID (*Delete)
+    (PVOID Object);              /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
+    VOID (*Close)(PVOID Object); /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
 } OBJECT_TYPE;
 
 /* Nonpaged, zeroed, one reference. NULL: no memory. <= DISPATCH. */

@@ -14,6 +14,7 @@ SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, con
 /* cpio "newc" reader over memory. Finds Name; never reads outside [Archive, Archive + Bytes). FALSE: not there or damaged. */
 BOOLEAN RtlFindArchiveFile(const void *Archive, SIZE_T Bytes, PCSTR Name, const void **Data, SIZE_T *DataBytes);
 /* Walks: *Offset starts at 0; FALSE at the end or at the first damaged header. */
-BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PCSTR *Name, const void **Data, SIZE_T *DataBytes);
+BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PCSTR *Name, const void **Data,
+                           SIZE_T *DataBytes);
 
 #endif

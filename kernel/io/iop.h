@@ -16,8 +16,8 @@
 /* ---- Devices (device.c) ---- */
 /* The system's part of a device, in front of the driver's. Links and flags are guarded by IopDeviceLock. */
 typedef struct _IOP_DEVICE {
-    LIST_ENTRY NameListEntry; /* in the list of devices with a name, or empty */
-    BOOLEAN IsDeletePending;  /* freed with the last reference */
+    LIST_ENTRY NameListEntry;                /* in the list of devices with a name, or empty */
+    BOOLEAN IsDeletePending;                 /* freed with the last reference */
     DEVICE_OBJECT DECLSPEC_ALIGN(16) Device; /* the driver's extension follows */
 } IOP_DEVICE, *PIOP_DEVICE;
 
@@ -34,10 +34,10 @@ VOID IopScanPci(VOID); /* PASSIVE_LEVEL, once */
 struct _KINTERRUPT {
     PKSERVICE_ROUTINE ServiceRoutine;
     PVOID ServiceContext;
-    KSPIN_LOCK SpinLock;      /* held while ServiceRoutine runs */
+    KSPIN_LOCK SpinLock; /* held while ServiceRoutine runs */
     KIRQL SynchronizeIrql;
     UCHAR Vector;
-    ULONG Processor;          /* the one that the message goes to */
+    ULONG Processor; /* the one that the message goes to */
     volatile ULONG *MsixEntry;
     SIZE_T MsixEntryBytes;
 };

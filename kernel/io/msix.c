@@ -8,7 +8,7 @@
 #include <arch.h>
 #include "iop.h"
 
-#define MSIX_CONTROL 2      /* in the capability */
+#define MSIX_CONTROL 2 /* in the capability */
 #define MSIX_TABLE 4
 #define CONTROL_ENABLE 0x8000u
 #define CONTROL_MASK_ALL 0x4000u

@@ -9,7 +9,7 @@ static const struct {
     USHORT VendorId, DeviceId;
     PCSTR Driver;
 } DiskDrivers[] = {
-    {0x1AF4, 0x1110, "ivshmem"},    /* shared memory: the repeatable disk of seeded runs */
+    {0x1AF4, 0x1110, "ivshmem"}, /* shared memory: the repeatable disk of seeded runs */
     {0x1AF4, 0x1042, "virtio-blk"},
     {0x1AF4, 0x1001, "virtio-blk"}, /* the same with its older interface as well */
 };

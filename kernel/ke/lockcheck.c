@@ -70,7 +70,8 @@ VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     CheckRank(Prcb, Lock, Rank, Irql, Caller);
     ULONG Index = Prcb->HeldLockCount;
     if (Index == MAXIMUM_HELD_LOCKS) {
-        KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1001, (ULONG_PTR)Lock, MAXIMUM_HELD_LOCKS, (ULONG_PTR)Caller);
+        KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, 0x1001, (ULONG_PTR)Lock, MAXIMUM_HELD_LOCKS,
+                     (ULONG_PTR)Caller);
     }
     KHELD_LOCK *Held = &Prcb->HeldLock[Index];
     Prcb->HeldLockCount = Index + 1;
@@ -115,7 +116,8 @@ DECLSPEC_NORETURN VOID KiRaiseDownwards(ULONG NewIrql) {
 
 DECLSPEC_NORETURN VOID KiLowerUpwards(ULONG NewIrql);
 DECLSPEC_NORETURN VOID KiLowerUpwards(ULONG NewIrql) {
-    KeBugCheckEx(IRQL_NOT_LESS_OR_EQUAL, (ULONG_PTR)_ReturnAddress(), KiCurrentIrql(), NewIrql, (ULONG_PTR)_ReturnAddress());
+    KeBugCheckEx(IRQL_NOT_LESS_OR_EQUAL, (ULONG_PTR)_ReturnAddress(), KiCurrentIrql(), NewIrql,
+                 (ULONG_PTR)_ReturnAddress());
 }
 
 #endif

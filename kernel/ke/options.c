@@ -54,7 +54,9 @@ ULONG64 KeGetBootOptionNumber(PCSTR Name, ULONG64 Default) {
     ULONG64 Value = 0;
     BOOLEAN IsHex = Text[0] == '0' && Text[1] == 'x';
     for (PCSTR Digit = Text + (IsHex ? 2 : 0); *Digit; Digit++) {
-        ULONG Nibble = *Digit >= '0' && *Digit <= '9' ? (ULONG)(*Digit - '0') : IsHex ? (ULONG)((*Digit | 32) - 'a' + 10) : 99;
+        ULONG Nibble = *Digit >= '0' && *Digit <= '9' ? (ULONG)(*Digit - '0')
+                       : IsHex                        ? (ULONG)((*Digit | 32) - 'a' + 10)
+                                                      : 99;
         if (Nibble > (IsHex ? 15u : 9u)) {
             return Default;
         }

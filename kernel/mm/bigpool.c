@@ -73,7 +73,8 @@ static BOOLEAN GrowTable(ULONG SeenEntries) {
     }
     KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
     if (!IsFirst) {
-        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], New, BYTES_TO_PAGES(sizeof(BIG_TABLE) + New->Entries * sizeof(POOL_BIG_PAGE)));
+        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], New,
+                           BYTES_TO_PAGES(sizeof(BIG_TABLE) + New->Entries * sizeof(POOL_BIG_PAGE)));
     }
     return TRUE;
 }

@@ -10,14 +10,14 @@
 
 #define LARGE_2M 0x200000ULL
 #define LARGE_1G 0x40000000ULL
-#define LOWEST_ADDRESS 0x100000ULL     /* below: firmware, and the trampoline of the other CPUs */
+#define LOWEST_ADDRESS 0x100000ULL       /* below: firmware, and the trampoline of the other CPUs */
 #define MAXIMUM_ADDRESS 0x10000000000ULL /* 1 TiB: the direct map's region */
 #define MINIMUM_FREE_PAGES 1024
-#define COMMIT_RESERVE 128             /* MI_RESERVED_PAGES, reads in progress, pages being zeroed, page tables */
+#define COMMIT_RESERVE 128 /* MI_RESERVED_PAGES, reads in progress, pages being zeroed, page tables */
 #define BITMAPS (MM_PFN_DATABASE + 0x4000000000ULL) /* behind the largest database */
 
 static PBOOT_INFO Boot;
-static ULONG64 NextEarly;  /* the first address not yet given out */
+static ULONG64 NextEarly; /* the first address not yet given out */
 
 static DECLSPEC_NORETURN VOID StopForLackOfMemory(ULONG64 Pages) {
     KdPrintf("mm: this machine has too little memory: %llu KiB of RAM, %llu pages free; 16 MiB are needed\n",

@@ -40,12 +40,19 @@
  * Paged (<= APC_LEVEL): demand-zero PTEs; each page reads as zeros at its first touch.
  * Lock order: both calls take MmPfnLock (RANK_PFN), which is below RANK_POOL: call them with no pool lock held. */
 PVOID MiAllocatePoolPages(BOOLEAN IsPaged, ULONG Pages, BOOLEAN IsExecutable);
-VOID MiInitializePool(VOID); /* pool.c: boot CPU, once, when these two calls work */
+VOID MiInitializePool(VOID);                 /* pool.c: boot CPU, once, when these two calls work */
 VOID MiFreePoolPages(PVOID Va, ULONG Pages); /* the whole of one allocation; the kind follows from the address */
 
 /* ---- Page frames (pfn.c) ---- */
-enum { LocationZeroed = 0, LocationFree = 1, LocationStandby = 2, LocationModified = 3, LocationBad = 5,
-       LocationActive = 6, LocationTransition = 7 };
+enum {
+    LocationZeroed = 0,
+    LocationFree = 1,
+    LocationStandby = 2,
+    LocationModified = 3,
+    LocationBad = 5,
+    LocationActive = 6,
+    LocationTransition = 7
+};
 
 struct _MI_INPAGE;
 
@@ -55,7 +62,7 @@ typedef struct _MMPFN {
         struct _MI_INPAGE *InPage; /* HasRead: the read in progress */
         ULONG64 RunPages;          /* first page of a contiguous allocation: its length */
     };
-    volatile MMPTE *PteAddress;    /* the one PTE that maps or remembers a pageable page */
+    volatile MMPTE *PteAddress; /* the one PTE that maps or remembers a pageable page */
     ULONG64 Previous;
     UCHAR Location;
     BOOLEAN IsPageable;
@@ -64,7 +71,7 @@ typedef struct _MMPFN {
     BOOLEAN HasWrite;
     BOOLEAN IsDeleted;
     USHORT Reserved;
-    MMPTE OriginalPte;             /* page-file slot in bits 32-63, or 0: the PTE's form when the frame is repurposed */
+    MMPTE OriginalPte; /* page-file slot in bits 32-63, or 0: the PTE's form when the frame is repurposed */
     ULONG64 Reserved1;
 } MMPFN, *PMMPFN;
 C_ASSERT(sizeof(MMPFN) == 0x30);
@@ -83,10 +90,10 @@ extern MI_PAGE_LIST MiZeroedList, MiFreeList, MiStandbyList, MiModifiedList;
 extern ULONG64 MiAvailablePages; /* zeroed + free + standby */
 extern ULONG64 MiTotalPages;     /* frames that the lists may hold: RAM without image, archive, start-up */
 extern ULONG64 MiLowestFrame, MiHighestFrame;
-extern ULONG64 MiLowPages;       /* below this the trimmer is woken */
-extern ULONG64 MiHighPages;      /* it trims until this many are available or on their way */
-extern ULONG64 MiResidentPages;  /* pageable pages with a valid PTE */
-#define MI_RESERVED_PAGES 24     /* only the page-out threads go below this */
+extern ULONG64 MiLowPages;      /* below this the trimmer is woken */
+extern ULONG64 MiHighPages;     /* it trims until this many are available or on their way */
+extern ULONG64 MiResidentPages; /* pageable pages with a valid PTE */
+#define MI_RESERVED_PAGES 24    /* only the page-out threads go below this */
 
 FORCEINLINE PMMPFN MiGetPfn(ULONG64 Frame) {
     return MI_PFN_DATABASE + Frame;
@@ -113,20 +120,20 @@ FORCEINLINE VOID MiReleasePfnLock(KIRQL OldIrql) {
 }
 
 /* All under MmPfnLock. */
-VOID MiInsertPage(MI_PAGE_LIST *List, PMMPFN Pfn);  /* at the end */
-VOID MiUnlinkPage(PMMPFN Pfn);                      /* from the list that its Location names */
+VOID MiInsertPage(MI_PAGE_LIST *List, PMMPFN Pfn); /* at the end */
+VOID MiUnlinkPage(PMMPFN Pfn);                     /* from the list that its Location names */
 /* A page for a new owner, LocationActive; 0 when there is none to be had now. Prefers zeroed pages when WantsZero,
  * free ones otherwise, then repurposes standby pages. IsZeroed tells what it is. Wakes the trimmer when pages run
  * low. */
 ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed);
-VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed);      /* to the free or zeroed list; wakes those who wait for a page */
-VOID MiRepurposeStandbyPage(PMMPFN Pfn);            /* off the standby list; its PTE becomes the page-file form */
-VOID MiDeletePage(PMMPFN Pfn);                      /* frees slot and frame, now or when its transfer ends */
-VOID MiRetirePage(PMMPFN Pfn);                      /* just trimmed and flushed: to the modified or standby list */
+VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed); /* to the free or zeroed list; wakes those who wait for a page */
+VOID MiRepurposeStandbyPage(PMMPFN Pfn);       /* off the standby list; its PTE becomes the page-file form */
+VOID MiDeletePage(PMMPFN Pfn);                 /* frees slot and frame, now or when its transfer ends */
+VOID MiRetirePage(PMMPFN Pfn);                 /* just trimmed and flushed: to the modified or standby list */
 /* The wait for a page: MiPreparePageWait under the lock, MiWaitForPage after its release, at <= APC_LEVEL. */
 VOID MiPreparePageWait(VOID);
 VOID MiWaitForPage(VOID);
-VOID MiSignalPageWaiters(VOID);                     /* under the lock; also when another scarce thing has become free */
+VOID MiSignalPageWaiters(VOID); /* under the lock; also when another scarce thing has become free */
 VOID MiInitializePageEvents(VOID);
 
 /* The RAM that the database covers: sorted runs of frames, [First, End). Constant after start. */
@@ -135,10 +142,10 @@ typedef struct _MI_RAM_RUN {
 } MI_RAM_RUN;
 extern MI_RAM_RUN MiRam[BOOT_MAXIMUM_RANGES];
 extern ULONG MiRamRuns;
-BOOLEAN MiIsRamFrame(ULONG64 Frame);  /* has an MMPFN */
-ULONG64 MiNextFrame(ULONG64 Frame);   /* the next one that has, round to the first */
+BOOLEAN MiIsRamFrame(ULONG64 Frame); /* has an MMPFN */
+ULONG64 MiNextFrame(ULONG64 Frame);  /* the next one that has, round to the first */
 
-VOID MiZeroFrame(ULONG64 Frame);                    /* any IRQL, no lock */
+VOID MiZeroFrame(ULONG64 Frame); /* any IRQL, no lock */
 
 /* ---- Commit (commit.c): under MmPfnLock ---- */
 extern ULONG64 MiCommitLimit, MiCommittedPages;
@@ -150,10 +157,10 @@ VOID MiReturnCommit(ULONG64 Pages, BOOLEAN IsResident);
 typedef struct _MI_RANGE {
     ULONG64 Start;
     ULONG64 Pages;
-    ULONG64 *Bitmap;      /* a set bit is a page given out */
-    ULONG64 Hint;         /* no free page lies below (or, ReusesLate: where the next search begins) */
-    ULONG64 HighestUsed;  /* in pages from Start: nothing at or above has ever been given out */
-    BOOLEAN ReusesLate;   /* a released address is given out again only after all others */
+    ULONG64 *Bitmap;     /* a set bit is a page given out */
+    ULONG64 Hint;        /* no free page lies below (or, ReusesLate: where the next search begins) */
+    ULONG64 HighestUsed; /* in pages from Start: nothing at or above has ever been given out */
+    BOOLEAN ReusesLate;  /* a released address is given out again only after all others */
 } MI_RANGE;
 extern MI_RANGE MiNonPagedRange, MiPagedRange, MiSystemRange, MiImageRange, MiStackRange;
 ULONG64 MiReserveRange(MI_RANGE *Range, ULONG64 Pages); /* 0: no room */
@@ -164,14 +171,14 @@ VOID MiReleaseRange(MI_RANGE *Range, ULONG64 Va, ULONG64 Pages);
  * valid entry at level 2 or 3 is a large page. Non-canonical: level 0. Any IRQL, no locks, never faults: page tables
  * are never freed. */
 MMPTE MiReadPte(ULONG64 Va, ULONG *Level);
-BOOLEAN MiMakePageTables(ULONG64 Va, ULONG64 Pages);    /* under MmPfnLock; FALSE: no memory */
+BOOLEAN MiMakePageTables(ULONG64 Va, ULONG64 Pages); /* under MmPfnLock; FALSE: no memory */
 /* Resident pages behind a reserved range. <= DISPATCH_LEVEL, no lock held. Charges commit. All or nothing. */
 BOOLEAN MiMapResidentPages(ULONG64 Va, ULONG64 Pages, MMPTE Bits, BOOLEAN WantsZero);
 /* Demand-zero PTEs behind a reserved range. Charges commit. */
 BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages);
 /* Takes back pages of either kind, with commit; the range stays reserved. */
 VOID MiUnmapPages(ULONG64 Va, ULONG64 Pages);
-VOID MiFlushTb(ULONG64 Va, ULONG64 Pages);              /* KeFlushTb, or the boot CPU alone before there are others */
+VOID MiFlushTb(ULONG64 Va, ULONG64 Pages); /* KeFlushTb, or the boot CPU alone before there are others */
 
 #define MI_FLUSH_BATCH 32 /* PTEs changed per TLB shoot-down and lock hold */
 
@@ -210,12 +217,12 @@ FORCEINLINE MMPTE MiMakeTransitionPte(ULONG64 Frame, MMPTE Protection) {
 /* ---- Page-in (pagein.c) ---- */
 /* One read in progress, shared by all who fault on its page. References, IsFinished and the list under MmPfnLock. */
 typedef struct _MI_INPAGE {
-    KEVENT Event;              /* notification: the device is done */
+    KEVENT Event; /* notification: the device is done */
     BLOCK_REQUEST Request;
     PMMPFN Pfn;
-    MMPTE Contents;            /* the page-file PTE that is being resolved */
+    MMPTE Contents; /* the page-file PTE that is being resolved */
     ULONG References;
-    BOOLEAN IsFinished;        /* the first one that woke up has set the PTE */
+    BOOLEAN IsFinished; /* the first one that woke up has set the PTE */
     struct _MI_INPAGE *Next;
 } MI_INPAGE;
 /* Resolves a fault on a PTE that is neither valid nor zero. <= APC_LEVEL, no lock; may wait. On return the
@@ -224,11 +231,11 @@ VOID MiResolveFault(PKTRAP_FRAME TrapFrame, ULONG64 Va, volatile MMPTE *Pte);
 VOID MiInitializePageIn(VOID);
 
 /* ---- Page file (pagefile.c) ---- */
-NTSTATUS MiOpenPageFile(VOID);           /* PASSIVE_LEVEL */
-ULONG MiAllocateSlot(VOID);              /* under MmPfnLock; 0: full */
-VOID MiFreeSlot(ULONG Slot);             /* under MmPfnLock */
-VOID MiAbandonSlot(VOID);                /* under MmPfnLock: the one just tried cannot be written */
-ULONG MiRefillSlots(ULONG Wanted);       /* no lock: takes slots back from clean resident pages */
+NTSTATUS MiOpenPageFile(VOID);     /* PASSIVE_LEVEL */
+ULONG MiAllocateSlot(VOID);        /* under MmPfnLock; 0: full */
+VOID MiFreeSlot(ULONG Slot);       /* under MmPfnLock */
+VOID MiAbandonSlot(VOID);          /* under MmPfnLock: the one just tried cannot be written */
+ULONG MiRefillSlots(ULONG Wanted); /* no lock: takes slots back from clean resident pages */
 /* Starts a transfer of one page; Request->Complete and Context are the caller's. <= DISPATCH_LEVEL, no lock held. */
 VOID MiStartTransfer(PBLOCK_REQUEST Request, ULONG Slot, ULONG64 Frame, BOOLEAN IsWrite);
 extern ULONG64 MiSlotCount, MiSlotsUsed; /* slot 0 is not counted */

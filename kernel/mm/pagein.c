@@ -21,8 +21,8 @@ typedef enum _FAULT_OUTCOME {
 typedef struct _FAULT {
     ULONG64 Va;
     volatile MMPTE *Pte;
-    ULONG64 Frame;       /* FaultNeedsZeroing: the page to zero */
-    MI_INPAGE *InPage;   /* FaultStartsRead, FaultJoinsRead */
+    ULONG64 Frame;     /* FaultNeedsZeroing: the page to zero */
+    MI_INPAGE *InPage; /* FaultStartsRead, FaultJoinsRead */
 } FAULT;
 
 #define INPAGE_BLOCKS 32

@@ -25,9 +25,9 @@ typedef struct _WRITE {
 
 static WRITE Writes[WRITE_BATCH]; /* the writer's alone */
 static volatile LONG Outstanding;
-static KEVENT BatchEvent;         /* synchronization: the last write of the batch has ended */
-static KEVENT FlushEvent;         /* notification: nothing is left to write, or nothing can be */
-static BOOLEAN IsFlushWanted;     /* MmPfnLock */
+static KEVENT BatchEvent;     /* synchronization: the last write of the batch has ended */
+static KEVENT FlushEvent;     /* notification: nothing is left to write, or nothing can be */
+static BOOLEAN IsFlushWanted; /* MmPfnLock */
 
 /* BLOCK_REQUEST.Complete, at DISPATCH_LEVEL. */
 static VOID CompleteWrite(PBLOCK_REQUEST Request) {

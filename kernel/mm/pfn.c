@@ -17,8 +17,8 @@ ULONG64 MiAvailablePages, MiTotalPages, MiLowestFrame, MiHighestFrame, MiLowPage
 MI_RAM_RUN MiRam[BOOT_MAXIMUM_RANGES];
 ULONG MiRamRuns;
 
-static KEVENT PageEvent;        /* notification: a page may be had */
-static BOOLEAN IsPageAwaited;   /* PageEvent is clear and somebody is going to wait for it */
+static KEVENT PageEvent;      /* notification: a page may be had */
+static BOOLEAN IsPageAwaited; /* PageEvent is clear and somebody is going to wait for it */
 
 static MI_PAGE_LIST *const ListOfLocation[] = {&MiZeroedList, &MiFreeList, &MiStandbyList, &MiModifiedList};
 

@@ -222,8 +222,8 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
 /* As ExAllocatePoolWithTag, but cleared, and a bad argument is a NULL: no tag, not one pool, a flag that is not known. */
 PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
     const POOL_FLAGS Pools = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
-    const POOL_FLAGS Known = Pools | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED |
-                             POOL_FLAG_RAISE_ON_FAILURE;
+    const POOL_FLAGS Known =
+        Pools | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED | POOL_FLAG_RAISE_ON_FAILURE;
     POOL_FLAGS Pool = Flags & Pools;
 
     if (Tag == 0 || Pool == 0 || (Pool & (Pool - 1)) != 0 || ((Flags & 0xFFFFFFFF) & ~Known) != 0) {

@@ -85,8 +85,8 @@ FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
 }
 
 /* ---- Tags: who holds how much. Counted without a lock; an entry is never removed ---- */
-#define POOL_TAGS 1024      /* a power of two */
-#define POOL_TAG_OTHERS 0   /* the entry that counts for all tags that found no room; never equal to a tag */
+#define POOL_TAGS 1024    /* a power of two */
+#define POOL_TAG_OTHERS 0 /* the entry that counts for all tags that found no room; never equal to a tag */
 
 typedef struct _POOL_USE {
     volatile LONG64 Allocs, Frees, Bytes, Reserved;

@@ -27,7 +27,7 @@ typedef struct _SHADOW_LEAF {
 } SHADOW_LEAF;
 
 C_ASSERT(sizeof(SHADOW_LEAF) == PAGE_SIZE);
-C_ASSERT(LEAVES * (ULONG64)LEAF_PAGES * PAGE_SIZE <= MM_STACKS - MM_PAGED_POOL);
+C_ASSERT(LEAVES *(ULONG64)LEAF_PAGES *PAGE_SIZE <= MM_STACKS - MM_PAGED_POOL);
 
 static SHADOW_LEAF *volatile Leaf[LEAVES]; /* by the address in the paged-pool region; never given back */
 

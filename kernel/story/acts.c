@@ -9,9 +9,10 @@
 
 static NTSTATUS ActLuck(STORY_DRIVER *Driver) {
     StoryHeading("Act 1 of 5: luck");
-    StorySay("secret.sys is a small WDM driver. It allocates a structure from PagedPool and guards it with a spin lock. "
-             "To hold a spin lock is to run at DISPATCH_LEVEL (CR8 = 2), where a page fault cannot be served. The page "
-             "has just been written, so it is resident, and nothing faults:");
+    StorySay(
+        "secret.sys is a small WDM driver. It allocates a structure from PagedPool and guards it with a spin lock. "
+        "To hold a spin lock is to run at DISPATCH_LEVEL (CR8 = 2), where a page fault cannot be served. The page "
+        "has just been written, so it is resident, and nothing faults:");
     NTSTATUS Status = StoryLoad(Driver, "secret");
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -30,9 +31,10 @@ static NTSTATUS ActLuck(STORY_DRIVER *Driver) {
 
 static NTSTATUS ActPressure(STORY_DRIVER *Driver) {
     StoryHeading("Act 2 of 5: memory pressure");
-    StorySay("Memory is wanted elsewhere. The trimmer takes the page out of the working set (V becomes 0, the frame keeps "
-             "the data: transition), the modified-page writer writes it to the page file, and the frame is given away. The "
-             "PTE remembers where the page is:");
+    StorySay(
+        "Memory is wanted elsewhere. The trimmer takes the page out of the working set (V becomes 0, the frame keeps "
+        "the data: transition), the modified-page writer writes it to the page file, and the frame is given away. The "
+        "PTE remembers where the page is:");
     return StoryPushOut(Driver);
 }
 
@@ -40,7 +42,8 @@ static NTSTATUS ActControl(STORY_DRIVER *Driver) {
     MM_STATISTICS Before, After;
     ULONG64 Number = 0;
     StoryHeading("Act 3 of 5: control, the same touch at PASSIVE_LEVEL");
-    StorySay("The driver now reads the structure without the lock, at IRQL 0. The same page fault comes; its handler may wait, "
+    StorySay("The driver now reads the structure without the lock, at IRQL 0. The same page fault comes; its handler "
+             "may wait, "
              "so it reads the page file and the thread sleeps until the disk has answered:");
     MmQueryStatistics(&Before);
     NTSTATUS Status = StoryRead(Driver, &Number);
@@ -49,8 +52,9 @@ static NTSTATUS ActControl(STORY_DRIVER *Driver) {
     if (!NT_SUCCESS(Status) || Number != NUMBER_LUCK) {
         return StoryFail("read %I64u, status 0x%08X", Number, Status);
     }
-    StorySay("The page is back and the value is right: %I64u. Page faults: %I64u, of them read from the page file: %I64u.",
-             Number, After.PageFaults - Before.PageFaults, After.PageReads - Before.PageReads);
+    StorySay(
+        "The page is back and the value is right: %I64u. Page faults: %I64u, of them read from the page file: %I64u.",
+        Number, After.PageFaults - Before.PageFaults, After.PageReads - Before.PageReads);
     return STATUS_SUCCESS;
 }
 
@@ -75,8 +79,9 @@ static NTSTATUS ActFixes(VOID) {
     StoryHeading("Act 4 of 5: the fixes, with the page out");
     NTSTATUS Status = TryFix("nonpaged", "the structure lies in NonPagedPoolNx. The trimmer may not take its page:");
     if (NT_SUCCESS(Status)) {
-        Status = TryFix("mutex", "a FAST_MUTEX in place of the spin lock. It raises only to APC_LEVEL (CR8 = 1), where the "
-                                 "fault handler may wait for the disk:");
+        Status =
+            TryFix("mutex", "a FAST_MUTEX in place of the spin lock. It raises only to APC_LEVEL (CR8 = 1), where the "
+                            "fault handler may wait for the disk:");
     }
     return Status;
 }
@@ -88,7 +93,8 @@ static NTSTATUS ActCrash(STORY_DRIVER *Driver) {
         return Status;
     }
     StorySay("Now: xchg takes the lock, CR8 goes from 0 to 2, the store to %p raises #PF, and the first thing that the "
-             "handler asks is the IRQL. It is 2, so nothing may wait, so nothing can be read:", Driver->Report.Address);
+             "handler asks is the IRQL. It is 2, so nothing may wait, so nothing can be read:",
+             Driver->Report.Address);
     return StoryStore(Driver, NUMBER_DOOM);
 }
 

@@ -4,7 +4,8 @@
 #include <ldr.h>
 #include <mm.h>
 
-static NTSTATUS Control(STORY_DRIVER *Driver, ULONG Code, PVOID Input, ULONG InputBytes, PVOID Output, ULONG OutputBytes) {
+static NTSTATUS Control(STORY_DRIVER *Driver, ULONG Code, PVOID Input, ULONG InputBytes, PVOID Output,
+                        ULONG OutputBytes) {
     KEVENT Event;
     IO_STATUS_BLOCK IoStatus;
     KeInitializeEvent(&Event, NotificationEvent, FALSE);

@@ -74,9 +74,11 @@ NTSTATUS StoryStorePagedOut(const SCENARIO_ROW *Scenario) {
 }
 
 NTSTATUS StoryUnderVerifier(const SCENARIO_ROW *Scenario) {
-    StorySay("Forced IRQL checking is on for %s.sys: each time it acquires a spin lock or raises IRQL to DISPATCH_LEVEL, all "
+    StorySay("Forced IRQL checking is on for %s.sys: each time it acquires a spin lock or raises IRQL to "
+             "DISPATCH_LEVEL, all "
              "pageable memory is trimmed first. The page need not be written out for that: a cleared present bit is "
-             "enough, and the next touch faults.", Scenario->Driver);
+             "enough, and the next touch faults.",
+             Scenario->Driver);
     VfEnable(Scenario->Driver);
     return StoryStoreOnce(Scenario);
 }
@@ -120,6 +122,8 @@ DECLSPEC_NORETURN VOID StoryRun(VOID) {
     NTSTATUS Status = Scenario->Run(Scenario);
     BOOLEAN IsExpected = NT_SUCCESS(Status) && Scenario->End == END_COMPLETED;
     KdPrintf("\nScenario '%s' has completed, %s.\n", Scenario->Name,
-             IsExpected ? "as it should" : Scenario->End == END_BUGCHECK ? "but it should have stopped the machine" : "but it failed");
+             IsExpected                      ? "as it should"
+             : Scenario->End == END_BUGCHECK ? "but it should have stopped the machine"
+                                             : "but it failed");
     KeEndMachine("completed", IsExpected);
 }

@@ -33,9 +33,9 @@ NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number); /* touches the struct
 NTSTATUS StoryPushOut(STORY_DRIVER *Driver);               /* trim, write, purge, with the PTE after each step */
 
 /* ---- Telling ---- */
-VOID StorySay(PCSTR Format, ...);                          /* one paragraph: wrapped at 100 columns, indented */
+VOID StorySay(PCSTR Format, ...); /* one paragraph: wrapped at 100 columns, indented */
 VOID StoryHeading(PCSTR Format, ...);
 VOID StoryShowPte(PCSTR When, PVOID Address);
-NTSTATUS StoryFail(PCSTR Format, ...);                     /* says what went wrong; returns STATUS_UNSUCCESSFUL */
+NTSTATUS StoryFail(PCSTR Format, ...); /* says what went wrong; returns STATUS_UNSUCCESSFUL */
 
 #endif

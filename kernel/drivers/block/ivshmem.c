@@ -22,7 +22,7 @@
 #define LARGEST_DISK_BYTES (256ULL << 20) /* what is mapped of the memory */
 #define SHORTEST_DELAY 500                /* TSC ticks */
 #define DELAY_MASK 0xFFFF
-#define TAG_BLOCK (ULONG)0x6B6C4249       /* "IBlk" */
+#define TAG_BLOCK (ULONG)0x6B6C4249 /* "IBlk" */
 
 typedef struct _DISK {
     BLOCK_DEVICE Block;
@@ -30,10 +30,10 @@ typedef struct _DISK {
     PUCHAR Memory;
     ULONG64 Seed;
     KDPC CompletionDpc;
-    KSPIN_LOCK Lock;      /* guards all below */
+    KSPIN_LOCK Lock; /* guards all below */
     LIST_ENTRY InFlight;
     ULONG64 RandomState;
-    BOOLEAN IsPolled;     /* the machine is dying: one CPU, no locks, no delays */
+    BOOLEAN IsPolled; /* the machine is dying: one CPU, no locks, no delays */
 } DISK, *PDISK;
 
 /* DriverContext of a request in flight. */

@@ -78,17 +78,17 @@ typedef struct _DISK {
     PKINTERRUPT Interrupt;
     KDPC CompletionDpc;
     PSHARED_MEMORY Shared;
-    KSPIN_LOCK Lock;            /* guards all below, and what is shared with the device */
+    KSPIN_LOCK Lock; /* guards all below, and what is shared with the device */
     PBLOCK_REQUEST InFlight[SLOT_COUNT];
     UCHAR FreeSlot[SLOT_COUNT]; /* a stack */
     ULONG FreeCount;
     ULONG SlotCount;
     USHORT NextAvailable;
     USHORT UsedSeen;
-    LIST_ENTRY Waiting;         /* for a slot */
-    LIST_ENTRY Refused;         /* for the DPC to complete them: they never reach the device */
-    BOOLEAN IsBroken;           /* the device has said something impossible */
-    BOOLEAN IsPolled;           /* the machine is dying: one CPU, no locks, no interrupts */
+    LIST_ENTRY Waiting; /* for a slot */
+    LIST_ENTRY Refused; /* for the DPC to complete them: they never reach the device */
+    BOOLEAN IsBroken;   /* the device has said something impossible */
+    BOOLEAN IsPolled;   /* the machine is dying: one CPU, no locks, no interrupts */
 } DISK, *PDISK;
 
 /* ---- Submitting: all under Lock, or polled ---- */

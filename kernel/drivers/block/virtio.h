@@ -68,18 +68,18 @@ typedef struct _VIRTIO_DEVICE {
 } VIRTIO_DEVICE, *PVIRTIO_DEVICE;
 
 typedef struct _VIRTIO_QUEUE {
-    USHORT Size;          /* in: what the driver has room for; out: what was agreed, a power of two */
-    USHORT MsixVector;    /* entry of the MSI-X table, or VIRTIO_NO_VECTOR */
+    USHORT Size;                          /* in: what the driver has room for; out: what was agreed, a power of two */
+    USHORT MsixVector;                    /* entry of the MSI-X table, or VIRTIO_NO_VECTOR */
     ULONG64 Descriptors, Available, Used; /* physical addresses */
     volatile USHORT *Doorbell;
 } VIRTIO_QUEUE, *PVIRTIO_QUEUE;
 
 /* Each returns NULL, or the end of the sentence "io: virtio-blk at 00:03.0: ..." that says what is wrong. */
-PCSTR VirtioMap(PVIRTIO_DEVICE Device, PPCI_DEVICE Pci);                       /* PASSIVE_LEVEL */
-VOID VirtioUnmap(PVIRTIO_DEVICE Device);                                       /* PASSIVE_LEVEL */
-BOOLEAN VirtioReset(PVIRTIO_DEVICE Device);                                    /* any IRQL, like all below */
+PCSTR VirtioMap(PVIRTIO_DEVICE Device, PPCI_DEVICE Pci);                         /* PASSIVE_LEVEL */
+VOID VirtioUnmap(PVIRTIO_DEVICE Device);                                         /* PASSIVE_LEVEL */
+BOOLEAN VirtioReset(PVIRTIO_DEVICE Device);                                      /* any IRQL, like all below */
 PCSTR VirtioNegotiate(PVIRTIO_DEVICE Device, ULONG64 Wanted, PULONG64 Features); /* from reset to FEATURES_OK */
 PCSTR VirtioEnableQueue(PVIRTIO_DEVICE Device, USHORT Index, PVIRTIO_QUEUE Queue);
-VOID VirtioGoLive(PVIRTIO_DEVICE Device);                                      /* DRIVER_OK */
+VOID VirtioGoLive(PVIRTIO_DEVICE Device); /* DRIVER_OK */
 
 #endif

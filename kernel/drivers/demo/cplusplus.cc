@@ -8,7 +8,7 @@ PSECRET Secret;
 namespace {
 
 class SpinLock {
-public:
+  public:
     void Initialize() {
         KeInitializeSpinLock(&Lock);
     }
@@ -21,12 +21,12 @@ public:
         KeReleaseSpinLock(&Lock, OldIrql);
     }
 
-private:
+  private:
     KSPIN_LOCK Lock;
 };
 
 class Guard {
-public:
+  public:
     explicit Guard(SpinLock &Guarded) : Lock(Guarded) {
         Lock.Acquire(&OldIrql);
     }
@@ -35,7 +35,7 @@ public:
         Lock.Release(OldIrql);
     }
 
-private:
+  private:
     SpinLock &Lock;
     KIRQL OldIrql;
 };

@@ -18,7 +18,8 @@ VOID SecretStore(ULONG64 Number) {
     KIRQL OldIrql;
 
     KeAcquireSpinLock(&SecretLock, &OldIrql);
-    KdPrint(("nonpaged: IRQL %u, lock word %Iu: writing %I64u to %p\n", KeGetCurrentIrql(), SecretLock, Number, Secret));
+    KdPrint(
+        ("nonpaged: IRQL %u, lock word %Iu: writing %I64u to %p\n", KeGetCurrentIrql(), SecretLock, Number, Secret));
     Secret->Number = Number;
     Secret->Writes++;
     KeReleaseSpinLock(&SecretLock, OldIrql);

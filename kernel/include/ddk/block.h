@@ -13,12 +13,12 @@ extern "C" {
 #define BLOCK_SECTOR_SIZE 512
 
 typedef struct _BLOCK_REQUEST {
-    LIST_ENTRY ListEntry;      /* the driver's */
+    LIST_ENTRY ListEntry; /* the driver's */
     BOOLEAN IsWrite;
     ULONG64 Sector;
-    ULONG64 PhysicalAddress;   /* one contiguous buffer */
-    ULONG LengthBytes;         /* multiple of BLOCK_SECTOR_SIZE, at most BLOCK_DEVICE.MaximumBytes */
-    NTSTATUS Status;           /* STATUS_PENDING until complete */
+    ULONG64 PhysicalAddress; /* one contiguous buffer */
+    ULONG LengthBytes;       /* multiple of BLOCK_SECTOR_SIZE, at most BLOCK_DEVICE.MaximumBytes */
+    NTSTATUS Status;         /* STATUS_PENDING until complete */
     /* At DISPATCH_LEVEL, after Status is set. May start a new request. */
     VOID (*Complete)(struct _BLOCK_REQUEST *Request);
     PVOID Context;
@@ -27,7 +27,7 @@ typedef struct _BLOCK_REQUEST {
 
 typedef struct _BLOCK_DEVICE {
     LIST_ENTRY ListEntry;
-    PCSTR Name;                /* "virtio-blk at 00:03.0" */
+    PCSTR Name; /* "virtio-blk at 00:03.0" */
     ULONG64 SectorCount;
     ULONG MaximumBytes;
     /* Starts a request; a full queue is the driver's to hold back. <= DISPATCH_LEVEL. */

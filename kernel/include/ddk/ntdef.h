@@ -144,7 +144,8 @@ typedef struct _UNICODE_STRING {
 } UNICODE_STRING, *PUNICODE_STRING;
 typedef const UNICODE_STRING *PCUNICODE_STRING;
 
-#define RTL_CONSTANT_STRING(s) { sizeof(s) - sizeof((s)[0]), sizeof(s), (PWCH)(s) }
+#define RTL_CONSTANT_STRING(s) \
+    { sizeof(s) - sizeof((s)[0]), sizeof(s), (PWCH)(s) }
 
 typedef struct _OBJECT_ATTRIBUTES {
     ULONG Length;
@@ -162,14 +163,14 @@ typedef struct _OBJECT_ATTRIBUTES {
 #define OBJ_OPENIF 0x00000080
 #define OBJ_KERNEL_HANDLE 0x00000200
 
-#define InitializeObjectAttributes(p, n, a, r, s)                                                                      \
-    {                                                                                                                  \
-        (p)->Length = sizeof(OBJECT_ATTRIBUTES);                                                                       \
-        (p)->RootDirectory = (r);                                                                                      \
-        (p)->Attributes = (a);                                                                                         \
-        (p)->ObjectName = (n);                                                                                         \
-        (p)->SecurityDescriptor = (s);                                                                                 \
-        (p)->SecurityQualityOfService = NULL;                                                                          \
+#define InitializeObjectAttributes(p, n, a, r, s) \
+    {                                             \
+        (p)->Length = sizeof(OBJECT_ATTRIBUTES);  \
+        (p)->RootDirectory = (r);                 \
+        (p)->Attributes = (a);                    \
+        (p)->ObjectName = (n);                    \
+        (p)->SecurityDescriptor = (s);            \
+        (p)->SecurityQualityOfService = NULL;     \
     }
 
 typedef struct _CLIENT_ID {
@@ -179,7 +180,7 @@ typedef struct _CLIENT_ID {
 
 #define NT_SUCCESS(Status) (((NTSTATUS)(Status)) >= 0)
 #define UNREFERENCED_PARAMETER(P) ((void)(P))
-#define CONTAINING_RECORD(Address, Type, Field) ((Type *)((PUCHAR)(Address) - offsetof(Type, Field)))
+#define CONTAINING_RECORD(Address, Type, Field) ((Type *)((PUCHAR)(Address)-offsetof(Type, Field)))
 #define FIELD_OFFSET(Type, Field) ((LONG)offsetof(Type, Field))
 #define RTL_NUMBER_OF(A) (sizeof(A) / sizeof((A)[0]))
 #define ARRAYSIZE(A) RTL_NUMBER_OF(A)

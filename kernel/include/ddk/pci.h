@@ -16,14 +16,14 @@ extern "C" {
 /* One function of one device, as the bus scan at boot found it. Lives for ever. */
 typedef struct _PCI_DEVICE {
     UCHAR Bus, Slot, Function;
-    UCHAR HeaderType;  /* without the multi-function bit; 0: an ordinary device */
+    UCHAR HeaderType; /* without the multi-function bit; 0: an ordinary device */
     USHORT VendorId, DeviceId;
     UCHAR BaseClass, SubClass;
-    CHAR Address[8];   /* "00:03.0" */
+    CHAR Address[8]; /* "00:03.0" */
 } PCI_DEVICE, *PPCI_DEVICE;
 
 typedef struct _PCI_BAR {
-    ULONG64 Base;      /* physical address */
+    ULONG64 Base; /* physical address */
     ULONG64 LengthBytes;
     BOOLEAN IsPrefetchable;
 } PCI_BAR, *PPCI_BAR;

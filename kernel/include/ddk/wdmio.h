@@ -23,7 +23,7 @@ typedef ULONG DEVICE_TYPE;
 #define METHOD_IN_DIRECT 1
 #define METHOD_OUT_DIRECT 2
 #define METHOD_NEITHER 3
-#define CTL_CODE(DeviceType, Function, Method, Access)                                                                 \
+#define CTL_CODE(DeviceType, Function, Method, Access) \
     (((ULONG)(DeviceType) << 16) | ((ULONG)(Access) << 14) | ((ULONG)(Function) << 2) | (ULONG)(Method))
 
 #define IRP_MJ_CREATE 0x00
