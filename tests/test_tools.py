@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import machine
+import run
 from machine import OUT, TOP, CannotRun, Machine, repeat_command
 from running import Run
 
@@ -68,6 +69,11 @@ def test_an_unknown_scenario_is_answered_with_the_list(shell, command):
 
 def test_an_unknown_option_is_answered_with_the_list(shell):
     assert_one_line(shell(BUGCHECK, "run", "--nonsense"), "--nonsense", "--headless", "--seed", "--uefi", "--free")
+
+
+@pytest.mark.parametrize("words", (("paged", "--headless"), ("--headless", "paged"), ("--cpus", "2", "paged", "--mem", "64")))
+def test_the_scenario_may_stand_anywhere_among_the_options(words):
+    assert run.machine_of(run.parse(["run", *words])).cmdline == "scenario=paged"
 
 
 def test_an_unknown_command_is_answered_with_the_list(shell):

@@ -61,7 +61,7 @@ def parse(words):
     parser.add_argument("--qemu", action="append", default=[])
     parser.add_argument("--no-disk", action="store_true")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args(words)
+    options = parser.parse_intermixed_args(words)   # the scenario may stand before, among or behind the options
     known = scenarios()
     if options.scenario is not None and options.scenario not in known:
         raise CannotRun(f"unknown scenario '{options.scenario}'; the scenarios are: {', '.join(known)}")
