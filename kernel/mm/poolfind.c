@@ -26,7 +26,7 @@ static BOOLEAN WalkPage(ULONG64 Va, const POOL_HEADER **Found) {
 
 static BOOLEAN FindInHeaders(ULONG64 Va, MM_POOL_BLOCK *Block) {
     const POOL_HEADER *Header = NULL;
-    if (!MmIsAddressValid(PAGE_ALIGN(Va)) || !WalkPage(Va, &Header)) {
+    if (!MmIsAddressValid(PAGE_ALIGN(Va)) || !WalkPage(Va, &Header) || Header == NULL) {
         return FALSE;
     }
     Block->Start = (ULONG64)(Header + 1);

@@ -39,6 +39,13 @@ static POOL_SHADOW *volatile *PlaceOf(ULONG64 Va) {
     return &Leaf[Page / LEAF_PAGES]->Page[Page % LEAF_PAGES];
 }
 
+/* The shadow of a page that has one. */
+static POOL_SHADOW *ShadowOf(const POOL_HEADER *Header) {
+    POOL_SHADOW *volatile *Place = PlaceOf((ULONG64)Header);
+    NT_ASSERT(Place != NULL && *Place != NULL);
+    return *Place;
+}
+
 /* Gives a new page of small paged blocks its shadow. FALSE: no memory. MiPagedPoolMutex held. */
 BOOLEAN MiCreatePoolShadow(PVOID Page) {
     ULONG64 Number = ((ULONG64)Page - MM_PAGED_POOL) >> PAGE_SHIFT;
@@ -58,13 +65,14 @@ BOOLEAN MiCreatePoolShadow(PVOID Page) {
         return FALSE;
     }
     memset(Shadow, 0, sizeof(*Shadow));
-    *PlaceOf((ULONG64)Page) = Shadow;
+    Leaf[Number / LEAF_PAGES]->Page[Number % LEAF_PAGES] = Shadow;
     return TRUE;
 }
 
 /* Before the page goes back to the memory manager. MiPagedPoolMutex held. */
 VOID MiDeletePoolShadow(PVOID Page) {
     POOL_SHADOW *volatile *Place = PlaceOf((ULONG64)Page);
+    NT_ASSERT(Place != NULL);
     POOL_SHADOW *Shadow = *Place;
     *Place = NULL;
     ExFreePoolWithTag(Shadow, SHADOW_TAG);
@@ -72,7 +80,7 @@ VOID MiDeletePoolShadow(PVOID Page) {
 
 /* A block begins at this header, or no longer does. MiPagedPoolMutex held. */
 VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists) {
-    POOL_SHADOW *Shadow = *PlaceOf((ULONG64)Header);
+    POOL_SHADOW *Shadow = ShadowOf(Header);
     ULONG Unit = MiUnitInPage(Header);
     ULONG64 Bit = 1ULL << (Unit % 64);
     if (Exists) {
@@ -84,7 +92,7 @@ VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists) {
 
 /* The block has an owner, or no longer has. <= APC_LEVEL, by its owner or with MiPagedPoolMutex held. */
 VOID MiShadowUse(const POOL_HEADER *Header, ULONG TagIndex, BOOLEAN InUse) {
-    POOL_SHADOW *Shadow = *PlaceOf((ULONG64)Header);
+    POOL_SHADOW *Shadow = ShadowOf(Header);
     Shadow->Tag[MiUnitInPage(Header) / 2] = InUse ? (USHORT)(SHADOW_USED | TagIndex) : 0;
 }
 
