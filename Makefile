@@ -95,6 +95,8 @@ DRIVER_FILES   := $(DRIVERS:%=$(B)/drivers/%.sys) $(INTERNAL_DRIVERS:%=$(B)/driv
 SYMBOL_FILES   := $(B)/symbols/kernel.sym $(DRIVERS:%=$(B)/symbols/%.sym) $(INTERNAL_DRIVERS:%=$(B)/symbols/%.sym)
 
 drivers: $(DRIVER_FILES)
+demos: $(DRIVERS:%=$(B)/drivers/%.sys)
+.PHONY: demos
 
 $(B)/drv/%.o: %.c
 	@mkdir -p $(@D)
@@ -171,7 +173,7 @@ lint:
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	@shellcheck $$(git grep -lE '^#!/bin/sh' -- tools .ci)
 	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py
-	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel drivers >/dev/null
+	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=comparePointers \
 	    -DDBG=1 -DCHECKED=1 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot $(KERNEL_C)
 
