@@ -68,8 +68,10 @@ FORCEINLINE VOID KtSpin(VOID) {
     }
 }
 
-/* How often to try: all of Full on a free-running machine, a part of it where each instruction is counted (seed=). */
+/* How often to try: all of Full on a free-running machine of one or two CPUs, a part of it where there are more than the host
+ * may have, or where each instruction is counted (seed=). */
 ULONG KtStress(ULONG Full);
+ULONG KtRendezvous(ULONG Full); /* the same where each step needs every CPU, or one certain CPU, to be running */
 BOOLEAN KtIsSeeded(VOID);
 
 /* Pseudo-random numbers of a test's own: the same ones for the same seed= and salt. */

@@ -3,14 +3,25 @@
 
 #define WORKER_PRIORITY 8
 #define SEEDED_SHARE 16
+#define CROWDED_SHARE 4    /* more CPUs than the host may have cores: whoever is waited for is often not even running */
+#define RENDEZVOUS_SHARE 40 /* ... and then each step costs the host's time slices */
+#define FEW_PROCESSORS 2
 
 BOOLEAN KtIsSeeded(VOID) {
     return KeSeed != 0;
 }
 
+static ULONG ShareOf(ULONG Full, ULONG CrowdedShare) {
+    ULONG Share = KtIsSeeded() ? SEEDED_SHARE : KeNumberProcessors > FEW_PROCESSORS ? CrowdedShare : 1;
+    return (Full + Share - 1) / Share;
+}
+
 ULONG KtStress(ULONG Full) {
-    ULONG Share = KtIsSeeded() ? Full / SEEDED_SHARE : Full;
-    return Share > 0 ? Share : 1;
+    return ShareOf(Full, CROWDED_SHARE);
+}
+
+ULONG KtRendezvous(ULONG Full) {
+    return ShareOf(Full, RENDEZVOUS_SHARE);
 }
 
 /* ---- Random numbers: splitmix64 spreads the seed, xorshift64* goes on from there ---- */

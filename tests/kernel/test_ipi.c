@@ -23,7 +23,7 @@ static ULONG_PTR Meet(ULONG_PTR Context) {
 }
 
 KTEST(ipi_generic_call_runs_on_all_cpus_at_the_same_time_at_IPI_LEVEL) {
-    for (ULONG Round = 0; Round < KtStress(200); Round++) {
+    for (ULONG Round = 0; Round < KtRendezvous(200); Round++) {
         ROUND_TABLE Table = {0};
         KtPin(Round % KeNumberProcessors);
         ULONG_PTR Result = KeIpiGenericCall(Meet, (ULONG_PTR)&Table);
@@ -43,7 +43,7 @@ static ULONG_PTR CountCall(ULONG_PTR Context) {
 
 static VOID CallRepeatedly(ULONG Processor, PVOID Context) {
     UNREFERENCED_PARAMETER(Processor);
-    for (ULONG Round = 0; Round < KtStress(100); Round++) {
+    for (ULONG Round = 0; Round < KtRendezvous(100); Round++) {
         KeIpiGenericCall(CountCall, (ULONG_PTR)Context);
     }
 }
@@ -51,7 +51,7 @@ static VOID CallRepeatedly(ULONG Processor, PVOID Context) {
 KTEST(ipi_generic_calls_of_all_cpus_do_not_block_each_other) {
     volatile LONG Calls = 0;
     KtRunOnAllCpus(CallRepeatedly, (PVOID)&Calls);
-    KT_EXPECT_EQ(Calls, KtStress(100) * KeNumberProcessors * KeNumberProcessors);
+    KT_EXPECT_EQ(Calls, KtRendezvous(100) * KeNumberProcessors * KeNumberProcessors);
 }
 
 KTEST(ipi_generic_call_works_from_DISPATCH_LEVEL) {
@@ -94,7 +94,7 @@ KTEST(ipi_KeFlushTb_leaves_no_cpu_with_the_old_translation) {
     MMPTE Original = *Pte;
     LOOK Look = {.Window = Window};
 
-    for (ULONG Round = 0; Round < KtStress(400); Round++) {
+    for (ULONG Round = 0; Round < KtRendezvous(400); Round++) {
         ULONG64 Physical = (ULONG64)MmGetPhysicalAddress((PVOID)Page[Round % 2]).QuadPart;
         *Pte = (Original & ~PTE_FRAME) | Physical;
         KeFlushTb((PVOID)Window, 1);

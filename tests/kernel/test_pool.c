@@ -299,6 +299,13 @@ KTEST(pool_counts_what_each_tag_holds) {
     KT_EXPECT_EQ(After.Bytes, Before.Bytes);
 }
 
+/* The table goes to COM1, for whoever reads it; here only that it may be printed at any level. */
+KTEST(pool_prints_its_usage_at_any_level) {
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    MmPrintPoolUsage();
+    KeLowerIrql(OldIrql);
+}
+
 KTEST(pool_free_tolerates_another_tag_unless_the_tag_is_protected) {
     PVOID P = ExAllocatePoolWithTag(NonPagedPoolNx, 64, TAG);
     ExFreePoolWithTag(P, 'rehO');

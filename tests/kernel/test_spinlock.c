@@ -112,11 +112,11 @@ KTEST(spinlock_try_excludes) {
 }
 
 KTEST(spinlock_queued_excludes) {
-    ExpectExclusion(WithQueuedLock, KtStress(2000));
+    ExpectExclusion(WithQueuedLock, KtRendezvous(2000));
 }
 
 KTEST(spinlock_queued_AtDpcLevel_excludes) {
-    ExpectExclusion(WithQueuedLockAtDpcLevel, KtStress(2000));
+    ExpectExclusion(WithQueuedLockAtDpcLevel, KtRendezvous(2000));
 }
 
 KTEST(spinlock_textbook_excludes) {
@@ -203,7 +203,7 @@ static VOID JoinInOrder(ULONG Processor, PVOID Context) {
 
 KTEST(spinlock_queued_is_handed_on_in_order_of_arrival) {
     KT_NEEDS_PROCESSORS(2);
-    for (ULONG Round = 0; Round < KtStress(50); Round++) {
+    for (ULONG Round = 0; Round < KtRendezvous(50); Round++) {
         FIFO Fifo = {0};
         KtRunOnAllCpus(JoinInOrder, &Fifo);
         KT_EXPECT_EQ(Fifo.Served, KeNumberProcessors);
