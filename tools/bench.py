@@ -58,7 +58,7 @@ def inside(machine, folder):
     """The figures that the kernel has written to COM2."""
     outcome = run(machine, folder)
     if not outcome.verdict or outcome.verdict["end"] != "tests":
-        sys.exit(f"bench: the kernel did not come to the end of its measurements: {outcome.verdict}\n{outcome.serial[-2000:]}")
+        sys.exit(f"bench: the kernel has not ended its measurements: {outcome.verdict}\n{outcome.serial[-2000:]}")
     lines = [json.loads(line) for line in outcome.channel.splitlines() if line.startswith('{"name"')]
     return [figure(line["name"], line["value"], line["unit"], line["reach"] or None) for line in lines]
 
@@ -153,7 +153,7 @@ def main():
             figures += on_this_host(folder)
     print_table(figures)
     if os.getloadavg()[0] > os.cpu_count():
-        print(f"this host is busy (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs): the seconds are longer than they need be")
+        print(f"this host is busy (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs): seconds are too long")
     (OUT / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(f"written to {OUT / 'bench.json'}")
 

@@ -1,7 +1,9 @@
-/* bigpool.c: pool allocations of whole pages. They have no header, so a table remembers their addresses, sizes and tags.
+/* bigpool.c: pool allocations of whole pages. They have no header, so a table remembers their addresses, sizes and
+ * tags.
  *
- * An open hash table by address. It doubles before it is three quarters full; the old table is never given back, so that
- * a dying CPU may read any table that it finds without a lock. All old ones together are smaller than the one in use.
+ * An open hash table by address. It doubles before it is three quarters full; the old table is never given back, so
+ * that a dying CPU may read any table that it finds without a lock. All old ones together are smaller than the one in
+ * use.
  */
 #include "pool.h"
 

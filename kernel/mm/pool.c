@@ -5,10 +5,10 @@
  *     parked block of this CPU -> free block of the heap -> new page of the heap       (up to POOL_SMALL_LIMIT bytes)
  *     whole pages, remembered in bigpool.c                                             (above it)
  *
- * The nonpaged heaps are guarded by a spin lock and usable up to DISPATCH_LEVEL. The paged heap's own headers and lists are
- * paged memory: walking them may fault and wait for the disk, so its lock is a mutex that can be slept on, and its limit
- * is APC_LEVEL. What is handed out is not cleared, except by ExAllocatePool2.
- * Documented under: ExAllocatePoolWithTag, ExAllocatePool2, ExFreePoolWithTag.
+ * The nonpaged heaps are guarded by a spin lock and usable up to DISPATCH_LEVEL. The paged heap's own headers and
+ * lists are paged memory: walking them may fault and wait for the disk, so its lock is a mutex that can be slept on,
+ * and its limit is APC_LEVEL. What is handed out is not cleared, except by ExAllocatePool2. Documented under:
+ * ExAllocatePoolWithTag, ExAllocatePool2, ExFreePoolWithTag.
  */
 #include "mi.h"
 #include "poollookaside.h"
@@ -219,7 +219,8 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
     return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
 }
 
-/* As ExAllocatePoolWithTag, but cleared, and a bad argument is a NULL: no tag, not one pool, a flag that is not known. */
+/* As ExAllocatePoolWithTag, but cleared, and a bad argument is a NULL: no tag, not one pool, a flag that is not
+ * known. */
 PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
     const POOL_FLAGS Pools = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
     const POOL_FLAGS Known =
@@ -241,7 +242,8 @@ PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
 
 /* ---- Freeing ---- */
 
-/* What is no pool address at all is the caller's mistake; a page-aligned pool address is an allocation of whole pages. */
+/* What is no pool address at all is the caller's mistake; a page-aligned pool address is an allocation of whole
+ * pages. */
 static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag) {
     ULONG64 Va = (ULONG64)P;
     if (P == NULL) {

@@ -51,7 +51,7 @@ C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
 #define POOL_PAGED_BYTES (MM_STACKS - MM_PAGED_POOL)
 #define POOL_NONPAGED_BYTES (1ULL << 39)
 
-/* ---- Heaps: blocks of one kind of memory. Guarded by MiPoolLock (nonpaged) or MiPagedPoolMutex (paged) ---- */
+/* ---- Heaps: blocks of one kind of memory. Guarded by MiPoolLock (nonpaged) or PagedPoolMutex (paged) ---- */
 enum { POOL_HEAP_EXECUTABLE, POOL_HEAP_PAGED, POOL_HEAP_NX, POOL_HEAPS };
 
 typedef struct _POOL_HEAP {

@@ -1,4 +1,5 @@
-/* poolblock.c: carves pages into small blocks, joins free neighbours again, and stops the machine when headers disagree.
+/* poolblock.c: carves pages into small blocks, joins free neighbours again, and stops the machine when headers
+ * disagree.
  *
  * Everything here runs with the heap's lock held, at the heap's IRQL; a paged heap's headers and lists lie in paged
  * memory and may fault. Sizes are in units of 16 bytes. Only PreviousSize of a block in use is ever written here: its
@@ -61,7 +62,8 @@ static VOID TakeFree(PPOOL_HEAP Heap, PPOOL_HEADER Header) {
     }
 }
 
-/* The block before or behind, after a look whether the two agree; NULL at the ends of the page. 0x19 (5, block, 0, other). */
+/* The block before or behind, after a look whether the two agree; NULL at the ends of the page. 0x19 (5, block, 0,
+ * other). */
 static PPOOL_HEADER PreviousBlock(PPOOL_HEADER Header) {
     if (IsPageEdge(Header)) {
         return NULL;
@@ -85,7 +87,8 @@ static PPOOL_HEADER NextBlock(PPOOL_HEADER Header) {
     return Next;
 }
 
-/* Cuts a free run of RunUnits, which is in no list, into [lead][block][rest]; lead and rest are free. Returns the block. */
+/* Cuts a free run of RunUnits, which is in no list, into [lead][block][rest]; lead and rest are free. Returns the
+ * block. */
 static PPOOL_HEADER CarveRun(PPOOL_HEAP Heap, PPOOL_HEADER Run, ULONG RunUnits, ULONG PreviousUnits, ULONG Units,
                              ULONG LeadUnits) {
     PPOOL_HEADER Block = HeaderAt(Run, (LONG)LeadUnits);
@@ -126,9 +129,9 @@ static ULONG FindListedSize(const POOL_HEAP *Heap, ULONG Units) {
     return Word * 64 + (ULONG)__builtin_ctzll(Bits);
 }
 
-/* Takes the best fitting free block and gives back what is too much of it. AlignUnits: 1, or the power of two of units to
- * which what the caller gets (behind the header) is aligned. Returns a block marked in use, or NULL: the heap needs a
- * page. Heap lock held. */
+/* Takes the best fitting free block and gives back what is too much of it. AlignUnits: 1, or the power of two of units
+ * to which what the caller gets (behind the header) is aligned. Returns a block marked in use, or NULL: the heap needs
+ * a page. Heap lock held. */
 PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
     /* Where the free block lies decides how much of its front is lost; with the most possible loss every block fits. */
     ULONG RunUnits = FindListedSize(Heap, Units + AlignUnits - 1);

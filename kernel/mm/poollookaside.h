@@ -1,9 +1,9 @@
 /* poollookaside.h: the pool's fast path: each CPU keeps a few freed blocks of each small size for its next allocation.
  *
- * A kept block is called parked. Only its owner CPU touches the list, at DISPATCH_LEVEL, so that no other thread or DPC of
- * that CPU comes between; no lock is needed. The list is an array of pointers, not a chain through the blocks: a block of
- * paged pool may be on disk, and must not be read at DISPATCH_LEVEL. CR8 is written directly: this is no call of a
- * driver's, and the verifier's checks of KeRaiseIrql are not meant for it.
+ * A kept block is called parked. Only its owner CPU touches the list, at DISPATCH_LEVEL, so that no other thread or
+ * DPC of that CPU comes between; no lock is needed. The list is an array of pointers, not a chain through the blocks:
+ * a block of paged pool may be on disk, and must not be read at DISPATCH_LEVEL. CR8 is written directly: this is no
+ * call of a driver's, and the verifier's checks of KeRaiseIrql are not meant for it.
  */
 #ifndef _POOLLOOKASIDE_H_
 #define _POOLLOOKASIDE_H_
@@ -29,7 +29,8 @@ C_ASSERT(sizeof(POOL_PARKS) == 2 * PAGE_SIZE);
 extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
 
 /* Words of 64 bits throughout: each narrower one costs an instruction more.
- * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the block. */
+ * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the
+ * block. */
 FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql) {
     PPOOL_HEADER Header = NULL;
     __writecr8(DISPATCH_LEVEL);

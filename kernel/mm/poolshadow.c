@@ -1,12 +1,12 @@
 /* poolshadow.c: knows the blocks of a paged-pool page when the page itself, headers and all, is not in memory.
  *
  * The blue screen of a touch to paged-out pool has to name the block, and may not read the page. So each page of small
- * paged blocks has a shadow in nonpaged memory: where blocks start (one bit for each 16 bytes) and whose they are. A block
- * takes at least two units (a lone unit is free, and has no tag), so one tag for each pair of units is enough: 288 bytes
- * for a page of 4096.
+ * paged blocks has a shadow in nonpaged memory: where blocks start (one bit for each 16 bytes) and whose they are. A
+ * block takes at least two units (a lone unit is free, and has no tag), so one tag for each pair of units is enough:
+ * 288 bytes for a page of 4096.
  *
- * Starts are written under MiPagedPoolMutex; the tag of a block is written by whoever allocates or frees it. Readers take
- * no lock: on a running machine they may see a page between two states, on a dying one nothing moves.
+ * Starts are written under PagedPoolMutex; the tag of a block is written by whoever allocates or frees it. Readers
+ * take no lock: on a running machine they may see a page between two states, on a dying one nothing moves.
  */
 #include "pool.h"
 
@@ -46,7 +46,7 @@ static POOL_SHADOW *ShadowOf(const POOL_HEADER *Header) {
     return *Place;
 }
 
-/* Gives a new page of small paged blocks its shadow. FALSE: no memory. MiPagedPoolMutex held. */
+/* Gives a new page of small paged blocks its shadow. FALSE: no memory. PagedPoolMutex held. */
 BOOLEAN MiCreatePoolShadow(PVOID Page) {
     ULONG64 Number = ((ULONG64)Page - MM_PAGED_POOL) >> PAGE_SHIFT;
     if (Number / LEAF_PAGES >= LEAVES) {
@@ -69,7 +69,7 @@ BOOLEAN MiCreatePoolShadow(PVOID Page) {
     return TRUE;
 }
 
-/* Before the page goes back to the memory manager. MiPagedPoolMutex held. */
+/* Before the page goes back to the memory manager. PagedPoolMutex held. */
 VOID MiDeletePoolShadow(PVOID Page) {
     POOL_SHADOW *volatile *Place = PlaceOf((ULONG64)Page);
     NT_ASSERT(Place != NULL);
@@ -78,7 +78,7 @@ VOID MiDeletePoolShadow(PVOID Page) {
     ExFreePoolWithTag(Shadow, SHADOW_TAG);
 }
 
-/* A block begins at this header, or no longer does. MiPagedPoolMutex held. */
+/* A block begins at this header, or no longer does. PagedPoolMutex held. */
 VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists) {
     POOL_SHADOW *Shadow = ShadowOf(Header);
     ULONG Unit = MiUnitInPage(Header);
@@ -90,7 +90,7 @@ VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists) {
     }
 }
 
-/* The block has an owner, or no longer has. <= APC_LEVEL, by its owner or with MiPagedPoolMutex held. */
+/* The block has an owner, or no longer has. <= APC_LEVEL, by its owner or with PagedPoolMutex held. */
 VOID MiShadowUse(const POOL_HEADER *Header, ULONG TagIndex, BOOLEAN InUse) {
     POOL_SHADOW *Shadow = ShadowOf(Header);
     Shadow->Tag[MiUnitInPage(Header) / 2] = InUse ? (USHORT)(SHADOW_USED | TagIndex) : 0;

@@ -1,4 +1,5 @@
-/* bench.c: runs the measurements and writes one line of JSON for each to COM2; tools/bench.py makes the table of them. */
+/* bench.c: runs the measurements and writes one line of JSON for each to COM2; tools/bench.py makes the table of
+ * them. */
 #include "ktest.h"
 
 VOID KtRunBenches(const KBENCH_CASE *Cases, ULONG Count) {

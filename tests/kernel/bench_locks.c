@@ -1,4 +1,5 @@
-/* bench_locks.c: what it costs to take and release a lock that nobody else wants; and, as ratios, one that others do want. */
+/* bench_locks.c: what it costs to take and release a lock that nobody else wants; and, as ratios, one that others do
+ * want. */
 #include "ktest.h"
 
 KBENCH(BenchSpinLock, "KeAcquireSpinLock + KeReleaseSpinLock, uncontended", "instructions", 20) {

@@ -15,8 +15,8 @@ KBENCH(BenchPoolPages, "pool allocate + free, two nonpaged pages", "instructions
     return KT_MEASURE(ExFreePoolWithTag(ExAllocatePoolWithTag(NonPagedPoolNx, 2 * PAGE_SIZE, TAG), TAG));
 }
 
-/* The first pages use up those that the zero-page thread has cleared in advance; the others are cleared in the fault. We
- * never wait meanwhile, so that thread cannot make new ones. */
+/* The first pages use up those that the zero-page thread has cleared in advance; the others are cleared in the fault.
+ * We never wait meanwhile, so that thread cannot make new ones. */
 KBENCH(BenchDemandZero, "demand-zero fault, with the zeroing of the page", "instructions", 1000) {
     enum { CLEARED_BEFORE = 2048, BATCH = 64, BATCHES = 16 };
     ULONG64 Quickest = ~0ULL, Empty = KT_QUICKEST((void)0);

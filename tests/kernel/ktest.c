@@ -1,4 +1,5 @@
-/* ktest.c: the module ktest.sys: runs the tests that the command line names, one after the other, and ends the machine. */
+/* ktest.c: the module ktest.sys: runs the tests that the command line names, one after the other, and ends the
+ * machine. */
 #include "ktest.h"
 #include <ldr.h>
 
@@ -48,7 +49,8 @@ static VOID PrintFrames(ULONG64 Rip, ULONG64 Rbp) {
     }
 }
 
-/* Each CPU in its turn says where it is: the stack walk crosses the interrupt into what it interrupted. At IPI_LEVEL. */
+/* Each CPU in its turn says where it is: the stack walk crosses the interrupt into what it interrupted. At IPI_LEVEL.
+ * */
 static ULONG_PTR ReportProcessor(ULONG_PTR Context) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     UNREFERENCED_PARAMETER(Context);
@@ -71,7 +73,8 @@ static VOID ReportWaitingThreads(VOID) {
         }
         KdChannelf("# thread %p \"%s\", priority %d, %s\n", Thread, Thread->Name, Thread->Priority,
                    Thread->State == Ready ? "ready" : "waiting");
-        const ULONG64 *Saved = (const ULONG64 *)Thread->KernelStack; /* switch.asm: rbp at +28h, return address at +30h */
+        const ULONG64 *Saved =
+            (const ULONG64 *)Thread->KernelStack; /* switch.asm: rbp at +28h, return address at +30h */
         PrintFrames(Saved[6], Saved[5]);
     }
 }
@@ -132,7 +135,10 @@ static ULONG CountChosen(const KTEST_CASE *Cases, ULONG Count, PCSTR Pattern) {
 static VOID ReportCase(const KTEST_CASE *Case, ULONG Number, ULONG64 TscTicks) {
     KdChannelf("%sok %u - %s%s%s\n", Failures ? "not " : "", Number, Case->Name, SkipReason ? " # SKIP " : "",
                SkipReason ? SkipReason : "");
-    KdPrintf("ktest: %-8s%5u ms %s\n", Failures ? "FAILED" : SkipReason ? "skipped" : "ok",
+    KdPrintf("ktest: %-8s%5u ms %s\n",
+             Failures     ? "FAILED"
+             : SkipReason ? "skipped"
+                          : "ok",
              (ULONG)(TscTicks * 1000 / HalFeatures.TscHz), Case->Name);
 }
 

@@ -1,8 +1,8 @@
 /* ktest.h: how a test inside the kernel is written: KTEST(Name_states_the_rule) { ... KT_EXPECT(...); }
  *
- * Each test runs on a fresh system thread, at PASSIVE_LEVEL, priority 8, within a limit of guest time; it leaves the machine
- * as it found it. test=PREFIX on the kernel's command line runs the tests whose name starts so, test=all all of them,
- * test=list names them. The results go to COM2 as KTAP.
+ * Each test runs on a fresh system thread, at PASSIVE_LEVEL, priority 8, within a limit of guest time; it leaves the
+ * machine as it found it. test=PREFIX on the kernel's command line runs the tests whose name starts so, test=all all
+ * of them, test=list names them. The results go to COM2 as KTAP.
  */
 #ifndef _KTEST_H_
 #define _KTEST_H_
@@ -21,10 +21,10 @@ typedef struct _KTEST_CASE {
 } KTEST_CASE;
 
 /* The cases of all files are found as one array: the module's section "ktests". */
-#define KTEST_DEFINE(Name_, IsCrash_)                                                                                  \
-    static VOID Name_(VOID);                                                                                           \
-    static const KTEST_CASE Name_##Case                                                                                \
-        __attribute__((used, no_reorder, section("ktests"), aligned(32))) = {#Name_, Name_, __FILE__, IsCrash_};                   \
+#define KTEST_DEFINE(Name_, IsCrash_)                                                                            \
+    static VOID Name_(VOID);                                                                                     \
+    static const KTEST_CASE Name_##Case                                                                          \
+        __attribute__((used, no_reorder, section("ktests"), aligned(32))) = {#Name_, Name_, __FILE__, IsCrash_}; \
     static VOID Name_(VOID)
 #define KTEST(Name_) KTEST_DEFINE(Name_, FALSE)
 /* Must stop the machine; runs only when test= names it in full. The host compares code and parameters. */
@@ -34,25 +34,25 @@ typedef struct _KTEST_CASE {
 #define KT_EXPECT(e) ((e) ? (void)0 : KtFail(__FILE__, __LINE__, #e))
 #define KT_EXPECT_EQ(a, b) KtExpectEqual(__FILE__, __LINE__, #a " == " #b, (ULONG64)(a), (ULONG64)(b))
 /* Fails the test and leaves the function. */
-#define KT_REQUIRE(e)                                                                                                  \
-    do {                                                                                                               \
-        if (!(e)) {                                                                                                    \
-            KtFail(__FILE__, __LINE__, #e);                                                                            \
-            return;                                                                                                    \
-        }                                                                                                              \
+#define KT_REQUIRE(e)                       \
+    do {                                    \
+        if (!(e)) {                         \
+            KtFail(__FILE__, __LINE__, #e); \
+            return;                         \
+        }                                   \
     } while (0)
 /* The machine lacks what the test needs. */
-#define KT_NEEDS_PROCESSORS(n)                                                                                         \
-    do {                                                                                                               \
-        if (KeNumberProcessors < (n)) {                                                                                \
-            KtSkip("needs " #n " CPUs");                                                                               \
-            return;                                                                                                    \
-        }                                                                                                              \
+#define KT_NEEDS_PROCESSORS(n)           \
+    do {                                 \
+        if (KeNumberProcessors < (n)) {  \
+            KtSkip("needs " #n " CPUs"); \
+            return;                      \
+        }                                \
     } while (0)
 /* Waits for a condition, never for a time; the test's own limit ends a wait in vain. PASSIVE_LEVEL. */
-#define KT_WAIT_UNTIL(e)                                                                                               \
-    while (!(e)) {                                                                                                     \
-        KtSleep(1);                                                                                                    \
+#define KT_WAIT_UNTIL(e) \
+    while (!(e)) {       \
+        KtSleep(1);      \
     }
 
 VOID KtFail(PCSTR File, ULONG Line, PCSTR Expression);
@@ -68,8 +68,8 @@ FORCEINLINE VOID KtSpin(VOID) {
     }
 }
 
-/* How often to try: all of Full on a free-running machine of one or two CPUs, a part of it where there are more than the host
- * may have, or where each instruction is counted (seed=). */
+/* How often to try: all of Full on a free-running machine of one or two CPUs, a part of it where there are more than
+ * the host may have, or where each instruction is counted (seed=). */
 ULONG KtStress(ULONG Full);
 ULONG KtRendezvous(ULONG Full); /* the same where each step needs every CPU, or one certain CPU, to be running */
 BOOLEAN KtIsSeeded(VOID);
@@ -90,8 +90,8 @@ typedef struct _KT_THREAD {
     ULONG Processor;
 } KT_THREAD;
 /* FALSE, and the test has failed, when there is no thread to be had. */
-BOOLEAN KtCreateThread(KT_THREAD *Thread, PCSTR Name, KPRIORITY Priority, ULONG Processor, VOID (*Routine)(PVOID Context),
-                       PVOID Context);
+BOOLEAN KtCreateThread(KT_THREAD *Thread, PCSTR Name, KPRIORITY Priority, ULONG Processor,
+                       VOID (*Routine)(PVOID Context), PVOID Context);
 VOID KtJoin(KT_THREAD *Thread);
 VOID KtPin(ULONG Processor); /* the calling thread stays on this CPU until KtUnpin */
 VOID KtUnpin(VOID);
@@ -102,13 +102,13 @@ VOID KtRunOnAllCpus(VOID (*Routine)(ULONG Processor, PVOID Context), PVOID Conte
 typedef struct _KBENCH_CASE {
     PCSTR Name;
     PCSTR Unit;
-    ULONG64 Reach;             /* 0: there is none to compare with */
-    ULONG64 (*Measure)(VOID);  /* in hundredths of the unit */
+    ULONG64 Reach;            /* 0: there is none to compare with */
+    ULONG64 (*Measure)(VOID); /* in hundredths of the unit */
 } KBENCH_CASE;
-#define KBENCH(Id_, Name_, Unit_, Reach_)                                                                              \
-    static ULONG64 Id_(VOID);                                                                                          \
-    static const KBENCH_CASE Id_##Case                                                                                 \
-        __attribute__((used, no_reorder, section("kbenches"), aligned(32))) = {Name_, Unit_, Reach_, Id_};                         \
+#define KBENCH(Id_, Name_, Unit_, Reach_)                                                                  \
+    static ULONG64 Id_(VOID);                                                                              \
+    static const KBENCH_CASE Id_##Case                                                                     \
+        __attribute__((used, no_reorder, section("kbenches"), aligned(32))) = {Name_, Unit_, Reach_, Id_}; \
     static ULONG64 Id_(VOID)
 VOID KtRunBenches(const KBENCH_CASE *Cases, ULONG Count);
 
@@ -116,19 +116,19 @@ VOID KtRunBenches(const KBENCH_CASE *Cases, ULONG Count);
  * quickest of some batches, because only interrupts make one slower, less an empty loop. */
 #define KT_BATCH 64
 #define KT_BATCHES 16
-#define KT_QUICKEST(Statement)                                                                                         \
-    ({                                                                                                                 \
-        ULONG64 Quickest_ = ~0ULL;                                                                                     \
-        for (ULONG Batch_ = 0; Batch_ < KT_BATCHES; Batch_++) {                                                        \
-            ULONG64 Start_ = __rdtsc();                                                                                \
-            for (ULONG Round_ = 0; Round_ < KT_BATCH; Round_++) {                                                      \
-                _ReadWriteBarrier();                                                                                   \
-                Statement;                                                                                             \
-            }                                                                                                          \
-            ULONG64 Spent_ = __rdtsc() - Start_;                                                                       \
-            Quickest_ = Spent_ < Quickest_ ? Spent_ : Quickest_;                                                       \
-        }                                                                                                              \
-        Quickest_;                                                                                                     \
+#define KT_QUICKEST(Statement)                                    \
+    ({                                                            \
+        ULONG64 Quickest_ = ~0ULL;                                \
+        for (ULONG Batch_ = 0; Batch_ < KT_BATCHES; Batch_++) {   \
+            ULONG64 Start_ = __rdtsc();                           \
+            for (ULONG Round_ = 0; Round_ < KT_BATCH; Round_++) { \
+                _ReadWriteBarrier();                              \
+                Statement;                                        \
+            }                                                     \
+            ULONG64 Spent_ = __rdtsc() - Start_;                  \
+            Quickest_ = Spent_ < Quickest_ ? Spent_ : Quickest_;  \
+        }                                                         \
+        Quickest_;                                                \
     })
 #define KT_MEASURE(Statement) ((KT_QUICKEST(Statement) - KT_QUICKEST((void)0)) * 100 / KT_BATCH)
 

@@ -3,7 +3,7 @@
 
 #define WORKER_PRIORITY 8
 #define SEEDED_SHARE 16
-#define CROWDED_SHARE 4    /* more CPUs than the host may have cores: whoever is waited for is often not even running */
+#define CROWDED_SHARE 4 /* more CPUs than the host may have cores: whoever is waited for is often not even running */
 #define RENDEZVOUS_SHARE 40 /* ... and then each step costs the host's time slices */
 #define FEW_PROCESSORS 2
 
@@ -62,8 +62,8 @@ static VOID ThreadStart(PVOID Context) {
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
-BOOLEAN KtCreateThread(KT_THREAD *Thread, PCSTR Name, KPRIORITY Priority, ULONG Processor, VOID (*Routine)(PVOID Context),
-                       PVOID Context) {
+BOOLEAN KtCreateThread(KT_THREAD *Thread, PCSTR Name, KPRIORITY Priority, ULONG Processor,
+                       VOID (*Routine)(PVOID Context), PVOID Context) {
     Thread->Routine = Routine;
     Thread->Context = Context;
     Thread->Processor = Processor;

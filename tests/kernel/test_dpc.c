@@ -8,7 +8,7 @@
 typedef struct _CALL {
     KDPC Dpc;
     volatile LONG Runs;
-    volatile LONG Order;    /* the how manieth of all calls it was */
+    volatile LONG Order; /* the how manieth of all calls it was */
     volatile ULONG Processor;
     volatile KIRQL Irql;
     volatile BOOLEAN IsDpcActive;

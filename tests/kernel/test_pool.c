@@ -1,4 +1,5 @@
-/* test_pool.c: the pool gives out blocks that are aligned, apart from each other, tagged, and found again; and takes them back. */
+/* test_pool.c: the pool gives out blocks that are aligned, apart from each other, tagged, and found again; and takes
+ * them back. */
 #include "../../kernel/mm/pool.h"
 #include "ktest.h"
 
@@ -229,7 +230,8 @@ KTEST(pool_paged_blocks_keep_their_contents_on_all_cpus) {
 
 KTEST(pool_nonpaged_works_at_DISPATCH_LEVEL_and_paged_at_APC_LEVEL) {
     KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
-    PVOID Small = ExAllocatePoolWithTag(NonPagedPoolNx, 64, TAG), Large = ExAllocatePoolWithTag(NonPagedPool, 9000, TAG);
+    PVOID Small = ExAllocatePoolWithTag(NonPagedPoolNx, 64, TAG),
+          Large = ExAllocatePoolWithTag(NonPagedPool, 9000, TAG);
     ExFreePool(Small);
     ExFreePool(Large);
     KIRQL AfterNonPaged = KeGetCurrentIrql();

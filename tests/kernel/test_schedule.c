@@ -1,4 +1,5 @@
-/* test_schedule.c: leaves a fingerprint of the order in which the CPUs ran, so that the host can tell schedules apart. */
+/* test_schedule.c: leaves a fingerprint of the order in which the CPUs ran, so that the host can tell schedules
+ * apart. */
 #include "ktest.h"
 
 typedef struct _TRACE {

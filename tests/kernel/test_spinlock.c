@@ -1,4 +1,5 @@
-/* test_spinlock.c: at most one CPU holds a lock, whichever kind it is; queued locks are handed on in the order of arrival. */
+/* test_spinlock.c: at most one CPU holds a lock, whichever kind it is; queued locks are handed on in the order of
+ * arrival. */
 #include "ktest.h"
 
 /* ---- Mutual exclusion: a counter that is incremented in two steps loses counts unless the lock works ---- */
@@ -7,7 +8,7 @@ typedef struct _EXCLUSION {
     VOID (*Section)(struct _EXCLUSION *This);
     KSPIN_LOCK Lock;
     volatile UCHAR TextbookLock;
-    volatile ULONG64 Counter;  /* guarded by the lock under test */
+    volatile ULONG64 Counter; /* guarded by the lock under test */
     volatile LONG Inside;
     volatile LONG Violations;
     ULONG Rounds;
@@ -168,14 +169,14 @@ KTEST(spinlock_test_and_try_see_a_held_lock) {
 
 typedef struct _FIFO {
     KSPIN_LOCK Lock;
-    volatile LONG MayQueue;            /* the next CPU that may join */
+    volatile LONG MayQueue; /* the next CPU that may join */
     volatile LONG Served;
     volatile LONG Order[MAXIMUM_PROCESSORS];
     volatile LONG QueueLength;
 } FIFO;
 
-/* CPU 0 holds the lock until all others wait, in the order of their numbers: the lock word, which points to the last one
- * in the queue, changes when one has joined. */
+/* CPU 0 holds the lock until all others wait, in the order of their numbers: the lock word, which points to the last
+ * one in the queue, changes when one has joined. */
 static VOID JoinInOrder(ULONG Processor, PVOID Context) {
     FIFO *Fifo = Context;
     KLOCK_QUEUE_HANDLE Handle;
