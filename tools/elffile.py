@@ -1,59 +1,59 @@
-"""A reader for the part of ELF64 that the build tools need: sections, their bytes, symbols. For x86-64."""
-import struct
+"""What the build tools want to know of an ELF file, as binutils' readelf tells it: sections, symbols, source lines."""
+import re
+import subprocess
 from collections import namedtuple
 
-SHT_SYMTAB = 2
-SHT_NOBITS = 8
-SHF_ALLOC = 2
-SHF_EXECINSTR = 4
-SHF_COMPRESSED = 0x800
-SHN_UNDEF = 0
-SHN_ABS = 0xFFF1
-STB_LOCAL = 0
-STT_NOTYPE, STT_OBJECT, STT_FUNC, STT_SECTION, STT_FILE = range(5)
+ET_REL = "REL"
+SHN_UNDEF, SHN_ABS = "UND", "ABS"
 
-Section = namedtuple("Section", "index name type flags address offset size link info entsize")
+Section = namedtuple("Section", "index name address is_allocated")
 Symbol = namedtuple("Symbol", "name value size bind type section")
+
+SECTION_ROW = re.compile(r"^  \[ *(\d+)\] (\S+) +[A-Z_]+ +([0-9a-f]{16}) [0-9a-f]{6,} [0-9a-f]{6,} [0-9a-f]{2} +([A-Za-z]*) ")
+SYMBOL_ROW = re.compile(r"^ *\d+: ([0-9a-f]{16}) +(\d+|0x[0-9a-f]+) (\w+) +(\w+) +\w+ +(?:\[[^]]*\] +)?(\w+) (\S+)$")
+LINE_ROW = re.compile(r"^(\S+) +(\d+|-) +(0x[0-9a-f]+|0)\b")
 
 
 class ElfError(Exception):
-    """The file is no ELF64 file that these tools can read."""
+    """readelf cannot read the file."""
+
+
+def readelf(path, *options):
+    """The lines that readelf prints."""
+    done = subprocess.run(["readelf", "--wide", *options, path], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ElfError(f"{path}: {done.stderr.strip()}")
+    return done.stdout.splitlines()
 
 
 class ElfFile:
+    """One file; nothing of it is kept but what is asked for."""
+
     def __init__(self, path):
-        with open(path, "rb") as file:
-            self.bytes = file.read()
-        if self.bytes[:6] != b"\x7fELF\x02\x01":
-            raise ElfError(f"{path}: not a little-endian ELF64 file")
-        header = struct.unpack_from("<16xHHIQQQIHHHHHH", self.bytes)
-        self.type, self.machine = header[0], header[1]
-        table, entry, count, names = header[5], header[10], header[11], header[12]
-        raw = [struct.unpack_from("<IIQQQQIIQQ", self.bytes, table + entry * i) for i in range(count)]
-        strings = raw[names][4] if count else 0
-        self.sections = [
-            Section(i, self._string(strings + r[0]), r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[9])
-            for i, r in enumerate(raw)
-        ]
+        self.path = path
+        self.type, self.sections = None, []
+        for line in readelf(path, "--file-header", "--section-headers"):
+            if line.startswith("  Type:"):
+                self.type = line.split()[1]
+            row = SECTION_ROW.match(line)
+            if row:
+                self.sections.append(Section(int(row[1]), row[2], int(row[3], 16), "A" in row[4]))
 
-    def _string(self, offset):
-        return self.bytes[offset:self.bytes.index(0, offset)].decode("ascii", "replace")
-
-    def data(self, section):
-        if section.type == SHT_NOBITS:
-            return bytes(section.size)
-        return self.bytes[section.offset:section.offset + section.size]
-
-    def section(self, name):
-        return next((s for s in self.sections if s.name == name), None)
+    def section(self, index):
+        """The section of this index, None for the special ones."""
+        return next((s for s in self.sections if s.index == index), None)
 
     def symbols(self):
-        table = next((s for s in self.sections if s.type == SHT_SYMTAB), None)
-        if table is None:
-            return []
-        strings = self.data(self.sections[table.link])
-        result = []
-        for name, info, _, section, value, size in struct.iter_unpack("<IBBHQQ", self.data(table)):
-            text = strings[name:strings.index(0, name)].decode("ascii", "replace")
-            result.append(Symbol(text, value, size, info >> 4, info & 15, section))
-        return result
+        """Every named symbol; its section is an index, or SHN_UNDEF, SHN_ABS, COM."""
+        for line in readelf(self.path, "--symbols"):
+            row = SYMBOL_ROW.match(line)
+            if row:
+                index = int(row[5]) if row[5].isdigit() else row[5]
+                yield Symbol(row[6], int(row[1], 16), int(row[2], 0), row[4], row[3], index)
+
+    def lines(self):
+        """(address, file, line) of the line table, in its order; line 0 ends a run of addresses."""
+        for text in readelf(self.path, "--debug-dump=decodedline"):
+            row = LINE_ROW.match(text)
+            if row:
+                yield int(row[3], 16), row[1], 0 if row[2] == "-" else int(row[2])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from elffile import ElfFile, SHN_UNDEF, STB_LOCAL
+from elffile import ElfFile, SHN_UNDEF
 
 CODE_SECTION = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*\Z")
 PRAGMA = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+alloc_text[ \t]*\(([^)]*)\)", re.MULTILINE)
@@ -91,11 +91,11 @@ def kernel_symbols(objects, kernel):
     """Assignments for what the objects leave undefined, with the kernel's addresses."""
     if kernel is None:
         return []
-    addresses = {s.name: s.value for s in ElfFile(kernel).symbols() if s.section != SHN_UNDEF and s.bind != STB_LOCAL}
+    addresses = {s.name: s.value for s in ElfFile(kernel).symbols() if s.section != SHN_UNDEF and s.bind != "LOCAL"}
     wanted, defined = set(), set()
     for path in objects:
         for symbol in ElfFile(path).symbols():
-            if symbol.bind != STB_LOCAL:
+            if symbol.bind != "LOCAL":
                 (wanted if symbol.section == SHN_UNDEF else defined).add(symbol.name)
     missing = sorted(wanted - defined - addresses.keys())
     if missing:

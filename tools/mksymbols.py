@@ -19,10 +19,8 @@ import subprocess
 import sys
 import tempfile
 
-import dwarfline
-from elffile import (ElfFile, SHF_ALLOC, SHN_ABS, SHN_UNDEF, STT_FUNC, STT_NOTYPE, STT_OBJECT)
+from elffile import ET_REL, ElfFile
 
-ET_REL = 1
 SECTION_STEP = 1 << 24
 
 
@@ -40,49 +38,46 @@ class Strings:
         return self.offsets[text]
 
 
-def link_apart(module, path):
+def link_apart(module, path, folder):
     """A copy of a relocatable file in which each section has an address of its own, so that its line table is
     unambiguous: section i of the module lies at i * SECTION_STEP."""
-    alloc = [s for s in module.sections if s.flags & SHF_ALLOC]
     script = "SECTIONS {\n" + "".join(
-        f'  "{s.name}" {s.index * SECTION_STEP:#x} : {{ *("{s.name}") }}\n' for s in alloc) + "}\n"
-    with tempfile.TemporaryDirectory() as folder:
-        script_path, output = os.path.join(folder, "apart.ld"), os.path.join(folder, "apart.elf")
-        with open(script_path, "w", encoding="ascii") as file:
-            file.write(script)
-        subprocess.run(["ld", "-T", script_path, "--unresolved-symbols=ignore-all", "--noinhibit-exec", "-w",
-                        "--no-warn-rwx-segments", "--build-id=none", "-z", "max-page-size=4096", "-o", output, path],
-                       check=True, stderr=subprocess.DEVNULL)
-        return ElfFile(output)
+        f'  "{s.name}" {s.index * SECTION_STEP:#x} : {{ *("{s.name}") }}\n'
+        for s in module.sections if s.is_allocated) + "}\n"
+    script_path, output = os.path.join(folder, "apart.ld"), os.path.join(folder, "apart.elf")
+    with open(script_path, "w", encoding="ascii") as file:
+        file.write(script)
+    subprocess.run(["ld", "-T", script_path, "--unresolved-symbols=ignore-all", "--noinhibit-exec", "-w",
+                    "--no-warn-rwx-segments", "--build-id=none", "-z", "max-page-size=4096", "-o", output, path],
+                   check=True, stderr=subprocess.DEVNULL)
+    return ElfFile(output)
 
 
-def split(path):
+def split(path, folder):
     """(elf to read, base, function that gives (group, offset) of an address)."""
     elf = ElfFile(path)
     if elf.type == ET_REL:
         # The debug information of NAME.sys lies in NAME.dbg (tools/mkdriver.py); the indices are those of NAME.sys.
         debug = os.path.splitext(path)[0] + ".dbg"
-        apart = link_apart(elf, debug if os.path.exists(debug) else path)
+        apart = link_apart(elf, debug if os.path.exists(debug) else path, folder)
         return apart, 0, lambda address: (address // SECTION_STEP, address % SECTION_STEP)
-    base = min(s.address for s in elf.sections if s.flags & SHF_ALLOC and s.address >= 1 << 63)
+    base = min(s.address for s in elf.sections if s.is_allocated and s.address >= 1 << 63)
     return elf, base, lambda address: (0, address - base)
 
 
 def collect_symbols(elf, base, place):
     symbols = {}
     for symbol in elf.symbols():
-        if symbol.section in (SHN_UNDEF, SHN_ABS) or symbol.section >= len(elf.sections):
-            continue
-        section = elf.sections[symbol.section]
-        if not section.flags & SHF_ALLOC or symbol.value < base:
+        section = elf.section(symbol.section)
+        if section is None or not section.is_allocated or symbol.value < base:
             continue
         # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions. What the
         # compiler made of a function ("Foo.isra.0", "Foo.cold") counts as that function.
-        name = symbol.name.split(".")[0] if symbol.type == STT_FUNC else symbol.name
-        if symbol.type not in (STT_NOTYPE, STT_OBJECT, STT_FUNC) or re.search(r"^\.|^\$|\.[A-Za-z_]", name):
+        name = symbol.name.split(".")[0] if symbol.type == "FUNC" else symbol.name
+        if symbol.type not in ("NOTYPE", "OBJECT", "FUNC") or re.search(r"^\.|^\$|\.[A-Za-z_]", name):
             continue
         key = place(symbol.value)
-        rank = (symbol.type == STT_FUNC, symbol.bind, symbol.size)
+        rank = (symbol.type == "FUNC", symbol.bind != "LOCAL", symbol.size)
         if name and (key not in symbols or rank > symbols[key][0]):
             symbols[key] = (rank, symbol.size, name)
     return {key: (size, name) for key, (_, size, name) in symbols.items()}
@@ -91,10 +86,9 @@ def collect_symbols(elf, base, place):
 def collect_lines(elf, base, place):
     """[(group, offset, file, line)], one row for each change; line 0 where a sequence ends."""
     rows = []
-    for sequence in dwarfline.sequences(elf):
-        if not sequence or sequence[0][0] < base or (base == 0 and sequence[0][0] < SECTION_STEP):
-            continue  # a section that the linker dropped
-        rows += [place(address) + (os.path.basename(file), line) for address, file, line in sequence]
+    for address, file, line in elf.lines():
+        if address >= (base or SECTION_STEP):  # below: a section that the linker dropped
+            rows.append(place(address) + (os.path.basename(file) if line else "", line))
     # At one address the end of one sequence must not hide the start of the next, and the last row of a run counts.
     rows.sort(key=lambda r: (r[0], r[1], r[3] != 0))
     result = []
@@ -140,8 +134,9 @@ def pack(base, symbols, lines):
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: mksymbols.py kernel.elf|NAME.sys OUTPUT")
-    elf, base, place = split(sys.argv[1])
-    result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place))
+    with tempfile.TemporaryDirectory() as folder:
+        elf, base, place = split(sys.argv[1], folder)
+        result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place))
     with open(sys.argv[2], "wb") as file:
         file.write(result)
 
