@@ -1,9 +1,9 @@
 ; ap.asm: every other CPU's way from real mode into the kernel, run from a copy in one page below 1 MiB.
 ;
-; The start-up IPI names a page, and the CPU begins at its first byte in real mode: CS = page / 16, IP = 0. smp.c has copied
-; KiTrampoline there and filled in CR3 and the page's own address. From real mode it goes to long mode in one step, because the
-; kernel's page tables exist already and map this page at its own address. Nothing is written to the page: it is mapped
-; read-only and executable.
+; The start-up IPI names a page, and the CPU begins at its first byte in real mode: CS = page / 16, IP = 0. smp.c has
+; copied KiTrampoline there and filled in CR3 and the page's own address. From real mode it goes to long mode in one
+; step, because the kernel's page tables exist already and map this page at its own address. Nothing is written to the
+; page: it is mapped read-only and executable.
 
 %include "offsets.inc"
 
@@ -17,7 +17,8 @@ SELECTOR_DATA   equ 0x18
 
         extern  KiProcessorStartup, KiTrampolineMailbox
         global  KiTrampoline, KiTrampolineEnd
-        global  KiTrampolineCr3, KiTrampolineGdtBase, KiTrampolineEntry ; smp.c fills in the first, adds the page to the others
+        global  KiTrampolineCr3                        ; smp.c fills it in
+        global  KiTrampolineGdtBase, KiTrampolineEntry ; and adds the page's address to these
 
         section .rodata             ; never run in place
         align   16

@@ -1,6 +1,7 @@
-/* bootinfo.c: turns what GRUB (multiboot2) or QEMU (PVH) tells of the machine into one BOOT_INFO; nobody else knows a protocol.
+/* bootinfo.c: turns what GRUB (multiboot2) or QEMU (PVH) says of the machine into one BOOT_INFO for all others.
  *
- * The information lies in memory that is free as soon as the memory manager starts, so all that outlives it is copied. */
+ * The information lies in memory that is free as soon as the memory manager starts, so all that outlives it is
+ * copied. */
 #include <arch.h>
 #include <bootinfo.h>
 #include <mm.h>
@@ -89,7 +90,15 @@ static VOID CopyCommandLine(PBOOT_INFO BootInfo, PCSTR Text, SIZE_T MaximumBytes
 }
 
 /* ---- multiboot2: a list of tags, each 8-byte aligned (Multiboot2 Specification, "Boot information format") ---- */
-enum { TagEnd = 0, TagCommandLine = 1, TagModule = 3, TagMemoryMap = 6, TagFramebuffer = 8, TagAcpiOld = 14, TagAcpiNew = 15 };
+enum {
+    TagEnd = 0,
+    TagCommandLine = 1,
+    TagModule = 3,
+    TagMemoryMap = 6,
+    TagFramebuffer = 8,
+    TagAcpiOld = 14,
+    TagAcpiNew = 15
+};
 
 typedef struct _MULTIBOOT_TAG {
     ULONG Type, Bytes;

@@ -14,20 +14,20 @@ typedef struct _BOOT_MEMORY_RANGE {
 typedef struct _BOOT_INFO {
     PCSTR Protocol; /* "multiboot2" or "PVH" */
     CHAR CommandLine[512];
-    ULONG64 Rsdp;                       /* physical; 0: search the BIOS area */
-    ULONG64 ArchiveBase, ArchiveBytes;  /* physical; 0: none */
-    ULONG64 FramebufferBase;            /* physical; 0: none */
+    ULONG64 Rsdp;                                                /* physical; 0: search the BIOS area */
+    ULONG64 ArchiveBase, ArchiveBytes;                           /* physical; 0: none */
+    ULONG64 FramebufferBase;                                     /* physical; 0: none */
     ULONG FramebufferWidth, FramebufferHeight, FramebufferPitch; /* pitch in bytes, 32 bits a pixel */
-    ULONG64 KernelBase, KernelEnd;      /* physical extent of the kernel image, .bss included */
-    ULONG64 HighestRam;                 /* physical end of the last range */
+    ULONG64 KernelBase, KernelEnd; /* physical extent of the kernel image, .bss included */
+    ULONG64 HighestRam;            /* physical end of the last range */
     ULONG64 TotalRam;
-    ULONG64 Trampoline;                 /* physical, one page below 1 MiB for starting the other CPUs; 0: none */
+    ULONG64 Trampoline; /* physical, one page below 1 MiB for starting the other CPUs; 0: none */
     ULONG RangeCount;
     BOOT_MEMORY_RANGE Range[BOOT_MAXIMUM_RANGES];
 } BOOT_INFO, *PBOOT_INFO;
 
-/* Reads the multiboot2 or PVH information (Magic and physical Info as entry.asm got them; both in the low identity map).
- * Stops the machine with one line when it is neither. */
+/* Reads the multiboot2 or PVH information (Magic and physical Info as entry.asm got them; both in the low identity
+ * map). Stops the machine with one line when it is neither. */
 VOID BootReadInformation(ULONG Magic, ULONG64 Info, PBOOT_INFO BootInfo);
 
 /* What the CPU may lack; the same numbers stand in entry.asm. */

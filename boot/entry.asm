@@ -1,4 +1,4 @@
-; entry.asm: from the boot protocol's 32-bit world into C in the high half, with W^X page tables from the first instruction there.
+; entry.asm: from a boot loader's 32-bit world into C in the high half, W^X from the first instruction there.
 ;
 ; Both protocols enter in 32-bit protected mode, paging off, flat segments, ebx = physical address of their information:
 ;   multiboot2 (GRUB)      at BootEntryMultiboot2, eax = its magic
@@ -6,8 +6,8 @@
 ;
 ; The first page tables, all in .boot.tables, stay in use for the life of the kernel:
 ;   PML4[0x000]  identity map of the low 4 GiB in 2 MiB pages, RW + NX, the first 2 MiB in 4 KiB pages so that only this
-;                file's code is executable (and read-only). For boot information, ACPI tables, the archive, and the start of
-;                the other CPUs; MmReleaseBootMemory drops it.
+;                file's code is executable (and read-only). For boot information, ACPI tables, the archive, and the
+;                start of the other CPUs; MmReleaseBootMemory drops it.
 ;   PML4[0x1ED]  the PML4 itself: all page tables appear at MM_PTE_BASE.
 ;   PML4[0x1FF]  the kernel image at KERNEL_BASE, 4 KiB pages: text RX, read-only data R + NX, data RW + NX; the pages
 ;                below the boot stacks stay unmapped (guard pages).
@@ -43,7 +43,8 @@ MULTIBOOT2_MAGIC equ 0xE85250D6
         extern  BootStart, BootTextEnd
         extern  KernelTextPhysical, KernelRodataPhysical, KernelDataPhysical, KernelEndPhysical
         global  BootEntryMultiboot2, BootEntryPvh
-        global  KiBootStackLimit, KiBootStackTop, KiBootDpcStack, KiBootDoubleFaultStack, KiBootNmiStack, KiBootMachineCheckStack
+        global  KiBootStackLimit, KiBootStackTop, KiBootDpcStack
+        global  KiBootDoubleFaultStack, KiBootNmiStack, KiBootMachineCheckStack
 
 ; ---- What the boot loaders look for --------------------------------------------------------------------------------
         section .boot.header progbits alloc noexec nowrite align=8
@@ -112,8 +113,8 @@ BootEntryMultiboot2:
         call    BuildTables
         jmp     EnterLongMode
 
-; Finds out whether the CPU can run the kernel. With long mode, but without NX or a local APIC, it can at least run the C
-; code that says so on whatever screen there is.
+; Finds out whether the CPU can run the kernel. With long mode, but without NX or a local APIC, it can at least run the
+; C code that says so on whatever screen there is.
 CheckProcessor:
         pushfd                      ; CPUID exists where EFLAGS.ID can be changed
         pop     eax
@@ -288,7 +289,7 @@ LongMode:
         mov     rcx, BootRefuseProcessor
         test    edx, edx
         cmovnz  rax, rcx
-        jmp     rax                 ; KiSystemStartup(Magic, Information) or BootRefuseProcessor(Magic, Information, Lacks)
+        jmp     rax                 ; (Magic, Information), (Magic, Information, Lacks)
 
         align   8
 BootGdt:                            ; the selectors of arch.h
@@ -311,9 +312,11 @@ Ranges:
         dd      KernelPts, KernelRodataPhysical, KernelDataPhysical, PTE_VALID | PTE_GLOBAL, PTE_NX_HIGH
         dd      KernelPts, KernelDataPhysical, KernelEndPhysical, PTE_VALID | PTE_WRITE | PTE_GLOBAL, PTE_NX_HIGH
 RangesEnd:
-        extern  GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical, StackPhysical
+        extern  GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical
+        extern  GuardMachineCheckPhysical, StackPhysical
         global  GuardBoot, GuardDpc, GuardDoubleFault, GuardNmi, GuardMachineCheck
-Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical, GuardMachineCheckPhysical
+Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical
+        dd      GuardMachineCheckPhysical
 GuardsEnd:
 
 TextNoLongMode: db "Bugcheck needs a 64-bit CPU: this one has no long mode.", 13, 10, 0

@@ -42,7 +42,8 @@ DECLSPEC_NORETURN VOID BootRefuseProcessor(ULONG Magic, ULONG64 Info, ULONG Reas
     static BOOT_INFO BootInfo;
     HalInitializeSerial();
     BootReadInformation(Magic, Info, &BootInfo);
-    BootStop(&BootInfo, Reason == BOOT_LACKS_NX
-                            ? "Bugcheck needs a CPU with NX (no-execute pages): this one has none, or the firmware disables it."
-                            : "Bugcheck needs a local APIC: this CPU has none, or the firmware disables it.");
+    BootStop(&BootInfo,
+             Reason == BOOT_LACKS_NX
+                 ? "Bugcheck needs a CPU with NX (no-execute pages): this one has none, or the firmware disables it."
+                 : "Bugcheck needs a local APIC: this CPU has none, or the firmware disables it.");
 }

@@ -1,7 +1,7 @@
 /* acpi.c: reads what the firmware says of the machine: its CPUs, I/O APICs, rerouted ISA interrupts, and the PM timer.
  *
- * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong checksum is
- * not used, and fields are copied byte by byte, because nothing in them is aligned. */
+ * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong
+ * checksum is not used, and fields are copied byte by byte, because nothing in them is aligned. */
 #include "hal.h"
 #include <kd.h>
 #include <mm.h>
@@ -107,8 +107,8 @@ static const UCHAR *FindRsdp(ULONG64 Rsdp) {
 /* ---- MADT: "Multiple APIC Description Table" ---- */
 enum { EntryLocalApic = 0, EntryIoApic = 1, EntryOverride = 2, EntryLocalApicAddress = 5, EntryLocalX2Apic = 9 };
 #define PROCESSOR_ENABLED 1u
-#define OVERRIDE_POLARITY(Flags) ((Flags) & 3)      /* 3: active low */
-#define OVERRIDE_TRIGGER(Flags) ((Flags) >> 2 & 3)  /* 3: level */
+#define OVERRIDE_POLARITY(Flags) ((Flags)&3)       /* 3: active low */
+#define OVERRIDE_TRIGGER(Flags) ((Flags) >> 2 & 3) /* 3: level */
 
 static VOID AddProcessor(ULONG ApicId, ULONG Flags) {
     if (!(Flags & PROCESSOR_ENABLED)) {

@@ -1,7 +1,7 @@
 /* apic.c: the local APIC of each CPU: the queue of postponed interrupts behind IRQL, and the wire between the CPUs.
  *
- * Two forms of the same device: xAPIC, registers in memory, and x2APIC, the same registers as MSRs, which is used wherever the
- * CPU has it. Only the command register differs: two halves in memory, one 64-bit MSR. */
+ * Two forms of the same device: xAPIC, registers in memory, and x2APIC, the same registers as MSRs, which is used
+ * wherever the CPU has it. Only the command register differs: two halves in memory, one 64-bit MSR. */
 #include "hal.h"
 #include <kd.h>
 #include <mm.h>
@@ -37,7 +37,8 @@
 volatile UCHAR *HalpApicRegisters;
 static BOOLEAN IsReady; /* an interrupt that is sent before this has nowhere to wait */
 
-/* The 8259s speak up at their old vectors, which are exceptions, even when masked. Moved out of the way, then silenced. */
+/* The 8259s speak up at their old vectors, which are exceptions, even when masked. Moved out of the way, then
+ * silenced. */
 static VOID SilencePics(VOID) {
     static const UCHAR Words[][2] = {{0x11, 0x11}, {0xC0, 0xC8}, {0x04, 0x02}, {0x01, 0x01}, {0xFF, 0xFF}};
     for (ULONG Step = 0; Step < RTL_NUMBER_OF(Words); Step++) {
@@ -97,8 +98,8 @@ static VOID SendInHalves(ULONG ApicId, ULONG Command) {
 
 static VOID Send(ULONG ApicId, ULONG Command) {
     if (HalFeatures.X2Apic) {
-        /* The MSR is not ordered behind stores that the receiver is to see, as memory-mapped registers are; LFENCE, too,
-         * because the write may begin before MFENCE has ended. Intel: "WRMSR: Serializing and Non-Serializing". */
+        /* The MSR is not ordered behind stores that the receiver is to see, as memory-mapped registers are; LFENCE,
+         * too, because the write may begin before MFENCE has ended. Intel: "WRMSR: Serializing and Non-Serializing". */
         __asm__ volatile("mfence; lfence" : : : "memory");
         __writemsr(MSR_X2APIC + APIC_COMMAND_LOW / 16, (ULONG64)ApicId << 32 | Command);
     } else {
@@ -143,8 +144,8 @@ VOID HalpSendStartup(ULONG ApicId, ULONG64 Page) {
     Send(ApicId, COMMAND_ASSERT | COMMAND_STARTUP | (ULONG)(Page >> PAGE_SHIFT));
 }
 
-/* What a PCI device has to write where, to raise Vector on one CPU: edge, fixed, physical destination. Such a message has
- * eight bits for the APIC id; a CPU with a larger one (x2APIC, more than 255) is replaced by the boot CPU. */
+/* What a PCI device has to write where, to raise Vector on one CPU: edge, fixed, physical destination. Such a message
+ * has eight bits for the APIC id; a CPU with a larger one (x2APIC, more than 255) is replaced by the boot CPU. */
 VOID HalGetMsiMessage(UCHAR Vector, ULONG Processor, ULONG64 *Address, ULONG *Data) {
     ULONG ApicId = KiProcessorBlock[Processor]->ApicId;
     if (ApicId > 0xFF) {

@@ -1,10 +1,10 @@
-/* clock.c: makes each CPU's local APIC timer tick 64 times a second, or, in a seeded run, at moments that the seed chooses.
+/* clock.c: each CPU's local APIC timer ticks 64 times a second, or, in a seeded run, when the seed says so.
  *
- * Seeded runs (seed=N with QEMU's -icount). There, a CPU runs until something stops it, so two CPUs interleave only at timers,
- * `pause` and `hlt`, always in the same way: races stay hidden. The jitter is an interrupt at pseudo-random deadlines of some
- * hundred to some thousand instructions (under -icount the TSC counts instructions), at CLOCK_LEVEL, so that it also splits
- * code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one seed is one schedule. The real
- * tick is done by whichever of these interrupts first finds its time passed. */
+ * Seeded runs (seed=N with QEMU's -icount). There, a CPU runs until something stops it, so two CPUs interleave only at
+ * timers, `pause` and `hlt`, always in the same way: races stay hidden. The jitter is an interrupt at pseudo-random
+ * deadlines of some hundred to some thousand instructions (under -icount the TSC counts instructions), at CLOCK_LEVEL,
+ * so that it also splits code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one
+ * seed is one schedule. The real tick is done by whichever of these interrupts first finds its time passed. */
 #include <io.h>
 #include "hal.h"
 
@@ -49,7 +49,8 @@ static VOID ArmJitter(PKPRCB Prcb) {
     ArmIn(JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE);
 }
 
-/* Seeded runs: another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's level. */
+/* Seeded runs: another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's
+ * level. */
 VOID HalpWakeJitter(PKPRCB Prcb) {
     ArmJitter(Prcb);
 }

@@ -82,7 +82,8 @@ static VOID WriteCr4(ULONG64 Value) {
     __asm__ volatile("mov %0, %%cr4" : : "r"(Value) : "memory");
 }
 
-/* Each CPU, IF = 0. The kernel itself must not write read-only pages (WP), nor run (SMEP) or touch (SMAP) user pages. */
+/* Each CPU, IF = 0. The kernel itself must not write read-only pages (WP), nor run (SMEP) or touch (SMAP) user
+ * pages. */
 VOID HalpEnableFeatures(VOID) {
     WriteCr0((ReadCr0() & ~(CR0_NOT_WRITE_THROUGH | CR0_CACHE_DISABLE)) | CR0_WRITE_PROTECT | CR0_NUMERIC_ERROR |
              CR0_MONITOR_COPROCESSOR);

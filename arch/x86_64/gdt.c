@@ -28,8 +28,8 @@ static VOID BuildGdt(DESCRIPTOR_TABLES *Tables) {
     memset(Tables->Gdt, 0, sizeof(Tables->Gdt));
     Tables->Gdt[SELECTOR_KERNEL_CODE / 8] = SEGMENT_CODE;
     Tables->Gdt[SELECTOR_KERNEL_DATA / 8] = SEGMENT_DATA;
-    Tables->Gdt[SELECTOR_TSS / 8] = (sizeof(TASK_STATE) - 1) | (Base & 0xFFFFFF) << 16 | TSS_AVAILABLE << 40 |
-                                    (Base >> 24 & 0xFF) << 56;
+    Tables->Gdt[SELECTOR_TSS / 8] =
+        (sizeof(TASK_STATE) - 1) | (Base & 0xFFFFFF) << 16 | TSS_AVAILABLE << 40 | (Base >> 24 & 0xFF) << 56;
     Tables->Gdt[SELECTOR_TSS / 8 + 1] = Base >> 32;
 }
 

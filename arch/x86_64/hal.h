@@ -23,7 +23,8 @@ typedef struct _DESCRIPTOR_TABLES { /* one per CPU */
     TASK_STATE Tss;
 } DESCRIPTOR_TABLES;
 
-/* Builds the CPU's GDT and TSS in Tables with the IST stacks of the PCR, loads them, and points GS to the PCR. IF = 0. */
+/* Builds the CPU's GDT and TSS in Tables with the IST stacks of the PCR, loads them, and points GS to the PCR. IF =
+ * 0. */
 VOID HalpLoadDescriptorTables(PKPCR Pcr, DESCRIPTOR_TABLES *Tables);
 VOID HalpBuildInterruptTable(VOID); /* boot CPU, once */
 VOID HalpLoadInterruptTable(PKPCR Pcr);
@@ -48,8 +49,8 @@ typedef struct _HAL_MACHINE {
         ULONG GlobalInterrupt;
         BOOLEAN IsActiveLow, IsLevel;
     } Isa[ISA_INTERRUPTS]; /* after the overrides */
-    USHORT PmTimerPort; /* 0: none */
-    BOOLEAN IsPmTimer32; /* 32 bits, otherwise 24 */
+    USHORT PmTimerPort;    /* 0: none */
+    BOOLEAN IsPmTimer32;   /* 32 bits, otherwise 24 */
 } HAL_MACHINE;
 extern HAL_MACHINE HalpMachine;
 
@@ -78,19 +79,19 @@ FORCEINLINE ULONG HalpReadApic(ULONG Register) {
     }
     return (ULONG)__readmsr(MSR_X2APIC + Register / 16);
 }
-VOID HalpInitializeApic(VOID);       /* boot CPU: chooses the mode, maps the registers, silences the 8259s */
-VOID HalpEnableApic(PKPRCB Prcb);    /* each CPU */
+VOID HalpInitializeApic(VOID);    /* boot CPU: chooses the mode, maps the registers, silences the 8259s */
+VOID HalpEnableApic(PKPRCB Prcb); /* each CPU */
 VOID HalpSendInit(ULONG ApicId);
 VOID HalpSendStartup(ULONG ApicId, ULONG64 Page); /* physical page below 1 MiB */
 
 /* ---- I/O APIC (ioapic.c), interrupts (interrupts.c), time (timer.c, clock.c) ---- */
-VOID HalpInitializeIoApics(VOID); /* boot CPU: every line masked */
+VOID HalpInitializeIoApics(VOID);     /* boot CPU: every line masked */
 VOID KiInterrupt(PKTRAP_FRAME Frame); /* from trap.asm, at the interrupt's level, IF = 0 */
 VOID KiApcInterrupt(PKTRAP_FRAME Frame);
 VOID KiDpcInterrupt(PKTRAP_FRAME Frame);
-BOOLEAN KiIsApcInterrupt(VOID);       /* from trap.asm, vector 0x1F, IF = 0 */
-VOID HalpCalibrateTimers(VOID);       /* boot CPU */
-extern ULONG64 HalpApicTimerHz;       /* with divisor 1 */
+BOOLEAN KiIsApcInterrupt(VOID);              /* from trap.asm, vector 0x1F, IF = 0 */
+VOID HalpCalibrateTimers(VOID);              /* boot CPU */
+extern ULONG64 HalpApicTimerHz;              /* with divisor 1 */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame); /* vector 0xD1 */
 VOID HalpWakeJitter(PKPRCB Prcb);            /* an idle CPU is interrupted by something else */
 

@@ -1,7 +1,7 @@
 /* halt.c: the two ways to end: stop this CPU for ever, or tell the emulator to end the machine. */
 #include <arch.h>
 
-#define QEMU_EXIT_PORT 0xF4 /* isa-debug-exit, as the launcher configures it */
+#define QEMU_EXIT_PORT 0xF4       /* isa-debug-exit, as the launcher configures it */
 #define QEMU_EXIT_EXPECTED 0x10   /* QEMU's status becomes 33 */
 #define QEMU_EXIT_UNEXPECTED 0x11 /* 35 */
 #define BOCHS_SIGNATURE_PORT 0xE9 /* reads as its own number under Bochs */
@@ -14,7 +14,8 @@ DECLSPEC_NORETURN VOID HalHalt(VOID) {
     }
 }
 
-/* Any IRQL. Returns when there is no emulator that listens: real hardware, or a machine without the debug-exit device. */
+/* Any IRQL. Returns when there is no emulator that listens: real hardware, or a machine without the debug-exit
+ * device. */
 VOID HalLeaveEmulator(BOOLEAN IsExpected) {
     HalSerialDrain();
     if (HalIn8(BOCHS_SIGNATURE_PORT) == BOCHS_SIGNATURE_PORT) {

@@ -1,8 +1,9 @@
-/* interrupts.c: who is called for which vector. The level of a vector is vector >> 4; a driver asks for a level and gets one.
+/* interrupts.c: who is called for which vector. Its level is vector >> 4: a driver asks for a level and gets a vector.
  *
- * An interrupt is acknowledged (EOI) before its routine runs, not after: CR8 alone keeps equal and lower levels out, and the
- * local APIC may remember the next one of the same vector meanwhile. A routine therefore never misses an edge or a message, and
- * is never entered twice on one CPU. A level-triggered line that it has quieted may cost it one call with nothing to do. */
+ * An interrupt is acknowledged (EOI) before its routine runs, not after: CR8 alone keeps equal and lower levels out,
+ * and the local APIC may remember the next one of the same vector meanwhile. A routine therefore never misses an edge
+ * or a message, and is never entered twice on one CPU. A level-triggered line that it has quieted may cost it one call
+ * with nothing to do. */
 #include "hal.h"
 
 #define VECTORS_PER_LEVEL 16
@@ -38,8 +39,8 @@ UCHAR HalConnectVector(KIRQL Irql, PHAL_INTERRUPT_ROUTINE Routine, PVOID Context
     return 0;
 }
 
-/* PASSIVE_LEVEL, waits. The device must have stopped sending. When this returns, the routine runs on no CPU and will not run
- * again: a CPU that is still in it is above DISPATCH_LEVEL, and each CPU has been below it since. */
+/* PASSIVE_LEVEL, waits. The device must have stopped sending. When this returns, the routine runs on no CPU and will
+ * not run again: a CPU that is still in it is above DISPATCH_LEVEL, and each CPU has been below it since. */
 VOID HalDisconnectVector(UCHAR Vector) {
     if (Vector < VECTOR_FIRST_DEVICE || Vector > VECTOR_LAST_DEVICE) {
         return;
@@ -100,8 +101,8 @@ FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     }
 }
 
-/* From trap.asm, for a device, the clock, an IPI, with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1. No thread
- * switches above DISPATCH_LEVEL, so PRCB.InterruptFrame is a stack. */
+/* From trap.asm, for a device, the clock, an IPI, with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1. No
+ * thread switches above DISPATCH_LEVEL, so PRCB.InterruptFrame is a stack. */
 VOID KiInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     Acknowledge(Prcb, Frame);
@@ -112,8 +113,8 @@ VOID KiInterrupt(PKTRAP_FRAME Frame) {
     Prcb->InterruptFrame = Outer;
 }
 
-/* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on whatever CPU
- * the interrupted thread is switched back to. */
+/* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on
+ * whatever CPU the interrupted thread is switched back to. */
 VOID KiDpcInterrupt(PKTRAP_FRAME Frame) {
     Acknowledge(KeGetCurrentPrcb(), Frame);
     _enable();
@@ -127,7 +128,8 @@ VOID KiApcInterrupt(PKTRAP_FRAME Frame) {
     KiDeliverApc();
 }
 
-/* TRUE when the local APIC is delivering vector 0x1F at this moment: its in-service bit is set, no EOI has been sent. */
+/* TRUE when the local APIC is delivering vector 0x1F at this moment: its in-service bit is set, no EOI has been
+ * sent. */
 BOOLEAN KiIsApcInterrupt(VOID) {
     return HalpReadApic(APIC_IN_SERVICE + VECTOR_APC / 32 * 16) >> (VECTOR_APC % 32) & 1;
 }

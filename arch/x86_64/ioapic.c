@@ -1,6 +1,7 @@
 /* ioapic.c: the I/O APICs turn interrupt lines into messages to a CPU; every line is silent until someone asks for it.
  *
- * Devices of this kernel signal by MSI-X, past the I/O APICs. What is left are the ISA lines, found through the MADT. */
+ * Devices of this kernel signal by MSI-X, past the I/O APICs. What is left are the ISA lines, found through the
+ * MADT. */
 #include "hal.h"
 #include <kd.h>
 #include <mm.h>
@@ -60,8 +61,8 @@ static IO_APIC *FindLine(ULONG GlobalInterrupt, ULONG *Line) {
     return NULL;
 }
 
-/* Sends an ISA interrupt to one CPU as Vector (HalConnectVector); Vector 0 silences it. FALSE: no I/O APIC has the line.
- * <= DISPATCH_LEVEL. */
+/* Sends an ISA interrupt to one CPU as Vector (HalConnectVector); Vector 0 silences it. FALSE: no I/O APIC has the
+ * line. <= DISPATCH_LEVEL. */
 BOOLEAN HalRouteIsaInterrupt(ULONG Irq, UCHAR Vector, ULONG Processor) {
     ULONG Line;
     IO_APIC *IoApic = Irq < ISA_INTERRUPTS ? FindLine(HalpMachine.Isa[Irq].GlobalInterrupt, &Line) : NULL;

@@ -1,4 +1,4 @@
-/* processor.c: what each CPU does to itself before it may run kernel code: protections, descriptor tables, stacks, local APIC. */
+/* processor.c: what each CPU does to itself before it runs kernel code: protections, tables, stacks, local APIC. */
 #include "hal.h"
 #include <kd.h>
 
@@ -18,7 +18,8 @@ static VOID UseBootStacks(PKPCR Pcr) {
     Pcr->IstStack[IST_MACHINE_CHECK - 1] = (ULONG64)KiBootMachineCheckStack;
 }
 
-/* Boot CPU, IF = 0, after KeInitializeProcessor, before there is memory. From here on exceptions reach KiTrap, and GS works. */
+/* Boot CPU, IF = 0, after KeInitializeProcessor, before there is memory. From here on exceptions reach KiTrap, and GS
+ * works. */
 VOID HalInitializeBootProcessor(PKPCR Pcr) {
     HalpDetectFeatures();
     HalpEnableFeatures();
@@ -39,7 +40,8 @@ VOID HalInitializeProcessor(PKPCR Pcr) {
 /* What the kernel makes use of on this machine. */
 static VOID PrintMachine(VOID) {
     KdPrintf("hal: %s, %s clock, TSC at %u MHz, %u I/O APIC%s; protections: WP NX%s%s%s\n",
-             HalFeatures.X2Apic ? "x2APIC" : "xAPIC", HalFeatures.TscDeadline && KeSeed == 0 ? "TSC-deadline" : "APIC-timer",
+             HalFeatures.X2Apic ? "x2APIC" : "xAPIC",
+             HalFeatures.TscDeadline && KeSeed == 0 ? "TSC-deadline" : "APIC-timer",
              (ULONG)(HalFeatures.TscHz / 1000000), HalpMachine.IoApicCount, HalpMachine.IoApicCount == 1 ? "" : "s",
              HalFeatures.Smep ? " SMEP" : "", HalFeatures.Smap ? " SMAP" : "", HalFeatures.Umip ? " UMIP" : "");
 }

@@ -1,10 +1,10 @@
-/* serial.c: two UARTs, polled: COM1 carries text for people, COM2 the machine channel. A missing one is noticed and skipped. */
+/* serial.c: two UARTs, polled: COM1 for people, COM2 the machine channel. A missing one is noticed and skipped. */
 #include <arch.h>
 
 /* Registers of the 16550, relative to its base. */
 #define UART_DATA 0
 #define UART_INTERRUPT_ENABLE 1
-#define UART_FIFO_CONTROL 2    /* write */
+#define UART_FIFO_CONTROL 2     /* write */
 #define UART_INTERRUPT_STATUS 2 /* read */
 #define UART_LINE_CONTROL 3
 #define UART_MODEM_CONTROL 4

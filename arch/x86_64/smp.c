@@ -1,20 +1,21 @@
 /* smp.c: wakes the other CPUs that the MADT lists: INIT to all of them, then one start-up IPI at a time.
  *
- * A CPU wakes in real mode, at a page below 1 MiB: boot/ap.asm is copied there, walks to long mode, and takes its PCR out of a
- * mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing and halts. Numbers
- * are given without gaps: the PCR of a CPU that stays silent goes to the next one. */
+ * A CPU wakes in real mode, at a page below 1 MiB: boot/ap.asm is copied there, walks to long mode, and takes its PCR
+ * out of a mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing
+ * and halts. Numbers are given without gaps: the PCR of a CPU that stays silent goes to the next one. */
 #include "hal.h"
 #include <bootinfo.h>
 #include <kd.h>
 #include <mm.h>
 
 #define PROCESSOR_TAG 'rcPK'
-#define INIT_MICROSECONDS 10000   /* Intel: "MP Initialization Protocol Algorithm" */
-#define RETRY_MICROSECONDS 1000   /* a second start-up IPI, for those that missed the first */
+#define INIT_MICROSECONDS 10000     /* Intel: "MP Initialization Protocol Algorithm" */
+#define RETRY_MICROSECONDS 1000     /* a second start-up IPI, for those that missed the first */
 #define ANSWER_MICROSECONDS 2000000 /* an emulator on a busy host may take its time */
 #define POLL_MICROSECONDS 10
 
-extern const UCHAR KiTrampoline[], KiTrampolineEnd[], KiTrampolineCr3[], KiTrampolineGdtBase[], KiTrampolineEntry[]; /* ap.asm */
+/* ap.asm */
+extern const UCHAR KiTrampoline[], KiTrampolineEnd[], KiTrampolineCr3[], KiTrampolineGdtBase[], KiTrampolineEntry[];
 
 PKPCR volatile KiTrampolineMailbox; /* ap.asm takes it */
 

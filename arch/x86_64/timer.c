@@ -1,8 +1,8 @@
 /* timer.c: how fast the time-stamp counter and the local APIC's timer run, measured against a clock of known speed.
  *
- * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's power-management
- * timer. A measurement can only come out too long (the emulator's host is busy, an SMI strikes), so of several the
- * shortest is the true one. */
+ * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's
+ * power-management timer. A measurement can only come out too long (the emulator's host is busy, an SMI strikes), so of
+ * several the shortest is the true one. */
 #include "hal.h"
 
 #define PIT_HZ 1193182

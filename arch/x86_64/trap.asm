@@ -3,21 +3,22 @@
 ; Three kinds of vectors, three ways through:
 ;       exceptions      IRQL stays what it was; IF becomes what it was (a page fault may wait for a disk); KiTrap(Frame)
 ;       NMI, #DF, #MC   on their own stacks, nothing is re-enabled; KiFreezeInterrupt(Frame) or KiTrap(Frame)
-;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), for the software
-;                       interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 := what it was
+;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), for the
+;                       software interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 :=
+;                       what it was
 ;
 ; The stack after ENTER (KTRAP_FRAME, ke.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
 ; aligned again at the bottom, as a C call needs it:
 ;
-;       +00h  LinkRbp, LinkRip         with them the frame looks like a called function's: a walk along rbp crosses the trap
+;       +00h  LinkRbp, LinkRip         with them it looks like a called function's frame: a walk along rbp crosses it
 ;       +10h  PreviousIrql             CR8
 ;       +18h  FaultAddress             CR2, page faults only
 ;       +20h  r15 ... r8, rdi rsi rbp rbx rdx rcx rax
 ;       +98h  Vector, ErrorCode        pushed by the stub (the error code by the CPU for some exceptions)
 ;       +A8h  Rip, Cs, EFlags, Rsp, Ss pushed by the CPU
 ;
-; There is no user mode: no swapgs, and the caller's stack is always a kernel stack. kd/stack.c takes a frame as a trap frame
-; when the return address above it lies between KiTrapCodeStart and KiTrapCodeEnd.
+; There is no user mode: no swapgs, and the caller's stack is always a kernel stack. kd/stack.c takes a frame as a trap
+; frame when the return address above it lies between KiTrapCodeStart and KiTrapCodeEnd.
 
 %include "offsets.inc"
 
@@ -150,8 +151,8 @@ NmiEntry:
         call    KiFreezeInterrupt
         LEAVE_TRAP
 
-; Vector 0x1F is the APC software interrupt, and also exception 31, which no processor raises but an `int 1Fh` looks like: the
-; local APIC knows whether it has delivered one.
+; Vector 0x1F is the APC software interrupt, and also exception 31, which no processor raises but an `int 1Fh` looks
+; like: the local APIC knows whether it has delivered one.
 ApcEntry:
         ENTER_TRAP
         call    KiIsApcInterrupt

@@ -1,14 +1,25 @@
-/* trap.c: what an exception means: a page fault is work for the memory manager, everything else is the end of the machine.
+/* trap.c: what an exception means: a page fault is work for the memory manager, everything else is the end.
  *
- * There is no user mode and no exception handler in this kernel, so an exception that NT would raise in a system thread goes
- * straight to the bugcheck that its last filter makes of it: 0x7E in a thread, 0x1E where no thread is to blame (a DPC, an
- * interrupt, raised IRQL, the idle loop). The trap frame stands for both the exception record and the context record. */
+ * There is no user mode and no exception handler in this kernel, so an exception that NT would raise in a system thread
+ * goes straight to the bugcheck that its last filter makes of it: 0x7E in a thread, 0x1E where no thread is to blame (a
+ * DPC, an interrupt, raised IRQL, the idle loop). The trap frame stands for both the exception record and the context
+ * record. */
 #include "hal.h"
 #include <mm.h>
 
-enum { VectorDivideError = 0, VectorDebug = 1, VectorBreakpoint = 3, VectorOverflow = 4, VectorBoundRange = 5,
-       VectorInvalidOpcode = 6, VectorDoubleFault = 8, VectorGeneralProtection = 13, VectorPageFault = 14,
-       VectorMachineCheck = 18, VectorFastFail = 0x29 };
+enum {
+    VectorDivideError = 0,
+    VectorDebug = 1,
+    VectorBreakpoint = 3,
+    VectorOverflow = 4,
+    VectorBoundRange = 5,
+    VectorInvalidOpcode = 6,
+    VectorDoubleFault = 8,
+    VectorGeneralProtection = 13,
+    VectorPageFault = 14,
+    VectorMachineCheck = 18,
+    VectorFastFail = 0x29
+};
 
 /* How an access violation describes the access. */
 enum { ViolationRead = 0, ViolationWrite = 1, ViolationExecute = 8 };
@@ -34,7 +45,8 @@ static DECLSPEC_NORETURN VOID DieUnhandled(PKTRAP_FRAME Frame, NTSTATUS Status, 
                                            ULONG_PTR Detail2) {
     ULONG_PTR Code = (ULONG_PTR)(LONG_PTR)Status; /* sign-extended, as NT shows it */
     if (IsInThread(Frame)) {
-        KiBugCheckFromTrap(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, Code, Address, (ULONG_PTR)Frame, (ULONG_PTR)Frame, Frame);
+        KiBugCheckFromTrap(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, Code, Address, (ULONG_PTR)Frame, (ULONG_PTR)Frame,
+                           Frame);
     }
     KiBugCheckFromTrap(KMODE_EXCEPTION_NOT_HANDLED, Code, Address, Detail1, Detail2, Frame);
 }
@@ -60,8 +72,9 @@ static DECLSPEC_NORETURN VOID DieOfMachineCheck(PKTRAP_FRAME Frame) {
     KiBugCheckFromTrap(MACHINE_CHECK_EXCEPTION, Bank, Address, Status >> 32, (ULONG)Status, Frame);
 }
 
-/* From trap.asm, for every exception but NMI, and for `int 29h`. IRQL and IF are those of the interrupted code (#DF, #MC:
- * IF = 0, own stack). Returns to retry the instruction; only a page fault that the memory manager has served does. */
+/* From trap.asm, for every exception but NMI, and for `int 29h`. IRQL and IF are those of the interrupted code (#DF,
+ * #MC: IF = 0, own stack). Returns to retry the instruction; only a page fault that the memory manager has served
+ * does. */
 VOID KiTrap(PKTRAP_FRAME Frame) {
     switch (Frame->Vector) {
     case VectorPageFault:
@@ -69,7 +82,7 @@ VOID KiTrap(PKTRAP_FRAME Frame) {
             return;
         }
         DieUnhandled(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, KindOfAccess(Frame), Frame->FaultAddress);
-    case VectorGeneralProtection: /* in the kernel nearly always an address that is not canonical; which, the CPU does not say */
+    case VectorGeneralProtection: /* nearly always an address that is not canonical; which, the CPU does not say */
         DieUnhandled(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, ViolationRead, UNKNOWN_ADDRESS);
     case VectorInvalidOpcode:
         DieUnhandled(Frame, STATUS_ILLEGAL_INSTRUCTION, Frame->Rip, 0, 0);

@@ -1,4 +1,4 @@
-/* test_machine.c: what arch/x86_64 promises: levels of interrupts, registers across them, guard pages, protections, lines. */
+/* test_machine.c: what arch/x86_64 promises: levels, registers across interrupts, guard pages, protections, lines. */
 #include "ktest.h"
 
 #define TEST_LEVEL 9 /* no driver asks for it */
@@ -138,7 +138,8 @@ KTEST(machine_isa_interrupt_comes_through_the_io_apic_to_the_chosen_cpu) {
 
 /* ---- Registers ---- */
 
-/* Fills all registers but rsp with marks, counts Rounds down to 0 in memory, and looks at the marks again. TRUE: all kept. */
+/* Fills all registers but rsp with marks, counts Rounds down to 0 in memory, and looks at the marks again. TRUE: all
+ * kept. */
 BOOLEAN KtKeepsRegisters(volatile ULONG64 *Rounds);
 __asm__(".text\n"
         "KtKeepsRegisters:\n"

@@ -28,16 +28,16 @@ extern HAL_FEATURES HalFeatures;
 
 /* ---- Start-up, boot CPU, in this order ---- */
 VOID HalInitializeSerial(VOID);
-VOID HalInitializeBootProcessor(PKPCR Pcr);   /* GDT, IDT, TSS, GS, CR0/CR4, features; before memory is there */
-VOID HalInitializeAcpi(ULONG64 Rsdp);         /* after MmInitializeSystem: MADT, IRQ overrides */
-VOID HalInitializeInterrupts(VOID);           /* LAPIC, I/O APIC, timer calibration */
-VOID HalInitializeProcessor(PKPCR Pcr);       /* the same on each other CPU, run by that CPU */
-VOID HalStartProcessors(ULONG Maximum);       /* INIT/SIPI to the MADT's CPUs; prints the ones that do not answer */
-VOID HalStartClock(VOID);                     /* each CPU: 64 Hz at CLOCK_LEVEL (and the seeded jitter) */
+VOID HalInitializeBootProcessor(PKPCR Pcr); /* GDT, IDT, TSS, GS, CR0/CR4, features; before memory is there */
+VOID HalInitializeAcpi(ULONG64 Rsdp);       /* after MmInitializeSystem: MADT, IRQ overrides */
+VOID HalInitializeInterrupts(VOID);         /* LAPIC, I/O APIC, timer calibration */
+VOID HalInitializeProcessor(PKPCR Pcr);     /* the same on each other CPU, run by that CPU */
+VOID HalStartProcessors(ULONG Maximum);     /* INIT/SIPI to the MADT's CPUs; prints the ones that do not answer */
+VOID HalStartClock(VOID);                   /* each CPU: 64 Hz at CLOCK_LEVEL (and the seeded jitter) */
 
 /* ---- Interrupts ---- */
-VOID HalRequestSoftwareInterrupt(KIRQL Level);       /* self-IPI 0x1F (APC_LEVEL) or 0x2F (DISPATCH_LEVEL) */
-VOID HalRequestIpi(ULONG Processor, UCHAR Vector);   /* to one CPU by its number */
+VOID HalRequestSoftwareInterrupt(KIRQL Level);     /* self-IPI 0x1F (APC_LEVEL) or 0x2F (DISPATCH_LEVEL) */
+VOID HalRequestIpi(ULONG Processor, UCHAR Vector); /* to one CPU by its number */
 VOID HalRequestNmi(ULONG Processor);
 typedef VOID HAL_INTERRUPT_ROUTINE(PVOID Context);
 typedef HAL_INTERRUPT_ROUTINE *PHAL_INTERRUPT_ROUTINE;
@@ -70,8 +70,8 @@ extern HAL_FRAMEBUFFER HalFramebuffer;
 VOID HalInitializeFramebuffer(VOID); /* maps the boot protocol's one, or sets a mode through the Bochs DISPI ports */
 
 /* ---- Thread switch (switch.asm) ---- */
-/* Saves the callee's registers on the old thread's stack, moves to the new thread's. Called with the dispatcher lock held
- * at DISPATCH_LEVEL; returns in the context of the new thread. */
+/* Saves the callee's registers on the old thread's stack, moves to the new thread's. Called with the dispatcher lock
+ * held at DISPATCH_LEVEL; returns in the context of the new thread. */
 VOID KiSwapContext(PKTHREAD Old, PKTHREAD New);
 /* Lays out a new thread's stack so that the first switch to it enters KiThreadStartup. Returns the RSP. */
 ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread);
