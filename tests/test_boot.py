@@ -1,5 +1,7 @@
 """Every way the kernel starts, and every size of machine: the same driver has to end in the same crash on all of them."""
 
+import struct
+
 import pytest
 
 from machine import Machine
@@ -43,6 +45,38 @@ def test_the_command_line_can_hold_cpus_back(boot):
     outcome = boot("paged", cpus=4, append="cpus=2")
     assert_paged_crash(outcome)
     assert " 2 CPUs run" in outcome.serial
+
+
+def second_madt(path, entries):
+    """QEMU's arguments for one more table of CPUs beside the firmware's own."""
+    path.write_bytes(struct.pack("<II", 0xFEE00000, 1) + entries)
+    return ("-acpitable", f"sig=APIC,data={path}")
+
+
+def local_apic(apic_id, is_enabled):
+    return struct.pack("<BBBBI", 0, 8, apic_id, apic_id, is_enabled)
+
+
+def test_a_cpu_that_does_not_answer_is_reported_and_left_out(boot, tmp_path):
+    table = second_madt(tmp_path / "madt", local_apic(40, True) + local_apic(41, False) + local_apic(1, True))
+    outcome = boot("paged", cpus=2, extra=table)
+    assert_paged_crash(outcome)
+    assert "APIC id 40 does not answer and is left out" in outcome.serial
+    assert "APIC id 41" not in outcome.serial
+    assert " 2 CPUs run" in outcome.serial
+
+
+@pytest.mark.parametrize("entries", (b"\0\0\1", b"\1\xff\1\2", b"\0\3\1"), ids=("empty", "too long", "too short"))
+def test_damaged_firmware_tables_do_no_harm(boot, tmp_path, entries):
+    outcome = boot("paged", cpus=2, extra=second_madt(tmp_path / "madt", entries))
+    assert_paged_crash(outcome)
+    assert " 2 CPUs run" in outcome.serial
+
+
+def test_without_firmware_tables_the_boot_cpu_runs_alone(boot):
+    outcome = boot("paged", cpus=2, extra=("-machine", "pc", "-no-acpi"))
+    assert_paged_crash(outcome)
+    assert "acpi: no tables" in outcome.serial and " 1 CPUs run" in outcome.serial
 
 
 @pytest.mark.parametrize("mem", (16, 32, 64, 512, 1024, 2048, 4096))
