@@ -3,10 +3,10 @@
 
 usage: bench.py [--quick]      (--quick: only what is counted inside the kernel)
 
-Instructions are counted by the kernel itself (tests/kernel/bench_*.c) on a machine whose time-stamp counter counts them:
-the same on every host. Ratios of times come from one run on two CPUs. Seconds are this host's, the median of some
-runs, or a single build. OUT/bench.json is a list of {"name", "value", "unit", "reach"}; a reach of null means that
-there is nothing to compare with. Missing a reach is no failure.
+Instructions are counted by the kernel itself (tests/kernel/bench_*.c) on a machine whose time-stamp counter counts
+them: the same on every host. Ratios of times come from one run on two CPUs. Seconds are this host's, the median of
+some runs, or a single build. OUT/bench.json is a list of {"name", "value", "unit", "reach"}; a reach of null means
+that there is nothing to compare with. Missing a reach is no failure.
 """
 
 import json
