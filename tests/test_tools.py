@@ -41,7 +41,7 @@ def path_with(folder, *commands, without=()):
     folder.mkdir()
     for place in ("/usr/bin", "/bin", "/usr/sbin"):
         for command in Path(place).iterdir():
-            if command.name not in without and not (folder / command.name).exists():
+            if command.name not in without and not os.path.lexists(folder / command.name):
                 (folder / command.name).symlink_to(command)
     for name, text in commands:
         (folder / name).unlink(missing_ok=True)

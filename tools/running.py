@@ -114,7 +114,10 @@ class Run:
     def start(self):
         if self.machine.way == "bochs":
             line = bochs_arguments(self.machine, self.folder)
-            self.console, terminal = pty.openpty()
+            try:
+                self.console, terminal = pty.openpty()
+            except OSError as error:
+                raise CannotRun(f"Bochs needs a pseudo-terminal: {error.strerror or error}") from None
             os.set_blocking(self.console, False)
             channels = dict(stdin=terminal, stdout=terminal, stderr=terminal, env=dict(os.environ, TERM="linux"))
         else:
