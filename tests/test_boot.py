@@ -105,6 +105,14 @@ def test_a_machine_that_cannot_be_left_halts_after_its_verdict(boot):
     assert outcome.ended == "verdict"
 
 
+@pytest.mark.parametrize("way", ("pvh", "bios"))
+def test_the_screen_tells_the_story_as_com1_does(boot, way):
+    outcome = boot("passive", way=way, screen=True)
+    lines = [line.rstrip() for line in outcome.serial.splitlines() if "Bugcheck, " in line or "  " in line]
+    seen = [line.strip() for line in Picture(outcome.screen).text()]
+    assert [seen.count(line.strip()) for line in lines] == [1] * len(lines), seen
+
+
 # A machine the kernel cannot use is told in one line, and left.
 UNUSABLE = {
     "too little memory": (("-m", "8M"), "16 MiB"),

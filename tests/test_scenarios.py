@@ -1,5 +1,6 @@
 """Each scenario ends as it should: by itself or in its bugcheck, with the parameters that Windows would give."""
 
+import re
 import subprocess
 
 import pytest
@@ -87,6 +88,8 @@ def test_the_story_tells_five_acts_and_every_fact_of_the_crash(boot):
     assert places == sorted(places)
     for fact in ("CR8", "CR2", "error", "lock word", "PTE", "page file, slot", "What to change"):
         assert fact in serial, fact
+    legal = re.findall(r"the page fault: +CR2 FFFFF8A0[0-9A-F]{8}  error code (.*); CR8 (.)", serial)
+    assert legal == [("0: read, page not present", "0"), ("2: write, page not present", "1")]
 
 
 def test_the_verifier_may_be_asked_for_in_any_scenario(boot):

@@ -130,6 +130,8 @@ typedef struct _MM_STATISTICS {
     ULONG64 NonPagedPoolBytes, PagedPoolBytes, PagedPoolResidentPages;
     ULONG64 PageFaults, DemandZeroFaults, TransitionFaults, PageReads, PageWrites, CollidedFaults, Trims;
     ULONG64 PageFileSlots, PageFileUsed;
+    ULONG64 LastFaultAddress, LastFaultError; /* CR2 and error code of the last fault that was not fatal */
+    KIRQL LastFaultIrql;
 } MM_STATISTICS;
 VOID MmQueryStatistics(MM_STATISTICS *Statistics); /* any IRQL; approximate */
 

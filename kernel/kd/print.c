@@ -23,9 +23,6 @@ static VOID PutText(ULONG Port, PCSTR Text) {
     if (Port == 1) {
         KdScreenPut(Text);
     }
-    if (Port == 1) {
-        KdScreenPut(Text);
-    }
     if (OwnsLock) {
         KeReleaseSpinLockFromDpcLevel(&KdPrintLock);
     }

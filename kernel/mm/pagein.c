@@ -187,6 +187,9 @@ VOID MiResolveFault(PKTRAP_FRAME TrapFrame, ULONG64 Va, volatile MMPTE *Pte) {
     FAULT Fault = {.Va = Va, .Pte = Pte};
     KIRQL FaultIrql = KfRaiseIrql(APC_LEVEL);
     KIRQL OldIrql = MiAcquirePfnLock();
+    MiCounters.LastFaultAddress = Va;
+    MiCounters.LastFaultError = TrapFrame->ErrorCode;
+    MiCounters.LastFaultIrql = TrapFrame->PreviousIrql;
     FAULT_OUTCOME Outcome = DecideFault(&Fault);
     if (Outcome == FaultStartsRead) {
         KeInitializeEvent(&Fault.InPage->Event, NotificationEvent, FALSE); /* before anyone can join */

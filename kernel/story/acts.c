@@ -48,6 +48,7 @@ static NTSTATUS ActControl(STORY_DRIVER *Driver) {
     MmQueryStatistics(&Before);
     NTSTATUS Status = StoryRead(Driver, &Number);
     MmQueryStatistics(&After);
+    StoryShowFault(Driver->Report.Address);
     StoryShowPte("after the read:", Driver->Report.Address);
     if (!NT_SUCCESS(Status) || Number != NUMBER_LUCK) {
         return StoryFail("read %I64u, status 0x%08X", Number, Status);
@@ -67,6 +68,7 @@ static NTSTATUS TryFix(PCSTR Name, PCSTR Explanation) {
         !NT_SUCCESS(Status = StoryStore(&Driver, NUMBER_FIXED)) || !NT_SUCCESS(Status = StoryRead(&Driver, &Number))) {
         return Status;
     }
+    StoryShowFault(Driver.Report.Address);
     StoryShowPte("after the store:", Driver.Report.Address);
     if (Number != NUMBER_FIXED) {
         return StoryFail("%s: stored %u, read %I64u", Name, NUMBER_FIXED, Number);
@@ -92,7 +94,7 @@ static NTSTATUS ActCrash(STORY_DRIVER *Driver) {
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    StorySay("Now: xchg takes the lock, CR8 goes from 0 to 2, the store to %p raises #PF, and the first thing that the "
+    StorySay("Now: CR8 goes from 0 to 2, xchg takes the lock, the store to %p raises #PF, and the first thing that the "
              "handler asks is the IRQL. It is 2, so nothing may wait, so nothing can be read:",
              Driver->Report.Address);
     return StoryStore(Driver, NUMBER_DOOM);

@@ -61,6 +61,9 @@ NTSTATUS StoryStorePagedOut(const SCENARIO_ROW *Scenario) {
     MmQueryStatistics(&Before);
     Status = StoryStore(&Driver, NUMBER_AFTER);
     MmQueryStatistics(&After);
+    if (After.PageFaults != Before.PageFaults) {
+        StoryShowFault(Driver.Report.Address);
+    }
     StoryShowPte("after the store:", Driver.Report.Address);
     if (NT_SUCCESS(Status)) {
         Status = StoryRead(&Driver, &Number);

@@ -36,6 +36,7 @@ NTSTATUS StoryPushOut(STORY_DRIVER *Driver);               /* trim, write, purge
 VOID StorySay(PCSTR Format, ...); /* one paragraph: wrapped at 100 columns, indented */
 VOID StoryHeading(PCSTR Format, ...);
 VOID StoryShowPte(PCSTR When, PVOID Address);
+VOID StoryShowFault(PVOID Address);    /* the last page fault, if it was for this page */
 NTSTATUS StoryFail(PCSTR Format, ...); /* says what went wrong; returns STATUS_UNSUCCESSFUL */
 
 #endif

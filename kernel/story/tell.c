@@ -48,6 +48,16 @@ VOID StoryShowPte(PCSTR When, PVOID Address) {
     KdPrintf(INDENT "%-22s PTE %016I64X  %s\n", When, Contents, Text);
 }
 
+VOID StoryShowFault(PVOID Address) {
+    MM_STATISTICS Memory;
+    MmQueryStatistics(&Memory);
+    if (Memory.LastFaultAddress >> PAGE_SHIFT == (ULONG64)Address >> PAGE_SHIFT) {
+        KdPrintf(INDENT "%-22s CR2 %016I64X  error code %I64u: %s, page not present; CR8 %u\n",
+                 "the page fault:", Memory.LastFaultAddress, Memory.LastFaultError,
+                 Memory.LastFaultError & 2 ? "write" : "read", Memory.LastFaultIrql);
+    }
+}
+
 NTSTATUS StoryFail(PCSTR Format, ...) {
     CHAR Text[256];
     va_list Arguments;
