@@ -76,6 +76,12 @@ def test_the_scenario_may_stand_anywhere_among_the_options(words):
     assert run.machine_of(run.parse(["run", *words])).cmdline == "scenario=paged"
 
 
+def test_an_unknown_option_of_the_tests_is_refused(shell):
+    done = shell(BUGCHECK, "test", "--nonsense")
+    assert done.returncode == 2
+    assert "--nonsense" in done.stderr and done.stderr.endswith("tools/bugcheck test --help lists the options\n")
+
+
 def test_an_unknown_command_is_answered_with_the_list(shell):
     assert_one_line(shell(BUGCHECK, "nonsense"), "nonsense", "run", "test", "gdb", "list", "doctor", "help")
 
