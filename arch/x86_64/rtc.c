@@ -33,7 +33,8 @@ ULONG64 HalReadRealTimeClock(VOID) {
     for (ULONG Try = 0; Try < 100000 && ReadCmos(CMOS_STATUS_A) & STATUS_A_UPDATING; Try++) {
         YieldProcessor();
     }
-    ULONG64 Days = DaysSince1601(2000 + ReadCmosNumber(CMOS_YEAR), ReadCmosNumber(CMOS_MONTH), ReadCmosNumber(CMOS_DAY));
+    ULONG64 Days =
+        DaysSince1601(2000 + ReadCmosNumber(CMOS_YEAR), ReadCmosNumber(CMOS_MONTH), ReadCmosNumber(CMOS_DAY));
     ULONG64 Seconds = Days * 86400 + ReadCmosNumber(CMOS_HOURS) * 3600 + ReadCmosNumber(CMOS_MINUTES) * 60 +
                       ReadCmosNumber(CMOS_SECONDS);
     return Seconds * 10000000;

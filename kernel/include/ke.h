@@ -215,7 +215,7 @@ VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, 
 VOID KeReadyThread(PKTHREAD Thread);            /* <= DISPATCH_LEVEL */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID); /* the current thread; its object is handed to the reaper */
 PKTHREAD
-    KeWaitForTerminatedThread(VOID); /* the reaper's: nothing runs on the thread's stack any more. PASSIVE, waits */
+KeWaitForTerminatedThread(VOID); /* the reaper's: nothing runs on the thread's stack any more. PASSIVE, waits */
 /* A mutex that does not disable APCs and can be abandoned by its owner's end. <= DISPATCH_LEVEL */
 VOID KeInitializeMutant(PRKMUTANT Mutant, BOOLEAN IsOwnedByCaller);
 LONG KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait);

@@ -6,7 +6,7 @@
 
 typedef struct _OBJECT_TYPE {
     PCSTR Name;
-    VOID (*Delete)
+    VOID(*Delete)
     (PVOID Object);              /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
     VOID (*Close)(PVOID Object); /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
 } OBJECT_TYPE;

@@ -34,8 +34,8 @@ static inline IO_STATUS_BLOCK IotControl(PDEVICE_OBJECT Device, ULONG Code, PVOI
     KEVENT Done;
     IO_STATUS_BLOCK Result = {0};
     KeInitializeEvent(&Done, NotificationEvent, FALSE);
-    PIRP Irp = IoBuildDeviceIoControlRequest(Code, Device, Input, InputLength, Output, OutputLength, FALSE, &Done,
-                                             &Result);
+    PIRP Irp =
+        IoBuildDeviceIoControlRequest(Code, Device, Input, InputLength, Output, OutputLength, FALSE, &Done, &Result);
     if (Irp == NULL) {
         KT_EXPECT(Irp != NULL);
         return Result;

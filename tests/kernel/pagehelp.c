@@ -35,8 +35,8 @@ static BOOLEAN IsPfnSound(PMMPFN Pfn) {
         return TRUE;
     }
     MMPTE Pte = *Pfn->PteAddress;
-    BOOLEAN IsForm = Pfn->Location == LocationActive ? (Pte & PTE_VALID) != 0
-                                                     : !(Pte & PTE_VALID) && Pte & PTE_TRANSITION;
+    BOOLEAN IsForm =
+        Pfn->Location == LocationActive ? (Pte & PTE_VALID) != 0 : !(Pte & PTE_VALID) && Pte & PTE_TRANSITION;
     return IsForm && MiGetPteFrame(Pte) == MiGetFrame(Pfn);
 }
 

@@ -13,18 +13,18 @@ FORCEINLINE MM_PAGE_STATE PageState(PVOID Va) {
 FORCEINLINE ULONG64 Counter(const ULONG64 *Value) {
     return *(const volatile ULONG64 *)Value;
 }
-PMMPFN PagePfn(PVOID Va);                  /* of a valid or transition PTE */
-VOID PageOut(PVOID Va, ULONG Pages);       /* to the page file, the frame given away */
+PMMPFN PagePfn(PVOID Va);            /* of a valid or transition PTE */
+VOID PageOut(PVOID Va, ULONG Pages); /* to the page file, the frame given away */
 
 /* Walks the PFN database: each list has as many frames as say they are in it, linked both ways; the sums are right. */
 VOID PageCheckLists(VOID);
 
 /* A disk between the page file and the real one: transfers stop in it, or fail, until the test says otherwise. */
 VOID DiskAttach(VOID);
-VOID DiskDetach(VOID);                     /* releases what is held */
+VOID DiskDetach(VOID); /* releases what is held */
 VOID DiskHold(BOOLEAN Reads, BOOLEAN Writes);
 ULONG DiskHeld(VOID);
-VOID DiskRelease(VOID);                    /* passes on what is held and holds nothing more */
+VOID DiskRelease(VOID);                          /* passes on what is held and holds nothing more */
 VOID DiskFail(ULONG Transfers, NTSTATUS Status); /* so many of the next ones end with Status */
 
 /* Makes the machine small: resident pool takes all but about Leave pages, and the trimmer's marks shrink with it. */

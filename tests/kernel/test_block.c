@@ -32,13 +32,13 @@ typedef struct _TRANSFER {
     BLOCK_REQUEST Request;
     KEVENT Done;
     ULONG Slot;
-    ULONG64 Frame;           /* physical address */
-    volatile LONG Calls;     /* of Complete */
+    ULONG64 Frame;       /* physical address */
+    volatile LONG Calls; /* of Complete */
     KIRQL Irql;
     BOOLEAN IsDpcActive;
     NTSTATUS StatusSeen;
-    volatile LONG *Counter;  /* of a group, or NULL */
-    ULONG RoundsLeft;        /* Complete starts the request again */
+    volatile LONG *Counter; /* of a group, or NULL */
+    ULONG RoundsLeft;       /* Complete starts the request again */
 } TRANSFER;
 
 static VOID Complete(PBLOCK_REQUEST Request) {
@@ -383,8 +383,12 @@ KTEST(block_large_requests_reach_the_second_disk) {
     for (ULONG Index = 0; Index < Pages * PAGE_SIZE / 8; Index++) {
         Words[Index] = Index ^ 0x5A5A5A5A5A5A5A5A;
     }
-    Transfer.Request = (BLOCK_REQUEST){.IsWrite = TRUE, .Sector = 128, .PhysicalAddress = Physical,
-                                       .LengthBytes = Pages * PAGE_SIZE, .Complete = Complete, .Context = &Transfer};
+    Transfer.Request = (BLOCK_REQUEST){.IsWrite = TRUE,
+                                       .Sector = 128,
+                                       .PhysicalAddress = Physical,
+                                       .LengthBytes = Pages * PAGE_SIZE,
+                                       .Complete = Complete,
+                                       .Context = &Transfer};
     Disk->Submit(Disk, &Transfer.Request);
     KT_EXPECT_EQ(Await(&Transfer), STATUS_SUCCESS);
     memset(Words, 0, Pages * PAGE_SIZE);

@@ -96,9 +96,9 @@ KTEST(paging_freed_pages_give_back_slots_and_commit_in_every_state) {
     for (ULONG Page = 1; Page < PAGES; Page++) {
         P[Page * 512] = Page;
     }
-    PageOut((PVOID)P, PAGES);             /* 0 demand-zero, 1 in the file */
-    KT_EXPECT_EQ(P[2 * 512], 2);          /* 2 valid and clean */
-    P[3 * 512] = 33;                      /* 3 valid and dirty */
+    PageOut((PVOID)P, PAGES);    /* 0 demand-zero, 1 in the file */
+    KT_EXPECT_EQ(P[2 * 512], 2); /* 2 valid and clean */
+    P[3 * 512] = 33;             /* 3 valid and dirty */
     KT_EXPECT_EQ(P[4 * 512], 4);
     MmTrimRange((PVOID)(P + 4 * 512), 1); /* 4 standby */
     KT_EXPECT_EQ(Counter(&MiSlotsUsed), Slots + 4);
