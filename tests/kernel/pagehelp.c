@@ -41,12 +41,13 @@ static BOOLEAN IsPfnSound(PMMPFN Pfn) {
 }
 
 VOID PageCheckLists(VOID) {
-    ULONG64 Of[LocationTransition + 1] = {0}, Unsound = 0;
+    ULONG64 Of[LocationTransition + 1] = {0}, Unsound = 0, Resident = 0;
     KIRQL OldIrql = MiAcquirePfnLock();
     for (ULONG Run = 0; Run < MiRamRuns; Run++) {
         for (ULONG64 Frame = MiRam[Run].First; Frame < MiRam[Run].End; Frame++) {
             Of[MiGetPfn(Frame)->Location]++;
             Unsound += !IsPfnSound(MiGetPfn(Frame));
+            Resident += MiGetPfn(Frame)->IsPageable && MiGetPfn(Frame)->Location == LocationActive;
         }
     }
     KT_EXPECT_EQ(Of[LocationZeroed], WalkList(&MiZeroedList));
@@ -54,6 +55,7 @@ VOID PageCheckLists(VOID) {
     KT_EXPECT_EQ(Of[LocationStandby], WalkList(&MiStandbyList));
     KT_EXPECT_EQ(Of[LocationModified], WalkList(&MiModifiedList));
     KT_EXPECT_EQ(MiAvailablePages, Of[LocationZeroed] + Of[LocationFree] + Of[LocationStandby]);
+    KT_EXPECT_EQ(MiResidentPages, Resident);
     KT_EXPECT_EQ(Unsound, 0);
     MiReleasePfnLock(OldIrql);
 }

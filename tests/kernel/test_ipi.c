@@ -36,6 +36,47 @@ KTEST(ipi_generic_call_runs_on_all_cpus_at_the_same_time_at_IPI_LEVEL) {
     }
 }
 
+typedef struct _LATECOMER {
+    volatile LONG IsBusy, Early;
+} LATECOMER;
+
+static ULONG_PTR NoteIfEarly(ULONG_PTR Context) {
+    LATECOMER *Late = (LATECOMER *)Context;
+    if (Late->IsBusy) {
+        InterlockedIncrement(&Late->Early);
+    }
+    return 0;
+}
+
+/* This CPU takes no IPI for a while. */
+static VOID StayBusy(PVOID Context) {
+    LATECOMER *Late = Context;
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    Late->IsBusy = TRUE;
+    for (ULONG Count = 0; Count < 200; Count++) {
+        KtSpin();
+    }
+    Late->IsBusy = FALSE;
+    KeLowerIrql(OldIrql);
+}
+
+KTEST(ipi_generic_call_starts_nowhere_before_all_cpus_have_arrived) {
+    LATECOMER Late = {0};
+    KT_THREAD Thread;
+    KT_NEEDS_PROCESSORS(2);
+    KtPin(0);
+    for (ULONG Round = 0; Round < 5; Round++) {
+        KT_REQUIRE(KtCreateThread(&Thread, "late", 8, 1, StayBusy, &Late));
+        while (!Late.IsBusy && Thread.Thread->Tcb.State != Terminated) {
+            YieldProcessor();
+        }
+        KeIpiGenericCall(NoteIfEarly, (ULONG_PTR)&Late);
+        KtJoin(&Thread);
+    }
+    KtUnpin();
+    KT_EXPECT_EQ(Late.Early, 0);
+}
+
 static ULONG_PTR CountCall(ULONG_PTR Context) {
     InterlockedIncrement((volatile LONG *)Context);
     return 0;
@@ -80,30 +121,39 @@ static ULONG_PTR LookThroughWindow(ULONG_PTR Context) {
     return 0;
 }
 
-/* The window shows page 0 or page 1, by its PTE. After KeFlushTb no CPU may see the old one. */
-KTEST(ipi_KeFlushTb_leaves_no_cpu_with_the_old_translation) {
+/* The last page of the window shows page 0 or page 1, by its PTE. After KeFlushTb no CPU may see the old one. */
+static VOID ExpectNothingStale(ULONG WindowPages) {
     volatile ULONG64 *Page[2];
     for (ULONG Index = 0; Index < 2; Index++) {
         Page[Index] = ExAllocatePoolWithTag(NonPagedPoolNx, PAGE_SIZE, 'tseT');
         KT_REQUIRE(Page[Index] != NULL);
         *Page[Index] = 0x1000 + Index;
     }
-    volatile ULONG64 *Window = MmAllocateMappedPages(RegionSystemPtes, PAGE_SIZE);
+    PUCHAR Window = MmAllocateMappedPages(RegionSystemPtes, (SIZE_T)WindowPages * PAGE_SIZE);
     KT_REQUIRE(Window != NULL);
-    volatile MMPTE *Pte = MiGetPteAddress((ULONG64)Window);
+    LOOK Look = {.Window = (PVOID)(Window + (SIZE_T)(WindowPages - 1) * PAGE_SIZE)};
+    volatile MMPTE *Pte = MiGetPteAddress((ULONG64)Look.Window);
     MMPTE Original = *Pte;
-    LOOK Look = {.Window = Window};
 
-    for (ULONG Round = 0; Round < KtRendezvous(400); Round++) {
+    for (ULONG Round = 0; Round < KtStress(400); Round++) {
         ULONG64 Physical = (ULONG64)MmGetPhysicalAddress((PVOID)Page[Round % 2]).QuadPart;
         *Pte = (Original & ~PTE_FRAME) | Physical;
-        KeFlushTb((PVOID)Window, 1);
+        KeFlushTb(Window, WindowPages);
         Look.Expected = 0x1000 + Round % 2;
         KeIpiGenericCall(LookThroughWindow, (ULONG_PTR)&Look);
     }
     *Pte = Original;
-    KeFlushTb((PVOID)Window, 1);
+    KeFlushTb(Window, WindowPages);
     KT_EXPECT_EQ(Look.Stale, 0);
     ExFreePoolWithTag((PVOID)Page[0], 'tseT');
     ExFreePoolWithTag((PVOID)Page[1], 'tseT');
+}
+
+KTEST(ipi_KeFlushTb_leaves_no_cpu_with_the_old_translation) {
+    ExpectNothingStale(1);
+}
+
+/* So many that the whole TLB is emptied instead: global translations, too. */
+KTEST(ipi_KeFlushTb_of_many_pages_leaves_no_cpu_with_an_old_translation) {
+    ExpectNothingStale(64);
 }

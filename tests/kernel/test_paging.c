@@ -223,9 +223,11 @@ KTEST(paging_page_changed_during_its_write_is_written_again) {
     BeginWrite(&Flusher, P);
     *P = 2; /* a soft fault on a page in flight, and a change that the disk may or may not see */
     KT_EXPECT_EQ(PageState((PVOID)P), PageValid);
+    ULONG64 Writes = Counter(&MiCounters.PageWrites);
     EndWrite(&Flusher);
     PageOut((PVOID)P, 1);
     KT_EXPECT_EQ(PageState((PVOID)P), PageInFile);
+    KT_EXPECT_EQ(Counter(&MiCounters.PageWrites), Writes + 2);
     KT_EXPECT_EQ(*P, 2);
     MiFreePoolPages((PVOID)P, 1);
 }
@@ -239,8 +241,10 @@ KTEST(paging_page_changed_and_trimmed_during_its_write_goes_back_to_the_modified
     MmTrimRange((PVOID)P, 1);
     KT_EXPECT_EQ(PagePfn((PVOID)P)->Location, LocationTransition); /* in no list: no second write meanwhile */
     KT_EXPECT(PagePfn((PVOID)P)->IsModified);
+    ULONG64 Writes = Counter(&MiCounters.PageWrites);
     EndWrite(&Flusher);
     PageOut((PVOID)P, 1);
+    KT_EXPECT_EQ(Counter(&MiCounters.PageWrites), Writes + 2); /* the disk may have seen the old contents */
     KT_EXPECT_EQ(*P, 3);
     MiFreePoolPages((PVOID)P, 1);
     PageCheckLists();

@@ -1,0 +1,120 @@
+/* test_clock.c: the clock keeps time: ticks come as often as timer.c has calibrated, timers expire at their tick, and what
+ * needs no clock does not wait for it. */
+#include "ktest.h"
+
+#define TICKS 16
+#define COUNTED_TICKS 4 /* each costs QEMU fifteen million instructions */
+#define UNITS_PER_SECOND 10000000ULL
+#define COUNTED_HZ 1000000000ULL /* QEMU's -icount shift=0: an instruction is a nanosecond */
+
+static ULONG64 TscOfTick(VOID) {
+    return HalFeatures.TscHz * TIME_INCREMENT / UNITS_PER_SECOND;
+}
+
+/* TSC ticks that pass while the clock ticks so often. *Short counts the ticks that came within one and a half. */
+static ULONG64 MeasureTicks(ULONG Ticks, ULONG *Short) {
+    ULONG64 Seen = KiTickCount, Start = 0, Last = 0;
+    *Short = 0;
+    for (ULONG Tick = 0; Tick <= Ticks; Tick++) {
+        while (KiTickCount == Seen) {
+            KtSpin();
+        }
+        ULONG64 Now = HalReadTsc();
+        Seen = KiTickCount;
+        Start = Tick == 0 ? Now : Start;
+        *Short += Tick != 0 && Now - Last < TscOfTick() * 3 / 2;
+        Last = Now;
+    }
+    return Last - Start;
+}
+
+/* A busy host may hold ticks back, the first one more than the others, and lose some; where instructions are counted it
+ * cannot. */
+KTEST(clock_ticks_are_as_long_as_they_should_be) {
+    ULONG Ticks = KtIsSeeded() ? COUNTED_TICKS : TICKS, Short;
+    ULONG64 Nominal = TscOfTick() * Ticks, Took = MeasureTicks(Ticks, &Short);
+    KT_EXPECT(Took >= Nominal * 3 / 4);
+    for (ULONG Try = 0; Try < 8 && Short < Ticks / 4; Try++) {
+        Took = MeasureTicks(Ticks, &Short);
+    }
+    KT_EXPECT(Short >= Ticks / 4);
+    if (KtIsSeeded()) {
+        KT_EXPECT(Took <= Nominal * 9 / 8);
+        KT_EXPECT(HalFeatures.TscHz > COUNTED_HZ / 100 * 98 && HalFeatures.TscHz < COUNTED_HZ / 100 * 102);
+    }
+}
+
+/* ---- Timers: never early, and not later than the tick that reaches the due time ---- */
+
+typedef struct _ALARM {
+    KTIMER Timer;
+    KDPC Dpc;
+    volatile ULONG64 Expired; /* interrupt time; 0: not yet */
+} ALARM;
+
+static VOID NoteExpiry(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    ALARM *Alarm = Context;
+    UNREFERENCED_PARAMETER(Dpc);
+    Alarm->Expired = ((ULONG64)Argument2 << 32 | (ULONG64)Argument1) - KiBootTime;
+}
+
+static VOID SetAlarm(ALARM *Alarm, LONG Ticks) {
+    LARGE_INTEGER Due = {.QuadPart = -(LONGLONG)Ticks * TIME_INCREMENT};
+    Alarm->Expired = 0;
+    KeInitializeTimer(&Alarm->Timer);
+    KeInitializeDpc(&Alarm->Dpc, NoteExpiry, Alarm);
+    KeSetTimer(&Alarm->Timer, Due, &Alarm->Dpc);
+}
+
+/* The next due time must not drag the one after it along. A busy host may make one late, but not five times. */
+KTEST(clock_timers_expire_at_the_tick_that_reaches_their_due_time) {
+    static ALARM Alarm[3];
+    BOOLEAN IsPunctual = FALSE;
+    for (ULONG Try = 0; Try < 5 && !IsPunctual; Try++) {
+        IsPunctual = TRUE;
+        for (ULONG Index = 0; Index < RTL_NUMBER_OF(Alarm); Index++) {
+            SetAlarm(&Alarm[Index], (LONG)Index + 2);
+        }
+        for (ULONG Index = 0; Index < RTL_NUMBER_OF(Alarm); Index++) {
+            ULONG64 Due = (ULONG64)Alarm[Index].Timer.DueTime.QuadPart;
+            KT_WAIT_UNTIL(Alarm[Index].Expired != 0);
+            KT_EXPECT(Alarm[Index].Expired >= Due);
+            IsPunctual &= Alarm[Index].Expired == Due;
+        }
+        KeFlushQueuedDpcs();
+    }
+    KT_EXPECT(IsPunctual);
+}
+
+/* ---- A thread that is woken for another CPU runs there at once, not at that CPU's next tick ---- */
+
+#define ROUND_TRIPS 40
+static KEVENT There, Back;
+
+static VOID Answer(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    for (ULONG Round = 0; Round < ROUND_TRIPS; Round++) {
+        KeWaitForSingleObject(&There, Executive, KernelMode, FALSE, NULL);
+        KeSetEvent(&Back, IO_NO_INCREMENT, FALSE);
+    }
+}
+
+KTEST(clock_is_not_waited_for_to_wake_a_thread_on_another_cpu) {
+    KT_THREAD Thread;
+    ULONG64 Quickest = ~0ULL;
+    KT_NEEDS_PROCESSORS(2);
+    KeInitializeEvent(&There, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&Back, SynchronizationEvent, FALSE);
+    KtPin(0);
+    KT_REQUIRE(KtCreateThread(&Thread, "answer", 8, 1, Answer, NULL));
+    for (ULONG Round = 0; Round < ROUND_TRIPS; Round++) {
+        ULONG64 Start = HalReadTsc();
+        KeSetEvent(&There, IO_NO_INCREMENT, FALSE);
+        KeWaitForSingleObject(&Back, Executive, KernelMode, FALSE, NULL);
+        ULONG64 Took = HalReadTsc() - Start;
+        Quickest = Took < Quickest ? Took : Quickest;
+    }
+    KtJoin(&Thread);
+    KtUnpin();
+    KT_EXPECT(Quickest < TscOfTick() / 2);
+}
