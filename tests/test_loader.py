@@ -65,6 +65,8 @@ def damaged_modules(good):
     relocations = {
         "badoffset": (editor.edit(lambda e: e.put("Q", relocation_of(e, ".rela.text"), 1 << 32)),
                       "outside the section"),
+        "badedge": (editor.edit(lambda e: e.put("Q", relocation_of(e, ".rela.text"), e.content(".text")[1] - 3)),
+                    "outside the section"),
         "badkind": (editor.edit(lambda e: e.put("I", relocation_of(e, ".rela.text") + 8, R_GOTPCREL)),
                     "relocation type 9 .* not supported"),
         "badindex": (editor.edit(lambda e: e.put("I", relocation_of(e, ".rela.text") + 12, 1 << 30)), "names symbol"),
