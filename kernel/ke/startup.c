@@ -34,7 +34,7 @@ static VOID Phase1(PVOID Context) {
     PsInitializeSystem();
     ExInitializeWorkers();
     HalStartProcessors((ULONG)KeGetBootOptionNumber("cpus", MAXIMUM_PROCESSORS));
-    KdPrintf("ke: %u CPUs run\n", KeNumberProcessors);
+    KdPrintf("ke: %u %s\n", KeNumberProcessors, KeNumberProcessors == 1 ? "CPU runs" : "CPUs run");
     IoInitializeSystem();
     NTSTATUS Status = MmInitializePaging();
     if (!NT_SUCCESS(Status)) {

@@ -30,6 +30,12 @@ BOOLEAN KiIsExpectedBugCheck(ULONG Code) {
     return Chosen && Chosen->End == END_BUGCHECK && Chosen->BugCheckCode == Code;
 }
 
+/* Whether the page-table entry of what the driver touches is part of the lesson. */
+static BOOLEAN IsPageable(PVOID Address) {
+    MM_REGION_KIND Kind = MmFindRegion((ULONG64)Address)->Kind;
+    return Kind == RegionPagedPool || Kind == RegionDriverImages;
+}
+
 NTSTATUS StoryStoreOnce(const SCENARIO_ROW *Scenario) {
     STORY_DRIVER Driver;
     ULONG64 Number = 0;
@@ -37,7 +43,9 @@ NTSTATUS StoryStoreOnce(const SCENARIO_ROW *Scenario) {
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    StoryShowPte("before the store:", Driver.Report.Address);
+    if (IsPageable(Driver.Report.Address)) {
+        StoryShowPte("before the store:", Driver.Report.Address);
+    }
     Status = StoryStore(&Driver, NUMBER_BEFORE);
     if (NT_SUCCESS(Status)) {
         Status = StoryRead(&Driver, &Number);
