@@ -37,7 +37,8 @@ KTEST(loader_rounds_of_loading_lose_no_memory) {
         KT_REQUIRE(NT_SUCCESS(LdrUnloadDriver(Driver)));
     }
     MmQueryStatistics(&After);
-    KT_EXPECT_EQ(After.NonPagedPoolBytes, Before.NonPagedPoolBytes);
+    /* Others may return a page meanwhile, or a parked block take one; a round that lost its module entry would lose a dozen. */
+    KT_EXPECT(After.NonPagedPoolBytes <= Before.NonPagedPoolBytes + PAGE_SIZE);
     KT_EXPECT(After.AvailablePages + 16 >= Before.AvailablePages); /* page tables of fresh addresses */
 }
 
