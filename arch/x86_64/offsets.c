@@ -10,7 +10,6 @@ void Offsets(void) {
     OFFSET(PCR_SELF, offsetof(KPCR, Self));
     OFFSET(PCR_PRCB, offsetof(KPCR, CurrentPrcb));
     OFFSET(PCR_CURRENT_THREAD, offsetof(KPCR, Prcb) + offsetof(KPRCB, CurrentThread));
-    OFFSET(PCR_DPC_STACK, offsetof(KPCR, Prcb) + offsetof(KPRCB, DpcStack));
     OFFSET(FRAME_LINK_RBP, offsetof(KTRAP_FRAME, LinkRbp));
     OFFSET(FRAME_PREVIOUS_IRQL, offsetof(KTRAP_FRAME, PreviousIrql));
     OFFSET(FRAME_FAULT_ADDRESS, offsetof(KTRAP_FRAME, FaultAddress));

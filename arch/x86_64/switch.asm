@@ -18,7 +18,7 @@
 %include "offsets.inc"
 
         section .text
-        global KiSwapContext, KiPrepareStack, KiCallOnStack, KiSwitchToBootStack
+        global KiSwapContext, KiPrepareStack, KiCallOnStack
         extern KiStartThread
 
 ; void KiSwapContext(PKTHREAD Old, PKTHREAD New)
@@ -81,13 +81,3 @@ KiCallOnStack:
         mov     rsp, rbp
         pop     rbp
         ret
-
-; void KiSwitchToBootStack(ULONG64 StackTop, void (*Routine)(void)): leaves the loader's stack for good. Does not
-; return.
-KiSwitchToBootStack:
-        mov     rsp, rdi
-        xor     ebp, ebp
-        push    rbp
-        push    rbp
-        call    rsi
-        ud2

@@ -111,7 +111,7 @@ typedef struct _KDPC_DATA {
 
 /* Per-CPU control block. gs:[0x20] is its address, gs:[0x188] the current thread, as on Windows x64. */
 typedef struct _KPRCB {
-    ULONG64 MxCsr;
+    ULONG64 MxCsr; /* NT's first field, which keeps CurrentThread at gs:[0x188]; floating point is not used here */
     PKTHREAD CurrentThread;       /* +8: gs:[0x188] */
     PKTHREAD volatile NextThread; /* chosen to run next; guarded by the dispatcher lock */
     PKTHREAD IdleThread;
@@ -225,12 +225,10 @@ BOOLEAN KeIsDpcActive(VOID);
 /* ---- TLB and IPIs ---- */
 /* Invalidates Count pages from Va on all CPUs and returns when none can use the old translation. <= IPI_LEVEL - 1, IF = 1. */
 VOID KeFlushTb(PVOID Va, ULONG Count);
-#define KIPI_FREEZE_VECTOR 2 /* the freeze is an NMI */
 
 /* ---- Lock ranks (checked build): each kernel spin lock is declared with its rank, and ranks only grow while held ---- */
 enum {
     RANK_NONE = 0,
-    RANK_DRIVER = 10,
     RANK_IO = 20,
     RANK_BLOCK = 25,
     RANK_PFN = 40,
@@ -238,8 +236,6 @@ enum {
     RANK_OBJECT = 60,
     RANK_LOADER = 65,
     RANK_DISPATCHER = 70,
-    RANK_TIMER = 75,
-    RANK_DPC = 80,
     RANK_PRINT = 90
 };
 typedef struct _KLOCK_DECLARATION {

@@ -77,7 +77,6 @@ VOID KiSwapContext(PKTHREAD Old, PKTHREAD New);
 ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread);
 /* Runs Routine() on another stack and comes back: the DPC stack. */
 VOID KiCallOnStack(ULONG64 StackTop, VOID (*Routine)(VOID));
-DECLSPEC_NORETURN VOID KiSwitchToBootStack(ULONG64 StackTop, VOID (*Routine)(VOID));
 
 /* ---- The end ---- */
 DECLSPEC_NORETURN VOID HalHalt(VOID);
