@@ -43,8 +43,6 @@ C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
 #define POOL_IN_USE 0x04
 #define POOL_PARKED 0x40 /* freed by its owner, kept for the next allocation of its size */
 
-/* Set in the tag of an allocation: only a free that names the same tag is accepted. */
-#define PROTECTED_POOL 0x80000000u
 #define POOL_FREED_FILL 0xDF
 
 /* An address tells its pool by arithmetic, without a look at the table of regions. */

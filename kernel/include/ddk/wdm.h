@@ -364,44 +364,8 @@ VOID ExReleaseFastMutex(PFAST_MUTEX FastMutex);
 VOID ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex);
 VOID ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex);
 
-/* ---- Pool ---- */
-typedef enum _POOL_TYPE {
-    NonPagedPool = 0,
-    NonPagedPoolExecute = 0,
-    PagedPool = 1,
-    NonPagedPoolMustSucceed = 2,
-    DontUseThisType = 3,
-    NonPagedPoolCacheAligned = 4,
-    PagedPoolCacheAligned = 5,
-    NonPagedPoolNx = 512,
-    NonPagedPoolNxCacheAligned = 516
-} POOL_TYPE;
-
-typedef ULONG64 POOL_FLAGS;
-#define POOL_FLAG_USE_QUOTA 0x1ULL
-#define POOL_FLAG_UNINITIALIZED 0x2ULL
-#define POOL_FLAG_SESSION 0x4ULL
-#define POOL_FLAG_CACHE_ALIGNED 0x8ULL
-#define POOL_FLAG_RAISE_ON_FAILURE 0x20ULL
-#define POOL_FLAG_NON_PAGED 0x40ULL
-#define POOL_FLAG_NON_PAGED_EXECUTE 0x80ULL
-#define POOL_FLAG_PAGED 0x100ULL
-
-PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes);
-PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);
-PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag);
-VOID ExFreePool(PVOID P);
-VOID ExFreePoolWithTag(PVOID P, ULONG Tag);
-
-/* ---- Memory ---- */
-typedef enum _MEMORY_CACHING_TYPE { MmNonCached, MmCached, MmWriteCombined } MEMORY_CACHING_TYPE;
-BOOLEAN MmIsAddressValid(PVOID VirtualAddress);
-PVOID MmAllocateContiguousMemory(SIZE_T NumberOfBytes, PHYSICAL_ADDRESS HighestAcceptableAddress);
-VOID MmFreeContiguousMemory(PVOID BaseAddress);
-PHYSICAL_ADDRESS MmGetPhysicalAddress(PVOID BaseAddress);
-PVOID MmGetVirtualForPhysical(PHYSICAL_ADDRESS PhysicalAddress);
-PVOID MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, MEMORY_CACHING_TYPE CacheType);
-VOID MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes);
+/* ---- Pool and memory ---- */
+#include <wdmmem.h>
 
 /* ---- Work items ---- */
 typedef VOID WORKER_THREAD_ROUTINE(PVOID Parameter);
