@@ -1,0 +1,27 @@
+#!/usr/bin/python3
+"""The names of the NTSTATUS codes, read from ntstatus.h: statuses.py 0xC000003A prints STATUS_OBJECT_PATH_NOT_FOUND."""
+import functools
+import pathlib
+import re
+import sys
+
+HEADER = pathlib.Path(__file__).resolve().parent.parent / 'kernel/include/ddk/ntstatus.h'
+
+
+@functools.cache
+def names():
+    """{code: name}; of two names for one code the first."""
+    found = {}
+    for name, code in re.findall(r'#define (STATUS_\w+) \(\(NTSTATUS\)(0x[0-9A-F]{8})\)', HEADER.read_text()):
+        found.setdefault(int(code, 16), name)
+    return found
+
+
+def status_name(code):
+    """STATUS_..., or the number where it has no name here. Accepts negative numbers."""
+    return names().get(code & 0xFFFFFFFF, f'0x{code & 0xFFFFFFFF:08X}')
+
+
+if __name__ == '__main__':
+    for word in sys.argv[1:]:
+        print(status_name(int(word, 0)))
