@@ -12,6 +12,7 @@ typedef struct _LDR_SECTION {
     ULONG ElfIndex;
     CHAR Name[16]; /* ".text", "PAGE", ".data" */
     BOOLEAN IsPageable, IsExecutable, IsWritable;
+    ULONG LockCount; /* MmLockPagableDataSection */
 } LDR_SECTION;
 
 /* A loaded module. The first fields are where NT has them: drivers reach for Flags (+0x68) by offset. */

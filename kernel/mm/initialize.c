@@ -82,7 +82,7 @@ static VOID MakeTopLevel(VOID) {
     *MiGetPxeAddress(MM_PTE_BASE) |= PTE_NX;
     for (; Count != 0; Count--, Region++) {
         BOOLEAN HoldsCode = Region->Kind == RegionKernelImage || Region->Kind == RegionDriverImages ||
-                            Region->Kind == RegionNonPagedPool;
+                            Region->Kind == RegionNonPagedPool || Region->Kind == RegionSpecialPool;
         for (ULONG64 Va = Region->Start & ~(0x8000000000ULL - 1); Va < Region->End && Va >= MM_DIRECT_MAP;
              Va += 0x8000000000ULL) {
             MakeEarlyTable(MiGetPxeAddress(Va), MiGetPpeAddress(Va), HoldsCode ? 0 : PTE_NX);
@@ -222,6 +222,7 @@ VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     MiInitializePageIn();
     FreeRemainingFrames();
     MiInitializePool();
+    MiInitializeSectionLocks();
 }
 
 /* See mm.h. The zero-page thread runs also where there is no disk; trimming would then help nobody. */

@@ -70,7 +70,7 @@ typedef struct _MMPFN {
     BOOLEAN HasRead;
     BOOLEAN HasWrite;
     BOOLEAN IsDeleted;
-    USHORT Reserved;
+    USHORT LockCount;  /* not trimmed, and not to be freed, while not 0 (lockpages.c) */
     MMPTE OriginalPte; /* page-file slot in bits 32-63, or 0: the PTE's form when the frame is repurposed */
     ULONG64 Reserved1;
 } MMPFN, *PMMPFN;
@@ -147,6 +147,11 @@ ULONG64 MiNextFrame(ULONG64 Frame);  /* the next one that has, round to the firs
 
 VOID MiZeroFrame(ULONG64 Frame); /* any IRQL, no lock */
 
+/* ---- Locked pages (lockpages.c) ---- */
+VOID MiInitializeSectionLocks(VOID);                       /* boot CPU */
+ULONG64 MiLockPage(ULONG64 Va);                            /* faults the page in; 0: no RAM is mapped there */
+VOID MiUnlockPage(ULONG64 Frame, BOOLEAN WasWritten);
+
 /* ---- Commit (commit.c): under MmPfnLock ---- */
 extern ULONG64 MiCommitLimit, MiCommittedPages;
 extern ULONG64 MiResidentLimit, MiResidentCommit; /* the part that is never paged out */
@@ -163,6 +168,7 @@ typedef struct _MI_RANGE {
     BOOLEAN ReusesLate;  /* a released address is given out again only after all others */
 } MI_RANGE;
 extern MI_RANGE MiNonPagedRange, MiPagedRange, MiSystemRange, MiImageRange, MiStackRange;
+extern MI_RANGE MiSpecialPagedRange; /* specialpool.c: without a bitmap, its blocks have fixed places */
 ULONG64 MiReserveRange(MI_RANGE *Range, ULONG64 Pages); /* 0: no room */
 VOID MiReleaseRange(MI_RANGE *Range, ULONG64 Va, ULONG64 Pages);
 

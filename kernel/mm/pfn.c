@@ -126,8 +126,13 @@ ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed) {
     return MiGetFrame(Pfn);
 }
 
-/* Frees a frame that nobody refers to. */
+#define PFN_FREED_WHILE_LOCKED 0x9A /* sub-code of PFN_LIST_CORRUPT */
+
+/* Frees a frame that nobody refers to. Locked by an MDL: 0x4E (0x9A, frame, state, locks). */
 VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed) {
+    if (Pfn->LockCount != 0) {
+        KeBugCheckEx(PFN_LIST_CORRUPT, PFN_FREED_WHILE_LOCKED, MiGetFrame(Pfn), Pfn->Location, Pfn->LockCount);
+    }
     MakeOwned(Pfn);
     MiInsertPage(IsZeroed ? &MiZeroedList : &MiFreeList, Pfn);
     CheckZeroed();

@@ -15,14 +15,17 @@ KEVENT MiTrimEvent;
 BOOLEAN MiIsTrimWanted;
 PKTHREAD MiTrimThread;
 
-static ULONG64 ClockHand; /* the trimmer's alone */
+static MI_RANGE *const PageableRanges[] = {&MiPagedRange, &MiSpecialPagedRange, &MiImageRange};
+static ULONG64 ClockHand;   /* the trimmer's alone: an address in PageableRanges[ClockRange] */
+static ULONG ClockRange;
 
 typedef enum _TRIM_MODE { TrimAll, TrimUntouched } TRIM_MODE;
 
 /* Changes one valid PTE of a pageable page to the transition form. Returns the frame, or 0. MmPfnLock held. */
 static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode) {
     MMPTE Old = *Pte;
-    if (!(Old & PTE_VALID) || !MiGetPfn(MiGetPteFrame(Old))->IsPageable) {
+    if (!(Old & PTE_VALID) || !MiGetPfn(MiGetPteFrame(Old))->IsPageable ||
+        MiGetPfn(MiGetPteFrame(Old))->LockCount != 0) {
         return 0;
     }
     if (Mode == TrimUntouched && Old & PTE_ACCESSED) {
@@ -92,7 +95,9 @@ static ULONG64 RangeEnd(const MI_RANGE *Range) {
 ULONG MmTrimRange(PVOID Va, SIZE_T Bytes) {
     ULONG64 Start = (ULONG64)Va & ~(PAGE_SIZE - 1ULL), End = ROUND_TO_PAGES((ULONG64)Va + Bytes);
     MM_REGION_KIND Kind = MmFindRegion(Start)->Kind;
-    if (Bytes == 0 || (Kind != RegionPagedPool && Kind != RegionDriverImages) || MmFindRegion(End - 1)->Kind != Kind) {
+    BOOLEAN IsPageable =
+        Kind == RegionPagedPool || Kind == RegionDriverImages || Kind == RegionSpecialPagedPool;
+    if (Bytes == 0 || !IsPageable || MmFindRegion(End - 1)->Kind != Kind) {
         return 0;
     }
     return TrimSpan(Start, End, TrimAll);
@@ -103,22 +108,25 @@ ULONG MmTrimAllPageable(VOID) {
     if (MiResidentPages == 0) {
         return 0;
     }
-    return TrimSpan(MiPagedRange.Start, RangeEnd(&MiPagedRange), TrimAll) +
-           TrimSpan(MiImageRange.Start, RangeEnd(&MiImageRange), TrimAll);
+    ULONG Trimmed = 0;
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(PageableRanges); Index++) {
+        Trimmed += TrimSpan(PageableRanges[Index]->Start, RangeEnd(PageableRanges[Index]), TrimAll);
+    }
+    return Trimmed;
 }
 
-/* Moves the hand over one page table's worth of addresses: paged pool, then driver images, then round again. */
+/* Moves the hand over one page table's worth of addresses: through each range in turn, then round again. */
 static VOID AdvanceClock(PBOOLEAN HasWrapped) {
-    BOOLEAN IsImage = ClockHand >= MiImageRange.Start;
-    ULONG64 End = RangeEnd(IsImage ? &MiImageRange : &MiPagedRange);
+    ULONG64 End = RangeEnd(PageableRanges[ClockRange]);
     ULONG64 Stop = (ClockHand & ~(LARGE_SPAN - 1)) + LARGE_SPAN;
     if (ClockHand < End) {
         TrimSpan(ClockHand, Stop < End ? Stop : End, TrimUntouched);
     }
     ClockHand = Stop;
     if (Stop >= End) {
-        ClockHand = IsImage ? MiPagedRange.Start : MiImageRange.Start;
-        *HasWrapped = IsImage;
+        ClockRange = (ClockRange + 1) % RTL_NUMBER_OF(PageableRanges);
+        ClockHand = PageableRanges[ClockRange]->Start;
+        *HasWrapped = ClockRange == 0;
     }
 }
 
