@@ -62,6 +62,20 @@ static PWORK_QUEUE_ITEM TakeItem(EX_WORK_QUEUE *Queue) {
     return Item;
 }
 
+/* Work items that no thread has taken yet. <= DISPATCH_LEVEL; a snapshot. */
+ULONG ExCountWorkItems(VOID) {
+    KIRQL OldIrql;
+    ULONG Count = 0;
+    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
+    for (ULONG i = 0; i < MaximumWorkQueue; i++) {
+        for (PLIST_ENTRY Entry = Queues[i].Items.Flink; Entry != &Queues[i].Items; Entry = Entry->Flink) {
+            Count++;
+        }
+    }
+    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
+    return Count;
+}
+
 static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
     PETHREAD Thread;
     InterlockedIncrement(&Queue->FreeWorkers);

@@ -5,5 +5,6 @@
 #include <ke.h>
 
 VOID ExInitializeWorkers(VOID); /* PASSIVE, first thread */
+ULONG ExCountWorkItems(VOID);   /* that wait for a worker thread; <= DISPATCH_LEVEL */
 
 #endif

@@ -283,3 +283,7 @@ extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameter
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);
 
 #endif
+/* ---- What is queued (for story/watch.c) ---- */
+PKTIMER KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
+ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
+

@@ -135,6 +135,22 @@ BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
     return WasQueued;
 }
 
+/* How many queued DPCs are wanted. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot. */
+ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)) {
+    ULONG Wanted = 0;
+    ULONG64 OldIrql = RaiseToHigh();
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        KDPC_DATA *Queue = &KiProcessorBlock[Number]->DpcData;
+        LockQueue(Queue);
+        for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
+            Wanted += IsWanted(CONTAINING_RECORD(Entry, KDPC, DpcListEntry));
+        }
+        UnlockQueue(Queue);
+    }
+    __writecr8(OldIrql);
+    return Wanted;
+}
+
 typedef struct _DPC_CALL {
     PKDPC Dpc;
     PKDEFERRED_ROUTINE Routine;

@@ -13,7 +13,7 @@ static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
              ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
              KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3],
              KiFindBugCode(KiBug.Code)->Name);
-    KiAppend(Line, Bytes, ",\"where\":\"%s\"", Where);
+    KiAppend(Line, Bytes, ",\"where\":\"%s\",\"irql\":%u", Where, KiBug.Irql);
 }
 
 /* Any IRQL; while dying, or in a thread at PASSIVE_LEVEL. End is "completed", "bugcheck" or "tests". With "hold" on the

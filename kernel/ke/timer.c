@@ -140,6 +140,12 @@ BOOLEAN KeCancelTimer(PKTIMER Timer) {
     return WasInserted;
 }
 
+/* The timer that is due after Timer, the first one for NULL, NULL behind the last. Dispatcher lock held. */
+PKTIMER KeNextTimer(PKTIMER Timer) {
+    PLIST_ENTRY Entry = Timer == NULL ? TimerList.Flink : Timer->TimerListEntry.Flink;
+    return Entry == &TimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+}
+
 /* Any IRQL; a snapshot. */
 BOOLEAN KeReadStateTimer(PKTIMER Timer) {
     return Timer->Header.SignalState != 0;

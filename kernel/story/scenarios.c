@@ -1,4 +1,5 @@
 /* scenarios.c: the short scenarios, the choice among them, and whether one ended as it should. */
+#include "judge.h"
 #include "story-private.h"
 #include <kd.h>
 #include <ldr.h>
@@ -22,6 +23,9 @@ PCSTR StoryName(VOID) {
     }
     if (KeGetBootOption("bench", NULL, 0)) {
         return "bench";
+    }
+    if (KeGetBootOption("driver", NULL, 0)) {
+        return "driver";
     }
     return Chosen ? Chosen->Name : "start";
 }
@@ -122,6 +126,9 @@ static DECLSPEC_NORETURN VOID RunTestModule(VOID) {
 DECLSPEC_NORETURN VOID StoryRun(VOID) {
     if (KeGetBootOption("test", NULL, 0) || KeGetBootOption("bench", NULL, 0)) {
         RunTestModule();
+    }
+    if (KeGetBootOption("driver", NULL, 0)) {
+        JudgeRun();
     }
     const SCENARIO_ROW *Scenario = ChooseScenario();
     if (Scenario == NULL) {

@@ -46,6 +46,11 @@ DECLSPEC_NORETURN VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG Li
 #define KdPrint(Arguments) DbgPrint Arguments
 #else
 #define NT_ASSERT(e) ((void)0)
+#endif
+/* KD_PRINTS: a free build of a driver that prints all the same, without its assertions (tools/driver.py). */
+#if DBG || defined(KD_PRINTS)
+#define KdPrint(Arguments) DbgPrint Arguments
+#else
 #define PAGED_CODE() ((void)0)
 #define KdPrint(Arguments) ((void)0)
 #endif

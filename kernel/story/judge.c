@@ -1,0 +1,217 @@
+/* judge.c: loads the drivers that the command line names, watches them, and says how they ended, in guest time alone.
+ *
+ *      completed   DriverEntry succeeded, every thread of the drivers has ended, none of their timers, DPCs and work items
+ *                  is queued, and it stays so for SETTLE_MS: what the reaper finds late (0x13C, 0x153) still comes
+ *      failed      DriverEntry, or the loader, returned an error
+ *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
+ *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
+ *      undecided   none of these until the limit (limit=SECONDS on the command line)
+ *
+ * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when their threads
+ * wait for ever but not for each other: DriverUnload is then what they may be waiting for. */
+#include "judge.h"
+
+#include <kd.h>
+#include <ldr.h>
+#include <ps.h>
+#include <rtl.h>
+
+#define POLL_MS 10
+#define SETTLE_MS 250
+#define STUCK_MS 1000
+#define LIMIT_SECONDS 120
+#define UNITS_PER_MS 10000
+#define SUMMARY_BYTES 900
+
+CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][JUDGE_NAME_BYTES];
+ULONG JudgeNameCount;
+
+static PDRIVER_OBJECT Drivers[JUDGE_MAXIMUM_DRIVERS];
+static volatile BOOLEAN IsStepDone; /* what the loader thread was asked for */
+static NTSTATUS StepStatus;
+static PCSTR StepName;
+
+/* ---- What may take for ever happens in a thread of its own ---- */
+
+static VOID LoadAll(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    for (ULONG i = 0; i < JudgeNameCount && NT_SUCCESS(StepStatus); i++) {
+        StepName = JudgeNames[i];
+        StepStatus = LdrLoadDriver(StepName, &Drivers[i]);
+    }
+    __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE); /* pairs with the judge's look: the status is there */
+}
+
+static VOID UnloadAll(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    for (ULONG i = JudgeNameCount; i-- > 0;) {
+        NTSTATUS Status = LdrUnloadDriver(Drivers[i]);
+        if (!NT_SUCCESS(Status)) {
+            JudgeSay("%s.sys stays loaded: %s", JudgeNames[i],
+                     Status == STATUS_INVALID_DEVICE_REQUEST ? "it has no DriverUnload" : "its unload failed");
+        } else {
+            JudgeSay("%s.sys is unloaded", JudgeNames[i]);
+        }
+    }
+    __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE);
+}
+
+static VOID StartStep(PKSTART_ROUTINE Routine) {
+    PETHREAD Thread;
+    IsStepDone = FALSE;
+    NTSTATUS Status = PsCreateNamedThread(&Thread, "judge's loader", 8, Routine, NULL);
+    if (!NT_SUCCESS(Status)) {
+        KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
+    }
+    ObDereferenceObject(Thread);
+}
+
+/* ---- Watching ---- */
+
+typedef struct _JUDGE_STATE {
+    JUDGE_VIEW View;
+    ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
+    ULONG64 NowMs;
+} JUDGE_STATE;
+
+static ULONG64 NowMs(VOID) {
+    return KiInterruptTime / UNITS_PER_MS;
+}
+
+static VOID Look(JUDGE_STATE *State) {
+    LARGE_INTEGER Poll = {.QuadPart = -POLL_MS * UNITS_PER_MS};
+    JUDGE_VIEW Last = State->View;
+    KeDelayExecutionThread(KernelMode, FALSE, &Poll);
+    JudgeLook(&State->View);
+    State->NowMs = NowMs();
+    if (State->View.Signature != Last.Signature) {
+        State->ChangedMs = State->NowMs;
+    }
+    if (State->View.Cycle == 0 || State->View.Cycle != Last.Cycle) {
+        State->CycleMs = State->NowMs;
+    }
+}
+
+static BOOLEAN IsQuietFor(const JUDGE_STATE *State, ULONG64 Ms) {
+    return State->NowMs - State->ChangedMs >= Ms;
+}
+
+static BOOLEAN AreAllStuck(const JUDGE_STATE *State) {
+    return State->View.Threads > 0 && State->View.Blocked == State->View.Threads && State->View.Pending == 0 &&
+           IsQuietFor(State, STUCK_MS);
+}
+
+typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLimit } JUDGE_END;
+
+/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over. */
+static JUDGE_END WatchStep(ULONG64 LimitMs) {
+    JUDGE_STATE State = {.ChangedMs = NowMs(), .CycleMs = NowMs()};
+    BOOLEAN WasDone = FALSE;
+    for (;;) {
+        Look(&State);
+        BOOLEAN IsDone = __atomic_load_n(&IsStepDone, __ATOMIC_ACQUIRE);
+        if (IsDone != WasDone) {
+            State.ChangedMs = State.NowMs;
+            WasDone = IsDone;
+        }
+        if (IsDone && State.View.Threads == 0 && State.View.Pending == 0 && IsQuietFor(&State, SETTLE_MS)) {
+            if (State.View.Ended > 0) {
+                JudgeSay("note: the objects of %u ended threads are still there: a handle or reference was left",
+                         State.View.Ended);
+            }
+            return EndDone;
+        }
+        if (State.NowMs - State.CycleMs >= STUCK_MS) {
+            return EndCircle;
+        }
+        if (AreAllStuck(&State)) {
+            return EndStuck;
+        }
+        if (State.NowMs >= LimitMs) {
+            return EndLimit;
+        }
+    }
+}
+
+/* ---- The verdict ---- */
+
+/* Fields of the verdict line that only a judged run has. */
+static VOID PutVerdict(PCSTR Text, NTSTATUS Status) {
+    static CHAR Escaped[SUMMARY_BYTES + 100];
+    KdEscapeText(Escaped, sizeof(Escaped), Text);
+    KdPutChannel("{\"text\":\"");
+    KdPutChannel(Escaped);
+    KdChannelf("\",\"status\":\"0x%08X\",\"driver\":\"%s\",\"guestMs\":%I64u}\n", Status, StepName, NowMs());
+}
+
+static DECLSPEC_NORETURN VOID EndFailed(VOID) {
+    CHAR Text[120];
+    RtlFormat(Text, sizeof(Text), "%s.sys: DriverEntry or the loader returned 0x%08X", StepName, StepStatus);
+    PutVerdict(Text, StepStatus);
+    KeEndMachine("failed", FALSE);
+}
+
+static DECLSPEC_NORETURN VOID EndStuckRun(VOID) {
+    static CHAR Text[SUMMARY_BYTES];
+    JudgeSay("deadlock:");
+    JudgeExplainThreads();
+    JudgeSummarize(TRUE, Text, sizeof(Text));
+    JudgeSay("%s", Text);
+    PutVerdict(Text, STATUS_POSSIBLE_DEADLOCK);
+    KeEndMachine("deadlock", FALSE);
+}
+
+static DECLSPEC_NORETURN VOID EndUndecided(ULONG64 LimitMs, BOOLEAN IsDone) {
+    static CHAR Text[SUMMARY_BYTES];
+    JUDGE_VIEW View;
+    JudgeLook(&View);
+    JudgeSay("undecided after %I64u s of guest time: %u threads have not ended, %u things are queued", LimitMs / 1000,
+             View.Threads, View.Pending);
+    JudgeExplainThreads();
+    JudgeExplainPending();
+    JudgeSummarize(FALSE, Text, sizeof(Text));
+    if (Text[0] == 0) {
+        RtlFormat(Text, sizeof(Text), IsDone ? "%u timers, DPCs or work items are still queued" : "the load goes on",
+                  View.Pending);
+    }
+    PutVerdict(Text, STATUS_TIMEOUT);
+    KeEndMachine("undecided", FALSE);
+}
+
+static VOID ReadNames(VOID) {
+    CHAR List[JUDGE_MAXIMUM_DRIVERS * JUDGE_NAME_BYTES];
+    KeGetBootOption("driver", List, sizeof(List));
+    for (PCHAR Name = List; Name != NULL && *Name != 0 && JudgeNameCount < JUDGE_MAXIMUM_DRIVERS;) {
+        PCHAR Comma = strchr(Name, ',');
+        if (Comma != NULL) {
+            *Comma++ = 0;
+        }
+        RtlFormat(JudgeNames[JudgeNameCount++], JUDGE_NAME_BYTES, "%s", Name);
+        Name = Comma;
+    }
+}
+
+DECLSPEC_NORETURN VOID JudgeRun(VOID) {
+    ULONG64 LimitMs = NowMs() + KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
+    BOOLEAN MustUnload = KeGetBootOption("unload", NULL, 0);
+    ReadNames();
+    JudgeRememberTimers();
+    KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
+    StartStep(LoadAll);
+    JUDGE_END End = WatchStep(LimitMs);
+    if (End == EndDone && !NT_SUCCESS(StepStatus)) {
+        EndFailed();
+    }
+    if (MustUnload && (End == EndDone || End == EndStuck) && IsStepDone) {
+        StartStep(UnloadAll);
+        End = WatchStep(LimitMs);
+    }
+    if (End == EndDone) {
+        PutVerdict("", STATUS_SUCCESS);
+        KeEndMachine("completed", TRUE);
+    }
+    if (End == EndLimit) {
+        EndUndecided(LimitMs, IsStepDone);
+    }
+    EndStuckRun();
+}

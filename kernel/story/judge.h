@@ -1,0 +1,50 @@
+/* judge.h: what the files that judge a driver (judge.c, watch.c, deadlock.c) know of each other. */
+#ifndef _JUDGE_H_
+#define _JUDGE_H_
+
+#include <ke.h>
+
+#define JUDGE_MAXIMUM_DRIVERS 8
+#define JUDGE_NAME_BYTES 32
+
+/* The drivers of this run, in the order in which they are loaded. */
+extern CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][JUDGE_NAME_BYTES];
+extern ULONG JudgeNameCount;
+
+/* Everything of the drivers that can still happen, at one instant. */
+typedef struct _JUDGE_VIEW {
+    ULONG Threads;     /* that have not ended */
+    ULONG Blocked;     /* of these: wait, and no time-out will end the wait */
+    ULONG Pending;     /* timers, DPCs, work items */
+    ULONG Ended;       /* thread objects that outlive their thread: a handle or reference is left */
+    ULONG64 Signature; /* the same as long as no thread gets anywhere */
+    ULONG64 Cycle;     /* the same as long as the same threads wait for each other in a circle; 0: none */
+} JUDGE_VIEW;
+
+/* ---- watch.c: whose is what. ---- */
+VOID JudgeLook(JUDGE_VIEW *View);             /* PASSIVE */
+BOOLEAN JudgeIsDriverAddress(ULONG64 Address); /* in a judged module. Any IRQL */
+BOOLEAN JudgeIsDriverThread(PKTHREAD Thread);  /* dispatcher lock held: its start routine or a frame is the driver's */
+BOOLEAN JudgeIsBlocked(PKTHREAD Thread);       /* dispatcher lock held: waits without limit */
+BOOLEAN JudgeIsDriverTimer(PKTIMER Timer);     /* dispatcher lock held */
+ULONG JudgeWalkThread(PKTHREAD Thread, struct _KD_FRAME *Frames, ULONG Maximum); /* dispatcher lock held, not running */
+/* Whom a blocked thread waits for: the owner of what it waits for, or NULL. *HasEnded: the owner's thread is over, and
+ * its object may be gone: only the address is left. Dispatcher lock held. */
+PKTHREAD JudgeFindOwner(PKTHREAD Thread, BOOLEAN *HasEnded);
+/* A number for the circle that a thread's chain of owners runs back into the thread; 0: it does not. Dispatcher lock. */
+ULONG64 JudgeFindCycle(PKTHREAD Thread);
+/* The lock or object of a blocked thread, and its name in plain words. Dispatcher lock held. */
+PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind);
+/* What was there before the drivers were loaded is not theirs. PASSIVE. */
+VOID JudgeRememberTimers(VOID);
+
+/* ---- deadlock.c: the explanation, on COM1 for people and on COM2 as data. PASSIVE ---- */
+VOID JudgeExplainThreads(VOID); /* each thread: what it waits for, since when, its stack; then the cycle */
+VOID JudgeExplainPending(VOID); /* each timer, DPC and work item that is queued */
+VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes); /* the same in one line */
+VOID JudgeSay(PCSTR Format, ...);                                    /* one line, both ways */
+
+/* ---- judge.c ---- */
+DECLSPEC_NORETURN VOID JudgeRun(VOID); /* PASSIVE, the first thread: the boot option driver=NAME,NAME */
+
+#endif

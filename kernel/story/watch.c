@@ -1,0 +1,236 @@
+/* watch.c: what belongs to the judged drivers: their threads, timers, DPCs, and whom each of their threads waits for.
+ *
+ * Nothing in a thread says which driver made it. So a thread is a driver's when its start routine, or a return address on
+ * its stack, lies in the driver's image: the second makes a system worker the driver's as long as it runs DriverEntry or
+ * a work item. Whoever reads holds the dispatcher lock, under which a thread that does not run cannot begin to. */
+#include "judge.h"
+
+#include <ex.h>
+#include <kd.h>
+#include <ldr.h>
+
+#define MAXIMUM_FRAMES 64
+#define MAXIMUM_OLD_TIMERS 64
+#define MAXIMUM_CHAIN 64
+#define HASH_PRIME 1099511628211ULL
+/* Where KiSwapContext leaves a thread: arch/x86_64/switch.asm. */
+#define SWAP_RBP 0x28
+#define SWAP_RIP 0x30
+
+static KD_FRAME WatchFrames[MAXIMUM_FRAMES];
+static PKTIMER OldTimers[MAXIMUM_OLD_TIMERS];
+static ULONG OldTimerCount;
+
+BOOLEAN JudgeIsDriverAddress(ULONG64 Address) {
+    PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule(Address);
+    for (ULONG i = 0; Module != NULL && i < JudgeNameCount; i++) {
+        if (_stricmp(Module->Name, JudgeNames[i]) == 0) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum) {
+    if (Thread->KernelStack < Thread->StackLimit || Thread->KernelStack + SWAP_RIP >= Thread->StackBase) {
+        return 0;
+    }
+    ULONG64 Rip = *(ULONG64 *)(Thread->KernelStack + SWAP_RIP), Rbp = *(ULONG64 *)(Thread->KernelStack + SWAP_RBP);
+    ULONG Count = KdWalkStack(Rip, Rbp, Frames, Maximum);
+    if (Count > 0) {
+        Frames[0].IsTrap = FALSE; /* where KiSwapContext returns to */
+    }
+    return Count;
+}
+
+static BOOLEAN IsOnCpu(const KTHREAD *Thread) {
+    return Thread->State == Running;
+}
+
+BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
+    if (JudgeIsDriverAddress((ULONG64)Thread->StartRoutine)) {
+        return TRUE;
+    }
+    if (Thread->State == Terminated || Thread->State == Initialized) {
+        return FALSE;
+    }
+    if (IsOnCpu(Thread)) {
+        /* Its stack moves. A worker that works counts: what it runs may be the driver's, and will soon be over if not. */
+        return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL;
+    }
+    ULONG Count = JudgeWalkThread(Thread, WatchFrames, MAXIMUM_FRAMES);
+    for (ULONG i = 0; i < Count; i++) {
+        if (JudgeIsDriverAddress(WatchFrames[i].Rip)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+BOOLEAN JudgeIsBlocked(PKTHREAD Thread) {
+    return Thread->State == Waiting && !Thread->Timer.Header.Inserted;
+}
+
+/* ---- Whom a thread waits for ---- */
+
+/* Whether a pointer is a thread's that has not ended. */
+static BOOLEAN IsLiving(const KTHREAD *Thread) {
+    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
+        if (CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry) == Thread) {
+            return Thread->State != Terminated;
+        }
+    }
+    return FALSE;
+}
+
+/* The object of a wait that only this one object can end; NULL where any of several can. */
+static DISPATCHER_HEADER *OnlyObject(const KTHREAD *Thread) {
+    const KWAIT_BLOCK *Block = Thread->WaitBlockList;
+    return Block != NULL && (Block->NextWaitBlock == Block || Block->WaitType != WaitAny) ? Block->Object : NULL;
+}
+
+static PCSTR ObjectKind(const DISPATCHER_HEADER *Object) {
+    switch (Object->Type) {
+    case EventNotificationObject:
+        return "notification event";
+    case EventSynchronizationObject:
+        return "synchronization event";
+    case MutantObject:
+        return "KMUTEX";
+    case SemaphoreObject:
+        return "semaphore";
+    case ThreadObject:
+        return "the end of thread";
+    case QueueObject:
+        return "queue";
+    case TimerNotificationObject:
+    case TimerSynchronizationObject:
+        return "timer";
+    default:
+        return "object";
+    }
+}
+
+PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind) {
+    const KWAIT_BLOCK *Block = Thread->WaitBlockList;
+    *Kind = "nothing";
+    if (Block == NULL) {
+        return NULL;
+    }
+    *Kind = ObjectKind(Block->Object);
+    return Block->Object;
+}
+
+static PKTHREAD OwnerOf(PKTHREAD Thread) {
+    DISPATCHER_HEADER *Object = OnlyObject(Thread);
+    if (Object == NULL) {
+        return NULL;
+    }
+    if (Object->Type == MutantObject) {
+        return CONTAINING_RECORD(Object, KMUTANT, Header)->OwnerThread;
+    }
+    return Object->Type == ThreadObject ? CONTAINING_RECORD(Object, KTHREAD, Header) : NULL;
+}
+
+PKTHREAD JudgeFindOwner(PKTHREAD Thread, BOOLEAN *HasEnded) {
+    PKTHREAD Owner = JudgeIsBlocked(Thread) ? OwnerOf(Thread) : NULL;
+    *HasEnded = Owner != NULL && !IsLiving(Owner);
+    return Owner;
+}
+
+/* A number for the circle that a thread's chain of owners runs back into the thread; 0: it does not. */
+ULONG64 JudgeFindCycle(PKTHREAD Thread) {
+    ULONG64 Sum = 0;
+    PKTHREAD Next = Thread;
+    for (ULONG Steps = 0; Steps < MAXIMUM_CHAIN; Steps++) {
+        BOOLEAN HasEnded;
+        Next = JudgeFindOwner(Next, &HasEnded);
+        if (Next == NULL || HasEnded) {
+            return 0;
+        }
+        Sum += (ULONG64)Next; /* the same wherever in the circle one starts */
+        if (Next == Thread) {
+            return Sum;
+        }
+    }
+    return 0;
+}
+
+/* ---- Timers ---- */
+
+static BOOLEAN IsThreadTimer(PKTIMER Timer) {
+    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
+        if (&CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry)->Timer == Timer) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+VOID JudgeRememberTimers(VOID) {
+    KIRQL OldIrql;
+    KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
+    for (PKTIMER Timer = KeNextTimer(NULL); Timer != NULL && OldTimerCount < MAXIMUM_OLD_TIMERS;
+         Timer = KeNextTimer(Timer)) {
+        OldTimers[OldTimerCount++] = Timer;
+    }
+    KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
+}
+
+/* With a DPC the routine tells whose it is. Without one: not the kernel's own data, not a wait's time-out, and new. */
+BOOLEAN JudgeIsDriverTimer(PKTIMER Timer) {
+    if (Timer->Dpc != NULL) {
+        return JudgeIsDriverAddress((ULONG64)Timer->Dpc->DeferredRoutine);
+    }
+    for (ULONG i = 0; i < OldTimerCount; i++) {
+        if (OldTimers[i] == Timer) {
+            return FALSE;
+        }
+    }
+    PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule((ULONG64)Timer);
+    return (Module == NULL || JudgeIsDriverAddress((ULONG64)Timer)) && !IsThreadTimer(Timer);
+}
+
+/* ---- The whole ---- */
+
+static VOID Mix(ULONG64 *Hash, ULONG64 Value) {
+    *Hash = (*Hash ^ Value) * HASH_PRIME;
+}
+
+static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
+    if (Thread->State == Terminated) {
+        View->Ended += JudgeIsDriverAddress((ULONG64)Thread->StartRoutine);
+        return;
+    }
+    if (Thread == KeGetCurrentThread() || !JudgeIsDriverThread(Thread)) {
+        return;
+    }
+    PCSTR Kind;
+    BOOLEAN IsBlocked = JudgeIsBlocked(Thread);
+    View->Threads++;
+    View->Blocked += IsBlocked;
+    Mix(&View->Signature, (ULONG64)Thread);
+    Mix(&View->Signature, IsBlocked ? (ULONG64)JudgeFindObject(Thread, &Kind) : Thread->ContextSwitches);
+    ULONG64 Cycle = IsBlocked ? JudgeFindCycle(Thread) : 0;
+    View->Cycle = Cycle > View->Cycle ? Cycle : View->Cycle;
+}
+
+static BOOLEAN IsDriverDpc(const KDPC *Dpc) {
+    return JudgeIsDriverAddress((ULONG64)Dpc->DeferredRoutine);
+}
+
+VOID JudgeLook(JUDGE_VIEW *View) {
+    KIRQL OldIrql;
+    *View = (JUDGE_VIEW){0};
+    KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
+    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
+        LookAtThread(View, CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry));
+    }
+    for (PKTIMER Timer = KeNextTimer(NULL); Timer != NULL; Timer = KeNextTimer(Timer)) {
+        View->Pending += JudgeIsDriverTimer(Timer);
+    }
+    KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
+    View->Pending += KeCountQueuedDpcs(IsDriverDpc) + ExCountWorkItems();
+    Mix(&View->Signature, View->Pending);
+    Mix(&View->Signature, View->Ended);
+}
