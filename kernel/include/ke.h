@@ -49,6 +49,25 @@ typedef struct _KHELD_LOCK {
     KIRQL Irql; /* at which it was taken: an interrupt's locks are ranked among themselves */
 } KHELD_LOCK;
 
+/* ---- Locks that threads sleep on: who holds one, who waits for one (ke/autoboost.c, ke/lockwait.c) ---- */
+typedef enum _KLOCK_KIND {
+    LockNone,
+    LockFastMutex,
+    LockGuardedMutex,
+    LockResourceShared,
+    LockResourceExclusive,
+    LockPushShared,
+    LockPushExclusive,
+    LockRundown
+} KLOCK_KIND;
+
+/* One fast mutex, guarded mutex or push lock that a thread holds; fastmutex.asm writes it. */
+#define MAXIMUM_LOCK_ENTRIES 6
+typedef struct _KLOCK_ENTRY {
+    PVOID Lock; /* NULL: the entry is free */
+    PVOID Reserved;
+} KLOCK_ENTRY, *PKLOCK_ENTRY;
+
 typedef struct _KTHREAD {
     DISPATCHER_HEADER Header; /* signalled when the thread has ended */
     ULONG64 KernelStack;      /* RSP while it does not run; switch.asm */
@@ -88,6 +107,12 @@ typedef struct _KTHREAD {
     BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
     LIST_ENTRY ThreadListEntry; /* KiThreadList */
+    KLOCK_ENTRY LockEntries[MAXIMUM_LOCK_ENTRIES];
+    ULONG UntrackedLocks;        /* acquired while all entries were in use */
+    volatile LONG IoBoostCount;  /* resources that it owns exclusively and others wait for (0x13C) */
+    PVOID volatile BlockingLock; /* the lock that it waits for, without limit; NULL: none */
+    volatile UCHAR BlockingKind; /* KLOCK_KIND */
+    LIST_ENTRY ObjectListEntry;  /* ke/autoboost.c: every thread object that is not deleted yet */
     PKSTART_ROUTINE StartRoutine;
     PVOID StartContext;
     CHAR Name[24];
@@ -137,7 +162,9 @@ typedef struct _KPRCB {
     KHELD_LOCK HeldLock[MAXIMUM_HELD_LOCKS];
     PKTRAP_FRAME FreezeFrame; /* where the freeze found this CPU */
     KIRQL DebuggerSavedIRQL;
-    PKTRAP_FRAME InterruptFrame; /* innermost interrupt in progress, for watchdogs */
+    PKTRAP_FRAME InterruptFrame;                      /* innermost interrupt in progress, for watchdogs */
+    PKSPIN_LOCK volatile SpinningOn;                  /* the spin lock that this CPU waits for, or NULL */
+    KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock]; /* numbered queued spin locks (ke/queuedlock.c) */
 } KPRCB, *PKPRCB;
 
 /* The processor control region: what GS points to. */
@@ -262,6 +289,28 @@ const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock); /* NULL: no lo
 VOID KiAcquireTextbookLock(volatile UCHAR *Lock);
 VOID KiReleaseTextbookLock(volatile UCHAR *Lock);
 
+/* ---- Locks that threads sleep on ---- */
+/* A lock's slow path says so before it waits and after it; the wait below may have a time-out, the lock has none. The current
+ * thread's; <= APC_LEVEL. */
+VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind);
+VOID KeEndLockWait(VOID);
+/* A thread that holds Lock, NULL: nobody, or unknown. Dispatcher lock held, or all other CPUs stopped. */
+PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind);
+PCSTR KeLockKindName(KLOCK_KIND Kind); /* "fast mutex", "push lock (shared)", ... Any IRQL */
+/* Waits for Object on behalf of a lock, with the bookkeeping around it. STATUS_SUCCESS or STATUS_TIMEOUT. <= APC_LEVEL */
+NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON Reason, PLARGE_INTEGER Timeout);
+VOID KeInitializeThreadLocks(PKTHREAD Thread); /* a new thread, nothing of it runs. <= DISPATCH_LEVEL */
+VOID KeCleanupThreadState(
+    PETHREAD Thread); /* its object goes: 0x13C, 0x153 if it still holds locks. <= DISPATCH_LEVEL */
+BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority,
+                         LONG IoBoost); /* FALSE: no such thread. <= DISPATCH_LEVEL */
+VOID KeInitializeLockQueues(PKPRCB Prcb);
+
+/* ---- AutoBoost: what a thread holds (ke/autoboost.c). The lock's owner's thread, <= APC_LEVEL ---- */
+VOID KeAbAcquired(PVOID Lock);                                 /* enters it */
+VOID KeAbReleased(PVOID Lock);                                 /* takes it out; 0x162 if it is not there */
+DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql); /* 0x192 */
+
 /* ---- Clock and watchdogs: 0x133 and 0x101 come out of KeUpdateSystemTime ---- */
 extern volatile ULONG64 KiInterruptTime; /* 100 ns units since boot */
 extern volatile ULONG64 KiTickCount;
@@ -273,9 +322,18 @@ VOID KiInitializeWatchdogs(VOID);
 VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
+/* ---- What is queued (for story/watch.c) ---- */
+PKTIMER KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
+ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
+
 /* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame);
+/* An exception, which nobody handles: the end (ke/exception.c). Any IRQL. Count: details that are meant. */
+DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, ULONG64 Address, ULONG Count,
+                                           ULONG_PTR Detail0, ULONG_PTR Detail1);
+/* The same, raised by a call: Address is where, StackFrame the frame of the function that was called to raise it. */
+DECLSPEC_NORETURN VOID KiRaiseException(NTSTATUS Status, ULONG64 Address, const ULONG64 *StackFrame);
 VOID KiInitializeStackCookie(VOID); /* from a function that never returns, before any other CPU or thread runs */
 extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
 
@@ -283,7 +341,3 @@ extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameter
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);
 
 #endif
-/* ---- What is queued (for story/watch.c) ---- */
-PKTIMER KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
-ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
-

@@ -43,15 +43,14 @@ DECLSPEC_NORETURN VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG Li
 #if DBG
 #define NT_ASSERT(e) ((e) ? (void)0 : RtlAssert((PVOID) #e, (PVOID)__FILE__, __LINE__, NULL))
 #define PAGED_CODE() NT_ASSERT(KeGetCurrentIrql() <= APC_LEVEL)
-#define KdPrint(Arguments) DbgPrint Arguments
 #else
 #define NT_ASSERT(e) ((void)0)
+#define PAGED_CODE() ((void)0)
 #endif
 /* KD_PRINTS: a free build of a driver that prints all the same, without its assertions (tools/driver.py). */
 #if DBG || defined(KD_PRINTS)
 #define KdPrint(Arguments) DbgPrint Arguments
 #else
-#define PAGED_CODE() ((void)0)
 #define KdPrint(Arguments) ((void)0)
 #endif
 #define ASSERT(e) NT_ASSERT(e)
@@ -172,9 +171,6 @@ typedef struct _KMUTANT {
     UCHAR ApcDisable;
 } KMUTANT, *PKMUTANT, *PRKMUTANT, KMUTEX, *PKMUTEX, *PRKMUTEX;
 
-typedef enum _EVENT_TYPE { NotificationEvent, SynchronizationEvent } EVENT_TYPE;
-typedef enum _TIMER_TYPE { NotificationTimer, SynchronizationTimer } TIMER_TYPE;
-typedef enum _WAIT_TYPE { WaitAll, WaitAny } WAIT_TYPE;
 typedef enum _MODE { KernelMode, UserMode, MaximumMode } MODE;
 
 typedef enum _KWAIT_REASON {
@@ -353,24 +349,10 @@ BOOLEAN KeAreApcsDisabled(VOID);
 BOOLEAN KeAreAllApcsDisabled(VOID);
 DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status); /* there are no handlers: it stops the machine (0x7E, 0x1E) */
 
-/* ---- Fast mutex: raises to APC_LEVEL and sleeps ---- */
-typedef struct _FAST_MUTEX {
-    volatile LONG Count; /* bit 0: free; 4 for each waiter; bit 1: a waiter has been woken */
-    PKTHREAD Owner;
-    ULONG Contention;
-    KEVENT Event;
-    ULONG OldIrql;
-} FAST_MUTEX, *PFAST_MUTEX;
-
-VOID ExInitializeFastMutex(PFAST_MUTEX FastMutex);
-VOID ExAcquireFastMutex(PFAST_MUTEX FastMutex);
-BOOLEAN ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex);
-VOID ExReleaseFastMutex(PFAST_MUTEX FastMutex);
-VOID ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex);
-VOID ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex);
-
 /* ---- Pool and memory ---- */
 #include <wdmmem.h>
+#include <wdmexcept.h>
+#include <wdmlock.h>
 
 /* ---- Work items ---- */
 typedef VOID WORKER_THREAD_ROUTINE(PVOID Parameter);
