@@ -1,9 +1,7 @@
-/* trap.c: what an exception means: a page fault is work for the memory manager, everything else is the end.
+/* trap.c: what a trap means: a page fault is work for the memory manager, everything else is the end.
  *
- * There is no user mode and no exception handler in this kernel, so an exception that NT would raise in a system thread
- * goes straight to the bugcheck that its last filter makes of it: 0x7E in a thread, 0x1E where no thread is to blame (a
- * DPC, an interrupt, raised IRQL, the idle loop). The trap frame stands for both the exception record and the context
- * record. */
+ * Most traps become exceptions with a status, as on NT; nobody handles them here, and ke/exception.c makes the
+ * bugcheck of them. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */
 #include "hal.h"
 #include <mm.h>
 
@@ -32,23 +30,6 @@ static ULONG_PTR KindOfAccess(const KTRAP_FRAME *Frame) {
         return ViolationExecute;
     }
     return Frame->ErrorCode & ERROR_WRITE ? ViolationWrite : ViolationRead;
-}
-
-/* Is a thread to blame? It is not in a DPC, above APC_LEVEL, or in the thread that a CPU is born with. */
-static BOOLEAN IsInThread(const KTRAP_FRAME *Frame) {
-    PKPRCB Prcb = KeGetCurrentPrcb();
-    return !Prcb->DpcRoutineActive && Frame->PreviousIrql < DISPATCH_LEVEL && Prcb->CurrentThread != Prcb->IdleThread;
-}
-
-/* An exception that nobody handles. Details 1 and 2 are those of an access violation: kind, address. */
-static DECLSPEC_NORETURN VOID DieUnhandled(PKTRAP_FRAME Frame, NTSTATUS Status, ULONG64 Address, ULONG_PTR Detail1,
-                                           ULONG_PTR Detail2) {
-    ULONG_PTR Code = (ULONG_PTR)(LONG_PTR)Status; /* sign-extended, as NT shows it */
-    if (IsInThread(Frame)) {
-        KiBugCheckFromTrap(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, Code, Address, (ULONG_PTR)Frame, (ULONG_PTR)Frame,
-                           Frame);
-    }
-    KiBugCheckFromTrap(KMODE_EXCEPTION_NOT_HANDLED, Code, Address, Detail1, Detail2, Frame);
 }
 
 #define MSR_MACHINE_CHECK_CAPABILITY 0x179
@@ -81,25 +62,25 @@ VOID KiTrap(PKTRAP_FRAME Frame) {
         if (NT_SUCCESS(MmAccessFault(Frame))) {
             return;
         }
-        DieUnhandled(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, KindOfAccess(Frame), Frame->FaultAddress);
+        KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, KindOfAccess(Frame), Frame->FaultAddress);
     case VectorGeneralProtection: /* nearly always an address that is not canonical; which, the CPU does not say */
-        DieUnhandled(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, ViolationRead, UNKNOWN_ADDRESS);
+        KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, ViolationRead, UNKNOWN_ADDRESS);
     case VectorInvalidOpcode:
-        DieUnhandled(Frame, STATUS_ILLEGAL_INSTRUCTION, Frame->Rip, 0, 0);
+        KiDispatchException(Frame, STATUS_ILLEGAL_INSTRUCTION, Frame->Rip, 0, 0, 0);
     case VectorDivideError:
-        DieUnhandled(Frame, STATUS_INTEGER_DIVIDE_BY_ZERO, Frame->Rip, 0, 0);
+        KiDispatchException(Frame, STATUS_INTEGER_DIVIDE_BY_ZERO, Frame->Rip, 0, 0, 0);
     case VectorOverflow:
-        DieUnhandled(Frame, STATUS_INTEGER_OVERFLOW, Frame->Rip, 0, 0);
+        KiDispatchException(Frame, STATUS_INTEGER_OVERFLOW, Frame->Rip, 0, 0, 0);
     case VectorBoundRange:
-        DieUnhandled(Frame, STATUS_ARRAY_BOUNDS_EXCEEDED, Frame->Rip, 0, 0);
+        KiDispatchException(Frame, STATUS_ARRAY_BOUNDS_EXCEEDED, Frame->Rip, 0, 0, 0);
     case VectorDebug:
-        DieUnhandled(Frame, STATUS_SINGLE_STEP, Frame->Rip, 0, 0);
+        KiDispatchException(Frame, STATUS_SINGLE_STEP, Frame->Rip, 0, 0, 0);
     case VectorBreakpoint: /* a trap: RIP is behind the instruction of one byte */
-        DieUnhandled(Frame, STATUS_BREAKPOINT, Frame->Rip - 1, 0, 0);
+        KiDispatchException(Frame, STATUS_BREAKPOINT, Frame->Rip - 1, 0, 0, 0);
     case VectorFastFail: /* a trap too; as on NT the frame shows the instruction itself, of two bytes */
         Frame->Rip -= 2;
         Frame->LinkRip = Frame->Rip;
-        KiBugCheckFromTrap(KERNEL_SECURITY_CHECK_FAILURE, Frame->Rcx, (ULONG_PTR)Frame, (ULONG_PTR)Frame, 0, Frame);
+        KiDispatchException(Frame, STATUS_STACK_BUFFER_OVERRUN, Frame->Rip, 1, Frame->Rcx, 0);
     case VectorMachineCheck:
         DieOfMachineCheck(Frame);
     default: /* VectorDoubleFault, and what cannot happen without a broken descriptor table or floating point */

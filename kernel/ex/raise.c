@@ -2,13 +2,8 @@
  * stops. */
 #include <ex.h>
 
-/* The code of an unhandled exception: a thread's own, or a DPC's or interrupt's, which no thread is to blame for.
- * Any IRQL. wdm.h: ExRaiseStatus. */
+/* An unhandled exception: a thread's own (0x7E), or a DPC's or interrupt's, which no thread is to blame for. Any IRQL.
+ * wdm.h: ExRaiseStatus. */
 DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status) {
-    ULONG_PTR Code = (ULONG_PTR)(LONG_PTR)Status; /* sign-extended, as in an exception record */
-    ULONG_PTR Address = (ULONG_PTR)_ReturnAddress();
-    if (KiCurrentIrql() >= DISPATCH_LEVEL) {
-        KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, Code, Address, 0, 0);
-    }
-    KeBugCheckEx(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, Code, Address, 0, 0);
+    KiRaiseException(Status, (ULONG64)_ReturnAddress(), __builtin_frame_address(0));
 }

@@ -352,6 +352,7 @@ DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status); /* there are no handlers:
 /* ---- Pool and memory ---- */
 #include <wdmmem.h>
 #include <wdmexcept.h>
+#include <wdmexcept.h>
 #include <wdmlock.h>
 
 /* ---- Work items ---- */
