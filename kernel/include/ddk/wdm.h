@@ -171,6 +171,9 @@ typedef struct _KMUTANT {
     UCHAR ApcDisable;
 } KMUTANT, *PKMUTANT, *PRKMUTANT, KMUTEX, *PKMUTEX, *PRKMUTEX;
 
+typedef enum _EVENT_TYPE { NotificationEvent, SynchronizationEvent } EVENT_TYPE;
+typedef enum _TIMER_TYPE { NotificationTimer, SynchronizationTimer } TIMER_TYPE;
+typedef enum _WAIT_TYPE { WaitAll, WaitAny } WAIT_TYPE;
 typedef enum _MODE { KernelMode, UserMode, MaximumMode } MODE;
 
 typedef enum _KWAIT_REASON {
@@ -351,7 +354,6 @@ DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status); /* there are no handlers:
 
 /* ---- Pool and memory ---- */
 #include <wdmmem.h>
-#include <wdmexcept.h>
 #include <wdmexcept.h>
 #include <wdmlock.h>
 
