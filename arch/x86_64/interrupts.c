@@ -93,7 +93,7 @@ static VOID CallRoutine(PKTRAP_FRAME Frame) {
 }
 
 /* IF = 0 still: Prcb is the CPU that the interrupt came to. */
-FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
+static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);
     Prcb->InterruptCount++;
     if (KeSeed != 0 && Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
