@@ -23,7 +23,7 @@ static PIOP_DEVICE OuterOf(PDEVICE_OBJECT Device) {
 static PIOP_DEVICE FindByName(PCUNICODE_STRING Name) {
     for (PLIST_ENTRY Entry = NamedDevices.Flink; Entry != &NamedDevices; Entry = Entry->Flink) {
         PIOP_DEVICE Outer = CONTAINING_RECORD(Entry, IOP_DEVICE, NameListEntry);
-        if (RtlEqualUnicodeString(&Outer->Device.DeviceName, Name, TRUE)) {
+        if (RtlEqualUnicodeString(&Outer->Name, Name, TRUE)) {
             return Outer;
         }
     }
@@ -43,19 +43,19 @@ static PIOP_DEVICE AllocateDevice(ULONG ExtensionBytes, PUNICODE_STRING Name) {
     Device->Type = IO_TYPE_DEVICE;
     Device->Size = (USHORT)(sizeof(DEVICE_OBJECT) + ExtensionBytes);
     Device->DeviceExtension = ExtensionBytes ? Outer + 1 : NULL;
-    Device->DeviceName.Buffer = (PWCH)((PUCHAR)Outer + NameOffset);
-    Device->DeviceName.Length = (USHORT)NameBytes;
-    Device->DeviceName.MaximumLength = (USHORT)(NameBytes + sizeof(WCHAR));
+    Outer->Name.Buffer = (PWCH)((PUCHAR)Outer + NameOffset);
+    Outer->Name.Length = (USHORT)NameBytes;
+    Outer->Name.MaximumLength = (USHORT)(NameBytes + sizeof(WCHAR));
     if (NameBytes != 0) {
-        memcpy(Device->DeviceName.Buffer, Name->Buffer, NameBytes);
+        memcpy(Outer->Name.Buffer, Name->Buffer, NameBytes);
     }
     return Outer;
 }
 
 /* Under IopDeviceLock. FALSE: another device has the name. */
 static BOOLEAN InsertDevice(PIOP_DEVICE Outer, PDRIVER_OBJECT DriverObject) {
-    if (Outer->Device.DeviceName.Length != 0) {
-        if (FindByName(&Outer->Device.DeviceName)) {
+    if (Outer->Name.Length != 0) {
+        if (FindByName(&Outer->Name)) {
             return FALSE;
         }
         InsertTailList(&NamedDevices, &Outer->NameListEntry);

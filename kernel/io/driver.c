@@ -67,7 +67,7 @@ VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject) {
     PAGED_CODE();
     while (DriverObject->DeviceObject) {
         PDEVICE_OBJECT Device = DriverObject->DeviceObject;
-        KdPrintf("io: %wZ has left its device %wZ behind\n", &DriverObject->DriverName, &Device->DeviceName);
+        KdPrintf("io: %wZ has left its device %wZ behind\n", &DriverObject->DriverName, &CONTAINING_RECORD(Device, IOP_DEVICE, Device)->Name);
         IoDeleteDevice(Device);
     }
     ExFreePoolWithTag(CONTAINING_RECORD(DriverObject, IOP_DRIVER, Object), TAG_IO);

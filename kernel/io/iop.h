@@ -17,6 +17,7 @@
 /* The system's part of a device, in front of the driver's. Links and flags are guarded by IopDeviceLock. */
 typedef struct _IOP_DEVICE {
     LIST_ENTRY NameListEntry;                /* in the list of devices with a name, or empty */
+    UNICODE_STRING Name;                     /* in the piece of pool behind the extension */
     BOOLEAN IsDeletePending;                 /* freed with the last reference */
     DEVICE_OBJECT DECLSPEC_ALIGN(16) Device; /* the driver's extension follows */
 } IOP_DEVICE, *PIOP_DEVICE;

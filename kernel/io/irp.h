@@ -7,11 +7,6 @@
 #define TAG_IRP IOP_TAG('I', 'r', 'p', ' ')
 #define IOP_MAXIMUM_STACK 32
 
-/* IRP.Flags */
-#define IRP_BUFFERED_IO 0x10
-#define IRP_DEALLOCATE_BUFFER 0x20
-#define IRP_INPUT_OPERATION 0x40 /* output is to be copied back to UserBuffer */
-
 /* The system's own, behind the stack locations. */
 typedef struct _IOP_IRP_TAIL {
     WORK_QUEUE_ITEM WorkItem; /* for the last step of completion */

@@ -30,7 +30,7 @@ static NTSTATUS SendSimpleRequest(PFILE_OBJECT File, UCHAR MajorFunction) {
 
 static VOID DeleteFile(PVOID Object) {
     PFILE_OBJECT File = Object;
-    if (File->Flags & FO_OPENED) {
+    if (File->Flags & FO_FILE_OPEN) {
         SendSimpleRequest(File, IRP_MJ_CLOSE);
     }
     IopDereferenceDevice(File->DeviceObject);
@@ -60,7 +60,7 @@ NTSTATUS IoGetDeviceObjectPointer(PUNICODE_STRING ObjectName, ACCESS_MASK Desire
         ObDereferenceObject(File);
         return Status;
     }
-    File->Flags |= FO_OPENED;
+    File->Flags |= FO_FILE_OPEN;
     SendSimpleRequest(File, IRP_MJ_CLEANUP);
     *FileObject = File;
     *DeviceObject = Device;
