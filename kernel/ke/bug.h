@@ -23,6 +23,8 @@ typedef enum _BUG_KIND {
     KindPRCB,
     KindTAG,
     KindFRAME,
+    KindRECORD,
+    KindCONTEXT,
     KindTEXT,
     KindCount
 } BUG_KIND;

@@ -20,7 +20,9 @@
 #define MSR_GS_BASE 0xC0000101
 #define NO_PROCESSOR 0 /* the latch holds the number of the dying CPU + 1 */
 
-extern const CHAR PoolCodeStart[], PoolCodeEnd[]; /* kernel.ld */
+/* kernel.ld: code that follows pointers which a driver can damage. */
+extern const CHAR PoolCodeStart[], PoolCodeEnd[], PoolPageCodeStart[], PoolPageCodeEnd[];
+extern const CHAR SystemPteCodeStart[], SystemPteCodeEnd[];
 
 ULONG_PTR KiBugCheckData[5];
 BUG_STATE KiBug;
@@ -35,6 +37,12 @@ static UCHAR KiBugStack[STACK_BYTES] DECLSPEC_ALIGN(16); /* the dying thread's o
 static ULONG RewriteIrqlCode(ULONG64 Address, ULONG64 Rip) {
     if (Rip >= (ULONG64)PoolCodeStart && Rip < (ULONG64)PoolCodeEnd) {
         return DRIVER_CORRUPTED_EXPOOL;
+    }
+    if (Rip >= (ULONG64)PoolPageCodeStart && Rip < (ULONG64)PoolPageCodeEnd) {
+        return DRIVER_CORRUPTED_MMPOOL;
+    }
+    if (Rip >= (ULONG64)SystemPteCodeStart && Rip < (ULONG64)SystemPteCodeEnd) {
+        return DRIVER_CORRUPTED_SYSPTES;
     }
     if (!LdrIsKernelAddress(Rip)) {
         return DRIVER_IRQL_NOT_LESS_OR_EQUAL;

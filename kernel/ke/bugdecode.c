@@ -211,6 +211,34 @@ static VOID DecodeFrame(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
     DecodeCode(Frame->Rip, Buffer, Bytes);
 }
 
+/* "STATUS_ACCESS_VIOLATION at secret!Touch+0x5 (secret.c:9), write to a NULL pointer + 0x8" */
+static VOID DecodeRecord(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
+    const EXCEPTION_RECORD *Record = (const EXCEPTION_RECORD *)Value;
+    if (!KiIsReadable(Record, sizeof(*Record))) {
+        DecodeAddress(Value, Buffer, Bytes);
+        return;
+    }
+    DecodeStatus((ULONG64)(LONG64)Record->ExceptionCode, Buffer, Bytes);
+    KiAppend(Buffer, Bytes, " at ");
+    DecodeCode((ULONG64)Record->ExceptionAddress, Buffer, Bytes);
+    if (Record->ExceptionCode == STATUS_ACCESS_VIOLATION && Record->NumberParameters == 2) {
+        KiAppend(Buffer, Bytes, ", ");
+        DecodeAccess(Record->ExceptionInformation[0], Buffer, Bytes);
+        KiAppend(Buffer, Bytes, " of ");
+        DecodeAddress(Record->ExceptionInformation[1], Buffer, Bytes);
+    }
+}
+
+static VOID DecodeContext(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
+    const CONTEXT *Context = (const CONTEXT *)Value;
+    if (!KiIsReadable(Context, sizeof(*Context))) {
+        DecodeAddress(Value, Buffer, Bytes);
+        return;
+    }
+    KiAppend(Buffer, Bytes, "rax %llX rcx %llX rdx %llX rsi %llX rdi %llX rsp %llX", Context->Rax, Context->Rcx,
+             Context->Rdx, Context->Rsi, Context->Rdi, Context->Rsp);
+}
+
 static VOID DecodeText(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
     if (KiIsReadable((PCSTR)Value, MAXIMUM_TEXT)) {
         KiAppend(Buffer, Bytes, "%.80s", (PCSTR)Value);
@@ -244,6 +272,8 @@ static BUG_DECODER *const Decoders[KindCount] = {
     [KindPRCB] = DecodePrcb,
     [KindTAG] = DecodeTag,
     [KindFRAME] = DecodeFrame,
+    [KindRECORD] = DecodeRecord,
+    [KindCONTEXT] = DecodeContext,
     [KindTEXT] = DecodeText,
 };
 
