@@ -313,7 +313,6 @@ typedef ULONG_PTR KIPI_BROADCAST_WORKER(ULONG_PTR Argument);
 typedef KIPI_BROADCAST_WORKER *PKIPI_BROADCAST_WORKER;
 ULONG_PTR KeIpiGenericCall(PKIPI_BROADCAST_WORKER BroadcastFunction, ULONG_PTR Context);
 ULONG KeGetCurrentProcessorNumber(VOID);
-#define KeGetCurrentProcessorNumberEx(p) KeGetCurrentProcessorNumber()
 KAFFINITY KeQueryActiveProcessors(VOID);
 ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors);
 ULONG KeQueryMaximumProcessorCount(VOID);
@@ -364,7 +363,12 @@ typedef enum _WORK_QUEUE_TYPE {
     CriticalWorkQueue,
     DelayedWorkQueue,
     HyperCriticalWorkQueue,
-    MaximumWorkQueue
+    NormalWorkQueue,
+    BackgroundWorkQueue,
+    RealTimeWorkQueue,
+    SuperCriticalWorkQueue,
+    MaximumWorkQueue,
+    CustomPriorityWorkQueue = 32 /* + a thread priority, 0 .. 31 */
 } WORK_QUEUE_TYPE;
 typedef struct _WORK_QUEUE_ITEM {
     LIST_ENTRY List;
@@ -420,6 +424,7 @@ DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG BugCheckCode, ULONG_PTR BugCheckParame
                                     ULONG_PTR BugCheckParameter3, ULONG_PTR BugCheckParameter4);
 
 #include <wdmio.h>
+#include <wdmthread.h>
 
 #ifdef __cplusplus
 }
