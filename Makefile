@@ -43,6 +43,13 @@ DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
 DRIVER_CXXFLAGS := -std=gnu++17 -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-narrowing \
           $(filter-out -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast,$(DRIVER_FLAGS))
 
+# Drivers that somebody else wrote (tools/bugcheck driver): as ours, without our warnings; KdPrint prints in every build.
+JUDGED := -fdata-sections -fdiagnostics-color=never -fno-diagnostics-show-option -fmax-errors=20 -DKD_PRINTS \
+          -D_WIN64 -D_AMD64_ -DAMD64 -D_M_AMD64=100 -D_M_X64=100 -DWINNT=1
+JUDGED_CFLAGS   := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CFLAGS)) -Werror=implicit-function-declaration \
+          -Wno-int-conversion -Wno-implicit-int -Wno-return-mismatch $(JUDGED)
+JUDGED_CXXFLAGS := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CXXFLAGS)) -fpermissive $(JUDGED)
+
 OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o) $(B)/obj/generated/exports.o
 
 .PHONY: all kernel drivers iso run test bench lint docs doctor gdb help clean
@@ -144,6 +151,13 @@ $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES)
 
 archive: $(B)/boot.cpio
 .PHONY: archive
+
+# What tools/driver.py needs: the machine, and the two lines of flags (C, C++) to compile somebody's driver with.
+judge: $(B)/kernel.elf $(B)/boot.cpio $(B)/driver.flags
+$(B)/driver.flags: Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(JUDGED_CFLAGS)' '$(JUDGED_CXXFLAGS)' > $@
+.PHONY: judge
 
 # ---- ISO and tools ------------------------------------------------------------------------------------------------
 iso: $(B)/bugcheck.iso

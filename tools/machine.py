@@ -38,6 +38,7 @@ class Machine:
     disk: bool = True                           # without one the kernel keeps its page file in RAM
     leave: bool = True                          # QEMU has the port by which the kernel ends it
     display: str = "none"
+    archive: Path | None = None                 # another boot archive than the build's own (pvh)
     extra: tuple = ()                           # further arguments of QEMU
 
     def files(self):
@@ -102,7 +103,8 @@ def qemu_arguments(machine, folder):
                             f"size={SHARED_DISK_BYTES}", "-device", "ivshmem-plain,memdev=pm"]
 
     if machine.way == "pvh":
-        line += ["-kernel", str(files / "kernel.elf"), "-initrd", str(files / "boot.cpio"), "-append", words]
+        line += ["-kernel", str(files / "kernel.elf"), "-initrd", str(machine.archive or files / "boot.cpio"),
+                 "-append", words]
     else:
         oem = f"bugcheck: {words}".replace(",", ",,")
         line += ["-cdrom", str(files / "bugcheck.iso"), "-smbios", f"type=11,value={oem}"]

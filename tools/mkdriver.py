@@ -3,9 +3,10 @@
 
 usage: mkdriver.py --output NAME.sys [--kernel kernel.elf] SOURCE... -- OBJECT...   (one object for each source)
 
-gcc knows no alloc_text. Drivers are built with -ffunction-sections, so each function has a section .text.FUNCTION; the
-linker script made here collects those that a pragma names into the section that the pragma names (PAGE, INIT, ...), and
-all others into .text. NAME.sys has no debug information; NAME.dbg beside it has the same sections with it.
+gcc knows no alloc_text, code_seg, data_seg, bss_seg or const_seg. Drivers are built with -ffunction-sections (judged ones
+with -fdata-sections too), so each function has a section .text.FUNCTION; the linker script made here collects those that a
+pragma names, or that are defined where a segment pragma is in force, into that section (PAGE, INIT, ...), and all others
+into .text. NAME.sys has no debug information; NAME.dbg beside it has the same sections with it.
 
 --kernel is for the kernel's own test modules: symbols that the driver leaves undefined are bound to the kernel's
 addresses here, as absolute symbols. Such a module fits that very kernel only.
@@ -24,24 +25,39 @@ PRAGMA = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+alloc_text[ \t]*\(([^)]*)\)", re
 COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')', re.DOTALL)
 
 
+SEGMENT = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+(code|data|bss|const)_seg[ \t]*\(([^)]*)\)", re.MULTILINE)
+# What the segment pragmas rule over: the compiler's section for each thing.
+RULED = {"code": (".text.",), "data": (".data.",), "bss": (".bss.",), "const": (".rodata.",)}
+
+
+class CannotJoin(Exception):
+    """The driver cannot be made; the text is for the user."""
+
+
 def strip_comments(text):
     """Removes comments, keeps the lines. A pragma inside a string never starts its line, so strings may stay."""
     text = text.replace("\\\r\n", " ").replace("\\\n", " ")
     return COMMENT.sub(lambda m: m.group(1) or " " + "\n" * m.group(0).count("\n"), text)
 
 
+def read_source(path):
+    """A source without its comments, line by line as it was."""
+    with open(path, "rb") as file:
+        content = file.read()
+    return strip_comments(content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace"))
+
+
 def placements(path):
     """[(function, section)] of the alloc_text pragmas of one source."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        text = strip_comments(file.read())
+    text = read_source(path)
     result = []
     for match in PRAGMA.finditer(text):
         section, *functions = [word.strip().strip('"') for word in match.group(1).split(",")]
         if not CODE_SECTION.match(section) or not functions:
-            sys.exit(f"{path}: cannot read '{match.group(0).strip()}'")
+            raise CannotJoin(f"{path}: cannot read '{match.group(0).strip()}'")
         for function in functions:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", function):
-                sys.exit(f"{path}: alloc_text: '{function}' is not a function's name")
+                raise CannotJoin(f"{path}: alloc_text: '{function}' is not a function's name")
             result.append((function, section))
     return result
 
@@ -61,8 +77,53 @@ def input_sections(elf, function):
     return found
 
 
+def segments(path):
+    """{kind: [(line, section or None for the default)]} of the segment pragmas of one source, in the order of lines."""
+    with open(path, "rb") as file:
+        content = file.read()
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+    text = COMMENT.sub(lambda m: m.group(1) or " " + "\n" * m.group(0).count("\n"), text)
+    current, stacks, found = {}, {}, {}
+    for match in SEGMENT.finditer(text):
+        kind, words = match[1], [word.strip() for word in match[2].split(",") if word.strip()]
+        names = [word.strip('"') for word in words if word.startswith('"')]
+        if words and words[0] == "push":
+            stacks.setdefault(kind, []).append(current.get(kind))
+        elif words and words[0] == "pop" and stacks.get(kind):
+            current[kind] = stacks[kind].pop()
+        elif not words:
+            current[kind] = None
+        if names:
+            current[kind] = names[0]
+        found.setdefault(kind, []).append((text.count("\n", 0, match.start()) + 1, current.get(kind)))
+    return found
+
+
+def segment_placements(source, path):
+    """[(input section, section)] for what an object defines where a segment pragma of its source is in force."""
+    rules = segments(source)
+    if not rules:
+        return []
+    lines = {}      # symbol -> line of its definition in this very source
+    listed = subprocess.run(["nm", "-l", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+    for row in listed.splitlines():
+        symbol, _, place = row.partition("\t")
+        if os.path.basename(place.rpartition(":")[0]) == os.path.basename(source):
+            lines[symbol.split()[-1]] = int(place.rpartition(":")[2])
+    result = []
+    for section in ElfFile(path).sections:
+        for kind, changes in rules.items():
+            prefix = next((prefix for prefix in RULED[kind] if section.name.startswith(prefix)), None)
+            line = lines.get(section.name[len(prefix):]) if prefix else None
+            if line is not None:
+                ruling = [name for at, name in changes if at < line]
+                if ruling and ruling[-1] and CODE_SECTION.match(ruling[-1]):
+                    result.append((section.name, ruling[-1]))
+    return result
+
+
 def linker_script(sources, objects, kernel):
-    placed = {}  # section -> input patterns
+    placed, pragmas = {}, set()  # section -> input patterns; what alloc_text names
     for source, path in zip(sources, objects):
         elf = ElfFile(path)
         for function, section in placements(source):
@@ -70,6 +131,10 @@ def linker_script(sources, objects, kernel):
             if not found:
                 print(f"{source}: alloc_text({section}, {function}): there is no such function", file=sys.stderr)
             for name in found:
+                placed.setdefault(section, []).append(f'"{path}"({name})')
+                pragmas.add((path, name))
+        for name, section in segment_placements(source, path):
+            if (path, name) not in pragmas:     # alloc_text has the last word
                 placed.setdefault(section, []).append(f'"{path}"({name})')
     lines = ["SECTIONS", "{"]
     for section, inputs in sorted(placed.items()):
@@ -99,7 +164,7 @@ def kernel_symbols(objects, kernel):
                 (wanted if symbol.section == SHN_UNDEF else defined).add(symbol.name)
     missing = sorted(wanted - defined - addresses.keys())
     if missing:
-        sys.exit(f"{objects[0]}: the kernel has no {', '.join(missing)}")
+        raise CannotJoin(f"{objects[0]}: the kernel has no {', '.join(missing)}")
     return [f'"{name}" = {addresses[name]:#x};' for name in sorted(wanted - defined)]
 
 
@@ -119,17 +184,25 @@ def parse_arguments(arguments):
     return options["--output"], options["--kernel"], sources, objects
 
 
-def main():
-    output, kernel, sources, objects = parse_arguments(sys.argv[1:])
+def join(output, kernel, sources, objects):
+    """Makes output (NAME.sys) and NAME.dbg of the objects; CannotJoin says why not."""
     debug = os.path.splitext(output)[0] + ".dbg"
     script = "\n".join(linker_script(sources, objects, kernel)) + "\n"
     with tempfile.NamedTemporaryFile("w", suffix=".ld") as file:
         file.write(script)
         file.flush()
         command = ["ld", "-r", "-d", "-z", "noexecstack", "-T", file.name, "-o", debug, *objects]
-        if subprocess.run(command, check=False).returncode != 0:
-            sys.exit(f"mkdriver.py: could not link {output}; the linker script was:\n{script}")
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise CannotJoin(f"{done.stderr}could not link {output}; the linker script was:\n{script}")
     subprocess.run(["objcopy", "--strip-debug", debug, output], check=True)
+
+
+def main():
+    try:
+        join(*parse_arguments(sys.argv[1:]))
+    except CannotJoin as problem:
+        sys.exit(f"mkdriver.py: {problem}")
 
 
 if __name__ == "__main__":

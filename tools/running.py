@@ -89,8 +89,9 @@ class Run:
     """One machine, running. Leaving the `with` block ends it, whatever happened."""
     running = set()
 
-    def __init__(self, machine, folder, on_line=None):
+    def __init__(self, machine, folder, on_line=None, on_channel=None):
         self.machine, self.folder, self.on_line = machine, Path(folder).absolute(), on_line
+        self.on_channel = on_channel            # called with each line of COM2
         self.times, self.verdict, self.process = [], None, None
         self.console = None                     # Bochs draws on a terminal of its own
         self.sockets = tempfile.mkdtemp(prefix="bugcheck-")     # a short path: a socket's name has at most 107 bytes
@@ -168,6 +169,8 @@ class Run:
             if self.on_line:
                 self.on_line(line)
         for line in self.channel.lines():
+            if self.on_channel:
+                self.on_channel(line)
             self.verdict = verdict_of(line) or self.verdict
 
     def wait(self, limit, until_verdict=None):

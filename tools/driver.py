@@ -1,0 +1,263 @@
+"""Judges a driver: builds it unmodified, boots, loads it, watches it, and says in the last line how it ended.
+
+The exit status is 0 completed, 1 failed or undecided, 2 unbuildable (or it could not be run), 3 bugcheck, 4 deadlock.
+tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options. The kernel's half is
+kernel/story/judge.c: what it says on COM2, one JSON object a line, is put together here.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from driverbuild import Unbuildable, build, make_archive, make_kernel
+from machine import OUT, CannotRun, Machine, qemu_version
+from run import Parser, say, shown, whole
+from running import Run, handle_signals, hang_report
+
+EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
+WHERE = re.compile(r"(?P<module>[^!\s]+)!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?"
+                   r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
+VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
+DEFAULT_SEED = 1
+
+
+def parse(words):
+    parser = Parser(prog="tools/bugcheck driver", add_help=False, allow_abbrev=False)
+    parser.add_argument("files", nargs="*", metavar="FILE")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--seed", type=whole(0, (1 << 63) - 1))
+    ways.add_argument("--free-running", action="store_true")
+    parser.add_argument("--cpus", type=whole(1, 64), default=4)
+    parser.add_argument("--mem", type=whole(16, 1 << 16), default=256)
+    parser.add_argument("--verifier", nargs="?", const="")
+    parser.add_argument("--timeout", type=whole(1, 86400), default=120)
+    parser.add_argument("--limit", type=whole(1, 86400))
+    parser.add_argument("--unload", action="store_true")
+    parser.add_argument("--checked", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--append", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--qemu", action="append", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(own_words(words))
+    if not options.files:
+        raise CannotRun("driver: which file? tools/bugcheck driver FILE...")
+    if options.verifier and not VERIFIER_WORDS.match(options.verifier):
+        raise CannotRun(f"--verifier={options.verifier}: the options are words with commas between them")
+    if options.seed is None and not options.free_running:
+        options.seed = DEFAULT_SEED
+    return options
+
+
+def own_words(words):
+    """A bare --verifier takes nothing from the word behind it, which is a file."""
+    return ["--verifier=" if word == "--verifier" else word for word in words]
+
+
+class Recorder:
+    """What the kernel says on COM2, put together."""
+
+    def __init__(self, live):
+        self.live = live                        # whether to print as it comes
+        self.output, self.said, self.waits, self.facts = [], [], [], {}
+        self.at_line_start = True
+
+    def line(self, text):
+        try:
+            data = json.loads(text)
+        except ValueError:
+            return
+        if not isinstance(data, dict):
+            return
+        if "print" in data:
+            self.output.append(data["print"])
+            self.put(data["print"])
+        elif "say" in data:
+            self.said.append(data["say"])
+            self.put_line(data["say"])
+        elif "wait" in data:
+            self.waits.append({**data["wait"], "stack": []})
+        elif "wait+" in data and self.waits:
+            self.waits[-1].update(data["wait+"])
+        elif "frame" in data and self.waits:
+            self.waits[-1]["stack"].append(data["frame"])
+        elif "text" in data:
+            self.facts.update(data)
+
+    def put(self, text):
+        if self.live and text:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+            self.at_line_start = text.endswith("\n")
+
+    def put_line(self, text):
+        if self.live:
+            self.put(("" if self.at_line_start else "\n") + text + "\n")
+
+
+def machine_of(options, modules, folder):
+    words = [f"driver={','.join(module.name for module in modules)}"]
+    words += ["unload"] if options.unload else []
+    words += [f"limit={options.limit}"] if options.limit else []
+    if options.verifier is not None:
+        words.append(f"verifier={options.verifier}" if options.verifier else "verifier")
+    kind = "checked" if options.checked else "free"
+    machine = Machine(way="pvh", build=kind, cmdline=" ".join(words + [options.append]).strip(), cpus=options.cpus,
+                      mem=options.mem, seed=options.seed, extra=tuple(options.qemu))
+    machine.archive = make_archive(folder / "boot.cpio", machine.files() / "boot.cpio", modules)
+    if hasattr(machine, "volume"):
+        machine.volume = True
+    return machine
+
+
+def left_files(folder):
+    """What the driver left on C:, copied to folder/C; [] where the machine had no such volume."""
+    copies, image = folder / "C", folder / "volume.img"
+    if not image.exists():
+        return []
+    from volume import copy_out, list_files     # needs mtools only where there is a volume
+    names = list_files(image)
+    copy_out(image, copies)
+    return names
+
+
+# ---- The result ----
+
+def where_fields(where):
+    """module, function, offset, file and line out of "secret!Store+0x31 (secret.c:42)"."""
+    found = WHERE.match(where or "")
+    fields = found.groupdict() if found else dict.fromkeys(("module", "function", "offset", "file", "line"))
+    return {**fields, "line": int(fields["line"]) if fields["line"] else None}
+
+
+def report_of(serial):
+    """The short form of a bugcheck's report: from its first line to the end of the stack."""
+    lines, inside = [], False
+    for line in serial.splitlines():
+        if line.startswith("*** STOP"):
+            inside, lines = True, []
+        elif inside and re.match(r"\W*The machine\b", line):
+            break
+        if inside:
+            lines.append(line)
+    return [line for line in lines if line.strip()]
+
+
+def judged(outcome, recorder, options):
+    """The result as an object, without its files."""
+    verdict = outcome.verdict or {}
+    result = {"result": "undecided", "code": None, "name": None, "parameters": None, **where_fields(None), "where": None,
+              "caller": None, "text": "", "status": None, "seed": options.seed, "cpus": options.cpus, "mem": options.mem,
+              "build": "checked" if options.checked else "free", "verifier": options.verifier,
+              "output": "".join(recorder.output), "notes": recorder.said, "report": [], "waits": recorder.waits,
+              "files": [], "guestSeconds": None}
+    if verdict.get("end") == "bugcheck":
+        result |= {"result": "bugcheck", "code": verdict["code"], "name": verdict["name"],
+                   "parameters": [f"0x{int(text, 16):016X}" for text in verdict["p"]], "where": verdict.get("where"),
+                   "caller": verdict.get("caller"), **where_fields(verdict.get("where")),
+                   "report": report_of(outcome.serial)}
+    elif verdict.get("end") in EXITS:
+        facts = recorder.facts
+        result |= {"result": verdict["end"], "text": facts.get("text", ""), "status": facts.get("status"),
+                   "guestSeconds": facts["guestMs"] / 1000 if "guestMs" in facts else None}
+    elif outcome.ended == "limit":
+        result["text"] = f"no end within {options.timeout} s"
+    else:
+        spoken = [line for _, line in outcome.times if line.strip()] or ["(nothing on COM1)"]
+        result["text"] = f"the machine left without a verdict; its last line was: {spoken[-1]}"
+    return result
+
+
+def result_line(result):
+    """The last line of the output."""
+    kind = result["result"]
+    words = [f"result: {kind}"]
+    if kind == "bugcheck":
+        words.append(f"{result['code']} ({', '.join(result['parameters'])}) {result['name']}")
+        words.append(f"in {result['where'] or 'unknown code'}")
+        if result["caller"]:
+            words.append(f"called from {result['caller']}")
+    elif result["text"]:
+        words.append(result["text"])
+    if kind != "unbuildable":
+        words.append(f"[seed {result['seed']}]" if result["seed"] is not None else "[free-running]")
+    return " ".join(words)
+
+
+def finish(result, options):
+    """Prints the verdict in the form that was asked for; returns the exit status."""
+    result["exit"] = EXITS[result["result"]]
+    print(json.dumps(result, indent=2, ensure_ascii=False) if options.json else result_line(result), flush=True)
+    return result["exit"]
+
+
+def unbuildable(problem, options):
+    if problem.details and not options.json:
+        print(problem.details)
+    return finish({"result": "unbuildable", "text": str(problem), "details": problem.details, "seed": None}, options)
+
+
+def run_machine(machine, folder, options):
+    """The result of one run; its output is printed as it comes, unless JSON was asked for."""
+    recorder = Recorder(live=not options.json)
+    with Run(machine, folder, on_channel=recorder.line) as run:
+        outcome = run.wait(options.timeout)
+        if outcome.ended == "left" and not outcome.serial.strip() and outcome.stderr.strip():
+            raise CannotRun(f"QEMU could not start: {outcome.stderr.strip().splitlines()[0]}")
+        if outcome.ended == "limit":
+            for line in hang_report(run, options.timeout):
+                recorder.said.append(line)
+                recorder.put_line(line)
+    if not recorder.at_line_start:
+        recorder.put("\n")
+    result = judged(outcome, recorder, options)
+    for line in result["report"]:
+        recorder.put_line(line)
+    return result
+
+
+def judge(options):
+    qemu_version()
+    kind = "checked" if options.checked else "free"
+    make_kernel(kind)
+    modules = build(options.files, kind)
+    folder = modules[0].path.parent
+    shutil.rmtree(folder / "C", ignore_errors=True)
+    (folder / "volume.img").unlink(missing_ok=True)
+    machine = machine_of(options, modules, folder)
+    result = run_machine(machine, folder, options)
+    result["files"] = left_files(folder)
+    if result["files"] and not options.json:
+        print(f"files on C:, copied to {shown(folder / 'C')}/:")
+        for name in result["files"]:
+            print(f"  {name}")
+    result["drivers"] = [module.name for module in modules]
+    (folder / "verdict.json").write_text(json.dumps(result) + "\n")
+    return finish(result, options)
+
+
+def main(words):
+    options = parse(words)
+    if options.check:
+        return 0
+    handle_signals()
+    try:
+        return judge(options)
+    except Unbuildable as problem:
+        return unbuildable(problem, options)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as problem:
+        say(problem)
+        sys.exit(2)
+    except BrokenPipeError:  # whoever read our output has gone; what is left to print goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
