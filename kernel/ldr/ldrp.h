@@ -102,6 +102,7 @@ VOID LdrpDiscardInit(PLDRP_IMAGE Image);
 LDR_SECTION *LdrpPlacedSection(PKLDR_DATA_TABLE_ENTRY Module, ULONG ElfIndex); /* NULL: takes no memory */
 
 /* relocate.c: PASSIVE. */
+const void *LdrpFindExport(PCSTR Name);
 BOOLEAN LdrpRelocateImage(PLDRP_IMAGE Image);
 BOOLEAN LdrpFindEntryPoint(PLDRP_IMAGE Image);
 BOOLEAN LdrpCheckInitializers(PLDRP_IMAGE Image);

@@ -16,7 +16,8 @@
 #define STB_WEAK 2
 #define STT_FUNC 2
 
-static const void *FindExport(PCSTR Name) {
+/* Any IRQL. NULL: the kernel exports no such name. */
+const void *LdrpFindExport(PCSTR Name) {
     ULONG Low = 0, High = LdrExportCount;
     while (Low < High) {
         ULONG Middle = (Low + High) / 2;
@@ -36,7 +37,7 @@ static const void *FindExport(PCSTR Name) {
 /* What an import is bound to: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
 static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
     const void *Thunk = VfIsVerified(Image->Name) ? VfFindThunk(Name) : NULL;
-    return (ULONG64)(Thunk ? Thunk : FindExport(Name));
+    return (ULONG64)(Thunk ? Thunk : LdrpFindExport(Name));
 }
 
 /* The address of a symbol that a relocation names. FALSE: refused. */

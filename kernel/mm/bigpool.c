@@ -10,6 +10,7 @@
 #define INITIAL_ENTRIES 256 /* a power of two */
 #define BIG_DELETED 1       /* the place of a removed entry: searches go on behind it */
 #define LARGEST_PAGES (1ULL << 24)
+#define TAIL_SEAL 0x6C6961546C6F6F50ULL /* "PoolTail" */
 
 typedef struct _BIG_TABLE {
     ULONG Entries; /* a power of two */
@@ -39,6 +40,7 @@ static VOID InsertEntry(BIG_TABLE *In, const POOL_BIG_PAGE *New) {
     Place->TagIndex = New->TagIndex;
     Place->Pages = New->Pages;
     Place->HeapIndex = New->HeapIndex;
+    Place->Bytes = New->Bytes;
     /* Release: MiFindBigPool, which takes no lock, sees a whole entry or none. */
     __atomic_store_n(&Place->Va, New->Va, __ATOMIC_RELEASE);
 }
@@ -101,6 +103,13 @@ static BOOLEAN AddEntry(const POOL_BIG_PAGE *New) {
     }
 }
 
+/* The first word behind the block, at the next multiple of 16; NULL if the block fills its last page. What is written
+ * there shows that the owner wrote past the end. */
+static volatile ULONG64 *TailOf(const POOL_BIG_PAGE *Entry) {
+    ULONG64 End = (Entry->Va + Entry->Bytes + POOL_UNIT - 1) & ~(ULONG64)(POOL_UNIT - 1);
+    return BYTE_OFFSET(End) == 0 ? NULL : (volatile ULONG64 *)End;
+}
+
 /* Whole pages for one allocation, aligned to a page. NULL when there is no memory. IRQL as the heap's. */
 PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG TagIndex) {
     if (NumberOfBytes > LARGEST_PAGES * PAGE_SIZE) {
@@ -111,10 +120,14 @@ PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG 
     if (Va == NULL) {
         return NULL;
     }
-    POOL_BIG_PAGE New = {(ULONG64)Va, Tag, TagIndex, (ULONG)Pages, Heap->Index};
+    POOL_BIG_PAGE New = {(ULONG64)Va, Tag, TagIndex, (ULONG)Pages, Heap->Index, NumberOfBytes};
     if (!AddEntry(&New)) {
         MiReleaseHeapPages(Heap, Va, Pages);
         return NULL;
+    }
+    volatile ULONG64 *Tail = TailOf(&New);
+    if (Tail != NULL) {
+        *Tail = TAIL_SEAL; /* may fault, in paged pool */
     }
     MiCountPoolAllocation(TagIndex, MiIsPagedHeap(Heap), Pages * PAGE_SIZE);
     return Va;
@@ -133,7 +146,8 @@ static POOL_BIG_PAGE *FindEntry(ULONG64 Va) {
 }
 
 /* Frees an allocation of whole pages. An address that the table does not know was freed before, or never allocated:
- * 0x19 (0x22, address, 1 paged or 0, 0). A protected tag that differs: 0xC2 (0xA, ...). IRQL as the heap's. */
+ * 0x19 (0x22, address, 1 paged or 0, 0); in the middle of a paged one: 0xC2 (0x41286, ...). A protected tag that differs:
+ * 0xC2 (0xA, ...). Written past its end: 0x19 (0x21, ...). IRQL as the heap's. */
 VOID MiFreeBigPool(PVOID P, ULONG Tag) {
     POOL_BIG_PAGE Entry = {0};
     KIRQL OldIrql;
@@ -147,10 +161,18 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag) {
     KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
 
     if (Found == NULL) {
-        KeBugCheckEx(BAD_POOL_HEADER, 0x22, (ULONG_PTR)P, MmFindRegion((ULONG64)P)->Kind == RegionPagedPool, 0);
+        BOOLEAN IsPaged = MmFindRegion((ULONG64)P)->Kind == RegionPagedPool;
+        if (IsPaged && MiFindBigPool((ULONG64)P, &Entry)) {
+            KeBugCheckEx(BAD_POOL_CALLER, 0x41286, (ULONG_PTR)P, Entry.Va, 0);
+        }
+        KeBugCheckEx(BAD_POOL_HEADER, 0x22, (ULONG_PTR)P, IsPaged, 0);
     }
     if ((Entry.Tag & PROTECTED_POOL) && Tag != 0 && Tag != Entry.Tag) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Entry.Tag, Tag);
+    }
+    volatile ULONG64 *Tail = TailOf(&Entry);
+    if (Tail != NULL && *Tail != TAIL_SEAL) {
+        KeBugCheckEx(BAD_POOL_HEADER, 0x21, (ULONG_PTR)P, Entry.Bytes, *Tail);
     }
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];
     MiCountPoolFree(Entry.TagIndex, MiIsPagedHeap(Heap), (SIZE_T)Entry.Pages * PAGE_SIZE);

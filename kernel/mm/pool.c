@@ -16,7 +16,6 @@
 #define POOL_BASE_MASK 7
 #define POOL_MUST_SUCCEED 2
 #define POOL_CACHE_ALIGNED 4
-#define POOL_RAISE 16
 #define POOL_NX 512
 #define POOL_ZERO 1024
 #define CACHE_LINE_UNITS 4
@@ -123,16 +122,16 @@ static PPOOL_HEADER GrowHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
 }
 
 /* A block that no CPU has parked. */
-static PPOOL_HEADER TakeFromHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
+static PPOOL_HEADER TakeFromHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POOL_CALL Call) {
     CreateParks();
     KIRQL OldIrql = LockHeap(Heap);
-    PPOOL_HEADER Header = MiTakePoolBlock(Heap, Units, AlignUnits);
+    PPOOL_HEADER Header = MiTakePoolBlock(Heap, Units, AlignUnits, Call);
     UnlockHeap(Heap, OldIrql);
     return Header != NULL ? Header : GrowHeap(Heap, Units, AlignUnits);
 }
 
 /* Makes a block its new owner's: tag, state, count. Returns what the owner gets. IRQL as the heap's. */
-FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, ULONG Tag, ULONG TagIndex) {
+static FORCEINLINE PVOID HandOut(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, ULONG Tag, ULONG TagIndex) {
     BOOLEAN IsPaged = HeapIndex == POOL_HEAP_PAGED;
     Header->PoolTag = Tag;
     Header->PoolTagHash = (USHORT)TagIndex;
@@ -151,7 +150,7 @@ static ULONG UnitsFor(SIZE_T Bytes) {
 
 /* Everything that is rare: large, aligned, cleared, raising, a first tag, an empty parking place. */
 static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex,
-                                                      PVOID Caller) {
+                                                      PVOID Caller, POOL_CALL Call) {
     PPOOL_HEAP Heap = &MiPoolHeap[HeapIndex];
     ULONG AlignUnits = PoolType & POOL_CACHE_ALIGNED ? CACHE_LINE_UNITS : 1;
     PVOID P = NULL;
@@ -164,7 +163,7 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
     if (Bytes > POOL_SMALL_LIMIT || UnitsFor(Bytes) + AlignUnits > POOL_UNITS_PER_PAGE) {
         P = MiAllocateBigPool(Heap, Bytes, Tag, TagIndex);
     } else {
-        PPOOL_HEADER Header = TakeFromHeap(Heap, UnitsFor(Bytes), AlignUnits);
+        PPOOL_HEADER Header = TakeFromHeap(Heap, UnitsFor(Bytes), AlignUnits, Call);
         if (Header != NULL) {
             P = HandOut(Header, HeapIndex, Header->BlockSize, Tag, TagIndex);
         }
@@ -178,8 +177,33 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
     return P;
 }
 
+static DECLSPEC_NORETURN __attribute__((noinline)) VOID DieOfDamagedPark(PPOOL_HEADER Header, ULONG HeapIndex,
+                                                                         POOL_CALL Call) {
+    const ULONG64 *Seal = (const ULONG64 *)(Header + 1);
+    if (Call == PoolCallHeap) {
+        KeBugCheckEx(KERNEL_MODE_HEAP_CORRUPTION, HEAP_USE_AFTER_FREE, (ULONG_PTR)&MiPoolHeap[HeapIndex],
+                     (ULONG_PTR)PAGE_ALIGN(Header), 0);
+    }
+    if (Header->PoolType != POOL_PARKED) {
+        KeBugCheckEx(BAD_POOL_HEADER, 0x0D, (ULONG_PTR)Header, 0, MiPoolHeaderSizes(Header));
+    }
+    KeBugCheckEx(BAD_POOL_HEADER, 3, (ULONG_PTR)Header, Seal[0], Seal[1]);
+}
+
+/* Stops the machine if a block was written to while nobody owned it: by who had it before, or past a neighbour's end. */
+static FORCEINLINE VOID CheckParked(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, POOL_CALL Call) {
+    const ULONG64 *Seal = (const ULONG64 *)(Header + 1);
+    ULONG64 Sizes = HeapIndex | Units << 8 | POOL_PARKED << 16;
+    if (__builtin_expect(MiPoolHeaderSizes(Header) >> 8 != Sizes || Seal[0] != MiPoolSeal(Header) ||
+                             Seal[1] != MiPoolSeal(Header),
+                         FALSE)) {
+        DieOfDamagedPark(Header, HeapIndex, Call);
+    }
+}
+
 /* The way of most requests, made once for each heap: a parked block, or else the slow way. */
-FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex, PVOID Caller) {
+static FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex, PVOID Caller,
+                                   POOL_CALL Call) {
     ULONG64 Irql = __readcr8();
     if (Irql > (HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, Bytes);
@@ -189,55 +213,37 @@ FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG He
         SIZE_T Units = (Bytes + 2 * POOL_UNIT - 1) / POOL_UNIT;
         PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units, Irql);
         if (Header != NULL) {
+            CheckParked(Header, HeapIndex, Units, Call);
             return HandOut(Header, HeapIndex, Units, Tag, TagIndex);
         }
     }
-    return AllocateSlowly(PoolType, Bytes, Tag, HeapIndex, Caller);
+    return AllocateSlowly(PoolType, Bytes, Tag, HeapIndex, Caller, Call);
 }
 
-/* Apart, so that what these need of the stack is not paid for by no-execute nonpaged pool, the most common. */
-static __attribute__((noinline)) PVOID AllocateOther(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
+/* What every call comes to that is not the most common one; apart, so that what these need of the stack is not paid
+ * for by no-execute nonpaged pool. IRQL and results as ExAllocatePoolWithTag; Caller is blamed for a bad tag. */
+__attribute__((noinline)) PVOID MiAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PVOID Caller,
+                                               POOL_CALL Call) {
     if (PoolType & PagedPool) {
-        return Allocate(PoolType, Bytes, Tag, POOL_HEAP_PAGED, Caller);
+        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_PAGED, Caller, Call);
     }
     if (PoolType & POOL_NX) {
-        return Allocate(PoolType, Bytes, Tag, POOL_HEAP_NX, Caller);
+        return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_NX, Caller, Call);
     }
-    return Allocate(PoolType, Bytes, Tag, POOL_HEAP_EXECUTABLE, Caller);
+    return Allocate(PoolType, NumberOfBytes, Tag, POOL_HEAP_EXECUTABLE, Caller, Call);
 }
 
 /* PagedPool: <= APC_LEVEL; NonPagedPool...: <= DISPATCH_LEVEL; above that 0xC2 (8, ...). May wait (paged pool).
  * Aligned to 16 bytes, to a page when larger than 0xFE0 bytes; 0 bytes are a small block. NULL: no memory. */
 PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
     if (PoolType != NonPagedPoolNx) {
-        return AllocateOther(PoolType, NumberOfBytes, Tag, _ReturnAddress());
+        return MiAllocatePool(PoolType, NumberOfBytes, Tag, _ReturnAddress(), PoolCallClassic);
     }
-    return Allocate(NonPagedPoolNx, NumberOfBytes, Tag, POOL_HEAP_NX, _ReturnAddress());
+    return Allocate(NonPagedPoolNx, NumberOfBytes, Tag, POOL_HEAP_NX, _ReturnAddress(), PoolCallClassic);
 }
 
 PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
     return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
-}
-
-/* As ExAllocatePoolWithTag, but cleared, and a bad argument is a NULL: no tag, not one pool, a flag that is not
- * known. */
-PVOID ExAllocatePool2(POOL_FLAGS Flags, SIZE_T NumberOfBytes, ULONG Tag) {
-    const POOL_FLAGS Pools = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED;
-    const POOL_FLAGS Known =
-        Pools | POOL_FLAG_USE_QUOTA | POOL_FLAG_UNINITIALIZED | POOL_FLAG_CACHE_ALIGNED | POOL_FLAG_RAISE_ON_FAILURE;
-    POOL_FLAGS Pool = Flags & Pools;
-
-    if (Tag == 0 || Pool == 0 || (Pool & (Pool - 1)) != 0 || ((Flags & 0xFFFFFFFF) & ~Known) != 0) {
-        return NULL;
-    }
-    ULONG PoolType = Pool == POOL_FLAG_PAGED ? PagedPool : Pool == POOL_FLAG_NON_PAGED ? NonPagedPoolNx : NonPagedPool;
-    PoolType |= Flags & POOL_FLAG_CACHE_ALIGNED ? POOL_CACHE_ALIGNED : 0;
-    PoolType |= Flags & POOL_FLAG_RAISE_ON_FAILURE ? POOL_RAISE : 0;
-    PVOID P = ExAllocatePoolWithTag((POOL_TYPE)PoolType, NumberOfBytes, Tag);
-    if (P != NULL && !(Flags & POOL_FLAG_UNINITIALIZED)) {
-        memset(P, 0, NumberOfBytes);
-    }
-    return P;
 }
 
 /* ---- Freeing ---- */
@@ -274,7 +280,7 @@ static __attribute__((noinline)) VOID ReturnToHeap(PPOOL_HEADER Header) {
 }
 
 /* Stops the machine unless the header is that of a block in use whose end is where the next header says that it is. */
-FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
+static FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     SIZE_T Units = Header->BlockSize;
     SIZE_T EndUnit = MiUnitInPage(Header) + Units;
     if (!(Header->PoolType & POOL_IN_USE)) {
@@ -288,7 +294,7 @@ FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
 }
 
 /* Takes a block from its owner; it is nobody's then. IRQL as for the allocation. */
-FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
+static FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     SIZE_T Units = Header->BlockSize;
     MiCountPoolFree(Header->PoolTagHash, IsPaged, Units * POOL_UNIT);
     if (IsPaged) {
@@ -297,11 +303,12 @@ FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
 #if DBG
     memset(Header + 1, POOL_FREED_FILL, (Units - 1) * POOL_UNIT);
 #endif
+    ((ULONG64 *)(Header + 1))[0] = ((ULONG64 *)(Header + 1))[1] = MiPoolSeal(Header);
     Header->PoolType = POOL_PARKED;
 }
 
 /* Frees an address of one of the two pools; made once for each. */
-FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
+static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
     PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
     ULONG64 Irql = __readcr8();
     if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {

@@ -45,6 +45,16 @@ C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
 
 #define POOL_FREED_FILL 0xDF
 
+/* Private bits of the pool type, on its way through pool.c. */
+#define POOL_QUOTA_FAIL 8
+#define POOL_RAISE 16
+
+/* Which promise the caller made: as on Windows, damage that ExAllocatePool2 finds is the heap's own 0x13A, the older
+ * calls report what the classic allocator reports. */
+typedef enum _POOL_CALL { PoolCallClassic, PoolCallHeap } POOL_CALL;
+#define HEAP_USE_AFTER_FREE 0x12 /* P1 of KERNEL_MODE_HEAP_CORRUPTION: or an overflow of a neighbour */
+PVOID MiAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PVOID Caller, POOL_CALL Call);
+
 /* An address tells its pool by arithmetic, without a look at the table of regions. */
 #define POOL_PAGED_BYTES (MM_STACKS - MM_PAGED_POOL)
 #define POOL_NONPAGED_BYTES (1ULL << 39)
@@ -61,7 +71,7 @@ typedef struct _POOL_HEAP {
 extern POOL_HEAP MiPoolHeap[POOL_HEAPS];
 
 VOID MiInitializePoolHeap(PPOOL_HEAP Heap, ULONG Index);
-PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits);
+PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POOL_CALL Call);
 PPOOL_HEADER MiTakeFromNewPoolPage(PPOOL_HEAP Heap, PVOID Page, ULONG Units, ULONG AlignUnits);
 PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header);
 
@@ -75,6 +85,11 @@ FORCEINLINE BOOLEAN MiIsPagedHeap(const POOL_HEAP *Heap) {
 
 FORCEINLINE ULONG MiUnitInPage(const void *Header) {
     return BYTE_OFFSET(Header) / POOL_UNIT;
+}
+
+/* What the first 16 bytes of a parked block must hold still when it is handed out again: nobody owns it meanwhile. */
+FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
+    return (ULONG64)Header ^ 0x9E3779B97F4A7C15ULL;
 }
 
 /* The first ULONG of a header as one number, for the parameters of a bugcheck. */
@@ -122,6 +137,7 @@ typedef struct _POOL_BIG_PAGE {
     ULONG TagIndex;
     ULONG Pages;
     ULONG HeapIndex;
+    SIZE_T Bytes; /* as asked for: what follows them in the last page is sealed */
 } POOL_BIG_PAGE, *PPOOL_BIG_PAGE;
 
 PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG TagIndex);

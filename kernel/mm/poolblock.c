@@ -129,16 +129,45 @@ static ULONG FindListedSize(const POOL_HEAP *Heap, ULONG Units) {
     return Word * 64 + (ULONG)__builtin_ctzll(Bits);
 }
 
+/* Can a link of a free block be followed, and does it lead to a block or the head of the list? */
+static BOOLEAN IsLinkSound(PPOOL_HEAP Heap, PLIST_ENTRY Link, ULONG Units) {
+    if (Link == &Heap->Free[Units]) {
+        return TRUE;
+    }
+    if (MiIsPagedHeap(Heap)) {
+        return (ULONG64)Link - MM_PAGED_POOL < POOL_PAGED_BYTES && (ULONG64)Link % POOL_UNIT == 0;
+    }
+    return (ULONG64)Link - MM_NONPAGED_POOL < POOL_NONPAGED_BYTES && (ULONG64)Link % POOL_UNIT == 0 &&
+           MmIsAddressValid(Link);
+}
+
+/* Before a free block is taken: the classic calls look at its header alone, and then follow its links; the newer ones
+ * look before they follow, and report all damage in the same way: 0x13A (0x12, heap, page, 0). */
+static VOID CheckRun(PPOOL_HEAP Heap, PPOOL_HEADER Run, ULONG RunUnits, POOL_CALL Call) {
+    BOOLEAN IsHeaderSound = Run->BlockSize == RunUnits && Run->PoolType == POOL_FREE;
+    PLIST_ENTRY Entry = LinksOf(Run), Next = Entry->Flink, Previous = Entry->Blink;
+    if (Call == PoolCallClassic && !IsHeaderSound) {
+        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Run, (ULONG_PTR)HeaderAt(Run, (LONG)RunUnits),
+                     MiPoolHeaderSizes(Run));
+    }
+    if (Call == PoolCallHeap &&
+        (!IsHeaderSound || !IsLinkSound(Heap, Next, RunUnits) || !IsLinkSound(Heap, Previous, RunUnits) ||
+         Next->Blink != Entry || Previous->Flink != Entry)) {
+        KeBugCheckEx(KERNEL_MODE_HEAP_CORRUPTION, HEAP_USE_AFTER_FREE, (ULONG_PTR)Heap, (ULONG_PTR)PAGE_ALIGN(Run), 0);
+    }
+}
+
 /* Takes the best fitting free block and gives back what is too much of it. AlignUnits: 1, or the power of two of units
  * to which what the caller gets (behind the header) is aligned. Returns a block marked in use, or NULL: the heap needs
  * a page. Heap lock held. */
-PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
+PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POOL_CALL Call) {
     /* Where the free block lies decides how much of its front is lost; with the most possible loss every block fits. */
     ULONG RunUnits = FindListedSize(Heap, Units + AlignUnits - 1);
     if (RunUnits == 0) {
         return NULL;
     }
     PPOOL_HEADER Run = (PPOOL_HEADER)Heap->Free[RunUnits].Flink - 1;
+    CheckRun(Heap, Run, RunUnits, Call);
     TakeFree(Heap, Run);
     ULONG LeadUnits = (0u - (MiUnitInPage(Run) + 1)) & (AlignUnits - 1);
     return CarveRun(Heap, Run, RunUnits, Run->PreviousSize, Units, LeadUnits);
