@@ -66,11 +66,15 @@ def make_kernel(build):
         done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={build}", f"OUT={OUT}",
                                "judge"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
     if done.returncode:
-        raise CannotRun(f"the {build} build of the kernel failed: {last_line(done.stderr)}")
+        raise CannotRun(f"the {build} build of the kernel failed: {first_error(done.stderr)}")
 
 
 def last_line(text):
     return (text.strip().splitlines() or ["(without a word)"])[-1]
+
+
+def first_error(text):
+    return next((line for line in text.splitlines() if "error" in line), last_line(text))
 
 
 # ---- The sources ----
