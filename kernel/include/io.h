@@ -6,6 +6,7 @@
 #include <block.h>
 
 struct _KLDR_DATA_TABLE_ENTRY;
+VOID IoStartFileSystem(VOID);  /* PASSIVE, first thread, after the page file: C: */
 VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);

@@ -48,6 +48,8 @@ NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
 VOID LdrLoadBootDrivers(VOID); /* those that the boot option load=NAME,NAME,PREFIX* asks for. PASSIVE */
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
 PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address); /* any IRQL */
+/* A file of the boot archive by its whole path. FALSE: not there. Any IRQL; the memory is never freed. */
+BOOLEAN LdrFindArchiveFile(PCSTR Path, const void **Data, SIZE_T *Bytes);
 BOOLEAN LdrIsKernelAddress(ULONG64 Address);           /* in the kernel image: the 0xA / 0xD1 rule */
 /* A range that a now unloaded driver had; its name, or NULL. Any IRQL. */
 PCSTR LdrFindUnloadedModule(ULONG64 Address);

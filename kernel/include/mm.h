@@ -17,6 +17,9 @@ typedef enum _MM_REGION_KIND {
     RegionNonPagedPool,
     RegionPagedPool,
     RegionStacks,
+    RegionSpecialPool,      /* the verifier's: a page for each block (mm/specialpool.c) */
+    RegionSpecialPagedPool, /* the pageable part of it */
+    RegionSystemCache,      /* views of disk pages (mm/view.c) */
     RegionNone
 } MM_REGION_KIND;
 
@@ -37,8 +40,12 @@ const MM_REGION *MmGetRegions(ULONG *Count);
 #define MM_SYSTEM_PTES 0xFFFFF88000000000ULL
 #define MM_PAGED_POOL 0xFFFFF8A000000000ULL
 #define MM_STACKS 0xFFFFF90000000000ULL
+#define MM_SPECIAL_POOL 0xFFFFF98000000000ULL
+#define MM_SPECIAL_PAGED_POOL 0xFFFFF9C000000000ULL
 #define MM_PFN_DATABASE 0xFFFFFA0000000000ULL
 #define MM_NONPAGED_POOL 0xFFFFFA8000000000ULL
+#define MM_SYSTEM_CACHE 0xFFFFFB0000000000ULL
+#define MM_SYSTEM_CACHE_END 0xFFFFFB8000000000ULL
 #define MM_KERNEL_BASE 0xFFFFFFFF80000000ULL   /* the image is linked at this + its physical address */
 #define MM_DRIVER_IMAGES 0xFFFFFFFFA0000000ULL /* within +-2 GiB of the kernel, for 32-bit relocations */
 #define MM_DRIVER_IMAGES_END 0xFFFFFFFFC0000000ULL
@@ -143,6 +150,27 @@ typedef struct _MM_POOL_BLOCK {
     BOOLEAN IsPaged, IsFree, HeaderResident;
 } MM_POOL_BLOCK;
 BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block);
+
+/* Special pool (mm/specialpool.c): each block alone in a page, its end at the page's end, nothing mapped behind it. */
+#define MM_SPECIAL_FRAMES 6
+typedef enum _MM_SPECIAL_STATE { SpecialNever, SpecialInUse, SpecialFreed } MM_SPECIAL_STATE;
+typedef struct _MM_SPECIAL_BLOCK {
+    ULONG64 Start; /* what the owner has, or had */
+    ULONG Bytes, Tag;
+    UCHAR State; /* MM_SPECIAL_STATE */
+    UCHAR Fill;  /* of the bytes in its page that are not its own */
+    USHORT Reserved;
+    ULONG Next; /* in the queue of slots that are not in use */
+    PVOID AllocatedBy[MM_SPECIAL_FRAMES], FreedBy[MM_SPECIAL_FRAMES];
+} MM_SPECIAL_BLOCK;
+BOOLEAN MmEnableSpecialPool(VOID);                                                 /* PASSIVE; FALSE: no memory */
+PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);  /* NULL: take the normal pool */
+VOID MmFreeSpecialPool(PVOID P, ULONG Tag);
+/* The block whose page or guard page contains an address; NULL: it is no address of special pool. Any IRQL, no locks. */
+const MM_SPECIAL_BLOCK *MmFindSpecialBlock(ULONG64 Va);
+FORCEINLINE BOOLEAN MmIsSpecialPool(ULONG64 Va) {
+    return Va >= MM_SPECIAL_POOL && Va < MM_PFN_DATABASE;
+}
 
 /* Who holds the pool, by tag. Any IRQL. */
 typedef struct _MM_POOL_TAG_USE {

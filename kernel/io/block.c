@@ -1,5 +1,5 @@
-/* block.c: the list of disks. What a disk is used for follows from its place in it: the first holds the page file,
- * the second the crash dump. */
+/* block.c: the list of disks. What a disk is used for follows from what it holds: one that begins with a FAT boot
+ * sector is the volume C:. Of the others the first holds the page file, the second the crash dump. */
 #include <kd.h>
 #include <mm.h>
 #include "iop.h"
@@ -9,17 +9,19 @@
 KE_DECLARE_LOCK(IopBlockLock, RANK_BLOCK, "the list of disks");
 static LIST_ENTRY BlockDevices = {&BlockDevices, &BlockDevices};
 static ULONG BlockDeviceCount;
+static PBLOCK_DEVICE volatile VolumeDisk;
 
 static PCSTR RoleName(ULONG Role) {
     return Role == 0 ? "page file" : Role == 1 ? "crash dump" : "not used";
 }
 
-static NTSTATUS CheckDevice(PBLOCK_DEVICE Device) {
+/* A volume may be small: only whoever mounts it can tell. */
+static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, BOOLEAN IsVolume) {
     if (Device->Submit == NULL || Device->Poll == NULL || Device->MaximumBytes < PAGE_SIZE) {
         KdPrintf("io: %s: cannot transfer a page in one request: not used\n", Device->Name);
         return STATUS_NOT_SUPPORTED;
     }
-    if (Device->SectorCount < SMALLEST_DISK_BYTES / BLOCK_SECTOR_SIZE) {
+    if (!IsVolume && Device->SectorCount < SMALLEST_DISK_BYTES / BLOCK_SECTOR_SIZE) {
         KdPrintf("io: %s: %llu KiB are too small, at least %u MiB are needed: not used\n", Device->Name,
                  Device->SectorCount * BLOCK_SECTOR_SIZE >> 10, SMALLEST_DISK_BYTES >> 20);
         return STATUS_NOT_SUPPORTED;
@@ -36,14 +38,39 @@ ULONG IopInsertBlockDevice(PBLOCK_DEVICE Device) {
     return Role;
 }
 
+/* A boot sector: a jump, sectors of a size that there is, at least one table, and the mark at its end. A page file
+ * that begins so by chance would need all of these. */
+static BOOLEAN IsFatBootSector(const UCHAR *Sector) {
+    ULONG SectorBytes = Sector[11] | (ULONG)Sector[12] << 8, ClusterSectors = Sector[13], Tables = Sector[16];
+    return Sector[510] == 0x55 && Sector[511] == 0xAA && (Sector[0] == 0xEB || Sector[0] == 0xE9) &&
+           SectorBytes >= BLOCK_SECTOR_SIZE && SectorBytes <= PAGE_SIZE && (SectorBytes & (SectorBytes - 1)) == 0 &&
+           ClusterSectors != 0 && (ClusterSectors & (ClusterSectors - 1)) == 0 && Tables >= 1 && Tables <= 4;
+}
+
+/* PASSIVE_LEVEL. A disk that cannot be read holds no volume. */
+static BOOLEAN HoldsVolume(PBLOCK_DEVICE Device) {
+    UCHAR Sector[BLOCK_SECTOR_SIZE];
+    return Device->Submit != NULL && Device->MaximumBytes >= PAGE_SIZE && Device->SectorCount != 0 &&
+           NT_SUCCESS(MmReadDisk(Device, 0, Sector, sizeof(Sector))) && IsFatBootSector(Sector);
+}
+
+/* PASSIVE_LEVEL. FALSE: another disk is the volume already. */
+BOOLEAN IopSetVolumeDisk(PBLOCK_DEVICE Device) {
+    return __sync_bool_compare_and_swap(&VolumeDisk, NULL, Device);
+}
+
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device) {
     PAGED_CODE();
-    NTSTATUS Status = CheckDevice(Device);
+    BOOLEAN IsVolume = IoGetVolumeDisk() == NULL && HoldsVolume(Device);
+    NTSTATUS Status = CheckDevice(Device, IsVolume);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    ULONG Role = IopInsertBlockDevice(Device);
-    KdPrintf("io: %s: %llu MiB: %s\n", Device->Name, Device->SectorCount * BLOCK_SECTOR_SIZE >> 20, RoleName(Role));
+    PCSTR Name = "volume C:";
+    if (!IsVolume || !IopSetVolumeDisk(Device)) {
+        Name = RoleName(IopInsertBlockDevice(Device));
+    }
+    KdPrintf("io: %s: %llu MiB: %s\n", Device->Name, Device->SectorCount * BLOCK_SECTOR_SIZE >> 20, Name);
     return STATUS_SUCCESS;
 }
 
@@ -55,4 +82,9 @@ PBLOCK_DEVICE IoGetBlockDevice(ULONG Role) {
         }
     }
     return NULL;
+}
+
+/* See block.h. */
+PBLOCK_DEVICE IoGetVolumeDisk(VOID) {
+    return VolumeDisk;
 }

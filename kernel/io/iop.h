@@ -50,6 +50,10 @@ VOID IopDeleteInterrupt(PKINTERRUPT Interrupt);
 
 /* ---- Disks (block.c) ---- */
 ULONG IopInsertBlockDevice(PBLOCK_DEVICE Device);
+BOOLEAN IopSetVolumeDisk(PBLOCK_DEVICE Device); /* C:, unless there is one */
+
+/* ---- C: for machines without a disk that has one (ramvolume.c) ---- */
+VOID IopCreateRamVolume(VOID); /* PASSIVE_LEVEL */
 
 /* ---- The disk for machines without one (ramstore.c) ---- */
 VOID IopCreateRamStore(VOID); /* PASSIVE_LEVEL */

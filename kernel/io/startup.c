@@ -35,4 +35,15 @@ VOID IoInitializeSystem(VOID) {
     if (IoGetBlockDevice(0) == NULL) {
         IopCreateRamStore();
     }
+    if (IoGetVolumeDisk() == NULL) {
+        IopCreateRamVolume();
+    }
+}
+
+/* PASSIVE_LEVEL, once paging works: the file system's code is pageable. Without a volume there is nothing to drive. */
+VOID IoStartFileSystem(VOID) {
+    PDRIVER_OBJECT DriverObject;
+    if (IoGetVolumeDisk() != NULL) {
+        LdrLoadDriver("fastfat", &DriverObject); /* says itself what goes wrong */
+    }
 }

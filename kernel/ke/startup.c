@@ -41,6 +41,7 @@ static VOID Phase1(PVOID Context) {
         KdPrintf("mm: no page file (status 0x%08X): paged pool stays resident\n", Status);
     }
     MmReleaseBootMemory();
+    IoStartFileSystem();
     LdrLoadBootDrivers();
     StoryRun();
 }

@@ -40,8 +40,8 @@ MM_PAGE_STATE MmGetPageState(ULONG64 Va, MMPTE *Contents) {
     if (Pte == 0) {
         return PageBadAddress;
     }
-    if (Pte & PTE_TRANSITION) {
-        return PageTransition;
+    if (Pte & (PTE_TRANSITION | PTE_PROTOTYPE)) {
+        return PageTransition; /* a view's page is in memory as well */
     }
     return Pte >> PTE_PAGEFILE_SHIFT ? PageInFile : PageDemandZero;
 }
@@ -59,6 +59,8 @@ VOID MmDescribePte(MMPTE Pte, PCHAR Buffer, SIZE_T BufferBytes) {
         DescribeValidPte(Pte, Buffer, BufferBytes);
     } else if (Pte == 0) {
         Append(Buffer, BufferBytes, "V = 0, all zero: nothing is here");
+    } else if (Pte & PTE_PROTOTYPE) {
+        Append(Buffer, BufferBytes, "V = 0, prototype PTE at 0x%llx", (ULONG64)MiGetPrototype(Pte));
     } else if (Pte & PTE_TRANSITION) {
         Append(Buffer, BufferBytes, "V = 0, transition, page frame 0x%llx", (Pte & PTE_FRAME) >> PAGE_SHIFT);
     } else if (Pte >> PTE_PAGEFILE_SHIFT) {
@@ -79,6 +81,10 @@ static VOID AppendState(ULONG64 Va, PCHAR Buffer, SIZE_T Bytes) {
                Pte >> PTE_PAGEFILE_SHIFT);
         break;
     case PageTransition:
+        if (Pte & PTE_PROTOTYPE) {
+            Append(Buffer, Bytes, "; the page is not present: a view of a cached page, mapped and not yet touched");
+            break;
+        }
         Append(Buffer, Bytes,
                "; the page is not present: taken out of the working set, its contents still in page frame 0x%llx",
                (Pte & PTE_FRAME) >> PAGE_SHIFT);
@@ -205,7 +211,7 @@ VOID MmDescribeAddress(ULONG64 Va, PCHAR Buffer, SIZE_T BufferBytes) {
         Append(Buffer, BufferBytes, Va ? "a NULL pointer + 0x%llx" : "a NULL pointer", Va);
         return;
     }
-    if (Region->Kind == RegionPagedPool || Region->Kind == RegionNonPagedPool) {
+    if (Region->Kind == RegionPagedPool || Region->Kind == RegionNonPagedPool || MmIsSpecialPool(Va)) {
         DescribePool(Region, Va, Buffer, BufferBytes);
     } else if (Region->Kind == RegionDriverImages || Region->Kind == RegionKernelImage) {
         DescribeImage(Region, Va, Buffer, BufferBytes);

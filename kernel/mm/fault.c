@@ -69,7 +69,8 @@ static NTSTATUS FaultAtRaisedIrql(PKTRAP_FRAME Frame) {
 
 /* Only these regions hold PTEs that are not valid and yet mean a page. */
 static BOOLEAN IsPageableAddress(ULONG64 Va) {
-    return (Va >= MM_PAGED_POOL && Va < MM_STACKS) || (Va >= MM_DRIVER_IMAGES && Va < MM_DRIVER_IMAGES_END);
+    return (Va >= MM_PAGED_POOL && Va < MM_STACKS) || (Va >= MM_SPECIAL_PAGED_POOL && Va < MM_PFN_DATABASE) ||
+           (Va >= MM_SYSTEM_CACHE && Va < MM_SYSTEM_CACHE_END) || (Va >= MM_DRIVER_IMAGES && Va < MM_DRIVER_IMAGES_END);
 }
 
 /* From trap.c, at the IRQL and IF of the faulting code, no lock of the memory manager held. Waits only below

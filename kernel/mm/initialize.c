@@ -222,6 +222,7 @@ VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     MiInitializePageIn();
     FreeRemainingFrames();
     MiInitializePool();
+    MiInitializeViews();
     MiInitializeSectionLocks();
 }
 

@@ -220,6 +220,15 @@ FORCEINLINE MMPTE MiMakeTransitionPte(ULONG64 Frame, MMPTE Protection) {
     return Frame << PAGE_SHIFT | PTE_TRANSITION | (Protection & MI_PROTECTION_MASK);
 }
 
+/* A view of a cached page (view.c): as on NT, the prototype's address in bits 16-63. */
+FORCEINLINE MMPTE MiMakePrototypePte(MMPTE *Prototype) {
+    return (MMPTE)Prototype << 16 | PTE_PROTOTYPE | (MMPTE)MM_READONLY << PTE_PROTECTION_SHIFT;
+}
+FORCEINLINE MMPTE *MiGetPrototype(MMPTE Pte) {
+    return (MMPTE *)((LONG64)Pte >> 16);
+}
+NTSTATUS MiInitializeViews(VOID); /* boot CPU, once */
+
 /* ---- Page-in (pagein.c) ---- */
 /* One read in progress, shared by all who fault on its page. References, IsFinished and the list under MmPfnLock. */
 typedef struct _MI_INPAGE {

@@ -113,6 +113,11 @@ static FAULT_OUTCOME DecideFault(FAULT *Fault) {
     if (Contents & PTE_VALID || Contents == 0) {
         return FaultResolved; /* another CPU was here first; if it freed the address, the next try finds that */
     }
+    if (Contents & PTE_PROTOTYPE) { /* a view: whoever mapped it holds a reference to the page */
+        *Fault->Pte = *MiGetPrototype(Contents) | PTE_ACCESSED;
+        MiCounters.TransitionFaults++;
+        return FaultResolved;
+    }
     if (Contents & PTE_TRANSITION) {
         return TransitionFault(Fault, Contents);
     }

@@ -40,9 +40,34 @@ typedef struct _BLOCK_DEVICE {
     PVOID Extension;
 } BLOCK_DEVICE, *PBLOCK_DEVICE;
 
-/* Devices get roles in the order of registration: the page file, then the crash dump. The device and its name stay
- * for ever. STATUS_NOT_SUPPORTED: too small to be of use, said on the console. PASSIVE_LEVEL, from DriverEntry. */
+/* Sector 0 decides: the first disk that begins with a FAT boot sector is the volume C:. The others get roles in the
+ * order of registration: the page file, then the crash dump. The device and its name stay for ever.
+ * STATUS_NOT_SUPPORTED: too small to be of use, said on the console. PASSIVE_LEVEL, from DriverEntry. */
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device);
+
+/* The disk that is C:, or NULL. Any IRQL. */
+PBLOCK_DEVICE IoGetVolumeDisk(VOID);
+
+/* ---- Views of a disk: what a file system sees its metadata through, as CcMapData shows it to one of Windows NT ----
+ * A view maps one page of the disk at an address of its own, for one operation: the page table gets an entry that is
+ * not valid and names the cached page, and the first touch is a soft fault. So whoever looks through a view at
+ * DISPATCH_LEVEL stops the machine, however often the page was read before. */
+typedef struct _DISK_VIEW {
+    const UCHAR *Data; /* read-only; the bytes at the offset asked for, valid to the end of their page */
+    PVOID Page;        /* the memory manager's */
+    ULONG Slot;
+} DISK_VIEW, *PDISK_VIEW;
+
+/* <= APC_LEVEL: reads the page if need be; an error of the disk, or STATUS_INSUFFICIENT_RESOURCES. At DISPATCH_LEVEL
+ * it reads nothing and succeeds, for a view that must not be touched there. */
+NTSTATUS MmMapDiskView(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View);
+VOID MmUnmapDiskView(PDISK_VIEW View); /* <= DISPATCH_LEVEL */
+
+/* Through the same cache; any offset and length. A write has reached the disk when it returns; Buffer NULL writes
+ * zeros. After a failed write the cache reads the disk again. The caller serialises what must not mix. <= APC_LEVEL,
+ * may fault on Buffer. */
+NTSTATUS MmReadDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PVOID Buffer, ULONG Length);
+NTSTATUS MmWriteDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PCVOID Buffer, ULONG Length);
 
 /* seed= of the command line: 0 is a run that need not be repeatable. Any IRQL. */
 ULONG64 KeQueryBootSeed(VOID);

@@ -1,0 +1,267 @@
+/* directory.c: puts an entry with its name into a directory, and takes it out.
+ *
+ * One sector is written at a time, and the machine may die in between. So an entry and the parts of its name lie in
+ * one sector wherever they fit into one (names up to 195 characters, with sectors of 512 bytes): they come and go with
+ * one write. Of a longer name, the sector with the entry itself is written first: without its parts it is a file with
+ * a short name, which is whole; parts without an entry would not be. */
+#include "fat.h"
+
+#define MAXIMUM_SLOTS (FAT_NAME_PARTS + 1)
+#define HIGHEST_NUMBER 2000 /* tries for a short name that nobody has */
+
+typedef struct _SPACE {
+    ULONG Count;
+    ULONG64 Slot[MAXIMUM_SLOTS]; /* on the disk */
+    ULONG64 Next;                /* the entry behind them, if they lie beyond the end; 0: none */
+    ULONG SkippedCount;          /* entries between the end and the first slot, to be marked as deleted */
+    ULONG64 Skipped;
+} SPACE;
+
+typedef struct _SEARCH {
+    ULONG Wanted, PerSector;
+    BOOLEAN IsBeyondEnd;
+    SPACE *Space;
+} SEARCH;
+
+/* ---- Room ---- */
+
+PAGEABLE static VOID TakeFreeEntry(SEARCH *Search, PFAT_VOLUME Volume, ULONG64 Disk) {
+    SPACE *Space = Search->Space;
+    BOOLEAN BeginsSector = Disk % Volume->SectorBytes == 0;
+    if (BeginsSector && Search->Wanted <= Search->PerSector) {
+        if (Search->IsBeyondEnd && Space->Count != 0 && Space->SkippedCount == 0) {
+            Space->Skipped = Space->Slot[0];
+            Space->SkippedCount = Space->Count;
+        }
+        Space->Count = 0;
+    }
+    Space->Slot[Space->Count++] = Disk;
+}
+
+/* Adds a cluster full of free entries. It is written before anything points to it. */
+PAGEABLE static NTSTATUS ExtendDirectory(PFAT_VOLUME Volume, ULONG LastCluster) {
+    ULONG Cluster;
+    NTSTATUS Status = FatAllocateChain(Volume, 1, &Cluster);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = FatWrite(Volume, FatClusterStart(Volume, Cluster), NULL, Volume->ClusterBytes);
+    if (NT_SUCCESS(Status)) {
+        Status = FatSetLink(Volume, LastCluster, Cluster);
+    }
+    if (!NT_SUCCESS(Status)) {
+        FatFreeChain(Volume, Cluster);
+    }
+    return Status;
+}
+
+/* One entry of the search. STATUS_PENDING: go on. */
+PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
+    PFAT_VOLUME Volume = Scan->Cursor.Volume;
+    FAT_ENTRY Entry;
+    ULONG64 Disk;
+    NTSTATUS Status = FatReadEntry(Scan, &Entry, &Disk);
+    if (Status == STATUS_NO_MORE_FILES) {
+        if (Search->Space->Count == Search->Wanted) {
+            return STATUS_SUCCESS; /* the last slots of the chain */
+        }
+        return Scan->Cluster == 0 || Scan->Passed >= FAT_MAXIMUM_ENTRIES - MAXIMUM_SLOTS
+                   ? STATUS_DISK_FULL
+                   : ExtendDirectory(Volume, Scan->Cluster) == STATUS_SUCCESS ? STATUS_PENDING : STATUS_DISK_FULL;
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Search->Space->Count == Search->Wanted) {
+        Search->Space->Next = Search->IsBeyondEnd && Entry.Name[0] != 0 ? Disk : 0;
+        return STATUS_SUCCESS;
+    }
+    Search->IsBeyondEnd |= Entry.Name[0] == 0;
+    if (Search->IsBeyondEnd || Entry.Name[0] == FAT_DELETED) {
+        TakeFreeEntry(Search, Volume, Disk);
+    } else {
+        Search->Space->Count = 0;
+    }
+    return STATUS_PENDING;
+}
+
+/* Room for Wanted entries in a row. STATUS_DISK_FULL: the root is full, or the disk. */
+PAGEABLE static NTSTATUS FindSpace(PFAT_VOLUME Volume, ULONG Directory, ULONG Wanted, SPACE *Space) {
+    FAT_SCAN Scan;
+    SEARCH Search = {.Wanted = Wanted, .PerSector = Volume->SectorBytes / FAT_ENTRY_BYTES, .Space = Space};
+    *Space = (SPACE){};
+    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
+    if (NT_SUCCESS(Status)) {
+        do {
+            Status = LookAt(&Search, &Scan);
+        } while (Status == STATUS_PENDING);
+    }
+    FatEndScan(&Scan);
+    return Status;
+}
+
+/* Makes what lies beyond the end fit for use: nothing stale may come to light behind the new entries, and the end must
+ * not hide them. */
+PAGEABLE static NTSTATUS PrepareSpace(PFAT_VOLUME Volume, const SPACE *Space) {
+    static const UCHAR Deleted = FAT_DELETED;
+    NTSTATUS Status = STATUS_SUCCESS;
+    if (Space->Next != 0) {
+        Status = FatWrite(Volume, Space->Next, NULL, FAT_ENTRY_BYTES);
+    }
+    for (ULONG i = Space->SkippedCount; i > 0 && NT_SUCCESS(Status); i--) {
+        Status = FatWrite(Volume, Space->Skipped + (i - 1) * FAT_ENTRY_BYTES, &Deleted, 1);
+    }
+    return Status;
+}
+
+/* ---- Writing entries, a sector at a time ---- */
+
+/* The first slot of the sector that slot Index lies in. */
+PAGEABLE static ULONG FirstInSector(PFAT_VOLUME Volume, const ULONG64 *Slot, ULONG Index) {
+    ULONG64 Sector = Slot[Index] / Volume->SectorBytes;
+    while (Index > 0 && Slot[Index - 1] / Volume->SectorBytes == Sector) {
+        Index--;
+    }
+    return Index;
+}
+
+PAGEABLE static NTSTATUS WriteSlots(PFAT_VOLUME Volume, const ULONG64 *Slot, ULONG Count, const UCHAR *Entries) {
+    NTSTATUS Status = STATUS_SUCCESS;
+    for (ULONG End = Count; End != 0 && NT_SUCCESS(Status);) {
+        ULONG First = FirstInSector(Volume, Slot, End - 1);
+        Status = FatWrite(Volume, Slot[First], Entries + First * FAT_ENTRY_BYTES, (End - First) * FAT_ENTRY_BYTES);
+        End = First;
+    }
+    return Status;
+}
+
+/* Part Number (1..) of a name, as it lies on the disk. */
+PAGEABLE static VOID MakePart(PUCHAR Part, const WCHAR *Name, ULONG Length, ULONG Number, ULONG Parts, UCHAR Checksum) {
+    RtlZeroMemory(Part, FAT_ENTRY_BYTES);
+    Part[0] = (UCHAR)(Number | (Number == Parts ? 0x40 : 0));
+    Part[11] = FAT_ATTRIBUTE_LONG_NAME;
+    Part[13] = Checksum;
+    for (ULONG i = 0; i < 13; i++) {
+        ULONG At = (Number - 1) * 13 + i;
+        ULONG Offset = i < 5 ? 1 + 2 * i : i < 11 ? 14 + 2 * (i - 5) : 28 + 2 * (i - 11);
+        USHORT Character = At < Length ? Name[At] : At == Length ? 0 : 0xFFFF;
+        Part[Offset] = (UCHAR)Character;
+        Part[Offset + 1] = (UCHAR)(Character >> 8);
+    }
+}
+
+/* ---- Short names that nobody in the directory has ---- */
+
+PAGEABLE static NTSTATUS IsShortNameFree(PFAT_VOLUME Volume, ULONG Directory, const UCHAR Short[11], PBOOLEAN IsFree) {
+    FAT_SCAN Scan;
+    FAT_ENTRY Entry;
+    ULONG64 Disk;
+    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
+    *IsFree = TRUE;
+    while (NT_SUCCESS(Status) && *IsFree) {
+        Status = FatReadEntry(&Scan, &Entry, &Disk);
+        if (NT_SUCCESS(Status) && Entry.Name[0] == 0) {
+            break;
+        }
+        *IsFree = !NT_SUCCESS(Status) || (Entry.Attributes & FAT_ATTRIBUTE_LABEL) ||
+                  memcmp(Entry.Name, Short, sizeof(Entry.Name)) != 0;
+    }
+    FatEndScan(&Scan);
+    return Status == STATUS_NO_MORE_FILES ? STATUS_SUCCESS : Status;
+}
+
+/* Sets Entry->Name and Case; *Parts is how many entries the long name takes. */
+PAGEABLE static NTSTATUS ChooseShortName(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length,
+                                         PFAT_ENTRY Entry, PULONG Parts) {
+    UCHAR Base[11];
+    *Parts = 0;
+    if (FatMakeShortName(Name, Length, Base, &Entry->Case)) {
+        RtlCopyMemory(Entry->Name, Base, sizeof(Base));
+        return STATUS_SUCCESS;
+    }
+    *Parts = (Length + 12) / 13;
+    for (ULONG Number = 1; Number <= HIGHEST_NUMBER; Number++) {
+        BOOLEAN IsFree;
+        RtlCopyMemory(Entry->Name, Base, sizeof(Base));
+        FatNumberShortName(Entry->Name, Name, Length, Number);
+        NTSTATUS Status = IsShortNameFree(Volume, Directory, Entry->Name, &IsFree);
+        if (!NT_SUCCESS(Status) || IsFree) {
+            return Status;
+        }
+    }
+    return STATUS_DISK_FULL;
+}
+
+/* ---- The two calls ---- */
+
+PAGEABLE NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length, PFAT_ENTRY Entry,
+                            PULONG64 Disk) {
+    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+    SPACE Space;
+    ULONG Parts;
+    NTSTATUS Status = ChooseShortName(Volume, Directory, Name, Length, Entry, &Parts);
+    if (NT_SUCCESS(Status)) {
+        Status = FindSpace(Volume, Directory, Parts + 1, &Space);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = PrepareSpace(Volume, &Space);
+    }
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    UCHAR Checksum = FatChecksum(Entry->Name);
+    for (ULONG i = 0; i < Parts; i++) {
+        MakePart(Entries + i * FAT_ENTRY_BYTES, Name, Length, Parts - i, Parts, Checksum);
+    }
+    RtlCopyMemory(Entries + Parts * FAT_ENTRY_BYTES, Entry, FAT_ENTRY_BYTES);
+    *Disk = Space.Slot[Parts];
+    return WriteSlots(Volume, Space.Slot, Parts + 1, Entries);
+}
+
+/* Finds the entry at Disk with the parts of its name. */
+PAGEABLE static NTSTATUS FindEntry(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_FOUND Found) {
+    FAT_SCAN Scan;
+    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
+    do {
+        if (NT_SUCCESS(Status)) {
+            Status = FatNextFile(&Scan, Found);
+        }
+    } while (NT_SUCCESS(Status) && Found->Disk != Disk);
+    FatEndScan(&Scan);
+    return Status == STATUS_NO_MORE_FILES ? STATUS_FILE_CORRUPT_ERROR : Status;
+}
+
+/* Marks slots of one sector as deleted, with one write. */
+PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const ULONG64 *Slot, ULONG Count) {
+    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+    FAT_CURSOR Cursor = {.Volume = Volume};
+    const UCHAR *Data;
+    NTSTATUS Status = FatTouch(&Cursor, Slot[0], &Data);
+    if (NT_SUCCESS(Status)) {
+        RtlCopyMemory(Entries, Data, Count * FAT_ENTRY_BYTES);
+    }
+    FatDrop(&Cursor);
+    for (ULONG i = 0; i < Count; i++) {
+        Entries[i * FAT_ENTRY_BYTES] = FAT_DELETED;
+    }
+    return NT_SUCCESS(Status) ? FatWrite(Volume, Slot[0], Entries, Count * FAT_ENTRY_BYTES) : Status;
+}
+
+PAGEABLE NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk) {
+    FAT_FOUND Found;
+    NTSTATUS Status = FindEntry(Volume, Directory, Disk, &Found);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    ULONG64 Slot[MAXIMUM_SLOTS];
+    RtlCopyMemory(Slot, Found.Part, Found.Parts * sizeof(Slot[0]));
+    Slot[Found.Parts] = Disk;
+    for (ULONG First = 0, End; First <= Found.Parts && NT_SUCCESS(Status); First = End) {
+        End = First + 1;
+        while (End <= Found.Parts && Slot[End] / Volume->SectorBytes == Slot[First] / Volume->SectorBytes) {
+            End++;
+        }
+        Status = DeleteSlots(Volume, Slot + First, End - First);
+    }
+    return Status;
+}
