@@ -1,80 +1,180 @@
-/* verifier.c: a verified driver's imports lead through thunks that trim all pageable memory before IRQL reaches 2.
+/* verifier.c: who is verified and for what: the options, the drivers, and the tables of thunks for their imports.
  *
- * After the trim every pageable PTE is in transition: the data are still in memory, no disk would be needed, but the
- * present bit is clear. A driver that keeps the rules does not notice; one that touches pageable memory at DISPATCH_LEVEL
- * faults every time, not only when memory happens to be short. Only calls through imports are seen, as on Windows. */
-#include <kd.h>
-#include <mm.h>
-#include <rtl.h>
-#include <verifier.h>
+ * Only calls through imports are seen, as on Windows: what a header does inline, and what one kernel function asks of
+ * another, is not. The rules themselves stand in verifier*.c and deadlock.c, one concept in each. */
+#include "vf.h"
 
+#define NAMES_BYTES 128
+
+ULONG VfOptions;
 VF_STATISTICS VfStatistics;
-static CHAR VerifiedDriver[32];
-static BOOLEAN IsEveryDriver;
+static CHAR ScenarioDriver[32], NamedDrivers[NAMES_BYTES];
+static BOOLEAN IsEveryDriver, IsParsed;
+
+/* What the machine itself is made of is not under test; verify=NAME names one of them all the same. */
+static const PCSTR MachineDrivers[] = {"virtio-blk", "ivshmem", "fastfat"};
+
+/* ---- Options ---- */
+
+static const struct {
+    PCSTR Name;
+    ULONG Options;
+} OptionNames[] = {
+    {"special-pool", VF_SPECIAL_POOL},
+    {"irql", VF_IRQL},
+    {"lowres", VF_LOW_RESOURCES},
+    {"tracking", VF_TRACKING},
+    {"io", VF_IO},
+    {"deadlock", VF_DEADLOCK},
+    {"misc", VF_MISC},
+    {"standard", VF_STANDARD},
+    {"all", VF_STANDARD | VF_LOW_RESOURCES},
+};
+
+/* "0x29": Driver Verifier's mask; bits that are not built are named. FALSE: no number. */
+static BOOLEAN ParseMask(PCSTR Text) {
+    ULONG Mask = 0, Built = VF_STANDARD | VF_LOW_RESOURCES;
+    if (Text[0] != '0' || (Text[1] | 32) != 'x' || !Text[2]) {
+        return FALSE;
+    }
+    for (Text += 2; *Text; Text++) {
+        UCHAR Digit = (UCHAR)(*Text - '0'), Letter = (UCHAR)((*Text | 32) - 'a');
+        if (Digit > 9 && Letter > 5) {
+            return FALSE;
+        }
+        Mask = Mask << 4 | (Digit <= 9 ? Digit : Letter + 10u);
+    }
+    if (Mask & ~Built) {
+        KdPrintf("verifier: bits 0x%X are not built and check nothing\n", Mask & ~Built);
+    }
+    VfOptions |= Mask & Built;
+    return TRUE;
+}
+
+static VOID ParseOption(PCSTR Name) {
+    for (ULONG i = 0; i < RTL_NUMBER_OF(OptionNames); i++) {
+        if (strcmp(OptionNames[i].Name, Name) == 0) {
+            VfOptions |= OptionNames[i].Options;
+            return;
+        }
+    }
+    if (!ParseMask(Name)) {
+        KdPrintf("verifier: no option '%s'; these there are: special-pool irql tracking deadlock lowres io misc "
+                 "standard all, or a mask such as 0x9\n",
+                 Name);
+    }
+}
+
+/* Calls Use for each name of a list that commas divide; the list is cut up. */
+static VOID ForEachName(PCHAR List, VOID (*Use)(PCSTR Name)) {
+    for (PCHAR Name = List; Name != NULL && *Name;) {
+        PCHAR Comma = strchr(Name, ',');
+        if (Comma != NULL) {
+            *Comma++ = 0;
+        }
+        Use(Name);
+        Name = Comma;
+    }
+}
+
+/* What has no memory to work with is left out, and said. */
+static VOID StartOptions(VOID) {
+    if (VfHas(VF_SPECIAL_POOL) && !MmEnableSpecialPool()) {
+        KdPrintf("verifier: no memory for special pool\n");
+        VfOptions &= ~VF_SPECIAL_POOL;
+    }
+    if (VfHas(VF_DEADLOCK) && !VfDeadlockEnable()) {
+        KdPrintf("verifier: no memory for deadlock detection\n");
+        VfOptions &= ~VF_DEADLOCK;
+    }
+}
+
+/* PASSIVE, under the loader's mutex. */
+static VOID ParseCommandLine(VOID) {
+    CHAR Text[NAMES_BYTES];
+    if (IsParsed || !KeGetBootOption("verifier", Text, sizeof(Text))) {
+        return;
+    }
+    IsParsed = TRUE;
+    KeGetBootOption("verify", NamedDrivers, sizeof(NamedDrivers));
+    IsEveryDriver = NamedDrivers[0] == 0;
+    if (Text[0] == 0) {
+        VfOptions |= VF_STANDARD;
+    }
+    ForEachName(Text, ParseOption);
+    StartOptions();
+}
+
+/* ---- Drivers ---- */
 
 VOID VfEnable(PCSTR Driver) {
+    ParseCommandLine();
+    if (VfOptions == 0) {
+        VfOptions = VF_STANDARD;
+        StartOptions();
+    }
     if (Driver == NULL) {
         IsEveryDriver = TRUE;
         return;
     }
-    RtlFormat(VerifiedDriver, sizeof(VerifiedDriver), "%s", Driver);
+    RtlFormat(ScenarioDriver, sizeof(ScenarioDriver), "%s", Driver);
+}
+
+static BOOLEAN IsNamed(PCSTR Driver) {
+    SIZE_T Length = strlen(Driver);
+    for (PCSTR Name = NamedDrivers; Name != NULL && *Name; Name = strchr(Name, ',')) {
+        Name += *Name == ',';
+        if (strncmp(Name, Driver, Length) == 0 && (Name[Length] == 0 || Name[Length] == ',')) {
+            return TRUE;
+        }
+    }
+    return FALSE;
 }
 
 BOOLEAN VfIsVerified(PCSTR Driver) {
-    return IsEveryDriver || KeGetBootOption("verifier", NULL, 0) || strcmp(VerifiedDriver, Driver) == 0;
-}
-
-/* IRQL <= DISPATCH_LEVEL. A driver that is there already has been trimmed on its way up. */
-static VOID TrimBeforeRaise(KIRQL NewIrql) {
-    if (NewIrql >= DISPATCH_LEVEL && KiCurrentIrql() < DISPATCH_LEVEL) {
-        MmTrimAllPageable();
-        InterlockedIncrement(&VfStatistics.Trims);
+    ParseCommandLine();
+    if (VfOptions == 0) {
+        return FALSE;
     }
+    for (ULONG i = 0; IsEveryDriver && i < RTL_NUMBER_OF(MachineDrivers); i++) {
+        if (strcmp(MachineDrivers[i], Driver) == 0) {
+            return FALSE;
+        }
+    }
+    return IsEveryDriver || IsNamed(Driver) || strcmp(ScenarioDriver, Driver) == 0;
 }
 
-static KIRQL VerifierAcquireSpinLockRaiseToDpc(PKSPIN_LOCK SpinLock) {
-    InterlockedIncrement(&VfStatistics.AcquireSpinLocks);
-    TrimBeforeRaise(DISPATCH_LEVEL);
-    return KeAcquireSpinLockRaiseToDpc(SpinLock);
-}
+/* ---- Thunks ---- */
 
-static VOID VerifierAcquireInStackQueuedSpinLock(PKSPIN_LOCK SpinLock, PKLOCK_QUEUE_HANDLE LockHandle) {
-    InterlockedIncrement(&VfStatistics.AcquireSpinLocks);
-    TrimBeforeRaise(DISPATCH_LEVEL);
-    KeAcquireInStackQueuedSpinLock(SpinLock, LockHandle);
-}
-
-static KIRQL VerifierRaiseIrql(KIRQL NewIrql) {
-    InterlockedIncrement(&VfStatistics.RaiseIrqls);
-    TrimBeforeRaise(NewIrql);
-    return KfRaiseIrql(NewIrql);
-}
-
-static KIRQL VerifierRaiseIrqlToDpcLevel(VOID) {
-    return VerifierRaiseIrql(DISPATCH_LEVEL);
-}
-
-static BOOLEAN VerifierSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE Routine, PVOID Context) {
-    TrimBeforeRaise(HIGH_LEVEL);
-    return KeSynchronizeExecution(Interrupt, Routine, Context);
-}
-
-static const struct {
-    PCSTR Import;
-    const void *Thunk;
-} Thunks[] = {
-    {"KeAcquireSpinLockRaiseToDpc", VerifierAcquireSpinLockRaiseToDpc},
-    {"KeAcquireInStackQueuedSpinLock", VerifierAcquireInStackQueuedSpinLock},
-    {"KfRaiseIrql", VerifierRaiseIrql},
-    {"KeRaiseIrqlToDpcLevel", VerifierRaiseIrqlToDpcLevel},
-    {"KeSynchronizeExecution", VerifierSynchronizeExecution},
-};
+static const VF_THUNK *const Tables[] = {VfIrqlThunks, VfSpinLockThunks, VfWaitThunks, VfMutexThunks,  VfResourceThunks,
+                                         VfPoolThunks, VfObjectThunks,   VfIoThunks,   VfServiceThunks};
 
 const void *VfFindThunk(PCSTR Import) {
-    for (ULONG i = 0; i < RTL_NUMBER_OF(Thunks); i++) {
-        if (strcmp(Thunks[i].Import, Import) == 0) {
-            return Thunks[i].Thunk;
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Tables); i++) {
+        for (const VF_THUNK *Row = Tables[i]; Row->Import != NULL; Row++) {
+            if (strcmp(Row->Import, Import) == 0) {
+                return Row->Thunk;
+            }
         }
     }
     return NULL;
+}
+
+/* ---- What several rules use ---- */
+
+VOID VfCaptureStack(PVOID *Frames, ULONG Maximum) {
+    KD_FRAME Walked[24];
+    ULONG Count = KdWalkStack((ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0), Walked,
+                              RTL_NUMBER_OF(Walked));
+    ULONG First = 0, Kept = 0;
+    while (First < Count && LdrIsKernelAddress(Walked[First].Rip)) {
+        First++;
+    }
+    while (Kept < Maximum && First + Kept < Count) {
+        Frames[Kept] = (PVOID)Walked[First + Kept].Rip;
+        Kept++;
+    }
+    while (Kept < Maximum) {
+        Frames[Kept++] = NULL;
+    }
 }

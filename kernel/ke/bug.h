@@ -90,6 +90,7 @@ VOID KiReportStop(BUG_WINDOW *Window); /* the code and where */
 VOID KiReportWhy(BUG_WINDOW *Window);
 VOID KiReportParameters(BUG_WINDOW *Window);
 VOID KiReportStack(BUG_WINDOW *Window);
+VOID KiReportVerifier(BUG_WINDOW *Window); /* nothing when it knows nothing */
 VOID KiReportMachine(BUG_WINDOW *Window);
 VOID KiReportProcessors(BUG_WINDOW *Window);
 ULONG KiProcessorCount(VOID);

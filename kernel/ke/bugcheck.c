@@ -56,12 +56,30 @@ static ULONG RewriteIrqlCode(ULONG64 Address, ULONG64 Rip) {
     return IRQL_NOT_LESS_OR_EQUAL;
 }
 
+/* A fault in special pool: in a freed block or past the end of one, by the kernel or by a driver; 0: it is another's. */
+static ULONG RewriteSpecialPool(ULONG64 Address, ULONG64 Rip) {
+    const MM_SPECIAL_BLOCK *Block = MmFindSpecialBlock(Address);
+    if (Block == NULL || Block->State == SpecialNever) {
+        return 0;
+    }
+    if (Block->State == SpecialFreed && Address - (ULONG64)PAGE_ALIGN(Block->Start) < PAGE_SIZE) {
+        return LdrIsKernelAddress(Rip) ? PAGE_FAULT_IN_FREED_SPECIAL_POOL : DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL;
+    }
+    return LdrIsKernelAddress(Rip) ? PAGE_FAULT_BEYOND_END_OF_ALLOCATION
+                                   : DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION;
+}
+
 static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {
     if (Data[0] == IRQL_NOT_LESS_OR_EQUAL && Frame) {
         Data[0] = RewriteIrqlCode(Data[1], Data[4]);
     } else if (Data[0] == PAGE_FAULT_IN_NONPAGED_AREA && Frame) {
         Data[3] = Frame->Rip;
-        if (LdrFindUnloadedModule(Data[1]) || LdrFindUnloadedModule(Frame->Rip)) {
+        ULONG Special = RewriteSpecialPool(Data[1], Frame->Rip);
+        if (Special != 0) {
+            Data[0] = Special;
+            Data[2] = Data[2] == 2 ? 1 : Data[2] == 0x10 ? 8 : 0;
+            Data[4] = 0;
+        } else if (LdrFindUnloadedModule(Data[1]) || LdrFindUnloadedModule(Frame->Rip)) {
             Data[0] = DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS;
             Data[2] = Data[2] == 2 ? 1 : Data[2]; /* this code counts 0 read, 1 write, 0x10 execute */
             Data[4] = 0;

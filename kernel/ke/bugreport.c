@@ -6,6 +6,7 @@
 #include <mm.h>
 #include <rtl.h>
 #include <story.h>
+#include <verifier.h>
 
 #define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
 #define SERIAL_COLUMNS 110
@@ -204,6 +205,18 @@ VOID KiReportMachine(BUG_WINDOW *Window) {
     }
 }
 
+/* ---- The verifier ---- */
+
+/* On COM1 only: where blocks and locks came from is longer than a screen. */
+VOID KiReportVerifier(BUG_WINDOW *Window) {
+    for (ULONG Line = 0; VfDescribeViolation(Line, Text, sizeof(Text)); Line++) {
+        if (Line == 0) {
+            KiBugHeading(Window, "What the verifier knows");
+        }
+        KiBugPrint(Window, 8, "%s", Text);
+    }
+}
+
 /* ---- The cure ---- */
 
 VOID KiReportFix(BUG_WINDOW *Window) {
@@ -219,7 +232,7 @@ VOID KiReportFix(BUG_WINDOW *Window) {
     }
     KiBugPrint(Window, 0, "%s", KiFindBugCode(KiBug.Code)->Fix);
     BOOLEAN IsPageable = State == PageInFile || State == PageTransition || State == PageDemandZero;
-    if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && !KeGetBootOption("verifier", NULL, 0)) {
+    if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && !(VfOptions & VF_IRQL)) {
         KiBugPrint(Window, 0,
                    "While the page is in memory, this works: luck. Boot with " INK_MARK "verifier" INK_TEXT
                    " and every raise to DISPATCH_LEVEL takes pageable memory away: the bug then shows every time.");
@@ -233,6 +246,7 @@ VOID KiReportOnSerial(VOID) {
     KiReportWhy(&Window);
     KiReportParameters(&Window);
     KiReportStack(&Window);
+    KiReportVerifier(&Window);
     KiReportMachine(&Window);
     KiReportProcessors(&Window);
     KiReportFix(&Window);

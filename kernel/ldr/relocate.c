@@ -36,8 +36,9 @@ const void *LdrpFindExport(PCSTR Name) {
 
 /* What an import is bound to: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
 static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
-    const void *Thunk = VfIsVerified(Image->Name) ? VfFindThunk(Name) : NULL;
-    return (ULONG64)(Thunk ? Thunk : LdrpFindExport(Name));
+    const void *Export = LdrpFindExport(Name);
+    const void *Thunk = Export != NULL && VfIsVerified(Image->Name) ? VfFindThunk(Name) : NULL;
+    return (ULONG64)(Thunk ? Thunk : Export);
 }
 
 /* The address of a symbol that a relocation names. FALSE: refused. */

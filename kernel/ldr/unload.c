@@ -3,12 +3,14 @@
 #include <io.h>
 #include <kd.h>
 #include <mm.h>
+#include <verifier.h>
 
 /* PASSIVE. First the addresses count as "was a driver", then they are unmapped: a late call ends in 0xCE. */
 VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;
     SIZE_T Bytes = Module->SizeOfImage;
+    VfDriverUnloaded(Module);
     Module->DriverObject = NULL;
     LdrpRetireModule(Module);
     MmReleaseDriverImage(Base, Bytes);

@@ -44,6 +44,12 @@ BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
     POOL_BIG_PAGE Big;
 
+    const MM_SPECIAL_BLOCK *Special = MmFindSpecialBlock(Va);
+    if (Special != NULL && Special->State != SpecialNever) {
+        *Block = (MM_POOL_BLOCK){Special->Start, Special->Bytes, Special->Tag, Kind == RegionSpecialPagedPool,
+                                 Special->State == SpecialFreed, TRUE};
+        return TRUE;
+    }
     if (Kind != RegionPagedPool && Kind != RegionNonPagedPool) {
         return FALSE;
     }

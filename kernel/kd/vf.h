@@ -1,0 +1,82 @@
+/* vf.h: what the files of the verifier (kd/verifier*.c, kd/deadlock*.c) know of each other.
+ *
+ * A thunk is called by a verified driver in place of the kernel's function of that name, at the driver's IRQL, with
+ * the driver's arguments. It must look like the function in every way but its checks. */
+#ifndef _VF_H_
+#define _VF_H_
+
+#include <kd.h>
+#include <mm.h>
+#include <rtl.h>
+#include <verifier.h>
+
+/* One import; a table ends with a row whose Import is NULL. */
+typedef struct _VF_THUNK {
+    PCSTR Import;
+    const void *Thunk;
+} VF_THUNK;
+extern const VF_THUNK VfIrqlThunks[], VfSpinLockThunks[], VfWaitThunks[], VfMutexThunks[], VfResourceThunks[],
+    VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfServiceThunks[];
+
+FORCEINLINE BOOLEAN VfHas(ULONG Option) {
+    return (VfOptions & Option) != 0;
+}
+
+/* DRIVER_VERIFIER_DETECTED_VIOLATION. */
+#define VF_STOP(Rule, P2, P3, P4) \
+    KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, (Rule), (ULONG_PTR)(P2), (ULONG_PTR)(P3), (ULONG_PTR)(P4))
+
+#define VF_FRAMES 6 /* of a stack that is kept */
+
+/* ---- verifierirql.c ---- */
+/* <= DISPATCH_LEVEL, before IRQL goes to NewIrql: takes all pageable memory away, if it was not high already. */
+VOID VfTrimBeforeRaise(KIRQL NewIrql);
+/* The current thread's normal kernel APCs cannot run: a critical or guarded region, or APC_LEVEL. */
+BOOLEAN VfAreApcsDisabled(VOID);
+
+/* ---- verifierobject.c ---- */
+/* An object that is touched at DISPATCH_LEVEL lies in resident memory, otherwise 0xC4 (0xE1, object, 0, 0). */
+VOID VfCheckResident(const void *Object);
+BOOLEAN VfIsPageableAddress(ULONG64 Va);
+BOOLEAN VfIsOnStack(const void *Address); /* the current thread's */
+/* What a driver must take out of memory before it gives the memory back. Table under one lock. <= DISPATCH_LEVEL. */
+typedef enum _VF_OBJECT_KIND { VfTimer, VfResource } VF_OBJECT_KIND;
+BOOLEAN VfRegisterObject(PVOID Object, VF_OBJECT_KIND Kind);         /* FALSE: it was there already */
+BOOLEAN VfUnregisterObject(PVOID Object, VF_OBJECT_KIND Kind);       /* FALSE: it was not there */
+VOID VfCheckFreedRange(ULONG64 Start, SIZE_T Bytes, BOOLEAN IsPool); /* 0xC4 0x15, 0x17, 0xD2, 0xC7 */
+
+/* ---- verifiertrack.c ---- */
+/* <= DISPATCH_LEVEL. Remembers a block of the driver that Caller belongs to. FALSE: no memory for that. */
+BOOLEAN VfTrackBlock(PVOID P, SIZE_T Bytes, ULONG Tag, BOOLEAN IsPaged, BOOLEAN HasTail, PVOID Caller);
+BOOLEAN VfIsTracked(PVOID P);
+#define VF_TAIL_BYTES 16 /* behind a block of normal pool: overwritten, it is 0xC4 0x51 when the block is freed */
+BOOLEAN VfDescribeLeak(ULONG Line, PCHAR Buffer, SIZE_T Bytes);
+
+/* ---- deadlock.c ---- */
+typedef enum _VF_LOCK_KIND {
+    VfSpinLock,
+    VfReaderWriterSpinLock,
+    VfMutex,
+    VfFastMutex,
+    VfGuardedMutex,
+    VfEresource,
+    VfPushLock
+} VF_LOCK_KIND;
+typedef enum _VF_LOCK_MODE { VfShared, VfExclusive } VF_LOCK_MODE;
+
+/* All: any IRQL, no lock held that they take; nothing without VF_DEADLOCK. */
+BOOLEAN VfDeadlockEnable(VOID);                                        /* PASSIVE; FALSE: no memory */
+VOID VfLockInitialized(PVOID Lock, VF_LOCK_KIND Kind);                 /* 0x1005 */
+VOID VfLockWanted(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode);   /* before it may wait: 0x1000, 0x1001, 0x1002 */
+VOID VfLockAcquired(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode); /* once it is owned, by whatever way */
+VOID VfLockReleased(PVOID Lock, VF_LOCK_KIND Kind);                    /* before it is: 0x1004, 0x1007 */
+VOID VfLockConverted(PVOID Lock);                                      /* exclusive to shared */
+VOID VfLockDeleted(PVOID Lock);                                        /* 0x100B when somebody owns it */
+VOID VfForgetLocks(ULONG64 Start, SIZE_T Bytes);                       /* memory goes: 0x100B */
+BOOLEAN VfIsLockOwned(PVOID Lock);
+
+/* ---- deadlockreport.c ---- */
+BOOLEAN VfDescribeDeadlock(ULONG Line, PCHAR Buffer, SIZE_T Bytes);
+PCSTR VfLockKindName(VF_LOCK_KIND Kind);
+
+#endif
