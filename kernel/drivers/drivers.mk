@@ -45,6 +45,7 @@ SOURCES_ktest += tests/kernel/test_frames.c
 SOURCES_ktest += tests/kernel/test_overcommit.c
 SOURCES_ktest += tests/kernel/test_memory.c
 SOURCES_ktest += tests/kernel/crash_bugcheck.c
+SOURCES_ktest += tests/kernel/crash_pool.c
 SOURCES_ktest += tests/kernel/crash_checked.c
 SOURCES_ktest += tests/kernel/test_describe.c
 SOURCES_ktest += tests/kernel/test_schedule.c

@@ -4,16 +4,13 @@
  * all of it with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA
  * and 0xD3. */
 #include "../../kernel/ldr/ldrp.h"
+#include "../../kernel/mm/mi.h"
 #include "../../kernel/mm/pool.h"
-#include "ktest.h"
+#include "crash.h"
+#include "../../arch/x86_64/hal.h"
 #include <ldr.h>
 #include <rtl.h>
 
-#define TAG 'tseT' /* "Test" */
-#define ANY 0xA11A11A11A11A11AULL
-#define UNMAPPED 0xFFFFFAE000000000ULL /* in the nonpaged pool's region, where nothing was ever mapped */
-#define NOT_CANONICAL 0x0123456789ABCDEFULL
-#define SIGN_EXTENDED(Status) ((ULONG64)(LONG64)(Status))
 #define NOINLINE __attribute__((noinline))
 
 /* The instructions that are expected to fault; P4 (or P2, P3) is the address of such a label. */
@@ -38,26 +35,6 @@ static VOID NOINLINE Breakpoint(VOID) {
 
 static VOID NOINLINE Divide(VOID) {
     __asm__ volatile("xorl %%ecx, %%ecx\n.globl CrashDivide\nCrashDivide: divl %%ecx" : : : "rax", "rcx", "rdx", "cc");
-}
-
-static VOID AppendParameter(PCHAR Line, SIZE_T Bytes, ULONG64 Value) {
-    SIZE_T Length = strlen(Line);
-    RtlFormat(Line + Length, Bytes - Length, Value == ANY ? " any" : " %llx", Value);
-}
-
-static VOID Expect(ULONG Code, ULONG64 P1, ULONG64 P2, ULONG64 P3, ULONG64 P4) {
-    CHAR Line[128];
-    RtlFormat(Line, sizeof(Line), "# expect %x", Code);
-    AppendParameter(Line, sizeof(Line), P1);
-    AppendParameter(Line, sizeof(Line), P2);
-    AppendParameter(Line, sizeof(Line), P3);
-    AppendParameter(Line, sizeof(Line), P4);
-    KdChannelf("%s\n", Line);
-}
-
-static VOID Raise(KIRQL Level) {
-    KIRQL OldIrql;
-    KeRaiseIrql(Level, &OldIrql);
 }
 
 /* A page of paged pool that was written and now is in the page file. */
@@ -186,6 +163,23 @@ KTEST_CRASH(C5_pool_follows_a_damaged_list) {
     ExFreePoolWithTag(P, TAG);
 }
 
+/* The PTE of a block names a frame that does not exist: freeing the block follows it into the PFN database. */
+KTEST_CRASH(D0_pool_pages_with_a_damaged_PTE) {
+    PVOID P = ExAllocatePoolWithTag(NonPagedPoolNx, 2 * PAGE_SIZE, TAG);
+    ULONG64 Frame = 1ULL << 33;
+    *MiGetPteAddress((ULONG64)P) = Frame << PAGE_SHIFT | PTE_VALID | PTE_WRITE;
+    Expect(DRIVER_CORRUPTED_MMPOOL, ANY, DISPATCH_LEVEL, 0, ANY);
+    ExFreePoolWithTag(P, TAG);
+}
+
+KTEST_CRASH(DB_system_PTEs_with_a_damaged_bitmap) {
+    PHYSICAL_ADDRESS Apic = {.QuadPart = 0xFEE00000};
+    MiSystemRange.Bitmap = (ULONG64 *)UNMAPPED;
+    MiSystemRange.Hint = 0;
+    Expect(DRIVER_CORRUPTED_SYSPTES, UNMAPPED, DISPATCH_LEVEL, 0, ANY);
+    MmMapIoSpace(Apic, PAGE_SIZE, MmNonCached);
+}
+
 /* ---- 0x50, 0x7E, 0xBE, 0xFC: below DISPATCH_LEVEL ---- */
 
 KTEST_CRASH(50_unmapped_address_read) {
@@ -199,6 +193,16 @@ KTEST_CRASH(50_freed_page_written) {
     ExFreePoolWithTag(Block, TAG);
     Expect(PAGE_FAULT_IN_NONPAGED_AREA, (ULONG64)Block, 2, (ULONG64)CrashWrite, 0);
     Write((ULONG64)Block);
+}
+
+/* INIT code is gone after DriverEntry, and still the driver's address: no unloaded driver is to blame. */
+KTEST_CRASH(50_discarded_section_called) {
+    PUCHAR Image = MmReserveDriverImage(2 * PAGE_SIZE);
+    MmPopulateImage(Image, 2 * PAGE_SIZE, FALSE);
+    MmProtectImage(Image, 2 * PAGE_SIZE, MM_EXECUTE_READ);
+    MmDiscardImage(Image + PAGE_SIZE, PAGE_SIZE);
+    Expect(PAGE_FAULT_IN_NONPAGED_AREA, (ULONG64)Image + PAGE_SIZE, 0x10, (ULONG64)Image + PAGE_SIZE, 0);
+    ((VOID(*)(VOID))(Image + PAGE_SIZE))();
 }
 
 KTEST_CRASH(50_unmapped_address_called) {
@@ -246,6 +250,29 @@ KTEST_CRASH(1E_undefined_instruction_in_a_DPC) {
     Expect(KMODE_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_ILLEGAL_INSTRUCTION), (ULONG64)CrashUndefined, 0, 0);
     KeInitializeDpc(&Dpc, UndefinedDpc, NULL);
     KeInsertQueueDpc(&Dpc, NULL, NULL);
+}
+
+/* What a thread does at a raised IRQL is still the thread's. */
+KTEST_CRASH(7E_undefined_instruction_at_DISPATCH_LEVEL) {
+    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_ILLEGAL_INSTRUCTION), (ULONG64)CrashUndefined, ANY,
+           ANY);
+    Raise(DISPATCH_LEVEL);
+    Undefined();
+}
+
+KTEST_CRASH(7E_status_raised) {
+    Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_INSUFFICIENT_RESOURCES), ANY, ANY, ANY);
+    ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
+}
+
+static VOID UndefinedInterrupt(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    Undefined();
+}
+
+KTEST_CRASH(3D_undefined_instruction_in_an_interrupt_routine) {
+    Expect(INTERRUPT_EXCEPTION_NOT_HANDLED, ANY, ANY, 0, 0);
+    HalRequestIpi(KeGetCurrentProcessorNumber(), HalConnectVector(9, UndefinedInterrupt, NULL));
 }
 
 KTEST_CRASH(BE_constant_written) {

@@ -116,7 +116,7 @@ KTEST(pool_blocks_of_a_page_always_add_up_and_join_when_free) {
         for (ULONG Step = 0; Step < 300; Step++) {
             if (KtRandom(&Random, 2) && Count < RTL_NUMBER_OF(Held)) {
                 ULONG Align = KtRandom(&Random, 4) == 0 ? 4 : 1;
-                PPOOL_HEADER Header = MiTakePoolBlock(&Heap, 2 + KtRandom(&Random, 30), Align);
+                PPOOL_HEADER Header = MiTakePoolBlock(&Heap, 2 + KtRandom(&Random, 30), Align, PoolCallClassic);
                 if (Header != NULL) {
                     KT_EXPECT_EQ((ULONG64)(Header + 1) % (Align * POOL_UNIT), 0);
                     Held[Count++] = Header;
