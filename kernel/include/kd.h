@@ -52,4 +52,6 @@ VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color
 VOID KdDrawCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper);
 VOID KdDrawLargeCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper); /* two cells wide and high */
 
+VOID KdInitializeCodePage(VOID); /* kd/dbgprint.c: the pageable table that %S and %wZ go through. PASSIVE */
+
 #endif

@@ -11,6 +11,14 @@ int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...);
 /* The engine under both widths: at most Characters, no terminator; returns the length of the whole text. */
 SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *Format, va_list Arguments);
 
+/* The same into narrow text, where Convert makes a byte of each wide character of the arguments. */
+SIZE_T RtlFormatConvertedV(PCHAR Buffer, SIZE_T Bytes, CHAR (*Convert)(WCHAR), PCSTR Format, va_list Arguments);
+
+/* The code page of DbgPrint and RtlUnicodeStringToAnsiString, Windows-1252. Any IRQL. */
+WCHAR RtlAnsiToUnicodeChar(CHAR Character);
+CHAR RtlUnicodeToAnsiChar(WCHAR Character);
+VOID RtlFormatGuid(const GUID *Guid, PCHAR Text); /* RTL_GUID_STRING_SIZE characters, no terminator. Any IRQL */
+
 /* cpio "newc" reader over memory. Finds Name; never reads outside [Archive, Archive + Bytes). FALSE: not there or damaged. */
 BOOLEAN RtlFindArchiveFile(const void *Archive, SIZE_T Bytes, PCSTR Name, const void **Data, SIZE_T *DataBytes);
 /* Walks: *Offset starts at 0; FALSE at the end or at the first damaged header. */

@@ -94,17 +94,6 @@ VOID KdPutDriverText(PCSTR Text) {
     }
 }
 
-/* <= DIRQL; wide formats at PASSIVE_LEVEL only, as documented. Arguments are touched at the caller's IRQL. */
-ULONG DbgPrint(PCSTR Format, ...) {
-    CHAR Line[LINE_BYTES];
-    va_list Arguments;
-    va_start(Arguments, Format);
-    RtlFormatV(Line, sizeof(Line), Format, Arguments);
-    va_end(Arguments);
-    KdPutDriverText(Line);
-    return (ULONG)STATUS_SUCCESS;
-}
-
 /* Any IRQL, one CPU left: the others may have been stopped while they held the lock. */
 VOID KdEnterDying(VOID) {
     KdIsDying = TRUE;

@@ -13,6 +13,7 @@ typedef struct _OUTPUT {
     SIZE_T Capacity; /* characters, without the terminator */
     SIZE_T Length;   /* characters, also those that found no room */
     BOOLEAN IsWide;
+    CHAR (*Convert)(WCHAR); /* wide text into a narrow buffer; NULL: Latin-1 */
 } OUTPUT;
 
 typedef enum _TEXT_SIZE { SizeDefault, SizeChar, SizeShort, SizeLong, SizeWide, SizePointer, Size32, Size64 } TEXT_SIZE;
@@ -36,6 +37,11 @@ static VOID Emit(OUTPUT *Output, WCHAR Character) {
     Output->Length++;
 }
 
+/* A character of an argument's text. */
+static VOID EmitArgument(OUTPUT *Output, WCHAR Character, BOOLEAN IsWide) {
+    Emit(Output, IsWide && Output->Convert != NULL ? (WCHAR)(UCHAR)Output->Convert(Character) : Character);
+}
+
 static VOID EmitRepeated(OUTPUT *Output, WCHAR Character, int Count) {
     while (Count-- > 0) {
         Emit(Output, Character);
@@ -51,7 +57,7 @@ static VOID EmitText(OUTPUT *Output, const CONVERSION *C, const void *Text, int 
         EmitRepeated(Output, ' ', C->Width - Length);
     }
     for (int i = 0; i < Length; i++) {
-        Emit(Output, FetchCharacter(Text, (SIZE_T)i, IsWide));
+        EmitArgument(Output, FetchCharacter(Text, (SIZE_T)i, IsWide), IsWide);
     }
     if (C->LeftAligned) {
         EmitRepeated(Output, ' ', C->Width - Length);
@@ -246,10 +252,12 @@ static BOOLEAN Convert(OUTPUT *Output, CONVERSION *C, va_list *Arguments) {
     case 'c':
     case 'C':
         Character = (WCHAR)va_arg(*Arguments, int);
-        if (!IsWideText(C, Output->IsWide)) {
-            Character = (UCHAR)Character;
+        if (IsWideText(C, Output->IsWide)) {
+            EmitText(Output, C, &Character, 1, TRUE);
+        } else {
+            CHAR Byte = (CHAR)Character;
+            EmitText(Output, C, &Byte, 1, FALSE);
         }
-        EmitText(Output, C, &Character, 1, TRUE);
         return TRUE;
     case 's':
     case 'S':
@@ -307,8 +315,17 @@ static VOID Format(OUTPUT *Output, const void *FormatText, va_list *Arguments) {
 /* Any IRQL for narrow text. Writes at most Characters and no terminator; returns the length of the whole text. */
 SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *FormatText,
                             va_list Arguments) {
-    OUTPUT Output = {Buffer, Characters, 0, IsWide};
+    OUTPUT Output = {Buffer, Characters, 0, IsWide, NULL};
     va_list Copy; /* a va_list parameter is a pointer, whose address is no va_list * */
+    va_copy(Copy, Arguments);
+    Format(&Output, FormatText, &Copy);
+    va_end(Copy);
+    return Output.Length;
+}
+
+SIZE_T RtlFormatConvertedV(PCHAR Buffer, SIZE_T Bytes, CHAR (*Convert)(WCHAR), PCSTR FormatText, va_list Arguments) {
+    OUTPUT Output = {Buffer, Bytes, 0, FALSE, Convert};
+    va_list Copy;
     va_copy(Copy, Arguments);
     Format(&Output, FormatText, &Copy);
     va_end(Copy);

@@ -172,3 +172,13 @@ char *strstr(const char *String, const char *Part) {
     }
     return NULL;
 }
+
+/* Any IRQL at which both are resident. How many bytes are equal before the first that is not. */
+SIZE_T RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length) {
+    const UCHAR *Left = Source1, *Right = Source2;
+    SIZE_T Equal = 0;
+    while (Equal < Length && Left[Equal] == Right[Equal]) {
+        Equal++;
+    }
+    return Equal;
+}

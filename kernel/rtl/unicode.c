@@ -1,75 +1,27 @@
-/* unicode.c: UTF-16 strings, terminated (wcs...) and counted (UNICODE_STRING). Case folds within ASCII only. */
+/* unicode.c: counted UTF-16 strings in buffers that the caller has. Lengths are in bytes. */
 #include <ntddk.h>
 
-/* Any IRQL. In characters, without the terminator. */
-size_t wcslen(const wchar_t *String) {
-    size_t Length = 0;
-    while (String[Length] != 0) {
-        Length++;
-    }
-    return Length;
-}
+#define LONGEST_BYTES 0xFFFC /* that leaves room for a terminator in a USHORT */
 
-/* Any IRQL. */
-int wcscmp(const wchar_t *A, const wchar_t *B) {
-    while (*A != 0 && *A == *B) {
-        A++;
-        B++;
-    }
-    return (int)(USHORT)*A - (int)(USHORT)*B;
-}
-
-/* Any IRQL. */
-wchar_t *wcschr(const wchar_t *String, wchar_t Character) {
-    for (;; String++) {
-        if (*String == Character) {
-            return (wchar_t *)String;
-        }
-        if (*String == 0) {
-            return NULL;
-        }
-    }
-}
-
-/* Any IRQL. */
-wchar_t *wcsrchr(const wchar_t *String, wchar_t Character) {
-    const wchar_t *Last = NULL;
-    for (;; String++) {
-        if (*String == Character) {
-            Last = String;
-        }
-        if (*String == 0) {
-            return (wchar_t *)Last;
-        }
-    }
-}
-
-/* Any IRQL. 0, or an error: 22 for a bad argument, 34 when it does not fit; then the destination is empty. */
-int wcscpy_s(wchar_t *Destination, size_t Characters, const wchar_t *Source) {
-    if (Destination == NULL || Characters == 0) {
-        return 22;
-    }
-    Destination[0] = 0;
-    if (Source == NULL) {
-        return 22;
-    }
-    size_t Length = wcslen(Source);
-    if (Length >= Characters) {
-        return 34;
-    }
-    memcpy(Destination, Source, (Length + 1) * sizeof(wchar_t));
-    return 0;
-}
-
-/* Any IRQL at which the source is resident. Lengths are in bytes; a NULL source makes an empty string. */
+/* Any IRQL at which the source is resident. A NULL source makes an empty string; a longer one than fits is cut. */
 VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
     SIZE_T Bytes = SourceString == NULL ? 0 : wcslen(SourceString) * sizeof(WCHAR);
-    if (Bytes > 0xFFFC) {
-        Bytes = 0xFFFC; /* the longest that leaves room for a terminator in a USHORT */
+    if (Bytes > LONGEST_BYTES) {
+        Bytes = LONGEST_BYTES;
     }
     DestinationString->Length = (USHORT)Bytes;
     DestinationString->MaximumLength = SourceString == NULL ? 0 : (USHORT)(Bytes + sizeof(WCHAR));
     DestinationString->Buffer = (PWCH)SourceString;
+}
+
+/* The same, but STATUS_NAME_TOO_LONG for what does not fit; the string is then empty. */
+NTSTATUS RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
+    if (SourceString != NULL && wcslen(SourceString) * sizeof(WCHAR) > LONGEST_BYTES) {
+        RtlInitUnicodeString(DestinationString, NULL);
+        return STATUS_NAME_TOO_LONG;
+    }
+    RtlInitUnicodeString(DestinationString, SourceString);
+    return STATUS_SUCCESS;
 }
 
 /* Any IRQL at which both are resident. Truncates to MaximumLength; terminates when there is room. */
@@ -87,27 +39,82 @@ VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING So
     }
 }
 
-static WCHAR UpperCase(WCHAR Character) {
-    return Character >= 'a' && Character <= 'z' ? (WCHAR)(Character - ('a' - 'A')) : Character;
+/* STATUS_BUFFER_TOO_SMALL, and nothing is appended, when not all fits. Terminates when there is room. */
+static NTSTATUS Append(PUNICODE_STRING Destination, PCWCH Text, SIZE_T Bytes) {
+    SIZE_T Length = Destination->Length + Bytes;
+    if (Length > Destination->MaximumLength) {
+        return STATUS_BUFFER_TOO_SMALL;
+    }
+    if (Bytes != 0) {
+        memmove((PUCHAR)Destination->Buffer + Destination->Length, Text, Bytes);
+        Destination->Length = (USHORT)Length;
+    }
+    if (Length + sizeof(WCHAR) <= Destination->MaximumLength) {
+        Destination->Buffer[Length / sizeof(WCHAR)] = 0;
+    }
+    return STATUS_SUCCESS;
 }
 
-/* Any IRQL at which both are resident. < 0, 0, > 0. */
-LONG RtlCompareUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive) {
-    SIZE_T Shorter = (A->Length < B->Length ? A->Length : B->Length) / sizeof(WCHAR);
-    for (SIZE_T i = 0; i < Shorter; i++) {
-        WCHAR Left = A->Buffer[i], Right = B->Buffer[i];
-        if (CaseInSensitive) {
-            Left = UpperCase(Left);
-            Right = UpperCase(Right);
+/* Any IRQL at which both are resident. STATUS_BUFFER_TOO_SMALL. Source may be NULL. */
+NTSTATUS RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Source) {
+    return Source == NULL ? STATUS_SUCCESS : Append(Destination, Source, wcslen(Source) * sizeof(WCHAR));
+}
+
+/* Any IRQL at which both are resident. STATUS_BUFFER_TOO_SMALL. */
+NTSTATUS RtlAppendUnicodeStringToString(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
+    return Append(Destination, Source->Buffer, Source->Length);
+}
+
+static LONG CompareText(PCWCH A, PCWCH B, SIZE_T Characters, BOOLEAN CaseInSensitive) {
+    for (SIZE_T i = 0; i < Characters; i++) {
+        WCHAR Left = A[i], Right = B[i];
+        if (CaseInSensitive && Left != Right) {
+            Left = RtlUpcaseUnicodeChar(Left);
+            Right = RtlUpcaseUnicodeChar(Right);
         }
         if (Left != Right) {
             return (LONG)(USHORT)Left - (LONG)(USHORT)Right;
         }
     }
-    return (LONG)A->Length - (LONG)B->Length;
+    return 0;
+}
+
+/* Any IRQL at which both are resident. < 0, 0, > 0. */
+LONG RtlCompareUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive) {
+    SIZE_T Shorter = (A->Length < B->Length ? A->Length : B->Length) / sizeof(WCHAR);
+    LONG Order = CompareText(A->Buffer, B->Buffer, Shorter, CaseInSensitive);
+    return Order != 0 ? Order : (LONG)A->Length - (LONG)B->Length;
 }
 
 /* Any IRQL at which both are resident. */
 BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive) {
     return A->Length == B->Length && RtlCompareUnicodeString(A, B, CaseInSensitive) == 0;
+}
+
+/* Any IRQL at which both are resident. Does String2 begin with String1? */
+BOOLEAN RtlPrefixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive) {
+    return String1->Length <= String2->Length &&
+           CompareText(String1->Buffer, String2->Buffer, String1->Length / sizeof(WCHAR), CaseInSensitive) == 0;
+}
+
+/* Any IRQL at which both are resident. Does String2 end with String1? */
+BOOLEAN RtlSuffixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive) {
+    return String1->Length <= String2->Length &&
+           CompareText(String1->Buffer, String2->Buffer + (String2->Length - String1->Length) / sizeof(WCHAR),
+                       String1->Length / sizeof(WCHAR), CaseInSensitive) == 0;
+}
+
+/* Any IRQL at which the string is resident. The one algorithm there is: hash * 65599 + character.
+ * STATUS_INVALID_PARAMETER. */
+NTSTATUS RtlHashUnicodeString(PCUNICODE_STRING String, BOOLEAN CaseInSensitive, ULONG HashAlgorithm, PULONG HashValue) {
+    if (String == NULL || HashValue == NULL || HashAlgorithm > HASH_STRING_ALGORITHM_X65599) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    ULONG Hash = 0;
+    for (ULONG i = 0; i < String->Length / sizeof(WCHAR); i++) {
+        WCHAR Character = String->Buffer[i];
+        Hash = Hash * 65599 + (USHORT)(CaseInSensitive ? RtlUpcaseUnicodeChar(Character) : Character);
+    }
+    *HashValue = Hash;
+    return STATUS_SUCCESS;
 }

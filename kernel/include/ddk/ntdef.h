@@ -180,10 +180,10 @@ template <class T> T *RtlMutableText(const T *);
 #define DECLARE_CONST_UNICODE_STRING(Name, String) \
     const WCHAR Name##_buffer[] = String;          \
     const UNICODE_STRING Name = {sizeof(String) - sizeof(WCHAR), sizeof(String), (PWCH)Name##_buffer}
-#define DECLARE_GLOBAL_CONST_UNICODE_STRING(Name, String)                      \
-    static const WCHAR Name##_buffer[] __attribute__((unused)) = String;       \
-    static const UNICODE_STRING Name __attribute__((unused)) = {sizeof(String) - sizeof(WCHAR), sizeof(String), \
-                                                                (PWCH)Name##_buffer}
+#define DECLARE_GLOBAL_CONST_UNICODE_STRING(Name, String)                \
+    static const WCHAR Name##_buffer[] __attribute__((unused)) = String; \
+    static const UNICODE_STRING Name                                     \
+        __attribute__((unused)) = {sizeof(String) - sizeof(WCHAR), sizeof(String), (PWCH)Name##_buffer}
 #define DECLARE_UNICODE_STRING_SIZE(Name, Characters) \
     WCHAR Name##_buffer[Characters];                  \
     UNICODE_STRING Name = {0, (Characters) * sizeof(WCHAR), Name##_buffer}
@@ -199,6 +199,7 @@ typedef struct _OBJECT_ATTRIBUTES {
 } OBJECT_ATTRIBUTES, *POBJECT_ATTRIBUTES;
 typedef const OBJECT_ATTRIBUTES *PCOBJECT_ATTRIBUTES;
 
+#define OBJ_PROTECT_CLOSE 0x00000001
 #define OBJ_INHERIT 0x00000002
 #define OBJ_PERMANENT 0x00000010
 #define OBJ_EXCLUSIVE 0x00000020

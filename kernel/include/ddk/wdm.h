@@ -50,8 +50,10 @@ DECLSPEC_NORETURN VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG Li
 /* KD_PRINTS: a free build of a driver that prints all the same, without its assertions (tools/driver.py). */
 #if DBG || defined(KD_PRINTS)
 #define KdPrint(Arguments) DbgPrint Arguments
+#define KdPrintEx(Arguments) DbgPrintEx Arguments
 #else
 #define KdPrint(Arguments) ((void)0)
+#define KdPrintEx(Arguments) ((void)0)
 #endif
 #define ASSERT(e) NT_ASSERT(e)
 
@@ -379,52 +381,16 @@ typedef struct _WORK_QUEUE_ITEM {
     ((Item)->WorkerRoutine = (Routine), (Item)->Parameter = (Context), (Item)->List.Flink = NULL)
 VOID ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType);
 
-/* ---- Memory and strings ---- */
-void *memcpy(void *Destination, const void *Source, size_t Length);
-void *memmove(void *Destination, const void *Source, size_t Length);
-void *memset(void *Destination, int Value, size_t Length);
-int memcmp(const void *A, const void *B, size_t Length);
-size_t strlen(const char *String);
-int strcmp(const char *A, const char *B);
-int strncmp(const char *A, const char *B, size_t Count);
-int _stricmp(const char *A, const char *B);
-size_t wcslen(const wchar_t *String);
-wchar_t *wcsrchr(const wchar_t *String, wchar_t Character);
-wchar_t *wcschr(const wchar_t *String, wchar_t Character);
-int wcscmp(const wchar_t *A, const wchar_t *B);
-int wcscpy_s(wchar_t *Destination, size_t Characters, const wchar_t *Source);
-size_t strnlen(const char *String, size_t Maximum);
-char *strchr(const char *String, int Character);
-char *strrchr(const char *String, int Character);
-char *strstr(const char *String, const char *Part);
-int sprintf(char *Buffer, const char *Format, ...);
-int sprintf_s(char *Buffer, size_t Count, const char *Format, ...);
-int swprintf_s(wchar_t *Buffer, size_t Count, const wchar_t *Format, ...);
-int _snprintf(char *Buffer, size_t Count, const char *Format, ...);
-int _snwprintf(wchar_t *Buffer, size_t Count, const wchar_t *Format, ...);
-int _vsnprintf(char *Buffer, size_t Count, const char *Format, va_list Arguments);
-int _vsnwprintf(wchar_t *Buffer, size_t Count, const wchar_t *Format, va_list Arguments);
-#define RtlCopyMemory(Destination, Source, Length) memcpy((Destination), (Source), (Length))
-#define RtlMoveMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
-#define RtlZeroMemory(Destination, Length) memset((Destination), 0, (Length))
-#define RtlFillMemory(Destination, Length, Fill) memset((Destination), (Fill), (Length))
-#define RtlEqualMemory(A, B, Length) (!memcmp((A), (B), (Length)))
-VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString);
-VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString);
-LONG RtlCompareUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive);
-BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive);
-ULONG DbgPrint(PCSTR Format, ...);
-#define DPFLTR_IHVDRIVER_ID 77
-#define DPFLTR_ERROR_LEVEL 0
-#define DPFLTR_INFO_LEVEL 3
-#define DbgPrintEx(Component, Level, ...) DbgPrint(__VA_ARGS__)
+#include <wdmrtl.h>
 
+/* ---- The end ---- */
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG BugCheckCode);
 DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG BugCheckCode, ULONG_PTR BugCheckParameter1, ULONG_PTR BugCheckParameter2,
                                     ULONG_PTR BugCheckParameter3, ULONG_PTR BugCheckParameter4);
 
 #include <wdmio.h>
 #include <wdmthread.h>
+#include <wdmps.h>
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,2 @@
+/* basetsd.h: its types stand in ntdef.h. */
+#include <ntdef.h>

@@ -1,0 +1,2 @@
+/* NtDDK.h: ntddk.h, as it is spelled where letter case does not matter. */
+#include <ntddk.h>

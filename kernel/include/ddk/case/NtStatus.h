@@ -1,0 +1,2 @@
+/* NtStatus.h: ntstatus.h, as it is spelled where letter case does not matter. */
+#include <ntstatus.h>

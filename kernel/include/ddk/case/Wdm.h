@@ -1,0 +1,2 @@
+/* Wdm.h: wdm.h, as it is spelled where letter case does not matter. */
+#include <wdm.h>

@@ -1,0 +1,2 @@
+/* driverspecs.h: what it defines stands in ntdef.h. */
+#include <ntdef.h>

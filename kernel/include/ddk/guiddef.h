@@ -1,0 +1,2 @@
+/* guiddef.h: what it defines stands in ntdef.h. */
+#include <ntdef.h>

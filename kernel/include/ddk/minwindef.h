@@ -1,0 +1,2 @@
+/* minwindef.h: its types stand in ntdef.h and windef.h. */
+#include <windef.h>

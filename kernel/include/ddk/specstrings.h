@@ -1,0 +1,2 @@
+/* specstrings.h: what it defines stands in ntdef.h. */
+#include <ntdef.h>
