@@ -3,7 +3,11 @@
 ; The theory, and everything that happens when somebody is in the way, stands in kernel/ex/fastmutex.c; this part is in
 ; assembly for the same reason as the spin lock: so that what it costs can be counted by eye. Compare the two: this
 ; lock raises to APC_LEVEL only, so its owner may be switched out and may take page faults, and who comes too late
-; sleeps.
+; sleeps. The owner also writes the lock's address into its first lock entry (kernel/ke/autoboost.c); when that is in use,
+; KeAbAcquired looks for another one.
+;
+; A guarded mutex is the same lock under another name: two entries to one text, which differ only in what a waiter says
+; that it waits for.
 ;
 ; Leaves without a stack frame (see irql.asm): the slow paths are jumped to, and return to our caller.
 
@@ -12,18 +16,17 @@
 
         section .text.leaf progbits alloc exec nowrite align=16
 
-        global ExAcquireFastMutex, ExReleaseFastMutex
-        extern ExpAcquireFastMutexContended, ExpReleaseFastMutexContended, ExpRefuseFastMutexIrql
+        global ExAcquireFastMutex, ExReleaseFastMutex, KeAcquireGuardedMutex, KeReleaseGuardedMutex
+        extern ExpAcquireFastMutexContended, ExpAcquireGuardedMutexContended, ExpReleaseFastMutexContended
+        extern KeAbRefuseIrql, KeAbAcquired, ExpReleaseFastMutexEntry
 %ifdef CHECKED
-        extern ExpFastMutexAlreadyOwned, ExpFastMutexNotOwned
+        extern ExpFastMutexAlreadyOwned
 %endif
 
-; void ExAcquireFastMutex(PFAST_MUTEX). <= APC_LEVEL in, APC_LEVEL out; may wait. 0x192 at DISPATCH_LEVEL or above.
-; Not recursive: the checked build stops with 0xBF, the free build waits for itself for ever, as Windows does.
-ExAcquireFastMutex:
+%macro ACQUIRE 1                        ; the slow path
         mov     rax, cr8
         cmp     eax, APC_LEVEL
-        ja      .level
+        ja      %%level
         mov     ecx, APC_LEVEL
         mov     cr8, rcx
         mov     rcx, [gs:PCR_CURRENT_THREAD]
@@ -32,22 +35,36 @@ ExAcquireFastMutex:
         je      ExpFastMutexAlreadyOwned
 %endif
         lock btr dword [rdi], 0         ; Count: read bit 0 and clear it, indivisibly; it was 1 if the mutex was free
-        jnc     .owned
+        jnc     %%owned
         mov     [rdi + FAST_MUTEX_OWNER], rcx
         mov     [rdi + FAST_MUTEX_OLD_IRQL], eax
+        cmp     qword [rcx + THREAD_LOCK_ENTRY], 0
+        jne     KeAbAcquired            ; it takes the lock in rdi, as we do
+        mov     [rcx + THREAD_LOCK_ENTRY], rdi
         ret
-.owned: mov     esi, eax
-        jmp     ExpAcquireFastMutexContended
-.level: mov     esi, eax
-        jmp     ExpRefuseFastMutexIrql
+%%owned: mov    esi, eax
+        jmp     %1
+%%level: mov    esi, eax
+        jmp     KeAbRefuseIrql
+%endmacro
 
-; void ExReleaseFastMutex(PFAST_MUTEX). APC_LEVEL in, by the owner; the level before the acquire out.
+; void ExAcquireFastMutex(PFAST_MUTEX). <= APC_LEVEL in, APC_LEVEL out; may wait. 0x192 at DISPATCH_LEVEL or above.
+; Not recursive: the checked build stops with 0xBF, the free build waits for itself for ever, as Windows does.
+ExAcquireFastMutex:
+        ACQUIRE ExpAcquireFastMutexContended
+
+; void KeAcquireGuardedMutex(PKGUARDED_MUTEX). The same.
+KeAcquireGuardedMutex:
+        ACQUIRE ExpAcquireGuardedMutexContended
+
+; void ExReleaseFastMutex(PFAST_MUTEX), void KeReleaseGuardedMutex(PKGUARDED_MUTEX). APC_LEVEL in, by the owner; the level
+; before the acquire out. 0x162 if the thread has not acquired it.
 ExReleaseFastMutex:
-%ifdef CHECKED
+KeReleaseGuardedMutex:
         mov     rcx, [gs:PCR_CURRENT_THREAD]
-        cmp     [rdi + FAST_MUTEX_OWNER], rcx
-        jne     ExpFastMutexNotOwned
-%endif
+        cmp     [rcx + THREAD_LOCK_ENTRY], rdi
+        jne     ExpReleaseFastMutexEntry ; another entry, or none: the rest of the release is there too
+        mov     qword [rcx + THREAD_LOCK_ENTRY], 0
         mov     edx, [rdi + FAST_MUTEX_OLD_IRQL] ; before the next owner writes its own
         mov     qword [rdi + FAST_MUTEX_OWNER], 0
         mov     eax, 1

@@ -26,4 +26,6 @@ void Offsets(void) {
     OFFSET(LOCK_HANDLE_OLD_IRQL, offsetof(KLOCK_QUEUE_HANDLE, OldIrql));
     OFFSET(FAST_MUTEX_OWNER, offsetof(FAST_MUTEX, Owner));
     OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
+    OFFSET(THREAD_LOCK_ENTRY, offsetof(KTHREAD, LockEntries[0].Lock));
+    OFFSET(PCR_SPINNING_ON, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningOn));
 }

@@ -31,6 +31,7 @@
         global KeAcquireSpinLockRaiseToDpc, KeAcquireSpinLockRaiseToSynch, KeAcquireSpinLockAtDpcLevel
         global KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel
         global KeAcquireInStackQueuedSpinLock, KeAcquireInStackQueuedSpinLockAtDpcLevel
+        global KeAcquireInStackQueuedSpinLockRaiseToSynch
         global KeReleaseInStackQueuedSpinLock, KeReleaseInStackQueuedSpinLockFromDpcLevel
         global KiAcquireTextbookLock, KiReleaseTextbookLock
 %ifdef CHECKED
@@ -71,7 +72,7 @@ KiReleaseTextbookLock:
 
 ; The two halves of every acquire: the try, and (out of the way) the wait. rdi = lock.
 %macro ACQUIRE 0
-%%try:  mov     ecx, 1
+        mov     ecx, 1
         xchg    rcx, [rdi]              ; the whole lock: read the old word and write a 1, indivisibly
         test    ecx, ecx                ; 0: it was free, and is ours
         jnz     %%held
@@ -89,10 +90,17 @@ KiReleaseTextbookLock:
         pop     rax
         pop     rbp
 %endif
-%%wait: pause
+%%wait: mov     [gs:PCR_SPINNING_ON], rdi ; for the watchdog's report; an interrupt's own spinning forgets ours
+        pause
         cmp     qword [rdi], 0
         jne     %%wait
-        jmp     %%try
+        mov     ecx, 1
+        xchg    rcx, [rdi]
+        test    ecx, ecx
+        jnz     %%wait
+        mov     qword [gs:PCR_SPINNING_ON], 0
+        NOTE_ACQUIRED
+        ret
 %endmacro
 
 ; Checks that the CPU holds the lock in rdi, before it is let go. rdi, rsi preserved.
@@ -180,6 +188,14 @@ KeReleaseSpinLockFromDpcLevel:
 ;       owner:   Lock = lock | OWNER    Next --> first waiter
 ;       waiter:  Lock = lock | WAIT     Next --> next waiter or 0 (tail)
 
+; void KeAcquireInStackQueuedSpinLockRaiseToSynch(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE). IRQL <= SYNCH_LEVEL in, SYNCH_LEVEL out.
+KeAcquireInStackQueuedSpinLockRaiseToSynch:
+        mov     rax, cr8
+        mov     [rsi + LOCK_HANDLE_OLD_IRQL], al
+        mov     edx, SYNCH_LEVEL
+        mov     cr8, rdx
+        jmp     KeAcquireInStackQueuedSpinLockAtDpcLevel
+
 ; void KeAcquireInStackQueuedSpinLock(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE). IRQL <= DISPATCH_LEVEL in, DISPATCH_LEVEL out.
 KeAcquireInStackQueuedSpinLock:
         mov     rax, cr8
@@ -199,9 +215,11 @@ KeAcquireInStackQueuedSpinLockAtDpcLevel:
 .queue: lea     rax, [rdi + LOCK_QUEUE_WAIT]
         mov     [rsi + LOCK_HANDLE_LOCK], rax   ; before our handle can be found by the one before us
         mov     [rcx + LOCK_HANDLE_NEXT], rsi
-.wait:  pause
+.wait:  mov     [gs:PCR_SPINNING_ON], rdi
+        pause
         test    byte [rsi + LOCK_HANDLE_LOCK], LOCK_QUEUE_WAIT
         jnz     .wait
+        mov     qword [gs:PCR_SPINNING_ON], 0
         ret
 
 ; void KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE). Back to the level that the handle remembers.

@@ -14,15 +14,17 @@
  * is free. Bit 1 keeps several releases from waking several waiters for one mutex.
  *
  * The owner runs at APC_LEVEL: it may wait and touch pageable memory, but no APC can run on its thread and want the
- * mutex again. At DISPATCH_LEVEL nobody may wait, so acquiring there stops the machine. */
+ * mutex again. At DISPATCH_LEVEL nobody may wait, so acquiring there stops the machine.
+ *
+ * Each owner has the mutex in a lock entry of its thread (ke/autoboost.c): releasing without one, or ending with one, stops
+ * the machine too. */
 #include <ex.h>
 
 /* fastmutex.asm jumps to these, so that they return to its caller. */
 VOID ExpAcquireFastMutexContended(PFAST_MUTEX FastMutex, ULONG OldIrql);
 VOID ExpReleaseFastMutexContended(PFAST_MUTEX FastMutex, LONG OldCount, ULONG OldIrql);
-DECLSPEC_NORETURN VOID ExpRefuseFastMutexIrql(PFAST_MUTEX FastMutex, ULONG Irql);
+VOID ExpReleaseFastMutexEntry(PFAST_MUTEX FastMutex);
 DECLSPEC_NORETURN VOID ExpFastMutexAlreadyOwned(PFAST_MUTEX FastMutex);
-DECLSPEC_NORETURN VOID ExpFastMutexNotOwned(PFAST_MUTEX FastMutex);
 
 #define FREE 1
 #define WOKEN 2
@@ -52,18 +54,23 @@ static BOOLEAN TakeOrWait(PFAST_MUTEX FastMutex, BOOLEAN IsWaiter) {
     return (Old & FREE) != 0;
 }
 
-static VOID WaitUntilTaken(PFAST_MUTEX FastMutex) {
+static VOID WaitUntilTaken(PFAST_MUTEX FastMutex, KLOCK_KIND Kind) {
     InterlockedIncrement(&FastMutex->Contention);
     for (BOOLEAN IsWaiter = FALSE; !TakeOrWait(FastMutex, IsWaiter); IsWaiter = TRUE) {
-        KeWaitForSingleObject(&FastMutex->Event, WrFastMutex, KernelMode, FALSE, NULL);
+        KeWaitForLock(FastMutex, Kind, &FastMutex->Event, WrFastMutex, NULL);
     }
 }
 
 /* The mutex was not free. APC_LEVEL. */
-VOID ExpAcquireFastMutexContended(PFAST_MUTEX FastMutex, ULONG OldIrql) {
-    WaitUntilTaken(FastMutex);
+VOID ExpWaitForFastMutex(PFAST_MUTEX FastMutex, KLOCK_KIND Kind, ULONG OldIrql) {
+    WaitUntilTaken(FastMutex, Kind);
     FastMutex->Owner = KiCurrentThread();
     FastMutex->OldIrql = OldIrql;
+    KeAbAcquired(FastMutex);
+}
+
+VOID ExpAcquireFastMutexContended(PFAST_MUTEX FastMutex, ULONG OldIrql) {
+    ExpWaitForFastMutex(FastMutex, LockFastMutex, OldIrql);
 }
 
 /* The mutex is free again and has waiters: wakes one, unless one is on its way, or another thread has taken the mutex
@@ -80,19 +87,16 @@ VOID ExpReleaseFastMutexContended(PFAST_MUTEX FastMutex, LONG OldCount, ULONG Ol
     KeLowerIrql((KIRQL)OldIrql);
 }
 
-DECLSPEC_NORETURN VOID ExpRefuseFastMutexIrql(PFAST_MUTEX FastMutex, ULONG Irql) {
-    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(),
-                 (ULONG_PTR)FastMutex, Irql, 0);
+/* The mutex is not in the thread's first lock entry; then as ExReleaseFastMutex. */
+VOID ExpReleaseFastMutexEntry(PFAST_MUTEX FastMutex) {
+    KIRQL OldIrql = (KIRQL)FastMutex->OldIrql; /* before the next owner writes its own */
+    ExReleaseFastMutexUnsafe(FastMutex);
+    KeLowerIrql(OldIrql);
 }
 
 /* The checked build only: the owner would wait for itself. */
 DECLSPEC_NORETURN VOID ExpFastMutexAlreadyOwned(PFAST_MUTEX FastMutex) {
     KeBugCheckEx(MUTEX_ALREADY_OWNED, (ULONG_PTR)FastMutex, (ULONG_PTR)KiCurrentThread(), 0, 0);
-}
-
-/* The checked build only: somebody else, or nobody, is the owner. */
-DECLSPEC_NORETURN VOID ExpFastMutexNotOwned(PFAST_MUTEX FastMutex) {
-    KeBugCheckEx(THREAD_NOT_MUTEX_OWNER, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)FastMutex, 0, 0);
 }
 
 static BOOLEAN TryToTake(PFAST_MUTEX FastMutex) {
@@ -103,7 +107,7 @@ static BOOLEAN TryToTake(PFAST_MUTEX FastMutex) {
 BOOLEAN ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
     KIRQL OldIrql = KiCurrentIrql();
     if (OldIrql >= DISPATCH_LEVEL) {
-        ExpRefuseFastMutexIrql(FastMutex, OldIrql);
+        KeAbRefuseIrql(FastMutex, OldIrql);
     }
     __writecr8(APC_LEVEL);
     if (!TryToTake(FastMutex)) {
@@ -112,26 +116,42 @@ BOOLEAN ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
     }
     FastMutex->Owner = KiCurrentThread();
     FastMutex->OldIrql = OldIrql;
+    KeAbAcquired(FastMutex);
     return TRUE;
 }
 
-/* For callers that are at APC_LEVEL or in a critical region: the IRQL is left alone. wdm.h: ExAcquireFastMutexUnsafe.
- * */
-VOID ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+VOID ExpAcquireMutexUnsafe(PFAST_MUTEX FastMutex, KLOCK_KIND Kind) {
     if (KiCurrentIrql() >= DISPATCH_LEVEL) {
-        ExpRefuseFastMutexIrql(FastMutex, KiCurrentIrql());
+        KeAbRefuseIrql(FastMutex, KiCurrentIrql());
     }
     if (!TryToTake(FastMutex)) {
-        WaitUntilTaken(FastMutex);
+        WaitUntilTaken(FastMutex, Kind);
     }
     FastMutex->Owner = KiCurrentThread();
+    KeAbAcquired(FastMutex);
+}
+
+/* For callers that are at APC_LEVEL or in a critical region: the IRQL is left alone. wdm.h: ExAcquireFastMutexUnsafe. */
+VOID ExAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+    ExpAcquireMutexUnsafe(FastMutex, LockFastMutex);
 }
 
 VOID ExReleaseFastMutexUnsafe(PFAST_MUTEX FastMutex) {
-    NT_ASSERT(FastMutex->Owner == KiCurrentThread());
+    KeAbReleased(FastMutex);
     FastMutex->Owner = NULL;
     LONG Count = __atomic_add_fetch(&FastMutex->Count, FREE, __ATOMIC_RELEASE);
     if (Count != FREE) {
         WakeOne(FastMutex, Count);
     }
+}
+
+/* <= APC_LEVEL. ntifs.h: ExEnterCriticalRegionAndAcquireFastMutexUnsafe. */
+VOID ExEnterCriticalRegionAndAcquireFastMutexUnsafe(PFAST_MUTEX FastMutex) {
+    KeEnterCriticalRegion();
+    ExAcquireFastMutexUnsafe(FastMutex);
+}
+
+VOID ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(PFAST_MUTEX FastMutex) {
+    ExReleaseFastMutexUnsafe(FastMutex);
+    KeLeaveCriticalRegion();
 }

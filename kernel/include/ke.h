@@ -21,7 +21,8 @@ enum {
     TimerNotificationObject = 8,
     TimerSynchronizationObject = 9,
     ApcObject = 0x12,
-    DpcObject = 0x13
+    DpcObject = 0x13,
+    ThreadedDpcObject = 0x18
 };
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting, Transition } KTHREAD_STATE;
@@ -104,6 +105,14 @@ typedef struct _KTHREAD {
     };
     LIST_ENTRY ApcListHead; /* KAPCs; dispatcher lock */
     volatile BOOLEAN ApcPending;
+    BOOLEAN UserApcPending;     /* a user APC has ended a wait, and there is no user mode to run it in */
+    LIST_ENTRY UserApcListHead; /* KAPCs; dispatcher lock */
+    BOOLEAN Alertable;          /* the wait that it is in may be ended by an alert */
+    BOOLEAN Alerted[MaximumMode];
+    UCHAR ApcStateIndex;       /* 1: attached to another process than its own */
+    PKPROCESS Process;         /* whose thread it is */
+    PKPROCESS AttachedProcess; /* ApcStateIndex = 1: where it is */
+    volatile ULONG KernelTime; /* clock ticks that found it running */
     BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
     LIST_ENTRY ThreadListEntry; /* KiThreadList */
@@ -148,10 +157,16 @@ typedef struct _KPRCB {
     volatile BOOLEAN IsFrozen; /* stopped by the bugcheck's NMI */
     ULONG64 DpcStack;          /* top of the DPC stack */
     KDPC_DATA DpcData;
+    KDPC_DATA ThreadedDpcData;              /* those that a thread of this CPU runs */
+    KEVENT ThreadedDpcEvent;                /* wakes that thread */
+    volatile BOOLEAN ThreadedDpcRequested;  /* it is to be woken */
+    volatile BOOLEAN HasThreadedDpcThread;
     volatile LONG64 InterruptCount;
     volatile ULONG64 ClockTicks;
     ULONG64 KernelTicks, DpcTicks, IdleTicks;
     ULONG DpcWatchdogTicks; /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
+    ULONG DpcRoutineTicks;  /* of these, the ones in the DPC or service routine that runs now */
+    ULONG ServiceDepth;     /* interrupt service routines in progress */
     ULONG NeighbourSilence; /* our ticks since the next CPU's count last moved */
     ULONG64 NeighbourTicks;
     ULONG ReadySummary; /* bit n: ReadyListHead[n] is not empty */
@@ -234,6 +249,7 @@ VOID KiDeliverApc(VOID);        /* vector 0x1F. At APC_LEVEL, IF = 1. */
 VOID KeUpdateSystemTime(PKTRAP_FRAME Frame); /* clock, each CPU, at CLOCK_LEVEL */
 VOID KiIpiInterrupt(PKTRAP_FRAME Frame);     /* vector 0xE1, at IPI_LEVEL */
 VOID KiTrap(PKTRAP_FRAME Frame);             /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
+BOOLEAN KiResumeSListPop(PKTRAP_FRAME Frame); /* ex/slist.c: a fault without meaning; any IRQL */
 VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);  /* NMI: returns only if it was no freeze request */
 
 /* ---- Threads (KTHREAD level) ---- */
@@ -261,6 +277,7 @@ enum {
     RANK_PFN = 40,
     RANK_POOL = 50,
     RANK_OBJECT = 60,
+    RANK_RESOURCE = 62,
     RANK_LOADER = 65,
     RANK_DISPATCHER = 70,
     RANK_PRINT = 90
@@ -304,7 +321,6 @@ VOID KeCleanupThreadState(
     PETHREAD Thread); /* its object goes: 0x13C, 0x153 if it still holds locks. <= DISPATCH_LEVEL */
 BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority,
                          LONG IoBoost); /* FALSE: no such thread. <= DISPATCH_LEVEL */
-VOID KeInitializeLockQueues(PKPRCB Prcb);
 
 /* ---- AutoBoost: what a thread holds (ke/autoboost.c). The lock's owner's thread, <= APC_LEVEL ---- */
 VOID KeAbAcquired(PVOID Lock);                                 /* enters it */
@@ -320,6 +336,11 @@ extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
 VOID KiInitializeWatchdogs(VOID);
 VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
+VOID KeInitializeThreadedDpcs(VOID); /* a thread for each CPU that is up; PASSIVE_LEVEL */
+/* What a DPC or timer in memory that is about to go would do: the first one that lies in the range, or whose routine
+ * does; NULL: none. <= DISPATCH_LEVEL. */
+PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End);
+PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
 /* ---- What is queued (for story/watch.c) ---- */
@@ -336,6 +357,7 @@ DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, 
 DECLSPEC_NORETURN VOID KiRaiseException(NTSTATUS Status, ULONG64 Address, const ULONG64 *StackFrame);
 VOID KiInitializeStackCookie(VOID); /* from a function that never returns, before any other CPU or thread runs */
 extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
+VOID KiRunBugCheckCallbacks(VOID);  /* ke/bugcallback.c; dying machine only */
 
 /* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);

@@ -20,6 +20,7 @@ static VOID DeleteThread(PVOID Object) {
     if (Thread->Tcb.StackBase != 0) {
         KeBugCheckEx(REFERENCE_BY_POINTER, (ULONG_PTR)&PspThreadObjectType, (ULONG_PTR)Object, 0, 0);
     }
+    KeCleanupThreadState(Thread);
 }
 
 static HANDLE NextThreadId(VOID) {
@@ -56,6 +57,7 @@ static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, 
     Thread->ExitStatus = STATUS_PENDING;
     NameThread(Thread, Name, Start);
     KeInitializeThread(&Thread->Tcb, StackBase, StackBase - KERNEL_STACK_SIZE, Start, Context, Priority);
+    KeInitializeThreadLocks(&Thread->Tcb);
     ObfReferenceObject(Thread);
     *Created = Thread;
     return STATUS_SUCCESS;
@@ -101,9 +103,4 @@ NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT
     KeReadyThread(&Thread->Tcb);
     ObfDereferenceObject(Thread);
     return Status;
-}
-
-/* Any IRQL. */
-HANDLE PsGetCurrentThreadId(VOID) {
-    return PsGetCurrentThread()->Cid.UniqueThread;
 }

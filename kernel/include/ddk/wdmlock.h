@@ -167,6 +167,8 @@ LOGICAL ExTryConvertSharedSpinLockExclusive(PEX_SPIN_LOCK SpinLock);
 LOGICAL ExTryAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock);
 LOGICAL ExTryAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock);
 
+#define LOCK_QUEUE_WAIT 1
+#define LOCK_QUEUE_OWNER 2
 typedef enum _KSPIN_LOCK_QUEUE_NUMBER {
     LockQueueDispatcherLock,
     LockQueueUnusedSpare1,

@@ -1,0 +1,152 @@
+/* autoboost.c: what a thread holds: six entries for the fast mutexes, guarded mutexes and push locks that it has acquired.
+ *
+ *      acquire         the first free entry gets the lock's address      none is free: only UntrackedLocks counts it
+ *      release         the entry is cleared                              there is none, nor an untracked lock: 0x162
+ *      thread deleted  an entry is in use: 0x153                         it still carries an I/O boost: 0x13C
+ *
+ * NT keeps the entries so that a waiter can raise the priority of an owner that these locks do not name; that they also
+ * find wrong releases and locks left behind is what a driver notices of them. The entries are the thread's own: nobody
+ * else writes them, so they need no lock. An APC between the look at an entry and the write to it is harmless, because
+ * it leaves no lock behind.
+ *
+ * Both checks at the end happen when the thread's object is deleted, long after the culprit has gone: by the reaper, or by
+ * whoever gives up the last reference. A thread object is in KiThreadObjects until then. */
+#include "ki.h"
+#include <ex.h>
+
+#define BOOST_LIMIT (LOW_REALTIME_PRIORITY - 1)
+#define NO_SESSION 0xFFFFFFFF
+
+/* Every thread object from its initialization to its deletion; guarded by the dispatcher lock. */
+static LIST_ENTRY KiThreadObjects = {&KiThreadObjects, &KiThreadObjects};
+
+static PKLOCK_ENTRY FindEntry(PKTHREAD Thread, PVOID Lock) {
+    for (ULONG i = 0; i < MAXIMUM_LOCK_ENTRIES; i++) {
+        if (Thread->LockEntries[i].Lock == Lock) {
+            return &Thread->LockEntries[i];
+        }
+    }
+    return NULL;
+}
+
+/* The current thread holds Lock from now on. <= APC_LEVEL. fastmutex.asm does the same for the first entry. */
+VOID KeAbAcquired(PVOID Lock) {
+    PKTHREAD Thread = KiCurrentThread();
+    PKLOCK_ENTRY Entry = FindEntry(Thread, NULL);
+    if (Entry == NULL) {
+        Thread->UntrackedLocks++;
+        return;
+    }
+    Entry->Lock = Lock;
+}
+
+/* The current thread is about to release Lock. <= APC_LEVEL. KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE if it does not hold
+ * it: (thread, lock, session, 0). */
+VOID KeAbReleased(PVOID Lock) {
+    PKTHREAD Thread = KiCurrentThread();
+    PKLOCK_ENTRY Entry = FindEntry(Thread, Lock);
+    if (Entry != NULL) {
+        Entry->Lock = NULL;
+    } else if (Thread->UntrackedLocks > 0) {
+        Thread->UntrackedLocks--;
+    } else {
+        KeBugCheckEx(KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE, (ULONG_PTR)Thread, (ULONG_PTR)Lock, NO_SESSION, 0);
+    }
+}
+
+/* Whoever acquires a lock that threads sleep on at DISPATCH_LEVEL or above. (thread, lock, IRQL, 0). */
+DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql) {
+    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)Lock,
+                 Irql, 0);
+}
+
+VOID KeInitializeThreadLocks(PKTHREAD Thread) {
+    KIRQL OldIrql = KiLockDispatcher();
+    InsertTailList(&KiThreadObjects, &Thread->ObjectListEntry);
+    KiUnlockDispatcher(OldIrql);
+}
+
+/* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource that others wait for.
+ * KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION (thread, entry, 1, lock). */
+static VOID CheckLeftLocks(PKTHREAD Thread) {
+    if (Thread->IoBoostCount != 0) {
+        KeBugCheckEx(INVALID_IO_BOOST_STATE, (ULONG_PTR)Thread, (ULONG)Thread->IoBoostCount, 1, 0);
+    }
+    for (ULONG i = 0; i < MAXIMUM_LOCK_ENTRIES; i++) {
+        PKLOCK_ENTRY Entry = &Thread->LockEntries[i];
+        if (Entry->Lock != NULL) {
+            KeBugCheckEx(KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION, (ULONG_PTR)Thread, (ULONG_PTR)Entry, 1,
+                         (ULONG_PTR)Entry->Lock);
+        }
+    }
+}
+
+/* The last reference to a thread's object is gone, and nothing of it runs. A thread that was never initialized is in no
+ * list. */
+VOID KeCleanupThreadState(PETHREAD Thread) {
+    if (Thread->Tcb.ObjectListEntry.Flink == NULL) {
+        return;
+    }
+    CheckLeftLocks(&Thread->Tcb);
+    KIRQL OldIrql = KiLockDispatcher();
+    RemoveEntryList(&Thread->Tcb.ObjectListEntry);
+    KiUnlockDispatcher(OldIrql);
+}
+
+/* A lock may name an owner whose object is long gone. Dispatcher lock held. */
+static BOOLEAN IsThreadObject(PKTHREAD Thread) {
+    for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {
+        if (CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry) == Thread) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Lets the owner of a lock run at Priority at least, because somebody as important waits for it; the boost wears off with
+ * the owner's quanta. IoBoost is added to its count of I/O boosts. */
+BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority, LONG IoBoost) {
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN Exists = IsThreadObject(Owner);
+    if (Exists) {
+        Owner->IoBoostCount += IoBoost;
+        Priority = Priority > BOOST_LIMIT ? BOOST_LIMIT : Priority;
+        if (Owner->State != Terminated && Priority > Owner->Priority) {
+            Owner->PriorityDecrement += (SCHAR)(Priority - Owner->Priority);
+            KiSetThreadPriority(Owner, Priority);
+        }
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Exists;
+}
+
+/* A push lock does not know its owners, but they know it. Dispatcher lock held. */
+static PKTHREAD FindHolder(PVOID Lock) {
+    for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {
+        PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
+        if (FindEntry(Thread, Lock) != NULL) {
+            return Thread;
+        }
+    }
+    return NULL;
+}
+
+PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind) {
+    PKTHREAD Owner = NULL;
+    switch (Kind) {
+    case LockFastMutex:
+    case LockGuardedMutex:
+        Owner = ((PFAST_MUTEX)Lock)->Owner;
+        break;
+    case LockResourceShared:
+    case LockResourceExclusive:
+        Owner = ExQueryResourceOwner(Lock);
+        break;
+    case LockPushShared:
+    case LockPushExclusive:
+        return FindHolder(Lock);
+    default:
+        break;
+    }
+    return Owner != NULL && IsThreadObject(Owner) ? Owner : NULL;
+}

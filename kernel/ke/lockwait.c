@@ -1,0 +1,45 @@
+/* lockwait.c: which lock a thread sleeps on: said before the wait, so that a deadlock can be told from a thread that only
+ * waits for work.
+ *
+ * A fast mutex waits on an event, a resource on an event with a time-out in a loop; from the wait alone nobody could tell
+ * what for. So each lock's slow path names the lock in the thread. */
+#include "ki.h"
+
+static VOID SetBlockingLock(PVOID Lock, KLOCK_KIND Kind) {
+    PKTHREAD Thread = KiCurrentThread();
+    Thread->BlockingKind = (UCHAR)Kind;
+    Thread->BlockingLock = Lock;
+}
+
+VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind) {
+    SetBlockingLock(Lock, Kind);
+}
+
+VOID KeEndLockWait(VOID) {
+    SetBlockingLock(NULL, LockNone);
+}
+
+/* An APC that runs inside a wait at PASSIVE_LEVEL may wait for another lock: the outer wait is what is left then. */
+NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON Reason, PLARGE_INTEGER Timeout) {
+    PKTHREAD Thread = KiCurrentThread();
+    PVOID OuterLock = Thread->BlockingLock;
+    KLOCK_KIND OuterKind = Thread->BlockingKind;
+    KeBeginLockWait(Lock, Kind);
+    NTSTATUS Status = KeWaitForSingleObject(Object, Reason, KernelMode, FALSE, Timeout);
+    SetBlockingLock(OuterLock, OuterKind);
+    return Status;
+}
+
+PCSTR KeLockKindName(KLOCK_KIND Kind) {
+    static const PCSTR Names[] = {
+        [LockNone] = "no lock",
+        [LockFastMutex] = "fast mutex",
+        [LockGuardedMutex] = "guarded mutex",
+        [LockResourceShared] = "resource (shared)",
+        [LockResourceExclusive] = "resource (exclusive)",
+        [LockPushShared] = "push lock (shared)",
+        [LockPushExclusive] = "push lock (exclusive)",
+        [LockRundown] = "rundown protection",
+    };
+    return (ULONG)Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "unknown lock";
+}
