@@ -59,7 +59,7 @@ static DECLSPEC_NORETURN VOID DieOfMachineCheck(PKTRAP_FRAME Frame) {
 VOID KiTrap(PKTRAP_FRAME Frame) {
     switch (Frame->Vector) {
     case VectorPageFault:
-        if (NT_SUCCESS(MmAccessFault(Frame))) {
+        if (KiResumeSListPop(Frame) || NT_SUCCESS(MmAccessFault(Frame))) {
             return;
         }
         KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, KindOfAccess(Frame), Frame->FaultAddress);
