@@ -185,7 +185,8 @@ static VOID CheckFill(const MM_SPECIAL_BLOCK *Block, ULONG64 From, ULONG64 To, U
     if (Bad == 0) {
         return;
     }
-    if (Bad == 1 && __builtin_popcount(*(const UCHAR *)FirstBad ^ Block->Fill) == 1) {
+    ULONG Changed = Bad == 1 ? *(const UCHAR *)FirstBad ^ Block->Fill : 0;
+    if (Changed != 0 && (Changed & (Changed - 1)) == 0) {
         Reason = 0x32;
     }
     KeBugCheckEx(SPECIAL_POOL_DETECTED_MEMORY_CORRUPTION, Block->Start, FirstBad, 0, Reason);
