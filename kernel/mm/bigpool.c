@@ -172,6 +172,7 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag) {
     }
     volatile ULONG64 *Tail = TailOf(&Entry);
     if (Tail != NULL && *Tail != TAIL_SEAL) {
+        AddEntry(&Entry); /* the report says whose block it is */
         KeBugCheckEx(BAD_POOL_HEADER, 0x21, (ULONG_PTR)P, Entry.Bytes, *Tail);
     }
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];

@@ -43,8 +43,8 @@ KTEST(pool_0xFE0_bytes_have_a_header_and_0xFE1_whole_pages) {
         KT_EXPECT_EQ(BYTE_OFFSET(Large), 0);
         KT_EXPECT_EQ(BYTE_OFFSET(Larger), 0);
         memset(Small, 1, 0xFE0);
-        memset(Large, 2, PAGE_SIZE);
-        memset(Larger, 3, 4 * PAGE_SIZE);
+        memset(Large, 2, 0xFE1);
+        memset(Larger, 3, 3 * PAGE_SIZE + 1);
         ExFreePool(Small);
         ExFreePool(Large);
         ExFreePool(Larger);

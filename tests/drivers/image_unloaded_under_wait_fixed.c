@@ -1,0 +1,39 @@
+/* image_unloaded_under_wait_fixed.c: DriverUnload waits for the thread.
+ *
+ * expect: completed
+ * run: --unload
+ */
+#include <ntddk.h>
+
+DRIVER_INITIALIZE DriverEntry;
+DRIVER_UNLOAD Unload;
+
+static PETHREAD Thread;
+static KEVENT Never;
+
+static VOID Routine(PVOID Context) {
+    LARGE_INTEGER Delay = {.QuadPart = -20 * 1000 * 1000};
+    UNREFERENCED_PARAMETER(Context);
+    KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, &Delay);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+VOID Unload(PDRIVER_OBJECT DriverObject) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL);
+    ObDereferenceObject(Thread);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    HANDLE Handle;
+    UNREFERENCED_PARAMETER(RegistryPath);
+    DriverObject->DriverUnload = Unload;
+    KeInitializeEvent(&Never, NotificationEvent, FALSE);
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        Status =
+            ObReferenceObjectByHandle(Handle, THREAD_ALL_ACCESS, *PsThreadType, KernelMode, (PVOID *)&Thread, NULL);
+        ZwClose(Handle);
+    }
+    return Status;
+}

@@ -1,0 +1,14 @@
+/* trap_illegal_fixed.c: does not.
+ *
+ * expect: completed
+ */
+#include <ntddk.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    __asm__ volatile("nop");
+    return STATUS_SUCCESS;
+}
