@@ -1,7 +1,7 @@
 /* work.c: work items: a routine that a driver wants run later, at PASSIVE_LEVEL, on a thread that belongs to the
  * system.
  *
- * Three queues, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
+ * One queue for each type of work, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
  * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that
  * items that wait for each other do not wait for ever (up to WORKERS_MAXIMUM).
  *
@@ -27,20 +27,48 @@ static EX_WORK_QUEUE Queues[MaximumWorkQueue] = {
     [CriticalWorkQueue] = {.ThreadName = "critical worker", .Priority = 13},
     [DelayedWorkQueue] = {.ThreadName = "delayed worker", .Priority = 12},
     [HyperCriticalWorkQueue] = {.ThreadName = "hypercritical worker", .Priority = 15},
+    [NormalWorkQueue] = {.ThreadName = "normal worker", .Priority = 8},
+    [BackgroundWorkQueue] = {.ThreadName = "background worker", .Priority = 7},
+    [RealTimeWorkQueue] = {.ThreadName = "real-time worker", .Priority = 18},
+    [SuperCriticalWorkQueue] = {.ThreadName = "supercritical worker", .Priority = 14},
 };
+static BOOLEAN IsStarted;
 
-static VOID WorkerThread(PVOID Context);
+static VOID ExpWorkerThread(PVOID Context);
 
-/* <= DISPATCH_LEVEL. The item must stay resident until its routine runs; inside, it may be freed or queued again.
- * Queued twice: 0xE4. wdm.h: ExQueueWorkItem. */
+/* The queue whose priority is nearest to a custom one. */
+static EX_WORK_QUEUE *FindCustomQueue(KPRIORITY Priority) {
+    EX_WORK_QUEUE *Best = &Queues[0];
+    for (ULONG i = 1; i < MaximumWorkQueue; i++) {
+        KPRIORITY Distance = Queues[i].Priority - Priority, BestDistance = Best->Priority - Priority;
+        if (Distance * Distance < BestDistance * BestDistance) {
+            Best = &Queues[i];
+        }
+    }
+    return Best;
+}
+
+static EX_WORK_QUEUE *FindQueue(PWORK_QUEUE_ITEM WorkItem, ULONG QueueType) {
+    if (QueueType < MaximumWorkQueue) {
+        return &Queues[QueueType];
+    }
+    if (QueueType - CustomPriorityWorkQueue >= MAXIMUM_PRIORITY) {
+        KeBugCheckEx(WORKER_INVALID, 6, (ULONG_PTR)WorkItem, QueueType, 0);
+    }
+    return FindCustomQueue((KPRIORITY)(QueueType - CustomPriorityWorkQueue));
+}
+
+/* <= DISPATCH_LEVEL. The item must stay resident until its routine runs; inside, it may be freed or queued again. 0xE4
+ * when it is queued already (1), too early (5), to no queue that there is (6), or has no routine of the kernel's half of
+ * the address space (7). wdm.h: ExQueueWorkItem. */
 VOID ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType) {
-    if ((ULONG)QueueType >= MaximumWorkQueue) {
-        KeBugCheckEx(WORKER_INVALID, 6, (ULONG_PTR)WorkItem, (ULONG_PTR)QueueType, 0);
+    if (!IsStarted) {
+        KeBugCheckEx(WORKER_INVALID, 5, (ULONG_PTR)WorkItem, (ULONG_PTR)QueueType, 0);
     }
-    if (WorkItem->WorkerRoutine == NULL) {
-        KeBugCheckEx(WORKER_INVALID, 7, (ULONG_PTR)WorkItem, 0, 0);
+    EX_WORK_QUEUE *Queue = FindQueue(WorkItem, (ULONG)QueueType);
+    if ((LONG_PTR)WorkItem->WorkerRoutine >= 0) {
+        KeBugCheckEx(WORKER_INVALID, 7, (ULONG_PTR)WorkItem, (ULONG_PTR)WorkItem->WorkerRoutine, 0);
     }
-    EX_WORK_QUEUE *Queue = &Queues[QueueType];
     KIRQL OldIrql;
     KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
     if (WorkItem->List.Flink != NULL) {
@@ -76,11 +104,28 @@ ULONG ExCountWorkItems(VOID) {
     return Count;
 }
 
+PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End) {
+    KIRQL OldIrql;
+    PWORK_QUEUE_ITEM Found = NULL;
+    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
+    for (ULONG i = 0; i < MaximumWorkQueue && Found == NULL; i++) {
+        for (PLIST_ENTRY Entry = Queues[i].Items.Flink; Entry != &Queues[i].Items; Entry = Entry->Flink) {
+            PWORK_QUEUE_ITEM Item = CONTAINING_RECORD(Entry, WORK_QUEUE_ITEM, List);
+            ULONG64 Routine = (ULONG64)Item->WorkerRoutine;
+            if (((ULONG64)Item >= Start && (ULONG64)Item < End) || (Routine >= Start && Routine < End)) {
+                Found = Item;
+            }
+        }
+    }
+    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
+    return Found;
+}
+
 static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
     PETHREAD Thread;
     InterlockedIncrement(&Queue->FreeWorkers);
     InterlockedIncrement(&Queue->Workers);
-    NTSTATUS Status = PsCreateNamedThread(&Thread, Queue->ThreadName, Queue->Priority, WorkerThread, Queue);
+    NTSTATUS Status = PsCreateNamedThread(&Thread, Queue->ThreadName, Queue->Priority, ExpWorkerThread, Queue);
     if (!NT_SUCCESS(Status)) {
         InterlockedDecrement(&Queue->FreeWorkers);
         InterlockedDecrement(&Queue->Workers);
@@ -101,13 +146,13 @@ static VOID CheckReturn(PWORKER_THREAD_ROUTINE Routine, PVOID Parameter, PWORK_Q
     if (!IsListEmpty(&Thread->MutantListHead)) {
         KeBugCheckEx(SYSTEM_EXIT_OWNED_MUTEX, (ULONG_PTR)Routine, (ULONG_PTR)Parameter, (ULONG_PTR)Item, 0);
     }
-    if (Thread->CombinedApcDisable != 0) {
-        KeBugCheckEx(APC_INDEX_MISMATCH, (ULONG_PTR)Routine, 0, Thread->CombinedApcDisable, 1);
+    if (Thread->CombinedApcDisable != 0 || Thread->ApcStateIndex != 0) {
+        KeBugCheckEx(APC_INDEX_MISMATCH, (ULONG_PTR)Routine, Thread->ApcStateIndex, Thread->CombinedApcDisable, 1);
     }
 }
 
 /* One item. ActiveExWorker makes an attempt to end this thread a bugcheck (0xE9). */
-static VOID RunItem(PWORK_QUEUE_ITEM Item) {
+static __attribute__((noinline)) VOID RunItem(PWORK_QUEUE_ITEM Item) {
     PETHREAD Thread = PsGetCurrentThread();
     PWORKER_THREAD_ROUTINE Routine = Item->WorkerRoutine;
     PVOID Parameter = Item->Parameter;
@@ -118,7 +163,7 @@ static VOID RunItem(PWORK_QUEUE_ITEM Item) {
 }
 
 /* A thread of one queue, for ever. */
-static VOID WorkerThread(PVOID Context) {
+static VOID ExpWorkerThread(PVOID Context) {
     EX_WORK_QUEUE *Queue = Context;
     PsGetCurrentThread()->ActiveExWorker = TRUE;
     for (;;) {
@@ -135,6 +180,9 @@ VOID ExInitializeWorkers(VOID) {
     for (ULONG i = 0; i < MaximumWorkQueue; i++) {
         InitializeListHead(&Queues[i].Items);
         KeInitializeSemaphore(&Queues[i].ItemCount, 0, MAXLONG);
+    }
+    IsStarted = TRUE;
+    for (ULONG i = 0; i < MaximumWorkQueue; i++) {
         NTSTATUS Status = AddWorker(&Queues[i]);
         if (!NT_SUCCESS(Status)) {
             KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);

@@ -12,8 +12,18 @@ volatile LONG64 IoInterruptCount;
 static VOID DispatchInterrupt(PVOID Context) {
     PKINTERRUPT Interrupt = Context;
     InterlockedIncrement64(&IoInterruptCount);
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    KIRQL Irql = KiCurrentIrql();
     KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
+    Prcb->ServiceDepth++; /* for the watchdog: the time that passes is this routine's */
+    Prcb->DpcRoutineTicks = 0;
     Interrupt->ServiceRoutine(Interrupt, Interrupt->ServiceContext);
+    Prcb->ServiceDepth--;
+    KIRQL Now = KiCurrentIrql();
+    if (Now != Irql) { /* IRQL_UNEXPECTED_VALUE (current, expected, 3; service routine; interrupt object), as on NT */
+        KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Now << 16 | (ULONG_PTR)Irql << 8 | 3,
+                     (ULONG_PTR)Interrupt->ServiceRoutine, (ULONG_PTR)Interrupt, 0);
+    }
     KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
 }
 

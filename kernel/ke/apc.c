@@ -6,10 +6,14 @@
  * KernelRoutine at APC_LEVEL. A normal one then runs its NormalRoutine at PASSIVE_LEVEL, one at a time, and is kept
  * out of critical regions too. Special ones go before normal ones.
  *
+ * A user APC waits for user mode, which no thread here ever enters: it can end an alertable wait of WaitMode UserMode,
+ * and is given back to its RundownRoutine when the thread ends.
+ *
  * A thread that waits at PASSIVE_LEVEL is woken for an APC and waits again afterwards, behind those who have come in
  * between; a thread that is ready gets its APCs when it is switched to (scheduler.c). */
 #include "ki.h"
 
+/* Any IRQL; Apc lies in resident memory. Exported by NT, declared by no header of its. */
 VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
                      PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
                      PVOID Context) {
@@ -44,27 +48,61 @@ static BOOLEAN IsDeliverable(const KTHREAD *Thread, const KAPC *Apc) {
            (Apc->NormalRoutine == NULL || (Thread->KernelApcDisable == 0 && !Thread->KernelApcInProgress));
 }
 
-/* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is unused: nothing waits for it.
- * */
+/* A new kernel APC: its thread comes to it by itself, by an interrupt, or by waking up. Lock held. */
+static VOID Announce(PKTHREAD Thread, PKAPC Apc) {
+    if (Thread == KiCurrentThread()) {
+        HalRequestSoftwareInterrupt(APC_LEVEL);
+    } else if (Thread->State == Running) {
+        HalRequestIpi(Thread->Processor, VECTOR_APC);
+    } else if (IsDeliverable(Thread, Apc)) {
+        KiInterruptWait(Thread);
+    }
+}
+
+static BOOLEAN IsUserApc(const KAPC *Apc) {
+    return Apc->ApcMode == UserMode && Apc->NormalRoutine != NULL;
+}
+
+/* Lock held; a wait that it ends returns STATUS_USER_APC. */
+static VOID InsertUserApc(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment) {
+    InsertTailList(&Thread->UserApcListHead, &Apc->ApcListEntry);
+    Apc->Inserted = TRUE;
+    if (Thread->State == Waiting && Thread->Alertable && Thread->WaitMode == UserMode) {
+        Thread->UserApcPending = TRUE;
+        KiAlertWait(Thread, STATUS_USER_APC, Increment);
+    }
+}
+
+/* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is for the wait that a user APC
+ * ends. */
 BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment) {
-    UNREFERENCED_PARAMETER(Increment);
     PKTHREAD Thread = Apc->Thread;
     KIRQL OldIrql = KiLockDispatcher();
     BOOLEAN IsTaken = !Apc->Inserted && Thread->State != Terminated;
     if (IsTaken) {
         Apc->SystemArgument1 = SystemArgument1;
         Apc->SystemArgument2 = SystemArgument2;
-        InsertApc(Thread, Apc);
-        if (Thread == KiCurrentThread()) {
-            HalRequestSoftwareInterrupt(APC_LEVEL);
-        } else if (Thread->State == Running) {
-            HalRequestIpi(Thread->Processor, VECTOR_APC);
-        } else if (IsDeliverable(Thread, Apc)) {
-            KiInterruptWait(Thread);
+        if (IsUserApc(Apc)) {
+            InsertUserApc(Thread, Apc, Increment);
+        } else {
+            InsertApc(Thread, Apc);
+            Announce(Thread, Apc);
         }
     }
     KiUnlockDispatcher(OldIrql);
     return IsTaken;
+}
+
+/* <= DISPATCH_LEVEL. TRUE: it was waiting and will not run. */
+BOOLEAN KeRemoveQueueApc(PRKAPC Apc) {
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN WasInserted = Apc->Inserted;
+    if (WasInserted) {
+        RemoveEntryList(&Apc->ApcListEntry);
+        Apc->Inserted = FALSE;
+    }
+    KiUnlockDispatcher(OldIrql);
+    return WasInserted;
 }
 
 /* Takes the first APC that may run now off the queue: a copy, for its memory is the owner's from here on. Lock held. */
@@ -130,14 +168,42 @@ static BOOLEAN HasDeliverableApc(const KTHREAD *Thread) {
            IsDeliverable(Thread, CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry));
 }
 
-/* Takes the dispatcher lock for the current thread at a moment when it has no APC left that could run: an APC whose
- * interrupt is still on its way must not be slept over. Returns the old IRQL. */
-KIRQL KiLockAfterApcs(PKTHREAD Thread) {
-    KIRQL OldIrql = KiLockDispatcher();
+/* The current thread holds the dispatcher lock and is about to wait or to end, at OldIrql: an APC that could run, but
+ * whose interrupt is still on its way, must not be slept over. The lock is released and taken again for each. */
+VOID KiRunApcsUnderLock(PKTHREAD Thread, KIRQL OldIrql) {
     while (Thread->ApcPending && OldIrql < APC_LEVEL && HasDeliverableApc(Thread)) {
         KiUnlockDispatcher(APC_LEVEL);
         KiDeliverApc();
         KiLockDispatcher();
     }
+}
+
+/* Takes the dispatcher lock for the current thread at a moment when it has no APC left that could run. Returns the old
+ * IRQL. */
+KIRQL KiLockAfterApcs(PKTHREAD Thread) {
+    KIRQL OldIrql = KiLockDispatcher();
+    KiRunApcsUnderLock(Thread, OldIrql);
     return OldIrql;
+}
+
+static PKAPC TakeUserApc(PKTHREAD Thread) {
+    PKAPC Apc = NULL;
+    KIRQL OldIrql = KiLockDispatcher();
+    if (!IsListEmpty(&Thread->UserApcListHead)) {
+        Apc = CONTAINING_RECORD(RemoveHeadList(&Thread->UserApcListHead), KAPC, ApcListEntry);
+        Apc->Inserted = FALSE;
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Apc;
+}
+
+/* Each user APC goes back to its owner; one without a RundownRoutine is pool that is the system's to free, as on NT. */
+VOID KiRundownUserApcs(PKTHREAD Thread) {
+    for (PKAPC Apc = TakeUserApc(Thread); Apc != NULL; Apc = TakeUserApc(Thread)) {
+        if (Apc->RundownRoutine != NULL) {
+            Apc->RundownRoutine(Apc);
+        } else {
+            ExFreePool(Apc);
+        }
+    }
 }

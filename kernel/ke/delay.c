@@ -2,10 +2,9 @@
 #include "ki.h"
 
 /* <= APC_LEVEL. Interval in 100 ns units, as a wait's time-out: negative is relative. The resolution is a clock tick.
- * An interval of 0, or one that is over, gives other ready threads a turn. STATUS_SUCCESS. wdm.h:
- * KeDelayExecutionThread. */
+ * An interval of 0, or one that is over, gives other ready threads a turn. STATUS_SUCCESS, if Alertable STATUS_ALERTED,
+ * STATUS_USER_APC. wdm.h: KeDelayExecutionThread. */
 NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
-    UNREFERENCED_PARAMETER(Alertable);
     PKTHREAD Thread = KiCurrentThread();
     ULONG64 DueTime = KiDueTime(Interval->QuadPart);
     if (DueTime <= KiInterruptTime) {
@@ -18,7 +17,12 @@ NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLA
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, NULL, Interval);
         }
-        Status = KiSleep(Thread, KiArmTimeout(Thread, DueTime), OldIrql, DelayExecution, WaitMode);
+        Status = KiTestAlert(Thread, WaitMode, Alertable);
+        if (Status != STATUS_SUCCESS) {
+            KiUnlockDispatcher(OldIrql);
+            return Status;
+        }
+        Status = KiSleep(Thread, KiArmTimeout(Thread, DueTime), OldIrql, DelayExecution, WaitMode, Alertable);
     } while (Status == STATUS_KERNEL_APC);
-    return STATUS_SUCCESS;
+    return Status == STATUS_TIMEOUT ? STATUS_SUCCESS : Status;
 }

@@ -11,16 +11,24 @@
  *      high            head    at once
  *
  * The queue's lock is taken at HIGH_LEVEL, because an interrupt service routine of any level may queue a DPC. */
-#include <arch.h>
-#include <ke.h>
+#include "ki.h"
 
 #define DEEP_QUEUE 4
+#define KIND_PLAIN 4 /* KDPC.Reserved: the check of TIMER_OR_DPC_INVALID that a return may fail */
+#define KIND_TIMER 5
 
+/* Any IRQL; the object lies in resident memory. wdm.h: KeInitializeDpc. */
 VOID KeInitializeDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext) {
     *Dpc = (KDPC){.Type = DpcObject,
                   .Importance = MediumImportance,
                   .DeferredRoutine = DeferredRoutine,
                   .DeferredContext = DeferredContext};
+}
+
+/* As KeInitializeDpc, for a routine that a thread of priority 31 is to run at PASSIVE_LEVEL (threadeddpc.c). */
+VOID KeInitializeThreadedDpc(PRKDPC Dpc, PKDEFERRED_ROUTINE DeferredRoutine, PVOID DeferredContext) {
+    KeInitializeDpc(Dpc, DeferredRoutine, DeferredContext);
+    Dpc->Type = ThreadedDpcObject;
 }
 
 VOID KeSetImportanceDpc(PRKDPC Dpc, KDPC_IMPORTANCE Importance) {
@@ -31,21 +39,32 @@ VOID KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number) {
     Dpc->Number = (USHORT)(MAXIMUM_PROCESSORS + Number);
 }
 
+/* Any IRQL. STATUS_INVALID_PARAMETER: there is no such CPU, and the DPC keeps its target. wdm.h:
+ * KeSetTargetProcessorDpcEx. */
+NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber) {
+    ULONG Index = KeGetProcessorIndexFromNumber(ProcNumber);
+    if (Index == INVALID_PROCESSOR_INDEX) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    KeSetTargetProcessorDpc(Dpc, (CCHAR)Index);
+    return STATUS_SUCCESS;
+}
+
 /* ---- The queue's lock: taken for some twenty instructions, so it is an exchange here and not a call. At HIGH_LEVEL ---- */
 
-FORCEINLINE ULONG64 RaiseToHigh(VOID) {
+static FORCEINLINE ULONG64 RaiseToHigh(VOID) {
     ULONG64 OldIrql = __readcr8();
     __writecr8(HIGH_LEVEL); /* also pins us to this CPU */
     return OldIrql;
 }
 
-FORCEINLINE VOID LockQueue(KDPC_DATA *Queue) {
+static FORCEINLINE VOID LockQueue(KDPC_DATA *Queue) {
     while (__atomic_exchange_n((volatile UCHAR *)&Queue->DpcLock, 1, __ATOMIC_ACQUIRE) != 0) {
         YieldProcessor();
     }
 }
 
-FORCEINLINE VOID UnlockQueue(KDPC_DATA *Queue) {
+static FORCEINLINE VOID UnlockQueue(KDPC_DATA *Queue) {
     __atomic_store_n((volatile UCHAR *)&Queue->DpcLock, 0, __ATOMIC_RELEASE);
 }
 
@@ -72,7 +91,7 @@ static BOOLEAN ShouldRequestDrain(const KDPC *Dpc, BOOLEAN IsOwnCpu, LONG Depth)
 }
 
 /* Puts a DPC that has been won into the queue. TRUE: the CPU must be asked to drain it. Queue locked. */
-FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
+static FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
     KDPC_DATA *Queue = &Prcb->DpcData;
     if (Dpc->Importance == HighImportance) {
         InsertHeadList(&Queue->DpcListHead, &Dpc->DpcListEntry);
@@ -87,24 +106,34 @@ FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
     return TRUE;
 }
 
-/* Any IRQL. FALSE: it is in a queue already, and its arguments stay as they were. wdm.h: KeInsertQueueDpc. */
-BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2) {
+/* Puts a threaded DPC that has been won into its queue; the drain of the ordinary ones wakes the thread. Queue locked. */
+static BOOLEAN EnqueueThreaded(PKPRCB Prcb, PKDPC Dpc) {
+    InsertTailList(&Prcb->ThreadedDpcData.DpcListHead, &Dpc->DpcListEntry);
+    Prcb->ThreadedDpcData.DpcQueueDepth++;
+    Prcb->ThreadedDpcRequested = TRUE;
+    return TRUE;
+}
+
+/* Any IRQL. Kind is told to the drain, which has to know a timer's DPC from others. */
+static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2, ULONG Kind) {
     if (Dpc->DeferredRoutine == NULL) {
         KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc, 0, 0);
     }
     ULONG64 OldIrql = RaiseToHigh();
     PKPRCB Own = KeGetCurrentPrcb();
     PKPRCB Prcb = Dpc->Number < MAXIMUM_PROCESSORS ? Own : TargetOf(Dpc);
-    BOOLEAN MustRequest = FALSE;
-    LockQueue(&Prcb->DpcData);
+    BOOLEAN MustRequest = FALSE, IsThreaded = Dpc->Type == ThreadedDpcObject && Prcb->HasThreadedDpcThread;
+    KDPC_DATA *Queue = IsThreaded ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
+    LockQueue(Queue);
     /* Two CPUs may queue it at one time, each under the lock of its own queue: one of them wins the object. */
-    BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, &Prcb->DpcData, NULL) == NULL;
+    BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, Queue, NULL) == NULL;
     if (WasFree) {
         Dpc->SystemArgument1 = SystemArgument1;
         Dpc->SystemArgument2 = SystemArgument2;
-        MustRequest = Enqueue(Prcb, Dpc, Prcb == Own);
+        Dpc->Reserved = Kind;
+        MustRequest = IsThreaded ? EnqueueThreaded(Prcb, Dpc) : Enqueue(Prcb, Dpc, Prcb == Own);
     }
-    UnlockQueue(&Prcb->DpcData);
+    UnlockQueue(Queue);
     if (MustRequest) {
         if (Prcb == Own) {
             HalRequestSoftwareInterrupt(DISPATCH_LEVEL);
@@ -114,6 +143,16 @@ BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
     }
     __writecr8(OldIrql);
     return WasFree;
+}
+
+/* Any IRQL. FALSE: it is in a queue already, and its arguments stay as they were. wdm.h: KeInsertQueueDpc. */
+BOOLEAN KeInsertQueueDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2) {
+    return InsertDpc(Dpc, SystemArgument1, SystemArgument2, KIND_PLAIN);
+}
+
+/* The DPC of a timer whose time has come. <= DISPATCH_LEVEL. */
+BOOLEAN KiInsertTimerDpc(PRKDPC Dpc, ULONG64 SystemTime) {
+    return InsertDpc(Dpc, (PVOID)(SystemTime & MAXULONG), (PVOID)(SystemTime >> 32), KIND_TIMER);
 }
 
 /* Any IRQL. TRUE: it was waiting and will not run. It may run at this moment when FALSE. wdm.h: KeRemoveQueueDpc. */
@@ -139,8 +178,9 @@ BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
 ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)) {
     ULONG Wanted = 0;
     ULONG64 OldIrql = RaiseToHigh();
-    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
-        KDPC_DATA *Queue = &KiProcessorBlock[Number]->DpcData;
+    for (ULONG Index = 0; Index < 2 * KeNumberProcessors; Index++) {
+        PKPRCB Prcb = KiProcessorBlock[Index / 2];
+        KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
         LockQueue(Queue);
         for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
             Wanted += IsWanted(CONTAINING_RECORD(Entry, KDPC, DpcListEntry));
@@ -151,55 +191,84 @@ ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)) {
     return Wanted;
 }
 
-typedef struct _DPC_CALL {
-    PKDPC Dpc;
-    PKDEFERRED_ROUTINE Routine;
-    PVOID Context, Argument1, Argument2;
-} DPC_CALL;
+/* The first DPC of a queue that lies in the range, or whose routine does. Queue locked. */
+static PKDPC FindInQueue(KDPC_DATA *Queue, ULONG64 Start, ULONG64 End) {
+    for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
+        PKDPC Dpc = CONTAINING_RECORD(Entry, KDPC, DpcListEntry);
+        if (((ULONG64)Dpc >= Start && (ULONG64)Dpc < End) ||
+            ((ULONG64)Dpc->DeferredRoutine >= Start && (ULONG64)Dpc->DeferredRoutine < End)) {
+            return Dpc;
+        }
+    }
+    return NULL;
+}
+
+PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
+    PKDPC Found = NULL;
+    ULONG64 OldIrql = RaiseToHigh();
+    for (ULONG Index = 0; Index < 2 * KeNumberProcessors && Found == NULL; Index++) {
+        PKPRCB Prcb = KiProcessorBlock[Index / 2];
+        KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
+        LockQueue(Queue);
+        Found = FindInQueue(Queue, Start, End);
+        UnlockQueue(Queue);
+    }
+    __writecr8(OldIrql);
+    return Found;
+}
 
 /* Takes the first DPC off the queue; from then on its object is the driver's again and may be queued anew or freed. An
- * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt.
- * DISPATCH_LEVEL in and out. */
-FORCEINLINE BOOLEAN TakeNext(PKPRCB Prcb, DPC_CALL *Call) {
-    KDPC_DATA *Queue = &Prcb->DpcData;
+ * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt. *IsActive
+ * says afterwards whether there was one. IRQL is Irql on return. */
+static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile BOOLEAN *IsActive, KIRQL Irql) {
     __writecr8(HIGH_LEVEL);
     LockQueue(Queue);
     BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
     if (HasDpc) {
         PKDPC Dpc = CONTAINING_RECORD(RemoveHeadList(&Queue->DpcListHead), KDPC, DpcListEntry);
-        *Call = (DPC_CALL){Dpc, Dpc->DeferredRoutine, Dpc->DeferredContext, Dpc->SystemArgument1, Dpc->SystemArgument2};
+        *Call = (KDPC_CALL){Dpc,
+                            Dpc->DeferredRoutine,
+                            Dpc->DeferredContext,
+                            Dpc->SystemArgument1,
+                            Dpc->SystemArgument2,
+                            Dpc->Reserved};
         Queue->DpcQueueDepth--;
         Queue->DpcCount++;
         Dpc->DpcData = NULL;
     }
-    Prcb->DpcRoutineActive = HasDpc;
+    *IsActive = HasDpc;
     UnlockQueue(Queue);
-    __writecr8(DISPATCH_LEVEL);
+    __writecr8(Irql);
     return HasDpc;
 }
 
+BOOLEAN KiTakeThreadedDpc(KDPC_DATA *Queue, KDPC_CALL *Call) {
+    volatile BOOLEAN IsActive;
+    return TakeNext(Queue, Call, &IsActive, PASSIVE_LEVEL);
+}
+
 /* A DPC must leave the machine at the IRQL and with the APC-disable count that it found. */
-static VOID CheckReturn(const DPC_CALL *Call, ULONG ApcDisableBefore) {
+VOID KiCheckDpcReturn(const KDPC_CALL *Call, KIRQL Expected, ULONG ApcDisableBefore) {
     KIRQL Irql = KiCurrentIrql();
     ULONG ApcDisable = KiCurrentThread()->CombinedApcDisable;
-    if (Irql != DISPATCH_LEVEL) {
-        KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Irql << 16 | DISPATCH_LEVEL << 8 | 2, (ULONG_PTR)Call->Routine,
-                     (ULONG_PTR)Call->Context, 0);
+    if (Irql != Expected) {
+        KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Irql << 16 | (ULONG_PTR)Expected << 8 | 2,
+                     (ULONG_PTR)Call->Routine, (ULONG_PTR)Call->Context, 0);
     }
     if (ApcDisable != ApcDisableBefore) {
-        KeBugCheckEx(TIMER_OR_DPC_INVALID, 4, (ULONG_PTR)Call->Routine, ApcDisableBefore, ApcDisable);
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, Call->Kind, (ULONG_PTR)Call->Routine, ApcDisableBefore, ApcDisable);
     }
 }
 
 /* Runs on the DPC stack, at DISPATCH_LEVEL, IF = 1. */
 static VOID KiRetireDpcList(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
-    DPC_CALL Call;
-    while (TakeNext(Prcb, &Call)) {
+    KDPC_CALL Call;
+    while (TakeNext(&Prcb->DpcData, &Call, &Prcb->DpcRoutineActive, DISPATCH_LEVEL)) {
         ULONG ApcDisable = Prcb->CurrentThread->CombinedApcDisable;
-        Prcb->DpcWatchdogTicks = 0;
+        Prcb->DpcRoutineTicks = 0;
         Call.Routine(Call.Dpc, Call.Context, Call.Argument1, Call.Argument2);
-        CheckReturn(&Call, ApcDisable);
+        KiCheckDpcReturn(&Call, DISPATCH_LEVEL, ApcDisable);
     }
 }
 
@@ -214,6 +283,10 @@ VOID KiDispatchInterrupt(VOID) {
      * be on its way while our store of FALSE is, too: then only the queue's lock, which the drain takes, shows the DPC. */
     if (IsRequested || Prcb->DpcData.DpcQueueDepth != 0) {
         KiCallOnStack(Prcb->DpcStack, KiRetireDpcList);
+    }
+    if (Prcb->ThreadedDpcRequested) {
+        Prcb->ThreadedDpcRequested = FALSE; /* first: a DPC queued after this asks anew */
+        KeSetEvent(&Prcb->ThreadedDpcEvent, IO_NO_INCREMENT, FALSE);
     }
     KiDispatchThreadSwitch();
 }
@@ -237,8 +310,9 @@ VOID KeFlushQueuedDpcs(VOID) {
     KeInitializeEvent(&Done, SynchronizationEvent, FALSE);
     KeInitializeDpc(&Dpc, FlushRoutine, &Done);
     KeSetImportanceDpc(&Dpc, MediumHighImportance);
-    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
-        KeSetTargetProcessorDpc(&Dpc, (CCHAR)Number);
+    for (ULONG Index = 0; Index < 2 * KeNumberProcessors; Index++) {
+        Dpc.Type = Index % 2 ? ThreadedDpcObject : DpcObject;
+        KeSetTargetProcessorDpc(&Dpc, (CCHAR)(Index / 2));
         KeInsertQueueDpc(&Dpc, NULL, NULL);
         KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
     }

@@ -27,9 +27,23 @@ VOID KiSetThreadPriority(PKTHREAD Thread, KPRIORITY Priority);
 VOID KiSignalWaiters(DISPATCHER_HEADER *Object, KPRIORITY Increment);
 VOID KiInterruptWait(PKTHREAD Thread);
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait);
-NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode);
+NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
+                 BOOLEAN Alertable);
+NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable);
+VOID KiAlertWait(PKTHREAD Thread, NTSTATUS Status, KPRIORITY Increment);
 PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime);
 DECLSPEC_NORETURN VOID KiRefuseToBlock(KIRQL Irql, PVOID Object, PLARGE_INTEGER Timeout);
+
+/* ---- dpc.c ---- */
+typedef struct _KDPC_CALL {
+    PKDPC Dpc;
+    PKDEFERRED_ROUTINE Routine;
+    PVOID Context, Argument1, Argument2;
+    ULONG Kind;
+} KDPC_CALL;
+BOOLEAN KiInsertTimerDpc(PRKDPC Dpc, ULONG64 SystemTime);
+BOOLEAN KiTakeThreadedDpc(KDPC_DATA *Queue, KDPC_CALL *Call); /* on the queue's CPU, PASSIVE_LEVEL */
+VOID KiCheckDpcReturn(const KDPC_CALL *Call, KIRQL Expected, ULONG ApcDisableBefore);
 
 /* ---- timer.c: dispatcher lock held; due times are interrupt times ---- */
 VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime);
@@ -42,6 +56,8 @@ VOID KiAbandonMutants(PKTHREAD Thread);
 
 /* ---- apc.c ---- */
 KIRQL KiLockAfterApcs(PKTHREAD Thread); /* KiLockDispatcher for a thread that is about to wait or to end */
+VOID KiRunApcsUnderLock(PKTHREAD Thread, KIRQL OldIrql); /* the same for one that holds the lock already */
+VOID KiRundownUserApcs(PKTHREAD Thread);                 /* the current thread ends; <= APC_LEVEL */
 /* What has been kept out comes now, or when IRQL falls below APC_LEVEL. */
 FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
     if (Thread->ApcPending) {

@@ -25,6 +25,7 @@ static PKTHREAD InitializeIdleThread(ULONG Number) {
     InitializeListHead(&Thread->Header.WaitListHead);
     InitializeListHead(&Thread->MutantListHead);
     InitializeListHead(&Thread->ApcListHead);
+    InitializeListHead(&Thread->UserApcListHead);
     Thread->State = Running;
     Thread->Priority = Thread->BasePriority = IDLE_PRIORITY;
     Thread->Processor = Thread->IdealProcessor = Number;
@@ -40,6 +41,8 @@ VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number) {
     Pcr->CurrentPrcb = Prcb;
     Prcb->Number = Number;
     InitializeListHead(&Prcb->DpcData.DpcListHead);
+    InitializeListHead(&Prcb->ThreadedDpcData.DpcListHead);
+    KeInitializeEvent(&Prcb->ThreadedDpcEvent, SynchronizationEvent, FALSE);
     for (ULONG Priority = 0; Priority < MAXIMUM_PRIORITY; Priority++) {
         InitializeListHead(&Prcb->ReadyListHead[Priority]);
     }
@@ -57,23 +60,4 @@ VOID KeActivateProcessor(VOID) {
         HalHalt(); /* too late: the freeze has counted the CPUs without this one */
     }
     HalFlushTlb(); /* shoot-downs until now have passed this CPU by; from now on they reach it (KeFlushTb) */
-}
-
-ULONG KeGetCurrentProcessorNumber(VOID) {
-    return KeGetCurrentPrcb()->Number;
-}
-
-KAFFINITY KeQueryActiveProcessors(VOID) {
-    return KeActiveProcessors;
-}
-
-ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
-    if (ActiveProcessors) {
-        *ActiveProcessors = KeActiveProcessors;
-    }
-    return KeNumberProcessors;
-}
-
-ULONG KeQueryMaximumProcessorCount(VOID) {
-    return MAXIMUM_PROCESSORS;
 }

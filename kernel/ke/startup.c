@@ -32,9 +32,11 @@ static VOID Phase1(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KdPrintf("ke: first thread after %u us\n", (ULONG)(HalReadTsc() * 1000000 / HalFeatures.TscHz));
     PsInitializeSystem();
+    KdInitializeCodePage();
     ExInitializeWorkers();
     HalStartProcessors((ULONG)KeGetBootOptionNumber("cpus", MAXIMUM_PROCESSORS));
     KdPrintf("ke: %u %s\n", KeNumberProcessors, KeNumberProcessors == 1 ? "CPU runs" : "CPUs run");
+    KeInitializeThreadedDpcs();
     IoInitializeSystem();
     NTSTATUS Status = MmInitializePaging();
     if (!NT_SUCCESS(Status)) {

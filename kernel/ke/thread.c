@@ -35,6 +35,7 @@ VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, 
     InitializeListHead(&Thread->Header.WaitListHead);
     InitializeListHead(&Thread->MutantListHead);
     InitializeListHead(&Thread->ApcListHead);
+    InitializeListHead(&Thread->UserApcListHead);
     KeInitializeTimer(&Thread->Timer);
     Thread->StackBase = StackBase;
     Thread->StackLimit = StackLimit;
@@ -70,19 +71,21 @@ DECLSPEC_NORETURN VOID KiStartThread(PKTHREAD Thread) {
 }
 
 /* An APC that can no longer run, because the thread ends inside a NormalRoutine. Lock held. */
-static VOID CheckNoApcIsLeft(PKTHREAD Thread) {
+static VOID CheckNoApcIsLeft(PKTHREAD Thread, KIRQL Irql) {
     if (!IsListEmpty(&Thread->ApcListHead)) {
         PKAPC Apc = CONTAINING_RECORD(Thread->ApcListHead.Flink, KAPC, ApcListEntry);
-        KeBugCheckEx(KERNEL_APC_PENDING_DURING_EXIT, (ULONG_PTR)Apc, Thread->CombinedApcDisable, PASSIVE_LEVEL, 0);
+        KeBugCheckEx(KERNEL_APC_PENDING_DURING_EXIT, (ULONG_PTR)Apc, Thread->CombinedApcDisable, Irql, 0);
     }
 }
 
-/* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's. */
+/* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's; here NT's
+ * rundown: the mutexes first, then the APCs. */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID) {
     PKTHREAD Thread = KiCurrentThread();
-    KiLockAfterApcs(Thread);
-    CheckNoApcIsLeft(Thread);
+    KiRundownUserApcs(Thread);
+    KIRQL OldIrql = KiLockAfterApcs(Thread);
     KiAbandonMutants(Thread);
+    CheckNoApcIsLeft(Thread, OldIrql);
     Thread->Header.SignalState = 1;
     KiSignalWaiters(&Thread->Header, IO_NO_INCREMENT);
     Thread->State = Terminated;
@@ -117,6 +120,35 @@ KPRIORITY KeSetPriorityThread(PKTHREAD Thread, KPRIORITY Priority) {
     KiSetThreadPriority(Thread, Priority);
     KiUnlockDispatcher(OldIrql);
     return Old;
+}
+
+/* The base of system threads' priorities, which increments are relative to. */
+#define PROCESS_BASE_PRIORITY 8
+
+/* Sets the base priority to that of the process plus Increment, and returns the old increment. A thread does not leave
+ * its class this way (1..15, 16..31); -16 and 16 stand for the class's ends. A boost is over. PASSIVE_LEVEL.
+ * ntifs.h: KeSetBasePriorityThread. */
+LONG KeSetBasePriorityThread(PKTHREAD Thread, LONG Increment) {
+    KIRQL OldIrql = KiLockDispatcher();
+    LONG Old = Thread->BasePriority - PROCESS_BASE_PRIORITY;
+    BOOLEAN IsRealTime = Thread->BasePriority >= LOW_REALTIME_PRIORITY;
+    KPRIORITY Lowest = IsRealTime ? LOW_REALTIME_PRIORITY : LOW_PRIORITY + 1;
+    KPRIORITY Highest = IsRealTime ? HIGH_PRIORITY : LOW_REALTIME_PRIORITY - 1;
+    KPRIORITY Base = (IsRealTime ? LOW_REALTIME_PRIORITY + PROCESS_BASE_PRIORITY : PROCESS_BASE_PRIORITY) + Increment;
+    Base = Base < Lowest ? Lowest : Base > Highest ? Highest : Base;
+    Thread->BasePriority = (SCHAR)Base;
+    Thread->PriorityDecrement = 0;
+    Thread->Quantum = THREAD_QUANTUM;
+    KiSetThreadPriority(Thread, Base);
+    KiUnlockDispatcher(OldIrql);
+    return Old;
+}
+
+/* The clock ticks that found the thread running; those of user mode, of which there are none, in *UserTime. Any IRQL.
+ * ntifs.h: KeQueryRuntimeThread. */
+ULONG KeQueryRuntimeThread(PKTHREAD Thread, PULONG UserTime) {
+    *UserTime = 0;
+    return Thread->KernelTime;
 }
 
 /* Any IRQL; a snapshot. */

@@ -67,8 +67,7 @@ static VOID FireTimer(PKTIMER Timer) {
         Timer->Header.SignalState = State;
     }
     if (Timer->Dpc != NULL) {
-        ULONG64 SystemTime = KiBootTime + Now;
-        KeInsertQueueDpc(Timer->Dpc, (PVOID)(SystemTime & MAXULONG), (PVOID)(SystemTime >> 32));
+        KiInsertTimerDpc(Timer->Dpc, KiBootTime + Now);
     }
 }
 
@@ -127,6 +126,13 @@ BOOLEAN KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc) {
     return KeSetTimerEx(Timer, DueTime, 0, Dpc);
 }
 
+/* As KeSetTimerEx. The timer may be late by up to TolerableDelayMs, so that several can expire together; here it never
+ * is, for all of them wait for the same ticks of the clock anyway. wdm.h: KeSetCoalescableTimer. */
+BOOLEAN KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG PeriodMs, ULONG TolerableDelayMs, PKDPC Dpc) {
+    UNREFERENCED_PARAMETER(TolerableDelayMs);
+    return KeSetTimerEx(Timer, DueTime, (LONG)PeriodMs, Dpc);
+}
+
 /* <= DISPATCH_LEVEL. TRUE: it was set, and will not expire. Its DPC may be queued or running when FALSE.
  * wdm.h: KeCancelTimer. */
 BOOLEAN KeCancelTimer(PKTIMER Timer) {
@@ -144,6 +150,21 @@ BOOLEAN KeCancelTimer(PKTIMER Timer) {
 PKTIMER KeNextTimer(PKTIMER Timer) {
     PLIST_ENTRY Entry = Timer == NULL ? TimerList.Flink : Timer->TimerListEntry.Flink;
     return Entry == &TimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+}
+
+static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
+    return (ULONG64)Address >= Start && (ULONG64)Address < End;
+}
+
+PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
+    KIRQL OldIrql = KiLockDispatcher();
+    PKTIMER Timer = KeNextTimer(NULL);
+    while (Timer != NULL && !IsInRange(Timer, Start, End) && !IsInRange(Timer->Dpc, Start, End) &&
+           (Timer->Dpc == NULL || !IsInRange(Timer->Dpc->DeferredRoutine, Start, End))) {
+        Timer = KeNextTimer(Timer);
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Timer;
 }
 
 /* Any IRQL; a snapshot. */

@@ -138,6 +138,11 @@ VOID KiInterruptWait(PKTHREAD Thread) {
     }
 }
 
+/* An alert or a user APC ends the wait for good. Dispatcher lock held; the thread is Waiting. */
+VOID KiAlertWait(PKTHREAD Thread, NTSTATUS Status, KPRIORITY Increment) {
+    UnwaitThread(Thread, Status, Increment);
+}
+
 /* The end of KeSetEvent and its like. Wait = TRUE keeps DISPATCH_LEVEL and the dispatcher lock for the KeWait... call
  * that must follow at once, so that no switch comes in between; it restores OldIrql. */
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait) {
@@ -155,6 +160,7 @@ VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait) {
 static KIRQL LockForWait(PKTHREAD Thread) {
     if (Thread->WaitNext) {
         Thread->WaitNext = FALSE;
+        KiRunApcsUnderLock(Thread, Thread->WaitIrql);
         return Thread->WaitIrql;
     }
     return KiLockAfterApcs(Thread);
@@ -179,8 +185,10 @@ PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime) {
 
 /* The current thread sleeps on the ring of blocks that begins with First. Lock held in, released out; IRQL is OldIrql
  * then. Returns what UnwaitThread was told. */
-NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode) {
+NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
+                 BOOLEAN Alertable) {
     Thread->WaitBlockList = First;
+    Thread->Alertable = Alertable;
     Thread->WaitIrql = OldIrql;
     Thread->WaitReason = (UCHAR)Reason;
     Thread->WaitMode = (UCHAR)Mode;
@@ -230,7 +238,7 @@ static BOOLEAN IsPoll(PLARGE_INTEGER Timeout) {
 
 /* One attempt; STATUS_KERNEL_APC: begin again. */
 static NTSTATUS WaitForOne(DISPATCHER_HEADER *Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode,
-                           PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
+                           BOOLEAN Alertable, PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     PKTHREAD Thread = KiCurrentThread();
     NTSTATUS Status = STATUS_TIMEOUT;
     KIRQL OldIrql = LockForWait(Thread);
@@ -240,7 +248,8 @@ static NTSTATUS WaitForOne(DISPATCHER_HEADER *Object, KWAIT_REASON WaitReason, K
     if (IsSignalledFor(Object, Thread)) {
         CheckRecursion(Object, OldIrql);
         Status = SatisfyFor(Object, Thread);
-    } else if (!IsTimeoutOver(Timeout, DueTime)) {
+    } else if (!IsTimeoutOver(Timeout, DueTime) &&
+               (Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS) {
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, Object, Timeout);
         }
@@ -251,21 +260,20 @@ static NTSTATUS WaitForOne(DISPATCHER_HEADER *Object, KWAIT_REASON WaitReason, K
             Block->NextWaitBlock = KiArmTimeout(Thread, *DueTime);
             Block->NextWaitBlock->NextWaitBlock = Block;
         }
-        return KiSleep(Thread, Block, OldIrql, WaitReason, WaitMode);
+        return KiSleep(Thread, Block, OldIrql, WaitReason, WaitMode, Alertable);
     }
     KiUnlockDispatcher(OldIrql);
     return Status;
 }
 
-/* <= APC_LEVEL, or DISPATCH_LEVEL with a time-out of 0. STATUS_SUCCESS, STATUS_ABANDONED_WAIT_0, STATUS_TIMEOUT. The
- * object must be resident. wdm.h: KeWaitForSingleObject. */
+/* <= APC_LEVEL, or DISPATCH_LEVEL with a time-out of 0. STATUS_SUCCESS, STATUS_ABANDONED_WAIT_0, STATUS_TIMEOUT;
+ * if Alertable STATUS_ALERTED, STATUS_USER_APC. The object must be resident. wdm.h: KeWaitForSingleObject. */
 NTSTATUS KeWaitForSingleObject(PVOID Object, KWAIT_REASON WaitReason, KPROCESSOR_MODE WaitMode, BOOLEAN Alertable,
                                PLARGE_INTEGER Timeout) {
-    UNREFERENCED_PARAMETER(Alertable); /* nothing sends alerts */
     ULONG64 DueTime = 0;
     NTSTATUS Status;
     do {
-        Status = WaitForOne(Object, WaitReason, WaitMode, Timeout, &DueTime);
+        Status = WaitForOne(Object, WaitReason, WaitMode, Alertable, Timeout, &DueTime);
     } while (Status == STATUS_KERNEL_APC);
     return Status;
 }
@@ -305,14 +313,16 @@ static VOID HangBlocks(PKWAIT_BLOCK Blocks, ULONG Count, PVOID Object[], WAIT_TY
 
 /* One attempt; STATUS_KERNEL_APC: begin again. */
 static NTSTATUS WaitForMany(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
-                            KPROCESSOR_MODE WaitMode, PLARGE_INTEGER Timeout, PKWAIT_BLOCK Blocks, ULONG64 *DueTime) {
+                            KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout, PKWAIT_BLOCK Blocks,
+                            ULONG64 *DueTime) {
     PKTHREAD Thread = KiCurrentThread();
     NTSTATUS Status = STATUS_TIMEOUT;
     KIRQL OldIrql = LockForWait(Thread);
     if (DBG && OldIrql >= DISPATCH_LEVEL && !IsPoll(Timeout)) {
         KiRefuseToBlock(OldIrql, Object[0], Timeout);
     }
-    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) && !IsTimeoutOver(Timeout, DueTime)) {
+    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) && !IsTimeoutOver(Timeout, DueTime) &&
+        (Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS) {
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, Object[0], Timeout);
         }
@@ -322,7 +332,7 @@ static NTSTATUS WaitForMany(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWA
             TimerBlock->NextWaitBlock = Blocks;
             Blocks[Count - 1].NextWaitBlock = TimerBlock;
         }
-        return KiSleep(Thread, Blocks, OldIrql, WaitReason, WaitMode);
+        return KiSleep(Thread, Blocks, OldIrql, WaitReason, WaitMode, Alertable);
     }
     KiUnlockDispatcher(OldIrql);
     return Status;
@@ -335,7 +345,6 @@ static NTSTATUS WaitForMany(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWA
 NTSTATUS KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWAIT_REASON WaitReason,
                                   KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Timeout,
                                   PKWAIT_BLOCK WaitBlockArray) {
-    UNREFERENCED_PARAMETER(Alertable);
     PKWAIT_BLOCK Blocks = WaitBlockArray ? WaitBlockArray : KiCurrentThread()->WaitBlock;
     if (Count == 0 || Count > (WaitBlockArray ? MAXIMUM_WAIT_OBJECTS : THREAD_WAIT_OBJECTS)) {
         KeBugCheckEx(MAXIMUM_WAIT_OBJECTS_EXCEEDED, 0, 0, 0, 0);
@@ -343,7 +352,7 @@ NTSTATUS KeWaitForMultipleObjects(ULONG Count, PVOID Object[], WAIT_TYPE WaitTyp
     ULONG64 DueTime = 0;
     NTSTATUS Status;
     do {
-        Status = WaitForMany(Count, Object, WaitType, WaitReason, WaitMode, Timeout, Blocks, &DueTime);
+        Status = WaitForMany(Count, Object, WaitType, WaitReason, WaitMode, Alertable, Timeout, Blocks, &DueTime);
     } while (Status == STATUS_KERNEL_APC);
     return Status;
 }

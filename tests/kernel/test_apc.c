@@ -125,3 +125,199 @@ KTEST(apc_is_never_slept_over) {
     IsOver = TRUE;
     KtJoin(&Waiter);
 }
+
+static VOID SetOnApc(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                     PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(Apc);
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeSetEvent(*Argument1, IO_NO_INCREMENT, FALSE);
+}
+
+/* IF = 0 holds the APC's interrupt back until the dispatcher lock is held: then the wait must look for the APC itself. */
+KTEST(apc_in_flight_is_not_slept_over_after_Wait) {
+    KEVENT First, Second;
+    KAPC Apc;
+    LARGE_INTEGER Timeout = {.QuadPart = -10000 * 1000};
+    KeInitializeEvent(&First, NotificationEvent, FALSE);
+    KeInitializeEvent(&Second, NotificationEvent, FALSE);
+    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, SetOnApc, NULL, NULL, KernelMode, NULL);
+    _disable();
+    KeInsertQueueApc(&Apc, &Second, NULL, IO_NO_INCREMENT);
+    KeSetEvent(&First, IO_NO_INCREMENT, TRUE);
+    _enable();
+    NTSTATUS Status = KeWaitForSingleObject(&Second, Executive, KernelMode, FALSE, &Timeout);
+    KT_EXPECT_EQ(Status, STATUS_SUCCESS);
+    KT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
+}
+
+KTEST(apc_removed_from_its_queue_does_not_run) {
+    APC_NOTE First, Second;
+    KIRQL OldIrql;
+    Prepare(&First, KeGetCurrentThread(), FALSE);
+    Prepare(&Second, KeGetCurrentThread(), FALSE);
+    KeRaiseIrql(APC_LEVEL, &OldIrql);
+    KT_EXPECT(KeInsertQueueApc(&First.Apc, NULL, NULL, IO_NO_INCREMENT));
+    KT_EXPECT(!KeInsertQueueApc(&First.Apc, NULL, NULL, IO_NO_INCREMENT));
+    KT_EXPECT(KeInsertQueueApc(&Second.Apc, NULL, NULL, IO_NO_INCREMENT));
+    KT_EXPECT(KeRemoveQueueApc(&First.Apc));
+    KT_EXPECT(!KeRemoveQueueApc(&First.Apc));
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Second.KernelRuns == 1);
+    KT_EXPECT_EQ(First.KernelRuns, 0);
+}
+
+/* ---- User APCs and alerts: what ends an alertable wait ---- */
+
+static volatile LONG Rundowns;
+
+static VOID CountRundown(PKAPC Apc) {
+    UNREFERENCED_PARAMETER(Apc);
+    InterlockedIncrement(&Rundowns);
+}
+
+typedef struct _ALERT_WAIT {
+    KT_THREAD Thread;
+    KEVENT Event;
+    KPROCESSOR_MODE Mode;
+    BOOLEAN Alertable;
+    volatile LONG Status;
+} ALERT_WAIT;
+
+static VOID WaitAlertably(PVOID Context) {
+    ALERT_WAIT *Wait = Context;
+    Wait->Status = KeWaitForSingleObject(&Wait->Event, Executive, Wait->Mode, Wait->Alertable, NULL);
+}
+
+static BOOLEAN StartAlertWait(ALERT_WAIT *Wait, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
+    Wait->Mode = Mode;
+    Wait->Alertable = Alertable;
+    Wait->Status = -1;
+    KeInitializeEvent(&Wait->Event, NotificationEvent, FALSE);
+    if (!KtCreateThread(&Wait->Thread, "alerted", 8, KT_ANY_PROCESSOR, WaitAlertably, Wait)) {
+        return FALSE;
+    }
+    KT_WAIT_UNTIL(Wait->Thread.Thread->Tcb.State == Waiting && Wait->Thread.Thread->Tcb.WaitReason == Executive);
+    return TRUE;
+}
+
+KTEST(apc_for_user_mode_ends_only_an_alertable_wait_of_user_mode) {
+    static ALERT_WAIT Wait;
+    static KAPC Apc;
+    static const struct {
+        KPROCESSOR_MODE Mode;
+        BOOLEAN Alertable;
+        NTSTATUS Expected;
+    } Cases[] = {{KernelMode, FALSE, STATUS_SUCCESS},
+                 {KernelMode, TRUE, STATUS_SUCCESS},
+                 {UserMode, FALSE, STATUS_SUCCESS},
+                 {UserMode, TRUE, STATUS_USER_APC}};
+    Rundowns = 0;
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Cases); i++) {
+        KT_REQUIRE(StartAlertWait(&Wait, Cases[i].Mode, Cases[i].Alertable));
+        KeInitializeApc(&Apc, &Wait.Thread.Thread->Tcb, OriginalApcEnvironment, NoteKernel, CountRundown, NoteNormal,
+                        UserMode, NULL);
+        KT_EXPECT(KeInsertQueueApc(&Apc, NULL, NULL, IO_NO_INCREMENT));
+        KeSetEvent(&Wait.Event, IO_NO_INCREMENT, FALSE);
+        KtJoin(&Wait.Thread);
+        KT_EXPECT_EQ(Wait.Status, Cases[i].Expected);
+        KT_EXPECT_EQ(Rundowns, i + 1); /* never run: there is no user mode */
+    }
+}
+
+KTEST(alert_ends_an_alertable_wait) {
+    static ALERT_WAIT Wait;
+    static const struct {
+        KPROCESSOR_MODE Mode;
+        BOOLEAN Alertable;
+        KPROCESSOR_MODE Alert;
+        NTSTATUS Expected;
+    } Cases[] = {{KernelMode, FALSE, KernelMode, STATUS_SUCCESS},
+                 {KernelMode, TRUE, KernelMode, STATUS_ALERTED},
+                 {KernelMode, TRUE, UserMode, STATUS_SUCCESS},
+                 {UserMode, TRUE, KernelMode, STATUS_ALERTED},
+                 {UserMode, TRUE, UserMode, STATUS_ALERTED}};
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Cases); i++) {
+        KT_REQUIRE(StartAlertWait(&Wait, Cases[i].Mode, Cases[i].Alertable));
+        KT_EXPECT(!KeAlertThread(&Wait.Thread.Thread->Tcb, Cases[i].Alert));
+        KeSetEvent(&Wait.Event, IO_NO_INCREMENT, FALSE);
+        KtJoin(&Wait.Thread);
+        KT_EXPECT_EQ(Wait.Status, Cases[i].Expected);
+    }
+}
+
+KTEST(alert_before_the_wait_is_kept_for_it) {
+    PKTHREAD Thread = KeGetCurrentThread();
+    LARGE_INTEGER Tick = {.QuadPart = -1};
+    KT_EXPECT(!KeAlertThread(Thread, KernelMode));
+    KT_EXPECT(KeAlertThread(Thread, KernelMode));
+    KT_EXPECT_EQ(KeDelayExecutionThread(KernelMode, FALSE, &Tick), STATUS_SUCCESS);
+    KT_EXPECT_EQ(KeDelayExecutionThread(KernelMode, TRUE, &Tick), STATUS_ALERTED);
+    KT_EXPECT_EQ(KeDelayExecutionThread(KernelMode, TRUE, &Tick), STATUS_SUCCESS);
+    KeAlertThread(Thread, KernelMode);
+    KT_EXPECT(KeTestAlertThread(KernelMode));
+    KT_EXPECT(!KeTestAlertThread(KernelMode));
+}
+
+/* ---- What stops the machine ---- */
+
+static VOID LeaveKernelRoutineRaised(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                                     PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(Apc);
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeRaiseIrqlToDpcLevel();
+}
+
+static VOID LeaveNormalRoutineRaised(PVOID Context, PVOID Argument1, PVOID Argument2) {
+    KIRQL OldIrql;
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeRaiseIrql(APC_LEVEL, &OldIrql);
+}
+
+KTEST_CRASH(apc_kernel_routine_returns_at_another_level) {
+    static KAPC Apc;
+    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, LeaveKernelRoutineRaised, NULL, NULL, KernelMode,
+                    NULL);
+    KeInsertQueueApc(&Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(100);
+}
+
+KTEST_CRASH(apc_normal_routine_returns_at_another_level) {
+    static APC_NOTE Note;
+    KeInitializeApc(&Note.Apc, KeGetCurrentThread(), OriginalApcEnvironment, NoteKernel, NULL, LeaveNormalRoutineRaised,
+                    KernelMode, NULL);
+    KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(100);
+}
+
+static APC_NOTE Late;
+
+static VOID EndInNormalRoutine(PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    Prepare(&Late, KeGetCurrentThread(), TRUE); /* not before this routine returns, which it does not */
+    KeInsertQueueApc(&Late.Apc, NULL, NULL, IO_NO_INCREMENT);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+static VOID EndByApc(PVOID Context) {
+    static APC_NOTE Note;
+    UNREFERENCED_PARAMETER(Context);
+    KeInitializeApc(&Note.Apc, KeGetCurrentThread(), OriginalApcEnvironment, NoteKernel, NULL, EndInNormalRoutine,
+                    KernelMode, NULL);
+    KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(100);
+}
+
+KTEST_CRASH(apc_is_pending_when_its_thread_ends) {
+    HANDLE Handle;
+    PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, EndByApc, NULL);
+    KtSleep(1000);
+}

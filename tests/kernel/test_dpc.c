@@ -248,6 +248,83 @@ KTEST(dpc_of_a_removed_one_leaves_the_others) {
     KT_EXPECT_EQ(Call[2].Runs, 1);
 }
 
+/* ---- Threaded DPCs ---- */
+
+typedef struct _THREADED {
+    KDPC Dpc;
+    volatile LONG Runs;
+    volatile KIRQL Irql;
+    volatile KPRIORITY Priority;
+    volatile ULONG Processor;
+    PVOID volatile Argument;
+    PVOID volatile InQueue;
+} THREADED;
+
+static VOID NoteThreaded(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    THREADED *Call = Context;
+    UNREFERENCED_PARAMETER(Argument2);
+    Call->Irql = KeGetCurrentIrql();
+    Call->Priority = KeQueryPriorityThread(KeGetCurrentThread());
+    Call->Processor = KeGetCurrentProcessorNumber();
+    Call->Argument = Argument1;
+    Call->InQueue = Dpc->DpcData;
+    InterlockedIncrement(&Call->Runs);
+}
+
+KTEST(dpc_that_is_threaded_runs_in_a_thread_of_its_cpu) {
+    static THREADED Call;
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        PROCESSOR_NUMBER Target = {.Number = (UCHAR)Number};
+        Call = (THREADED){0};
+        KeInitializeThreadedDpc(&Call.Dpc, NoteThreaded, &Call);
+        KT_EXPECT_EQ(Call.Dpc.Type, 0x18);
+        KT_EXPECT_EQ(KeSetTargetProcessorDpcEx(&Call.Dpc, &Target), STATUS_SUCCESS);
+        KT_EXPECT(KeInsertQueueDpc(&Call.Dpc, &Call, NULL));
+        KT_WAIT_UNTIL(Call.Runs == 1);
+        KT_EXPECT_EQ(Call.Irql, PASSIVE_LEVEL);
+        KT_EXPECT_EQ(Call.Priority, HIGH_PRIORITY);
+        KT_EXPECT_EQ(Call.Processor, Number);
+        KT_EXPECT_EQ(Call.Argument, &Call);
+        KT_EXPECT_EQ(Call.InQueue, NULL);
+    }
+}
+
+KTEST(dpc_that_is_threaded_is_removed_and_flushed) {
+    static THREADED Call;
+    Call = (THREADED){0};
+    KeInitializeThreadedDpc(&Call.Dpc, NoteThreaded, &Call);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    BOOLEAN First = KeInsertQueueDpc(&Call.Dpc, NULL, NULL), Second = KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+    BOOLEAN IsRemoved = KeRemoveQueueDpc(&Call.Dpc), IsRemovedAgain = KeRemoveQueueDpc(&Call.Dpc);
+    KeLowerIrql(OldIrql);
+    KeFlushQueuedDpcs();
+    KT_EXPECT(First && !Second && IsRemoved && !IsRemovedAgain);
+    KT_EXPECT_EQ(Call.Runs, 0);
+    for (LONG i = 1; i <= (LONG)KtStress(100); i++) {
+        KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+        KeFlushQueuedDpcs();
+        KT_EXPECT_EQ(Call.Runs, i);
+    }
+}
+
+KTEST(dpc_target_by_number_must_be_there) {
+    static THREADED Call;
+    PROCESSOR_NUMBER Missing = {.Number = (UCHAR)KeNumberProcessors}, WrongGroup = {.Group = 1};
+    KeInitializeDpc(&Call.Dpc, NoteThreaded, &Call);
+    KT_EXPECT_EQ(KeSetTargetProcessorDpcEx(&Call.Dpc, &Missing), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(KeSetTargetProcessorDpcEx(&Call.Dpc, &WrongGroup), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(Call.Dpc.Number, 0);
+}
+
+/* A mutex that is taken in a DPC must be released there; 0 polls. */
+static VOID TakeMutexInDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    LARGE_INTEGER Poll = {.QuadPart = 0};
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeWaitForSingleObject(Context, Executive, KernelMode, FALSE, &Poll);
+}
+
 /* ---- What stops the machine ---- */
 
 static VOID LeaveAtApcLevel(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
@@ -280,4 +357,82 @@ KTEST_CRASH(dpc_that_never_ends) {
     KeInitializeDpc(&Dpc, SpinForEver, NULL);
     KeInsertQueueDpc(&Dpc, NULL, NULL);
     KT_WAIT_UNTIL(FALSE);
+}
+
+static VOID LeaveApcsDisabled(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeEnterCriticalRegion();
+}
+
+KTEST_CRASH(dpc_returns_in_a_critical_region) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, LeaveApcsDisabled, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KtSleep(100);
+}
+
+KTEST_CRASH(dpc_of_a_timer_returns_in_a_critical_region) {
+    static KDPC Dpc;
+    static KTIMER Timer;
+    LARGE_INTEGER Due = {.QuadPart = -1};
+    KeInitializeDpc(&Dpc, LeaveApcsDisabled, NULL);
+    KeInitializeTimer(&Timer);
+    KeSetTimer(&Timer, Due, &Dpc);
+    KtSleep(1000);
+}
+
+KTEST_CRASH(dpc_takes_a_mutex_along) {
+    static KDPC Dpc;
+    static KMUTEX Mutex;
+    KeInitializeMutex(&Mutex, 0);
+    KeInitializeDpc(&Dpc, TakeMutexInDpc, &Mutex);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KtSleep(100);
+}
+
+KTEST_CRASH(dpc_without_a_routine_is_queued) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, NULL, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+}
+
+KTEST_CRASH(dpc_is_queued_to_a_cpu_that_is_not_there) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, LeaveApcsDisabled, NULL);
+    KeSetTargetProcessorDpc(&Dpc, 40);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+}
+
+/* ---- Watchdogs ---- */
+
+static VOID QueueAgain(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeInsertQueueDpc(Dpc, NULL, NULL);
+}
+
+KTEST_CRASH(dpc_that_queues_itself_for_ever) {
+    static KDPC Dpc;
+    KeInitializeDpc(&Dpc, QueueAgain, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    KT_WAIT_UNTIL(FALSE);
+}
+
+KTEST_CRASH(thread_that_spins_at_DISPATCH) {
+    KeRaiseIrqlToDpcLevel();
+    for (;;) {
+        YieldProcessor();
+    }
+}
+
+KTEST_CRASH(thread_that_spins_without_clock_interrupts) {
+    KtPin(1);
+    KfRaiseIrql(HIGH_LEVEL);
+    for (;;) {
+        YieldProcessor();
+    }
 }

@@ -179,6 +179,50 @@ KTEST(thread_that_is_ready_preempts_when_it_is_raised) {
     KT_EXPECT_EQ(After, 1);
 }
 
+KTEST(thread_base_priority_is_relative_to_the_process) {
+    PKTHREAD Thread = KeGetCurrentThread();
+    KT_EXPECT_EQ(KeSetBasePriorityThread(Thread, 2), 0);
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 10);
+    KT_EXPECT_EQ(KeSetBasePriorityThread(Thread, 16), 2);
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 15);
+    KT_EXPECT_EQ(KeSetBasePriorityThread(Thread, -16), 7);
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), 1);
+    KT_EXPECT_EQ(KeSetBasePriorityThread(Thread, 0), -7);
+    KeSetPriorityThread(Thread, 20);
+    KeSetBasePriorityThread(Thread, -16); /* it stays in its class */
+    KT_EXPECT_EQ(KeQueryPriorityThread(Thread), LOW_REALTIME_PRIORITY);
+    KeSetPriorityThread(Thread, 8);
+}
+
+KTEST(thread_information_is_set_by_handle) {
+    PETHREAD Thread = PsGetCurrentThread();
+    HANDLE Self = (HANDLE)(LONG_PTR)-2;
+    KPRIORITY Priority = 11;
+    LONG Increment = 0;
+    KT_EXPECT_EQ(ZwSetInformationThread(Self, ThreadPriority, &Priority, sizeof(Priority)), STATUS_SUCCESS);
+    KT_EXPECT_EQ(KeQueryPriorityThread(&Thread->Tcb), 11);
+    KT_EXPECT_EQ(ZwSetInformationThread(Self, ThreadBasePriority, &Increment, sizeof(Increment)), STATUS_SUCCESS);
+    KT_EXPECT_EQ(KeQueryPriorityThread(&Thread->Tcb), 8);
+    Priority = 32;
+    KT_EXPECT_EQ(ZwSetInformationThread(Self, ThreadPriority, &Priority, sizeof(Priority)), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(ZwSetInformationThread(Self, ThreadPriority, &Priority, 2), STATUS_INFO_LENGTH_MISMATCH);
+    KT_EXPECT_EQ(ZwSetInformationThread(Self, ThreadTimes, &Priority, 4), STATUS_INVALID_INFO_CLASS);
+    KT_EXPECT_EQ(ZwSetInformationThread((HANDLE)0x40000, ThreadPriority, &Increment, 4), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(PsGetThreadId(Thread), PsGetCurrentThreadId());
+    KT_EXPECT_EQ(HandleToULong(PsGetThreadProcessId(Thread)), 4);
+    KT_EXPECT(PsIsSystemThread(Thread) && !PsIsThreadTerminating(Thread));
+    KT_EXPECT_EQ(PsGetThreadExitStatus(Thread), STATUS_PENDING);
+}
+
+KTEST(thread_run_time_is_counted_in_ticks) {
+    ULONG UserTime = 1, Before = KeQueryRuntimeThread(KeGetCurrentThread(), &UserTime), After = Before;
+    KT_EXPECT_EQ(UserTime, 0);
+    while (After < Before + 2) {
+        KtSpin();
+        After = KeQueryRuntimeThread(KeGetCurrentThread(), &UserTime);
+    }
+}
+
 /* ---- Turns ---- */
 
 typedef struct _SPINNER {
@@ -278,6 +322,32 @@ KTEST(thread_bound_at_DISPATCH_moves_when_the_level_drops) {
         KT_EXPECT_EQ(After, Target);
     }
     KtUnpin();
+}
+
+KTEST(thread_is_bound_by_group_and_number) {
+    GROUP_AFFINITY Affinity = {0}, Previous = {.Mask = 77}, Nowhere = {.Mask = 1, .Group = 1};
+    PROCESSOR_NUMBER Number;
+    KT_EXPECT_EQ(KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS), KeNumberProcessors);
+    KT_EXPECT_EQ(KeQueryActiveProcessorCountEx(0), KeNumberProcessors);
+    KT_EXPECT_EQ(KeQueryActiveProcessorCountEx(1), 0);
+    KT_EXPECT_EQ(KeQueryGroupAffinity(0), KeActiveProcessors);
+    for (ULONG i = 0; i < KeNumberProcessors; i++) {
+        Affinity.Mask = (KAFFINITY)1 << i;
+        KeSetSystemGroupAffinityThread(&Affinity, &Previous);
+        KT_EXPECT_EQ(Previous.Mask, 0);
+        KT_EXPECT_EQ(KeGetCurrentProcessorNumberEx(&Number), i);
+        KT_EXPECT_EQ(Number.Number, i);
+        KT_EXPECT_EQ(Number.Group, 0);
+        KT_EXPECT_EQ(KeGetProcessorNumberFromIndex(i, &Number), STATUS_SUCCESS);
+        KT_EXPECT_EQ(KeGetProcessorIndexFromNumber(&Number), i);
+        KeRevertToUserGroupAffinityThread(&Previous);
+    }
+    KeSetSystemGroupAffinityThread(&Nowhere, &Previous);
+    KT_EXPECT_EQ(Previous.Mask, 0);
+    KT_EXPECT(!KeGetCurrentThread()->IsSystemAffinity);
+    KT_EXPECT_EQ(KeGetProcessorNumberFromIndex(KeNumberProcessors, &Number), STATUS_INVALID_PARAMETER);
+    Number = (PROCESSOR_NUMBER){.Number = 63, .Group = 2};
+    KT_EXPECT_EQ(KeGetProcessorIndexFromNumber(&Number), INVALID_PROCESSOR_INDEX);
 }
 
 static VOID SpinUntilOver(PVOID Context) {
@@ -536,4 +606,57 @@ KTEST_CRASH(thread_ends_at_APC_LEVEL) {
 KTEST_CRASH(thread_loses_the_reference_to_itself) {
     ObDereferenceObject(KeGetCurrentThread()); /* one is the test runner's, one is the thread's own */
     ObDereferenceObject(KeGetCurrentThread());
+}
+
+static VOID EndInCriticalRegion(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+}
+
+static VOID EndInGuardedRegion(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterGuardedRegion();
+}
+
+static VOID EndAfterLeavingTwice(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeLeaveCriticalRegion();
+}
+
+static VOID EndAtDispatch(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeRaiseIrqlToDpcLevel();
+}
+
+static VOID RunToTheEnd(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    PsCreateSystemThread(&Handle, 0, NULL, NULL, NULL, Routine, NULL);
+    KtSleep(1000);
+}
+
+KTEST_CRASH(thread_ends_in_a_critical_region) {
+    RunToTheEnd(EndInCriticalRegion);
+}
+
+KTEST_CRASH(thread_ends_in_a_guarded_region) {
+    RunToTheEnd(EndInGuardedRegion);
+}
+
+KTEST_CRASH(thread_ends_after_leaving_a_region_twice) {
+    RunToTheEnd(EndAfterLeavingTwice);
+}
+
+KTEST_CRASH(thread_ends_at_DISPATCH) {
+    RunToTheEnd(EndAtDispatch);
+}
+
+static VOID EndAttached(PVOID Context) {
+    PKTHREAD Thread = KeGetCurrentThread();
+    UNREFERENCED_PARAMETER(Context);
+    Thread->ApcStateIndex = 1; /* with everything else wrong, too: this comes first */
+    KeEnterCriticalRegion();
+}
+
+KTEST_CRASH(thread_ends_attached) {
+    RunToTheEnd(EndAttached);
 }

@@ -41,6 +41,7 @@ NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber);
 ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER ProcNumber);
 ULONG KeGetCurrentProcessorIndex(VOID);
 NTSTATUS KeGetProcessorNumberFromIndex(ULONG ProcIndex, PPROCESSOR_NUMBER ProcNumber);
+#define INVALID_PROCESSOR_INDEX 0xFFFFFFFF
 ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER ProcNumber);
 ULONG KeQueryActiveProcessorCountEx(USHORT GroupNumber);
 ULONG KeQueryMaximumProcessorCountEx(USHORT GroupNumber);
@@ -60,6 +61,15 @@ HANDLE PsGetThreadProcessId(PETHREAD Thread);
 BOOLEAN PsIsSystemThread(PETHREAD Thread);
 BOOLEAN PsIsThreadTerminating(PETHREAD Thread);
 NTSTATUS PsGetThreadExitStatus(PETHREAD Thread);
+
+#ifndef THREAD_TERMINATE
+#define THREAD_TERMINATE 0x0001
+#define THREAD_SUSPEND_RESUME 0x0002
+#define THREAD_ALERT 0x0004
+#define THREAD_GET_CONTEXT 0x0008
+#define THREAD_SET_CONTEXT 0x0010
+#define THREAD_SET_INFORMATION 0x0020
+#endif
 
 typedef enum _THREADINFOCLASS {
     ThreadBasicInformation = 0,

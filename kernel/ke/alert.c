@@ -1,0 +1,52 @@
+/* alert.c: alerts: a flag in a thread, for each mode, that ends a wait which says that it may be ended so.
+ *
+ *      wait says               ended by
+ *      not Alertable           nothing but its objects and its time-out
+ *      Alertable, KernelMode   an alert of kernel mode
+ *      Alertable, UserMode     an alert of either mode, a user APC
+ */
+#include "ki.h"
+
+/* STATUS_ALERTED or STATUS_USER_APC: a wait of this kind must not begin; an alert is used up. Dispatcher lock held. */
+NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
+    if (!Alertable) {
+        return STATUS_SUCCESS;
+    }
+    if (Thread->Alerted[(ULONG)Mode]) {
+        Thread->Alerted[(ULONG)Mode] = FALSE;
+        return STATUS_ALERTED;
+    }
+    if (Mode == UserMode && !IsListEmpty(&Thread->UserApcListHead)) {
+        Thread->UserApcPending = TRUE;
+        return STATUS_USER_APC;
+    }
+    if (Thread->Alerted[KernelMode]) {
+        Thread->Alerted[KernelMode] = FALSE;
+        return STATUS_ALERTED;
+    }
+    return STATUS_SUCCESS;
+}
+
+/* Returns whether the thread was alerted already. A wait that it may end returns STATUS_ALERTED; otherwise the next one
+ * does. <= DISPATCH_LEVEL. Exported by NT, declared by no header of its. */
+BOOLEAN KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN WasAlerted = Thread->Alerted[(ULONG)AlertMode];
+    if (!WasAlerted && Thread->State == Waiting && Thread->Alertable && AlertMode <= (KPROCESSOR_MODE)Thread->WaitMode) {
+        KiAlertWait(Thread, STATUS_ALERTED, EVENT_INCREMENT);
+    } else {
+        Thread->Alerted[(ULONG)AlertMode] = TRUE;
+    }
+    KiUnlockDispatcher(OldIrql);
+    return WasAlerted;
+}
+
+/* Whether the current thread was alerted for this mode; the alert is used up. <= DISPATCH_LEVEL. */
+BOOLEAN KeTestAlertThread(KPROCESSOR_MODE AlertMode) {
+    PKTHREAD Thread = KiCurrentThread();
+    KIRQL OldIrql = KiLockDispatcher();
+    BOOLEAN WasAlerted = Thread->Alerted[(ULONG)AlertMode];
+    Thread->Alerted[(ULONG)AlertMode] = FALSE;
+    KiUnlockDispatcher(OldIrql);
+    return WasAlerted;
+}

@@ -1,0 +1,36 @@
+/* threadeddpc.c: threaded DPCs: the same object and queue discipline, but a thread of the highest priority runs the
+ * routine, at PASSIVE_LEVEL, so that an interrupt's long work does not keep the CPU from other DPCs.
+ *
+ * Each CPU has one such thread. Queuing a threaded DPC asks for the DISPATCH interrupt as any DPC does; the drain then
+ * wakes the thread. Until the threads exist, early in the start, a threaded DPC runs like an ordinary one, which its
+ * routine must be prepared for on Windows, too. */
+#include "ki.h"
+#include <ps.h>
+#include <rtl.h>
+
+/* Runs on its CPU for ever. */
+static VOID KiExecuteDpc(PVOID Context) {
+    PKPRCB Prcb = Context;
+    KDPC_CALL Call;
+    KeSetSystemAffinityThread((KAFFINITY)1 << Prcb->Number);
+    for (;;) {
+        KeWaitForSingleObject(&Prcb->ThreadedDpcEvent, WrQueue, KernelMode, FALSE, NULL);
+        while (KiTakeThreadedDpc(&Prcb->ThreadedDpcData, &Call)) {
+            Call.Routine(Call.Dpc, Call.Context, Call.Argument1, Call.Argument2);
+            KiCheckDpcReturn(&Call, PASSIVE_LEVEL, 0);
+        }
+    }
+}
+
+VOID KeInitializeThreadedDpcs(VOID) {
+    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
+        CHAR Name[16];
+        PETHREAD Thread;
+        PKPRCB Prcb = KiProcessorBlock[Number];
+        RtlFormat(Name, sizeof(Name), "threaded dpc %u", Number);
+        if (NT_SUCCESS(PsCreateNamedThread(&Thread, Name, HIGH_PRIORITY, KiExecuteDpc, Prcb))) {
+            ObDereferenceObject(Thread);
+            Prcb->HasThreadedDpcThread = TRUE; /* without memory for the thread they stay ordinary ones */
+        }
+    }
+}
