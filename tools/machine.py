@@ -39,6 +39,7 @@ class Machine:
     leave: bool = True                          # QEMU has the port by which the kernel ends it
     display: str = "none"
     archive: Path | None = None                 # another boot archive than the build's own (pvh)
+    shift: int = 0                              # a seeded instruction takes 2^shift ns
     extra: tuple = ()                           # further arguments of QEMU
 
     def files(self):
@@ -46,7 +47,8 @@ class Machine:
 
     def words(self):
         """The kernel's command line."""
-        return " ".join(filter(None, [self.cmdline, f"seed={self.seed}" if self.seed is not None else ""]))
+        return " ".join(filter(None, [self.cmdline, f"seed={self.seed}" if self.seed is not None else "",
+                                      f"shift={self.shift}" if self.shift else ""]))
 
 
 def qemu_version():
@@ -88,7 +90,7 @@ def qemu_arguments(machine, folder):
     if machine.seed is None:
         line += ["-accel", "tcg"]
     elif machine.way == "pvh":
-        line += ["-accel", "tcg,thread=single", "-icount", "shift=0,sleep=off", "-seed", "1",
+        line += ["-accel", "tcg,thread=single", "-icount", f"shift={machine.shift},sleep=off", "-seed", "1",
                  "-rtc", "base=2024-01-01T00:00:00,clock=vm"]
     else:
         raise CannotRun("a seed needs the pvh way: GRUB reads its ISO at host time, which is not repeatable")

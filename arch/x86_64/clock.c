@@ -22,6 +22,9 @@ static ULONG64 TickPeriod(VOID) {
     return HalFeatures.TscHz / CLOCK_HZ;
 }
 
+/* shift= of the command line, as QEMU's: an instruction takes 2^shift TSC ticks. */
+static ULONG JitterShift;
+
 /* xorshift64*: a full period over all states but 0. */
 static ULONG64 NextRandom(PKPRCB Prcb) {
     ULONG64 State = Prcb->JitterState;
@@ -46,7 +49,8 @@ static VOID ArmIn(ULONG64 Ticks) {
 }
 
 static VOID ArmJitter(PKPRCB Prcb) {
-    ArmIn(JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE);
+    ULONG64 Ticks = JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE;
+    ArmIn(Ticks << JitterShift); /* the same number of instructions, however long each takes */
 }
 
 /* Seeded runs: another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's
@@ -100,6 +104,7 @@ VOID HalStartClock(VOID) {
     NextTick[Prcb->Number] = HalReadTsc() + TickPeriod();
     HalpWriteApic(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
     if (KeSeed != 0) {
+        JitterShift = (ULONG)KeGetBootOptionNumber("shift", 0) & 15;
         SeedJitter(Prcb);
         HalpWriteApic(APIC_LVT_TIMER, VECTOR_CLOCK);
         ArmJitter(Prcb);
