@@ -12,6 +12,7 @@
  */
 #include "mi.h"
 #include "poollookaside.h"
+#include <verifier.h>
 
 #define POOL_BASE_MASK 7
 #define POOL_MUST_SUCCEED 2
@@ -258,6 +259,10 @@ static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag) {
     if ((LONG64)Va > 0) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x40, Va, 0xFFFF800000000000ULL, 0);
     }
+    if (MmIsSpecialPool(Va)) {
+        MmFreeSpecialPool(P, Tag);
+        return;
+    }
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
     if ((Kind != RegionPagedPool && Kind != RegionNonPagedPool) || Va % POOL_UNIT != 0) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x42, Va, 0, 0);
@@ -340,6 +345,9 @@ static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag) {
 /* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
  * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
 VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
+    if (__builtin_expect(VfTrackedBlocks != 0, FALSE)) {
+        VfNotifyFree(P, Tag);
+    }
     if ((ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
         FreeOther(P, Tag);
         return;
