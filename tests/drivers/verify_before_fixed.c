@@ -1,0 +1,25 @@
+/* verify_before_fixed.c: the loop stays inside.
+ *
+ * expect: completed
+ * run: --verifier=special-pool
+ */
+#include <ntddk.h>
+
+#define TAG 'psFV'
+#define BYTES 104
+
+DRIVER_INITIALIZE DriverEntry;
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    PUCHAR Block = ExAllocatePool2(POOL_FLAG_NON_PAGED, BYTES, TAG);
+    if (Block == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    for (LONG i = BYTES - 1; i >= 0; i--) {
+        ((volatile UCHAR *)Block)[i] = 0;
+    }
+    ExFreePoolWithTag(Block, TAG);
+    return STATUS_SUCCESS;
+}

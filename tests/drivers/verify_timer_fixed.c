@@ -1,0 +1,25 @@
+/* verify_timer_fixed.c: first the timer is cancelled.
+ *
+ * expect: completed
+ * run: --verifier=misc
+ */
+#include <ntddk.h>
+
+#define TAG 'miTV'
+
+DRIVER_INITIALIZE DriverEntry;
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    LARGE_INTEGER InAnHour = {.QuadPart = -36000000000LL};
+    PKTIMER Timer = ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(KTIMER), TAG);
+    if (Timer == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    KeInitializeTimer(Timer);
+    KeSetTimer(Timer, InAnHour, NULL);
+    KeCancelTimer(Timer);
+    ExFreePoolWithTag(Timer, TAG);
+    return STATUS_SUCCESS;
+}
