@@ -7,6 +7,24 @@ SOURCES_virtio-blk := kernel/drivers/block/virtio-blk.c
 SOURCES_virtio-blk += kernel/drivers/block/virtio-pci.c
 SOURCES_ivshmem    := kernel/drivers/block/ivshmem.c
 
+# The file system: the core, and the driver around it.
+DRIVERS += fastfat
+SOURCES_fastfat := kernel/drivers/fastfat/driver.c
+SOURCES_fastfat += kernel/drivers/fastfat/create.c
+SOURCES_fastfat += kernel/drivers/fastfat/data.c
+SOURCES_fastfat += kernel/drivers/fastfat/query.c
+SOURCES_fastfat += kernel/drivers/fastfat/set.c
+SOURCES_fastfat += kernel/drivers/fastfat/list.c
+SOURCES_fastfat += kernel/drivers/fastfat/fcb.c
+SOURCES_fastfat += kernel/drivers/fastfat/volume.c
+SOURCES_fastfat += kernel/drivers/fastfat/table.c
+SOURCES_fastfat += kernel/drivers/fastfat/scan.c
+SOURCES_fastfat += kernel/drivers/fastfat/directory.c
+SOURCES_fastfat += kernel/drivers/fastfat/name.c
+SOURCES_fastfat += kernel/drivers/fastfat/file.c
+SOURCES_fastfat += kernel/drivers/fastfat/tree.c
+SOURCES_fastfat += kernel/drivers/fastfat/time.c
+
 # The demo drivers: the file that varies, and the WDM plumbing that they share.
 DEMO := secret nonpaged mutex passive apc pagecode waitdpc doublefree stackover cplusplus
 DRIVERS += $(DEMO)
@@ -36,6 +54,10 @@ SOURCES_ktest += tests/kernel/test_objects.c
 SOURCES_ktest += tests/kernel/test_wait.c
 SOURCES_ktest += tests/kernel/test_threads.c
 SOURCES_ktest += tests/kernel/test_sleeplocks.c
+SOURCES_ktest += tests/kernel/test_resource.c
+SOURCES_ktest += tests/kernel/test_pushlock.c
+SOURCES_ktest += tests/kernel/test_rwlock.c
+SOURCES_ktest += tests/kernel/test_lists.c
 SOURCES_ktest += tests/kernel/test_apc.c
 SOURCES_ktest += tests/kernel/test_pool.c
 SOURCES_ktest += tests/kernel/pagehelp.c
