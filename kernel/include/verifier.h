@@ -33,7 +33,8 @@ VOID VfDriverUnloaded(PKLDR_DATA_TABLE_ENTRY Module);
 extern volatile LONG VfTrackedBlocks;
 VOID VfNotifyFree(PVOID P, ULONG Tag); /* before the block is freed; IRQL of the caller's */
 
-/* Where the current thread is, from its first frame outside the kernel on; the rest is cleared. Any IRQL. */
+/* Where the current thread is: from its first frame outside the kernel to the next frame of the kernel; the rest of
+ * Frames is cleared. Any IRQL. */
 VOID VfCaptureStack(PVOID *Frames, ULONG Maximum);
 
 /* ---- Threads: the current one ends (ps/exit.c) ---- */

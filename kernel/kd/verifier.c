@@ -170,9 +170,11 @@ VOID VfCaptureStack(PVOID *Frames, ULONG Maximum) {
     while (First < Count && LdrIsKernelAddress(Walked[First].Rip)) {
         First++;
     }
-    while (Kept < Maximum && First + Kept < Count) {
-        Frames[Kept] = (PVOID)Walked[First + Kept].Rip;
-        Kept++;
+    BOOLEAN IsDriver = TRUE;
+    while (Kept < Maximum && First + Kept < Count && IsDriver) {
+        ULONG64 Rip = Walked[First + Kept].Rip;
+        Frames[Kept++] = (PVOID)Rip;
+        IsDriver = !LdrIsKernelAddress(Rip);
     }
     while (Kept < Maximum) {
         Frames[Kept++] = NULL;
