@@ -96,6 +96,22 @@ CRASHES = {
     "crash_workitem_returns_in_a_critical_region": (0x1, {"p2": 0, "p3": 0xFFFF, "p4": 1}),
     "crash_workitem_ends_its_thread": (0xE9, {"p2": 0, "p3": 0, "p4": 0}),
     "crash_workitem_queued_twice": (0xE4, {"p1": 1}),
+    "crash_work_without_a_routine": (0xE4, {"p1": 7, "p3": 0, "p4": 0}),
+    "crash_work_for_a_queue_that_is_not_there": (0xE4, {"p1": 6, "p3": 7, "p4": 0}),
+    "crash_work_of_a_device_freed_in_the_queue": (0xE4, {"p1": 2, "p4": 0}),
+    "crash_thread_ends_in_a_critical_region": (0x20, {"p1": 0, "p2": 0xFFFF, "p3": 0, "p4": 1}),
+    "crash_thread_ends_in_a_guarded_region": (0x20, {"p1": 0, "p2": 0xFFFF0000, "p3": 0, "p4": 1}),
+    "crash_thread_ends_after_leaving_a_region_twice": (0x20, {"p1": 0, "p2": 1, "p3": 0, "p4": 1}),
+    "crash_thread_ends_at_DISPATCH": (0x20, {"p1": 0, "p2": 0, "p3": 2, "p4": 1}),
+    "crash_thread_ends_attached": (0x5, {"p3": 1, "p4": 0}),
+    "crash_apc_is_pending_when_its_thread_ends": (0x20, {"p2": 0, "p3": 0, "p4": 0}),
+    "crash_apc_kernel_routine_returns_at_another_level": (0xC8, {"p1": 0x20100, "p4": 0}),
+    "crash_apc_normal_routine_returns_at_another_level": (0xC8, {"p1": 0x10001}),
+    "crash_dpc_returns_in_a_critical_region": (0xC7, {"p1": 4, "p3": 0, "p4": 0xFFFF}),
+    "crash_dpc_of_a_timer_returns_in_a_critical_region": (0xC7, {"p1": 5, "p3": 0, "p4": 0xFFFF}),
+    "crash_dpc_takes_a_mutex_along": (0xC7, {"p1": 4, "p3": 0, "p4": 0xFFFF}),
+    "crash_dpc_without_a_routine_is_queued": (0xC7, {"p1": 2, "p3": 0, "p4": 0}),
+    "crash_dpc_is_queued_to_a_cpu_that_is_not_there": (0xC7, {"p1": 3, "p3": 40, "p4": 2}),
 }
 CHECKED_CRASHES = {
     "crash_spinlock_taken_twice_by_one_cpu": (0xF, {}),
@@ -116,9 +132,27 @@ def test_stops_the_checked_build(boot, name):
     boot(test=name, cpus=2).assert_bugcheck(code, expected=False, **parameters)
 
 
-def test_a_dpc_that_never_ends_is_found_by_the_watchdog(boot):
-    outcome = boot(test="crash_dpc_that_never_ends", append="watchdog=1", cpus=2)
-    outcome.assert_bugcheck(0x133, p1=0, expected=False)
+# With watchdog=1 every limit is 64 ticks; without, NT's: 20 s for a routine, 120 s for the period.
+WATCHDOGS = {
+    "crash_dpc_that_never_ends": (0x133, {"p1": 0, "p2": 65, "p3": 64, "p4": 0}),
+    "crash_dpc_that_queues_itself_for_ever": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
+    "crash_thread_that_spins_at_DISPATCH": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
+    "crash_thread_that_spins_without_clock_interrupts": (0x101, {"p1": 64, "p2": 0, "p4": 1}),
+}
+
+
+@pytest.mark.parametrize("name", WATCHDOGS)
+def test_the_watchdog_finds(boot, name):
+    code, parameters = WATCHDOGS[name]
+    boot(test=name, append="watchdog=1", cpus=2).assert_bugcheck(code, expected=False, **parameters)
+
+
+def test_bugcheck_callbacks_run_after_the_report(boot):
+    outcome = boot(test="crash_bugcheck_with_callbacks", build="free", cpus=2)
+    outcome.assert_bugcheck(0xE2, p1=1, expected=False)
+    lines = [line.strip() for line in outcome.serial.splitlines() if "bugcheck callback" in line or "callback:" in line
+             or "bugcheck data" in line]
+    assert lines == ["*** bugcheck callback of first", "callback: 4660 at IRQL 15", "*** bugcheck data of third: 16 bytes"]
 
 
 def test_a_hung_test_is_reported_with_stacks(boot):

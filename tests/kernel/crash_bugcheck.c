@@ -392,3 +392,35 @@ KTEST_CRASH(E2_after_undefined_behaviour) {
     Expect(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0);
     KeBugCheck(MANUALLY_INITIATED_CRASH);
 }
+
+static VOID SayBuffer(PVOID Buffer, ULONG Length) {
+    DbgPrint("callback: %u at IRQL %u\n", Length == sizeof(ULONG) ? *(ULONG *)Buffer : 0, KeGetCurrentIrql());
+}
+
+static VOID AddData(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK_RECORD Record, PVOID Data,
+                    ULONG Length) {
+    PKBUGCHECK_SECONDARY_DUMP_DATA Secondary = Data;
+    UNREFERENCED_PARAMETER(Record);
+    if (Reason == KbCallbackSecondaryDumpData && Length == sizeof(*Secondary)) {
+        Secondary->OutBuffer = Secondary->InBuffer;
+        Secondary->OutBufferLength = 16;
+    }
+}
+
+/* One that stays, one that is taken back, one for the dump; and what registering twice answers. */
+KTEST_CRASH(bugcheck_with_callbacks) {
+    static KBUGCHECK_CALLBACK_RECORD First, Second;
+    static KBUGCHECK_REASON_CALLBACK_RECORD Third;
+    static ULONG Number = 0x1234;
+    KeInitializeCallbackRecord(&First);
+    KeInitializeCallbackRecord(&Second);
+    KeInitializeCallbackRecord(&Third);
+    BOOLEAN IsRight = !KeDeregisterBugCheckCallback(&First) &&
+                      KeRegisterBugCheckCallback(&First, SayBuffer, &Number, sizeof(Number), (PUCHAR) "first") &&
+                      !KeRegisterBugCheckCallback(&First, SayBuffer, NULL, 0, (PUCHAR) "again") &&
+                      KeRegisterBugCheckCallback(&Second, SayBuffer, NULL, 0, (PUCHAR) "second") &&
+                      KeDeregisterBugCheckCallback(&Second) && !KeDeregisterBugCheckCallback(&Second) &&
+                      KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackSecondaryDumpData, (PUCHAR) "third") &&
+                      !KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackDumpIo, (PUCHAR) "third");
+    KeBugCheckEx(MANUALLY_INITIATED_CRASH, IsRight, 0, 0, 0);
+}

@@ -184,7 +184,7 @@ static VOID PrepareJob(JOB *Job, KEVENT *WaitFor, LONG Again) {
 }
 
 KTEST(workitem_runs_once_at_PASSIVE_on_a_worker_of_its_queue) {
-    static const KPRIORITY Expected[MaximumWorkQueue] = {13, 12, 15};
+    static const KPRIORITY Expected[MaximumWorkQueue] = {13, 12, 15, 8, 7, 18, 14};
     for (ULONG Queue = 0; Queue < MaximumWorkQueue; Queue++) {
         static JOB Job;
         PrepareJob(&Job, NULL, 0);
