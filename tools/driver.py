@@ -17,12 +17,18 @@ from driverbuild import Unbuildable, build, make_archive, make_kernel
 from machine import OUT, CannotRun, Machine, qemu_version
 from run import Parser, say, shown, whole
 from running import Run, handle_signals, hang_report
+from volume import VolumeError, copy_out
 
 EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
 WHERE = re.compile(r"(?P<module>[^!\s]+)!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?"
                    r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
 VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
 DEFAULT_SEED = 1
+# An instruction takes 128 ns: what waits for the clock, or spins with `pause`, comes to its end in seconds of ours.
+SEEDED_SHIFT = 7
+# The watchdogs count each tick this many times, so that NT's two minutes at DISPATCH_LEVEL are two seconds.
+HASTE = 60
+FILES_SHOWN = 20
 
 
 def parse(words):
@@ -99,7 +105,7 @@ class Recorder:
 
 
 def machine_of(options, modules, folder):
-    words = [f"driver={','.join(module.name for module in modules)}"]
+    words = [f"driver={','.join(module.name for module in modules)}", f"haste={HASTE}"]
     words += ["unload"] if options.unload else []
     words += [f"limit={options.limit}"] if options.limit else []
     if options.verifier is not None:
@@ -107,21 +113,22 @@ def machine_of(options, modules, folder):
     kind = "checked" if options.checked else "free"
     machine = Machine(way="pvh", build=kind, cmdline=" ".join(words + [options.append]).strip(), cpus=options.cpus,
                       mem=options.mem, seed=options.seed, extra=tuple(options.qemu))
+    machine.shift = SEEDED_SHIFT if options.seed is not None else 0
     machine.archive = make_archive(folder / "boot.cpio", machine.files() / "boot.cpio", modules)
-    if hasattr(machine, "volume"):
-        machine.volume = True
+    machine.volume = True
     return machine
 
 
 def left_files(folder):
-    """What the driver left on C:, copied to folder/C; [] where the machine had no such volume."""
+    """[{"path", "bytes"}] of what the driver left on C:, copied to folder/C."""
     copies, image = folder / "C", folder / "volume.img"
-    if not image.exists():
+    copies.mkdir()
+    try:
+        paths = copy_out(image, copies)
+    except VolumeError as problem:
+        say(f"C: cannot be read: {problem}")
         return []
-    from volume import copy_out, list_files     # needs mtools only where there is a volume
-    names = list_files(image)
-    copy_out(image, copies)
-    return names
+    return [{"path": str(path.relative_to(copies)), "bytes": path.stat().st_size} for path in paths]
 
 
 # ---- The result ----
@@ -232,8 +239,10 @@ def judge(options):
     result["files"] = left_files(folder)
     if result["files"] and not options.json:
         print(f"files on C:, copied to {shown(folder / 'C')}/:")
-        for name in result["files"]:
-            print(f"  {name}")
+        for file in result["files"][:FILES_SHOWN]:
+            print(f"  {file['bytes']:>9}  {file['path']}")
+        if len(result["files"]) > FILES_SHOWN:
+            print(f"  and {len(result['files']) - FILES_SHOWN} more")
     result["drivers"] = [module.name for module in modules]
     (folder / "verdict.json").write_text(json.dumps(result) + "\n")
     return finish(result, options)

@@ -120,6 +120,13 @@ BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority, LONG IoBoost) {
     return Exists;
 }
 
+/* The thread object that was made after Thread's, the first one for NULL, NULL behind the last: also of threads that have
+ * ended but are still referred to. Dispatcher lock held. */
+PKTHREAD KeNextThreadObject(PKTHREAD Thread) {
+    PLIST_ENTRY Entry = Thread == NULL ? KiThreadObjects.Flink : Thread->ObjectListEntry.Flink;
+    return Entry == &KiThreadObjects ? NULL : CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
+}
+
 /* A push lock does not know its owners, but they know it. Dispatcher lock held. */
 static PKTHREAD FindHolder(PVOID Lock) {
     for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {

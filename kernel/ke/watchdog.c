@@ -21,8 +21,13 @@ static ULONG LimitTicks(ULONG DefaultSeconds) {
 
 static ULONG DpcLimitTicks, PeriodLimitTicks, ClockLimitTicks;
 
+/* haste=N: every tick counts as N. A judged driver (story/judge.c) then needs two seconds in place of two minutes for a
+ * verdict whose parameters are NT's. */
+static ULONG Haste;
+
 /* Boot CPU, before the clock ticks. */
 VOID KiInitializeWatchdogs(VOID) {
+    Haste = (ULONG)KeGetBootOptionNumber("haste", 1);
     DpcLimitTicks = LimitTicks(DPC_LIMIT_SECONDS);
     PeriodLimitTicks = LimitTicks(PERIOD_LIMIT_SECONDS);
     ClockLimitTicks = LimitTicks(CLOCK_LIMIT_SECONDS);
@@ -40,9 +45,9 @@ static VOID WatchSelf(PKPRCB Prcb, PKTRAP_FRAME Frame) {
         Prcb->DpcWatchdogTicks = Prcb->DpcRoutineTicks = 0;
         return;
     }
-    ULONG Ticks = ++Prcb->DpcWatchdogTicks, RoutineTicks = ++Prcb->DpcRoutineTicks;
+    ULONG Ticks = ++Prcb->DpcWatchdogTicks * Haste, RoutineTicks = ++Prcb->DpcRoutineTicks * Haste;
     if (IsInRoutine(Prcb) && RoutineTicks > DpcLimitTicks) {
-        KiBugCheckFromTrap(DPC_WATCHDOG_VIOLATION, 0, RoutineTicks, DpcLimitTicks, 0, Frame);
+        KiBugCheckFromTrap(DPC_WATCHDOG_VIOLATION, 0, DpcLimitTicks + 1, DpcLimitTicks, 0, Frame);
     }
     if (Ticks > PeriodLimitTicks && !(IsInRoutine(Prcb) && RoutineTicks > DpcLimitTicks / 2)) {
         KiBugCheckFromTrap(DPC_WATCHDOG_VIOLATION, 1, PeriodLimitTicks, 0, 0, Frame);
@@ -60,7 +65,8 @@ static VOID WatchNeighbour(PKPRCB Prcb) {
         Prcb->NeighbourSilence = 0;
         return;
     }
-    if (++Prcb->NeighbourSilence > ClockLimitTicks) {
+    /* Without a seed a host that is busy may keep a CPU from running for a while: no haste there. */
+    if (++Prcb->NeighbourSilence * (KeSeed != 0 ? Haste : 1) > ClockLimitTicks) {
         KeBugCheckEx(CLOCK_WATCHDOG_TIMEOUT, ClockLimitTicks, 0, (ULONG_PTR)Neighbour, Neighbour->Number);
     }
 }

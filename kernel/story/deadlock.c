@@ -34,6 +34,15 @@ typedef struct _TOLD_THREAD {
 
 static TOLD_THREAD Told;
 
+/* Where each CPU was when JudgeSampleProcessors asked. */
+typedef struct _TOLD_PROCESSOR {
+    PKTHREAD Thread;
+    ULONG FrameCount;
+    KD_FRAME Frames[MAXIMUM_FRAMES];
+} TOLD_PROCESSOR;
+
+static TOLD_PROCESSOR *Sampled[MAXIMUM_PROCESSORS];
+
 /* ---- Saying ---- */
 
 VOID JudgeSay(PCSTR Format, ...) {
@@ -103,6 +112,39 @@ static VOID FormatPlace(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
 
 /* ---- Collecting ---- */
 
+/* On each CPU, at IPI_LEVEL: what the interrupt has interrupted. */
+static ULONG_PTR SampleHere(ULONG_PTR Context) {
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    TOLD_PROCESSOR *Sample = Sampled[Prcb->Number];
+    UNREFERENCED_PARAMETER(Context);
+    if (Sample != NULL && Prcb->InterruptFrame != NULL) {
+        Sample->Thread = Prcb->CurrentThread;
+        Sample->FrameCount = KdWalkTrap(Prcb->InterruptFrame, Sample->Frames, MAXIMUM_FRAMES);
+    }
+    return 0;
+}
+
+/* PASSIVE. Keeps the stacks of all threads that run: nobody can walk them from outside. */
+static VOID SampleProcessors(VOID) {
+    for (ULONG i = 0; i < KeNumberProcessors; i++) {
+        Sampled[i] = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(TOLD_PROCESSOR), 'gduJ');
+        if (Sampled[i] != NULL) {
+            Sampled[i]->Thread = NULL;
+            Sampled[i]->FrameCount = 0;
+        }
+    }
+    KeIpiGenericCall(SampleHere, 0);
+}
+
+static VOID TakeSample(PKTHREAD Thread) {
+    for (ULONG i = 0; i < KeNumberProcessors; i++) {
+        if (Sampled[i] != NULL && Sampled[i]->Thread == Thread) {
+            Told.FrameCount = Sampled[i]->FrameCount;
+            RtlCopyMemory(Told.Frames, Sampled[i]->Frames, sizeof(Told.Frames));
+        }
+    }
+}
+
 static ULONG IdOf(PKTHREAD Thread) {
     return (ULONG)(ULONG_PTR)CONTAINING_RECORD(Thread, ETHREAD, Tcb)->Cid.UniqueThread;
 }
@@ -122,6 +164,9 @@ static VOID Collect(PKTHREAD Thread) {
     Told.OwnerId = IsOwnerThere ? IdOf(Told.Owner) : 0;
     Told.OwnerStart = IsOwnerThere ? (ULONG64)Told.Owner->StartRoutine : 0;
     Told.FrameCount = Thread->State == Running ? 0 : JudgeWalkThread(Thread, Told.Frames, MAXIMUM_FRAMES);
+    if (Thread->State == Running) {
+        TakeSample(Thread);
+    }
 }
 
 /* Fills Told with the Index-th thread of the drivers. FALSE: there are not so many. */
@@ -129,8 +174,7 @@ static BOOLEAN CollectThread(ULONG Index) {
     KIRQL OldIrql;
     BOOLEAN IsFound = FALSE;
     KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
-    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList && !IsFound; Entry = Entry->Flink) {
-        PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry);
+    for (PKTHREAD Thread = KeNextThreadObject(NULL); Thread != NULL && !IsFound; Thread = KeNextThreadObject(Thread)) {
         if (Thread->State != Terminated && Thread != KeGetCurrentThread() && JudgeIsDriverThread(Thread) &&
             Index-- == 0) {
             Collect(Thread);
@@ -145,8 +189,8 @@ static BOOLEAN CollectThisThread(PKTHREAD Thread) {
     KIRQL OldIrql;
     BOOLEAN IsFound = FALSE;
     KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
-    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList && !IsFound; Entry = Entry->Flink) {
-        if (CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry) == Thread) {
+    for (PKTHREAD Next = KeNextThreadObject(NULL); Next != NULL && !IsFound; Next = KeNextThreadObject(Next)) {
+        if (Next == Thread) {
             Collect(Thread);
             IsFound = TRUE;
         }
@@ -236,6 +280,7 @@ static VOID TellData(VOID) {
 
 VOID JudgeExplainThreads(VOID) {
     ULONG Index = 0;
+    SampleProcessors();
     for (; Index < MAXIMUM_TOLD && CollectThread(Index); Index++) {
         TellWait();
         TellStack();
@@ -318,6 +363,18 @@ static BOOLEAN IsInCycle(VOID) {
     return IsCycle;
 }
 
+/* Where in the driver Told's thread is. */
+static VOID AppendDriverFrame(PCHAR Buffer, SIZE_T Bytes) {
+    for (ULONG i = 0; i < Told.FrameCount; i++) {
+        if (JudgeIsDriverAddress(Told.Frames[i].Rip)) {
+            CHAR Text[160];
+            KdFormatFrame(Text, sizeof(Text), &Told.Frames[i]);
+            Append(Buffer, Bytes, " in %s", Text);
+            return;
+        }
+    }
+}
+
 VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
     PKTHREAD Chosen = NULL;
     ULONG Others = 0;
@@ -338,6 +395,9 @@ VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
         FormatToldThread(Who, sizeof(Who));
         RtlFormat(Buffer, Bytes, Told.State == Waiting ? "%s waits with a time-out, again and again" : "%s is %s", Who,
                   StateName(Told.State));
+        if (Told.State != Waiting) {
+            AppendDriverFrame(Buffer, Bytes);
+        }
         return;
     }
     AppendChain(Chosen, Buffer, Bytes);

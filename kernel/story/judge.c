@@ -5,7 +5,8 @@
  *      failed      DriverEntry, or the loader, returned an error
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
- *      undecided   none of these until the limit (limit=SECONDS on the command line)
+ *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
+ *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS: it spins at a low IRQL
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when their threads
  * wait for ever but not for each other: DriverUnload is then what they may be waiting for. */
@@ -19,7 +20,8 @@
 #define POLL_MS 10
 #define SETTLE_MS 250
 #define STUCK_MS 1000
-#define LIMIT_SECONDS 120
+#define LIMIT_SECONDS 600
+#define BUSY_SECONDS 20
 #define UNITS_PER_MS 10000
 #define SUMMARY_BYTES 900
 
@@ -71,6 +73,7 @@ static VOID StartStep(PKSTART_ROUTINE Routine) {
 typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
     ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
+    ULONG64 IdleMs; /* when none of the threads could be seen to run */
     ULONG64 NowMs;
 } JUDGE_STATE;
 
@@ -86,6 +89,9 @@ static VOID Look(JUDGE_STATE *State) {
     State->NowMs = NowMs();
     if (State->View.Signature != Last.Signature) {
         State->ChangedMs = State->NowMs;
+    }
+    if (State->View.Busy == 0) {
+        State->IdleMs = State->NowMs;
     }
     if (State->View.Cycle == 0 || State->View.Cycle != Last.Cycle) {
         State->CycleMs = State->NowMs;
@@ -103,9 +109,13 @@ static BOOLEAN AreAllStuck(const JUDGE_STATE *State) {
 
 typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLimit } JUDGE_END;
 
+static ULONG64 BusyLimitMs(VOID) {
+    return KeGetBootOptionNumber("limit", BUSY_SECONDS) * 1000;
+}
+
 /* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over. */
 static JUDGE_END WatchStep(ULONG64 LimitMs) {
-    JUDGE_STATE State = {.ChangedMs = NowMs(), .CycleMs = NowMs()};
+    JUDGE_STATE State = {.ChangedMs = NowMs(), .CycleMs = NowMs(), .IdleMs = NowMs()};
     BOOLEAN WasDone = FALSE;
     for (;;) {
         Look(&State);
@@ -127,7 +137,7 @@ static JUDGE_END WatchStep(ULONG64 LimitMs) {
         if (AreAllStuck(&State)) {
             return EndStuck;
         }
-        if (State.NowMs >= LimitMs) {
+        if (State.NowMs >= LimitMs || State.NowMs - State.IdleMs >= BusyLimitMs()) {
             return EndLimit;
         }
     }
@@ -161,11 +171,11 @@ static DECLSPEC_NORETURN VOID EndStuckRun(VOID) {
     KeEndMachine("deadlock", FALSE);
 }
 
-static DECLSPEC_NORETURN VOID EndUndecided(ULONG64 LimitMs, BOOLEAN IsDone) {
+static DECLSPEC_NORETURN VOID EndUndecided(BOOLEAN IsDone) {
     static CHAR Text[SUMMARY_BYTES];
     JUDGE_VIEW View;
     JudgeLook(&View);
-    JudgeSay("undecided after %I64u s of guest time: %u threads have not ended, %u things are queued", LimitMs / 1000,
+    JudgeSay("undecided after %I64u s of the guest's time: threads that have not ended: %u, queued: %u", NowMs() / 1000,
              View.Threads, View.Pending);
     JudgeExplainThreads();
     JudgeExplainPending();
@@ -211,7 +221,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
         KeEndMachine("completed", TRUE);
     }
     if (End == EndLimit) {
-        EndUndecided(LimitMs, IsStepDone);
+        EndUndecided(IsStepDone);
     }
     EndStuckRun();
 }

@@ -68,19 +68,18 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
 }
 
 BOOLEAN JudgeIsBlocked(PKTHREAD Thread) {
-    return Thread->State == Waiting && !Thread->Timer.Header.Inserted;
+    return Thread->State == Waiting && (Thread->BlockingLock != NULL || !Thread->Timer.Header.Inserted);
 }
 
 /* ---- Whom a thread waits for ---- */
 
 /* Whether a pointer is a thread's that has not ended. */
 static BOOLEAN IsLiving(const KTHREAD *Thread) {
-    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
-        if (CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry) == Thread) {
-            return Thread->State != Terminated;
-        }
+    PKTHREAD Object = KeNextThreadObject(NULL);
+    while (Object != NULL && Object != Thread) {
+        Object = KeNextThreadObject(Object);
     }
-    return FALSE;
+    return Object != NULL && Object->State != Terminated;
 }
 
 /* The object of a wait that only this one object can end; NULL where any of several can. */
@@ -114,6 +113,10 @@ static PCSTR ObjectKind(const DISPATCHER_HEADER *Object) {
 PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind) {
     const KWAIT_BLOCK *Block = Thread->WaitBlockList;
     *Kind = "nothing";
+    if (Thread->BlockingLock != NULL) {
+        *Kind = KeLockKindName(Thread->BlockingKind);
+        return Thread->BlockingLock;
+    }
     if (Block == NULL) {
         return NULL;
     }
@@ -122,6 +125,9 @@ PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind) {
 }
 
 static PKTHREAD OwnerOf(PKTHREAD Thread) {
+    if (Thread->BlockingLock != NULL) {
+        return KeQueryLockOwner(Thread->BlockingLock, Thread->BlockingKind);
+    }
     DISPATCHER_HEADER *Object = OnlyObject(Thread);
     if (Object == NULL) {
         return NULL;
@@ -159,8 +165,8 @@ ULONG64 JudgeFindCycle(PKTHREAD Thread) {
 /* ---- Timers ---- */
 
 static BOOLEAN IsThreadTimer(PKTIMER Timer) {
-    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
-        if (&CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry)->Timer == Timer) {
+    for (PKTHREAD Thread = KeNextThreadObject(NULL); Thread != NULL; Thread = KeNextThreadObject(Thread)) {
+        if (&Thread->Timer == Timer) {
             return TRUE;
         }
     }
@@ -209,6 +215,7 @@ static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
     BOOLEAN IsBlocked = JudgeIsBlocked(Thread);
     View->Threads++;
     View->Blocked += IsBlocked;
+    View->Busy += Thread->State != Waiting;
     Mix(&View->Signature, (ULONG64)Thread);
     Mix(&View->Signature, IsBlocked ? (ULONG64)JudgeFindObject(Thread, &Kind) : Thread->ContextSwitches);
     ULONG64 Cycle = IsBlocked ? JudgeFindCycle(Thread) : 0;
@@ -223,8 +230,8 @@ VOID JudgeLook(JUDGE_VIEW *View) {
     KIRQL OldIrql;
     *View = (JUDGE_VIEW){0};
     KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
-    for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
-        LookAtThread(View, CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry));
+    for (PKTHREAD Thread = KeNextThreadObject(NULL); Thread != NULL; Thread = KeNextThreadObject(Thread)) {
+        LookAtThread(View, Thread);
     }
     for (PKTIMER Timer = KeNextTimer(NULL); Timer != NULL; Timer = KeNextTimer(Timer)) {
         View->Pending += JudgeIsDriverTimer(Timer);
