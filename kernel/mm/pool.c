@@ -244,7 +244,7 @@ PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
 }
 
 PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
-    return ExAllocatePoolWithTag(PoolType, NumberOfBytes, 'enoN');
+    return MiAllocatePool(PoolType, NumberOfBytes, 'enoN', _ReturnAddress(), PoolCallClassic);
 }
 
 /* ---- Freeing ---- */

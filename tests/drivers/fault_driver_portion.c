@@ -1,6 +1,6 @@
 /* fault_driver_portion.c: has the kernel read a pageable function of the driver at DISPATCH_LEVEL.
  *
- * expect: bugcheck 0x000000D3 (driver, 2, 0, kernel) in nt!memcpy
+ * expect: bugcheck 0x000000D3 (driver, 2, 0, kernel) in fault_driver_portion!DriverEntry
  * repaired: fault_driver_portion_fixed.c
  */
 #include <ntddk.h>

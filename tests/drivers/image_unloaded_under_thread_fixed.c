@@ -9,16 +9,19 @@ DRIVER_INITIALIZE DriverEntry;
 DRIVER_UNLOAD Unload;
 
 static PETHREAD Thread;
+static KEVENT Stop;
 
 static VOID Routine(PVOID Context) {
-    LARGE_INTEGER Delay = {.QuadPart = -20 * 1000 * 1000};
+    LARGE_INTEGER Delay = {.QuadPart = -50 * 10000};
     UNREFERENCED_PARAMETER(Context);
-    KeDelayExecutionThread(KernelMode, FALSE, &Delay);
+    KeWaitForSingleObject(&Stop, Executive, KernelMode, FALSE, NULL);
+    KeDelayExecutionThread(KernelMode, FALSE, &Delay); /* cleans up */
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 VOID Unload(PDRIVER_OBJECT DriverObject) {
     UNREFERENCED_PARAMETER(DriverObject);
+    KeSetEvent(&Stop, IO_NO_INCREMENT, FALSE);
     KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL);
     ObDereferenceObject(Thread);
 }
@@ -27,6 +30,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     HANDLE Handle;
     UNREFERENCED_PARAMETER(RegistryPath);
     DriverObject->DriverUnload = Unload;
+    KeInitializeEvent(&Stop, NotificationEvent, FALSE);
     NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
     if (NT_SUCCESS(Status)) {
         Status =

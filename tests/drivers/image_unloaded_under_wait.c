@@ -1,7 +1,7 @@
-/* image_unloaded_under_wait.c: is unloaded while a thread waits for an event in its data: the kernel takes the
- * thread out of the event's list, which is gone.
+/* image_unloaded_under_wait.c: is unloaded while a thread waits for an event in its data: when the time is over,
+ * the kernel takes the thread out of the event's list, which is gone.
  *
- * expect: bugcheck 0x000000D4 (*, 2, *, kernel) in nt
+ * expect: bugcheck 0x000000D4 (*, 2, *, kernel) in *
  * repaired: image_unloaded_under_wait_fixed.c
  * run: --unload
  */
@@ -11,17 +11,20 @@ DRIVER_INITIALIZE DriverEntry;
 DRIVER_UNLOAD Unload;
 
 static PETHREAD Thread;
-static KEVENT Never;
+static KEVENT Stop;
+static KEVENT Flushed;
 
 static VOID Routine(PVOID Context) {
-    LARGE_INTEGER Delay = {.QuadPart = -20 * 1000 * 1000};
+    LARGE_INTEGER Delay = {.QuadPart = -50 * 10000};
     UNREFERENCED_PARAMETER(Context);
-    KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, &Delay);
+    KeWaitForSingleObject(&Stop, Executive, KernelMode, FALSE, NULL);
+    KeWaitForSingleObject(&Flushed, Executive, KernelMode, FALSE, &Delay);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 VOID Unload(PDRIVER_OBJECT DriverObject) {
     UNREFERENCED_PARAMETER(DriverObject);
+    KeSetEvent(&Stop, IO_NO_INCREMENT, FALSE);
     ObDereferenceObject(Thread);
 }
 
@@ -29,7 +32,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     HANDLE Handle;
     UNREFERENCED_PARAMETER(RegistryPath);
     DriverObject->DriverUnload = Unload;
-    KeInitializeEvent(&Never, NotificationEvent, FALSE);
+    KeInitializeEvent(&Stop, NotificationEvent, FALSE);
+    KeInitializeEvent(&Flushed, NotificationEvent, FALSE);
     NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
     if (NT_SUCCESS(Status)) {
         Status =

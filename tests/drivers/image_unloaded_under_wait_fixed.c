@@ -9,17 +9,20 @@ DRIVER_INITIALIZE DriverEntry;
 DRIVER_UNLOAD Unload;
 
 static PETHREAD Thread;
-static KEVENT Never;
+static KEVENT Stop;
+static KEVENT Flushed;
 
 static VOID Routine(PVOID Context) {
-    LARGE_INTEGER Delay = {.QuadPart = -20 * 1000 * 1000};
+    LARGE_INTEGER Delay = {.QuadPart = -50 * 10000};
     UNREFERENCED_PARAMETER(Context);
-    KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, &Delay);
+    KeWaitForSingleObject(&Stop, Executive, KernelMode, FALSE, NULL);
+    KeWaitForSingleObject(&Flushed, Executive, KernelMode, FALSE, &Delay);
     PsTerminateSystemThread(STATUS_SUCCESS);
 }
 
 VOID Unload(PDRIVER_OBJECT DriverObject) {
     UNREFERENCED_PARAMETER(DriverObject);
+    KeSetEvent(&Stop, IO_NO_INCREMENT, FALSE);
     KeWaitForSingleObject(Thread, Executive, KernelMode, FALSE, NULL);
     ObDereferenceObject(Thread);
 }
@@ -28,7 +31,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     HANDLE Handle;
     UNREFERENCED_PARAMETER(RegistryPath);
     DriverObject->DriverUnload = Unload;
-    KeInitializeEvent(&Never, NotificationEvent, FALSE);
+    KeInitializeEvent(&Stop, NotificationEvent, FALSE);
+    KeInitializeEvent(&Flushed, NotificationEvent, FALSE);
     NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
     if (NT_SUCCESS(Status)) {
         Status =

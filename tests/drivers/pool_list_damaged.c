@@ -1,7 +1,7 @@
 /* pool_list_damaged.c: overwrites the links of free memory behind its block with small numbers: the allocator
  * follows them, at DISPATCH_LEVEL.
  *
- * expect: bugcheck 0x000000C5 (*, 2, *, kernel) in nt
+ * expect: bugcheck 0x000000C5 (*, 2, *, kernel) in pool_list_damaged!DriverEntry
  * expect: bugcheck 0x00000019 (0x20, nonpaged, nonpaged, *) in pool_list_damaged!DriverEntry
  * repaired: pool_list_damaged_fixed.c
  */
