@@ -38,7 +38,7 @@ NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong \
           -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
-          -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk
+          -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk -Ikernel/include/ddk/crt
 DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
 DRIVER_CXXFLAGS := -std=gnu++17 -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-narrowing \
           $(filter-out -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast,$(DRIVER_FLAGS))
@@ -145,9 +145,14 @@ $(B)/symbols/%.sym: $(B)/drivers/%.sys tools/mksymbols.py
 	@mkdir -p $(@D)
 	@$(PYTHON) tools/mksymbols.py $< $@
 
-$(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES)
+# C: for machines without a disk for it.
+$(B)/c.img: tools/volume.py
+	@mkdir -p $(@D)
+	@$(PYTHON) tools/volume.py ram $@
+
+$(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 	@echo "  CPIO    $@"
-	@cd $(B) && printf '%s\n' $(patsubst $(B)/%,%,$(DRIVER_FILES) $(SYMBOL_FILES)) | cpio --quiet -o -H newc > boot.cpio.new && mv boot.cpio.new boot.cpio
+	@cd $(B) && printf '%s\n' c.img $(patsubst $(B)/%,%,$(DRIVER_FILES) $(SYMBOL_FILES)) | cpio --quiet -o -H newc > boot.cpio.new && mv boot.cpio.new boot.cpio
 
 archive: $(B)/boot.cpio
 .PHONY: archive

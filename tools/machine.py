@@ -13,6 +13,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from volume import VolumeError, fresh_volume
+
 TOP = Path(os.path.abspath(__file__)).parent.parent
 OUT = Path(os.environ.get("OUT") or TOP / "build")
 OVMF = Path("/usr/share/OVMF")
@@ -36,6 +38,7 @@ class Machine:
     mem: int = 256                              # MiB
     seed: int | None = None                     # a number makes the run repeatable
     disk: bool = True                           # without one the kernel keeps its page file in RAM
+    volume: bool | Path = False                 # a disk for C:, fresh or this image; without one C: is in RAM
     leave: bool = True                          # QEMU has the port by which the kernel ends it
     display: str = "none"
     archive: Path | None = None                 # another boot archive than the build's own (pvh)
@@ -76,6 +79,30 @@ def make_disk(path, size):
         raise CannotRun(f"cannot make {path} of {size >> 20} MiB: {error.strerror}") from None
 
 
+def volume_image(machine, folder):
+    """The image of C: of a machine that has a disk for it."""
+    return folder / "volume.img" if machine.volume is True else Path(machine.volume)
+
+
+def volume_arguments(machine, folder):
+    """QEMU's arguments for the disk of C:; a fresh volume is made in folder."""
+    image = volume_image(machine, folder)
+    try:
+        if machine.volume is True:
+            machine.files().mkdir(parents=True, exist_ok=True)
+            fresh_volume(image, machine.files())
+        size = image.stat().st_size
+    except (OSError, VolumeError, subprocess.SubprocessError) as problem:
+        raise CannotRun(f"no volume for C:: {problem}") from None
+    if machine.seed is None:
+        return ["-drive", f"if=none,id=volume,format=raw,file={image}",
+                "-device", "virtio-blk-pci,drive=volume,disable-legacy=on"]
+    if size & (size - 1):
+        raise CannotRun(f"{image}: under a seed the volume's size must be a power of two, and it is {size} bytes")
+    return ["-object", f"memory-backend-file,id=volume,share=on,mem-path={image},size={size}",
+            "-device", "ivshmem-plain,memdev=volume"]
+
+
 def qemu_arguments(machine, folder):
     """The whole command line of QEMU; makes the disk images and firmware variables it names in folder."""
     files, words = machine.files(), machine.words()
@@ -103,6 +130,9 @@ def qemu_arguments(machine, folder):
         make_disk(folder / "shared.img", SHARED_DISK_BYTES)
         line += ["-object", f"memory-backend-file,id=pm,share=on,mem-path={folder}/shared.img,"
                             f"size={SHARED_DISK_BYTES}", "-device", "ivshmem-plain,memdev=pm"]
+
+    if machine.volume:
+        line += volume_arguments(machine, folder)
 
     if machine.way == "pvh":
         line += ["-kernel", str(files / "kernel.elf"), "-initrd", str(machine.archive or files / "boot.cpio"),
@@ -175,6 +205,7 @@ def repeat_command(machine):
     line += ["--mem", str(machine.mem)] if machine.mem != 256 else []
     line += ["--seed", str(machine.seed)] if machine.seed is not None else []
     line += [] if machine.disk else ["--no-disk"]
+    line += ["--volume", "new" if machine.volume is True else machine.volume] if machine.volume else []
     line += ["--test", chosen["test"]] if "test" in chosen else []
     line += [f"--append={others}"] if others else []
     line += [f"--qemu={argument}" for argument in machine.extra]

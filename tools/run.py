@@ -60,6 +60,7 @@ def parse(words):
     parser.add_argument("--append", default="")
     parser.add_argument("--qemu", action="append", default=[])
     parser.add_argument("--no-disk", action="store_true")
+    parser.add_argument("--volume", type=lambda word: word == "new" or Path(word), default=False)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(words)   # the scenario may stand before, among or behind the options
     known = scenarios()
@@ -74,7 +75,7 @@ def machine_of(options):
     way = options.way or ("pvh" if options.seed is not None or options.command == "gdb" else "bios")
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
     return Machine(way=way, build=options.build or "checked", cmdline=f"{what} {options.append}".strip(),
-                   cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk,
+                   cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
                    leave=way == "bochs", extra=tuple(options.qemu))
 
 

@@ -141,11 +141,8 @@ VOID IopCreateRamVolume(VOID) {
     }
     Image = Data;
     KeInitializeDpc(&CompletionDpc, Complete, NULL);
-    Device = (BLOCK_DEVICE){.Name = "RAM volume",
-                            .SectorCount = CountSectors(),
-                            .MaximumBytes = PAGE_SIZE,
-                            .Submit = Submit,
-                            .Poll = Poll};
+    Device = (BLOCK_DEVICE){
+        .Name = "RAM volume", .SectorCount = CountSectors(), .MaximumBytes = PAGE_SIZE, .Submit = Submit, .Poll = Poll};
     if (Device.SectorCount != 0) {
         IopSetVolumeDisk(&Device);
     }

@@ -65,9 +65,9 @@ PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
         if (Search->Space->Count == Search->Wanted) {
             return STATUS_SUCCESS; /* the last slots of the chain */
         }
-        return Scan->Cluster == 0 || Scan->Passed >= FAT_MAXIMUM_ENTRIES - MAXIMUM_SLOTS
-                   ? STATUS_DISK_FULL
-                   : ExtendDirectory(Volume, Scan->Cluster) == STATUS_SUCCESS ? STATUS_PENDING : STATUS_DISK_FULL;
+        return Scan->Cluster == 0 || Scan->Passed >= FAT_MAXIMUM_ENTRIES - MAXIMUM_SLOTS ? STATUS_DISK_FULL
+               : ExtendDirectory(Volume, Scan->Cluster) == STATUS_SUCCESS                ? STATUS_PENDING
+                                                                                         : STATUS_DISK_FULL;
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -231,37 +231,61 @@ PAGEABLE static NTSTATUS FindEntry(PFAT_VOLUME Volume, ULONG Directory, ULONG64 
     return Status == STATUS_NO_MORE_FILES ? STATUS_FILE_CORRUPT_ERROR : Status;
 }
 
-/* Marks slots of one sector as deleted, with one write. */
-PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const ULONG64 *Slot, ULONG Count) {
-    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+/* Reads the entries that are going to be removed. */
+PAGEABLE static NTSTATUS Remember(PFAT_VOLUME Volume, const FAT_FOUND *Found, PFAT_REMOVED Removed) {
     FAT_CURSOR Cursor = {.Volume = Volume};
-    const UCHAR *Data;
-    NTSTATUS Status = FatTouch(&Cursor, Slot[0], &Data);
-    if (NT_SUCCESS(Status)) {
-        RtlCopyMemory(Entries, Data, Count * FAT_ENTRY_BYTES);
+    NTSTATUS Status = STATUS_SUCCESS;
+    Removed->Count = Found->Parts + 1;
+    RtlCopyMemory(Removed->Slot, Found->Part, Found->Parts * sizeof(Removed->Slot[0]));
+    Removed->Slot[Found->Parts] = Found->Disk;
+    for (ULONG i = 0; i < Removed->Count && NT_SUCCESS(Status); i++) {
+        const UCHAR *Data;
+        Status = FatTouch(&Cursor, Removed->Slot[i], &Data);
+        if (NT_SUCCESS(Status)) {
+            RtlCopyMemory(Removed->Entries + i * FAT_ENTRY_BYTES, Data, FAT_ENTRY_BYTES);
+        }
     }
     FatDrop(&Cursor);
-    for (ULONG i = 0; i < Count; i++) {
-        Entries[i * FAT_ENTRY_BYTES] = FAT_DELETED;
-    }
-    return NT_SUCCESS(Status) ? FatWrite(Volume, Slot[0], Entries, Count * FAT_ENTRY_BYTES) : Status;
+    return Status;
 }
 
-PAGEABLE NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk) {
-    FAT_FOUND Found;
-    NTSTATUS Status = FindEntry(Volume, Directory, Disk, &Found);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
+/* Sector by sector from the front: what is left of a name is then never without its entry. */
+PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const FAT_REMOVED *Removed) {
+    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+    NTSTATUS Status = STATUS_SUCCESS;
+    RtlCopyMemory(Entries, Removed->Entries, Removed->Count * FAT_ENTRY_BYTES);
+    for (ULONG i = 0; i < Removed->Count; i++) {
+        Entries[i * FAT_ENTRY_BYTES] = FAT_DELETED;
     }
-    ULONG64 Slot[MAXIMUM_SLOTS];
-    RtlCopyMemory(Slot, Found.Part, Found.Parts * sizeof(Slot[0]));
-    Slot[Found.Parts] = Disk;
-    for (ULONG First = 0, End; First <= Found.Parts && NT_SUCCESS(Status); First = End) {
+    for (ULONG First = 0, End; First < Removed->Count && NT_SUCCESS(Status); First = End) {
         End = First + 1;
-        while (End <= Found.Parts && Slot[End] / Volume->SectorBytes == Slot[First] / Volume->SectorBytes) {
+        while (End < Removed->Count &&
+               Removed->Slot[End] / Volume->SectorBytes == Removed->Slot[First] / Volume->SectorBytes) {
             End++;
         }
-        Status = DeleteSlots(Volume, Slot + First, End - First);
+        Status =
+            FatWrite(Volume, Removed->Slot[First], Entries + First * FAT_ENTRY_BYTES, (End - First) * FAT_ENTRY_BYTES);
+    }
+    return Status;
+}
+
+PAGEABLE NTSTATUS FatRestore(PFAT_VOLUME Volume, const FAT_REMOVED *Removed) {
+    return WriteSlots(Volume, Removed->Slot, Removed->Count, Removed->Entries);
+}
+
+PAGEABLE NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_REMOVED Removed) {
+    FAT_FOUND Found;
+    FAT_REMOVED Own;
+    Removed = Removed == NULL ? &Own : Removed;
+    NTSTATUS Status = FindEntry(Volume, Directory, Disk, &Found);
+    if (NT_SUCCESS(Status)) {
+        Status = Remember(Volume, &Found, Removed);
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = DeleteSlots(Volume, Removed);
+        if (!NT_SUCCESS(Status)) {
+            FatRestore(Volume, Removed);
+        }
     }
     return Status;
 }

@@ -28,9 +28,9 @@
 #define PAGEABLE __attribute__((section("PAGE")))
 #endif
 
-#define FAT_END 0xFFFFFFFFu  /* of a chain */
-#define FAT_BAD 0xFFFFFFF7u  /* a cluster that is not to be used */
-#define FAT_FREE 0u          /* a cluster that nobody uses */
+#define FAT_END 0xFFFFFFFFu /* of a chain */
+#define FAT_BAD 0xFFFFFFF7u /* a cluster that is not to be used */
+#define FAT_FREE 0u         /* a cluster that nobody uses */
 #define FAT_FIRST_CLUSTER 2u
 #define FAT_UNKNOWN 0xFFFFFFFFu
 
@@ -41,7 +41,7 @@
 #define FAT_ATTRIBUTE_DIRECTORY 0x10
 #define FAT_ATTRIBUTE_ARCHIVE 0x20
 #define FAT_ATTRIBUTE_LONG_NAME 0x0F
-#define FAT_DELETED 0xE5 /* first byte of an entry that is free again */
+#define FAT_DELETED 0xE5   /* first byte of an entry that is free again */
 #define FAT_CASE_BASE 0x08 /* the name is shown in lower case... */
 #define FAT_CASE_EXTENSION 0x10
 
@@ -103,12 +103,19 @@ typedef struct _FAT_SCAN {
 /* A file or directory that a scan has found. */
 typedef struct _FAT_FOUND {
     FAT_ENTRY Entry;
-    ULONG64 Disk;                  /* of its entry; what identifies a file */
-    ULONG Parts;                   /* entries of its long name, 0: it has none */
-    ULONG64 Part[FAT_NAME_PARTS];  /* where they are, in the order of the directory */
-    USHORT NameLength;             /* characters */
+    ULONG64 Disk;                 /* of its entry; what identifies a file */
+    ULONG Parts;                  /* entries of its long name, 0: it has none */
+    ULONG64 Part[FAT_NAME_PARTS]; /* where they are, in the order of the directory */
+    USHORT NameLength;            /* characters */
     WCHAR Name[FAT_MAXIMUM_NAME + 1];
 } FAT_FOUND, *PFAT_FOUND;
+
+/* An entry that has been removed, with the parts of its name. */
+typedef struct _FAT_REMOVED {
+    ULONG Count;
+    ULONG64 Slot[FAT_NAME_PARTS + 1];
+    UCHAR Entries[(FAT_NAME_PARTS + 1) * FAT_ENTRY_BYTES];
+} FAT_REMOVED, *PFAT_REMOVED;
 
 /* What is known of a file that is in use. Entry is what the disk has. */
 typedef struct _FAT_NODE {
@@ -129,7 +136,7 @@ ULONG64 FatClusterStart(PFAT_VOLUME Volume, ULONG Cluster);                     
 BOOLEAN FatIsCluster(PFAT_VOLUME Volume, ULONG Cluster);
 
 /* ---- table.c ---- */
-NTSTATUS FatGetLink(PFAT_CURSOR Cursor, ULONG Cluster, PULONG Link);  /* as it is: also FAT_FREE and FAT_BAD */
+NTSTATUS FatGetLink(PFAT_CURSOR Cursor, ULONG Cluster, PULONG Link);     /* as it is: also FAT_FREE and FAT_BAD */
 NTSTATUS FatNextCluster(PFAT_CURSOR Cursor, ULONG Cluster, PULONG Next); /* a cluster or FAT_END, or corrupt */
 NTSTATUS FatSetLink(PFAT_VOLUME Volume, ULONG Cluster, ULONG Link);
 /* A chain of Count clusters that nothing points to; STATUS_DISK_FULL leaves nothing behind. */
@@ -144,7 +151,7 @@ WCHAR FatUpcase(WCHAR Character);
 /* The 11 bytes of a short name. TRUE: they and *Case say all, no long name is needed. */
 BOOLEAN FatMakeShortName(const WCHAR *Name, ULONG Length, UCHAR Short[11], PUCHAR Case);
 VOID FatNumberShortName(UCHAR Short[11], const WCHAR *Name, ULONG Length, ULONG Number); /* makes it BASE~N.EXT */
-ULONG FatShortToText(const FAT_ENTRY *Entry, WCHAR Text[13]);                             /* its length */
+ULONG FatShortToText(const FAT_ENTRY *Entry, WCHAR Text[13]);                            /* its length */
 UCHAR FatChecksum(const UCHAR Short[11]);
 BOOLEAN FatMatches(const WCHAR *Pattern, ULONG PatternLength, const WCHAR *Name, ULONG Length); /* * ? < > " */
 
@@ -160,7 +167,9 @@ NTSTATUS FatIsDirectoryEmpty(PFAT_VOLUME Volume, ULONG Directory, PBOOLEAN IsEmp
 /* Entry's Name and Case are chosen here; *Disk tells where it is. */
 NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length, PFAT_ENTRY Entry,
                    PULONG64 Disk);
-NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk); /* the entry, not what it points to */
+/* The entry, not what it points to. Removed, unless NULL, remembers it. */
+NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_REMOVED Removed);
+NTSTATUS FatRestore(PFAT_VOLUME Volume, const FAT_REMOVED *Removed); /* if nobody has taken the place */
 
 /* ---- file.c ---- */
 ULONG FatGetCluster(PFAT_VOLUME Volume, const FAT_ENTRY *Entry); /* 0: none */
@@ -183,7 +192,7 @@ NTSTATUS FatRename(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG Directory, const WC
 /* ---- time.c: NT's 100 ns since 1601 and FAT's 2 s since 1980 ---- */
 VOID FatEncodeTime(LONGLONG Time, PUSHORT Date, PUSHORT Clock, PUCHAR Tenths);
 LONGLONG FatDecodeTime(USHORT Date, USHORT Clock, UCHAR Tenths); /* 0: no date */
-VOID FatStampWrite(PFAT_ENTRY Entry);                             /* now; and to be archived */
+VOID FatStampWrite(PFAT_ENTRY Entry);                            /* now; and to be archived */
 VOID FatStampCreate(PFAT_ENTRY Entry);
 
 #endif

@@ -76,7 +76,7 @@ PAGEABLE static NTSTATUS Transfer(PFAT_VOLUME Volume, PLACE *Place, ULONG64 Offs
                                       : FatWrite(Volume, Disk, Kind == TransferZero ? NULL : Buffer, Bytes);
         Offset += Bytes;
         Length -= Bytes;
-        Buffer += Kind == TransferZero ? 0 : Bytes;
+        Buffer = Kind == TransferZero ? NULL : Buffer + Bytes;
     }
     return Status;
 }

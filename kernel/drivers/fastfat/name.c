@@ -13,8 +13,9 @@ PAGEABLE WCHAR FatUpcase(WCHAR Character) {
     if (Character < 0x80) {
         return Character >= 'a' && Character <= 'z' ? (WCHAR)(Character - 0x20) : Character;
     }
-    if ((Character >= 0xE0 && Character <= 0xFE && Character != 0xF7) || (Character >= 0x3B1 && Character <= 0x3C9 &&
-        Character != 0x3C2) || (Character >= 0x430 && Character <= 0x44F)) {
+    if ((Character >= 0xE0 && Character <= 0xFE && Character != 0xF7) ||
+        (Character >= 0x3B1 && Character <= 0x3C9 && Character != 0x3C2) ||
+        (Character >= 0x430 && Character <= 0x44F)) {
         return (WCHAR)(Character - 0x20);
     }
     return Character >= 0x450 && Character <= 0x45F ? (WCHAR)(Character - 0x50) : Character;

@@ -72,7 +72,7 @@ PAGEABLE NTSTATUS FatCreate(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Na
 }
 
 PAGEABLE NTSTATUS FatDelete(PFAT_VOLUME Volume, PFAT_NODE Node) {
-    NTSTATUS Status = FatRemove(Volume, Node->Directory, Node->Disk);
+    NTSTATUS Status = FatRemove(Volume, Node->Directory, Node->Disk, NULL);
     if (NT_SUCCESS(Status)) {
         FatFreeChain(Volume, FatGetCluster(Volume, &Node->Entry));
     }
@@ -95,10 +95,9 @@ PAGEABLE static NTSTATUS SetParent(PFAT_VOLUME Volume, const FAT_ENTRY *Director
     return NT_SUCCESS(Status) ? FatWrite(Volume, Disk, &Dots, sizeof(Dots)) : Status;
 }
 
-/* The old entry as it was, in the old directory or, where its name is gone for good, under its short name. */
-PAGEABLE static VOID PutBack(PFAT_VOLUME Volume, PFAT_NODE Node) {
-    if (NT_SUCCESS(FatWrite(Volume, Node->Disk, &Node->Entry, FAT_ENTRY_BYTES)) &&
-        Node->Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) {
+/* The old entry as it was. */
+PAGEABLE static VOID PutBack(PFAT_VOLUME Volume, PFAT_NODE Node, const FAT_REMOVED *Removed) {
+    if (NT_SUCCESS(FatRestore(Volume, Removed)) && Node->Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) {
         SetParent(Volume, &Node->Entry, Node->Directory);
     }
 }
@@ -106,8 +105,9 @@ PAGEABLE static VOID PutBack(PFAT_VOLUME Volume, PFAT_NODE Node) {
 /* The target name is free, or the file's own in other letters; the caller has seen to that. */
 PAGEABLE NTSTATUS FatRename(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG Directory, const WCHAR *Name, ULONG Length) {
     FAT_ENTRY Entry = Node->Entry;
+    FAT_REMOVED Removed;
     ULONG64 Disk;
-    NTSTATUS Status = FatRemove(Volume, Node->Directory, Node->Disk);
+    NTSTATUS Status = FatRemove(Volume, Node->Directory, Node->Disk, &Removed);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -118,7 +118,7 @@ PAGEABLE NTSTATUS FatRename(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG Directory,
         Status = FatInsert(Volume, Directory, Name, Length, &Entry, &Disk);
     }
     if (!NT_SUCCESS(Status)) {
-        PutBack(Volume, Node);
+        PutBack(Volume, Node, &Removed);
         return Status;
     }
     Node->Directory = Directory;

@@ -21,6 +21,10 @@ VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, 
 BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
 BOOLEAN KeRemoveQueueApc(PRKAPC Apc);
 
+/* A file system holds its locks with normal kernel APCs off: no one can end or suspend its thread there. */
+#define FsRtlEnterFileSystem KeEnterCriticalRegion
+#define FsRtlExitFileSystem KeLeaveCriticalRegion
+
 #ifdef __cplusplus
 }
 #endif
