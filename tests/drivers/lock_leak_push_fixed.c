@@ -1,0 +1,34 @@
+/* lock_leak_push_fixed.c: lock_leak_push.c repaired: what is acquired is released.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static EX_PUSH_LOCK Lock;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Worker(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+    ExAcquirePushLockExclusive(&Lock);
+    DbgPrint("it is mine\n");
+    ExReleasePushLockExclusive(&Lock);
+    KeLeaveCriticalRegion();
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    ExInitializePushLock(&Lock);
+    return StartThread(Worker);
+}

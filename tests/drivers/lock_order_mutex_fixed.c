@@ -1,0 +1,51 @@
+/* lock_order_mutex_fixed.c: lock_order_mutex.c repaired: both threads acquire A before B.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static KMUTEX LockA, LockB;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Sleep(LONG Milliseconds) {
+    LARGE_INTEGER Interval;
+    Interval.QuadPart = -10000LL * Milliseconds;
+    KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+}
+
+static VOID First(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeWaitForSingleObject(&LockA, Executive, KernelMode, FALSE, NULL);
+    Sleep(50);
+    KeWaitForSingleObject(&LockB, Executive, KernelMode, FALSE, NULL);
+    KeReleaseMutex(&LockB, FALSE);
+    KeReleaseMutex(&LockA, FALSE);
+}
+
+static VOID Second(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeWaitForSingleObject(&LockA, Executive, KernelMode, FALSE, NULL);
+    Sleep(50);
+    KeWaitForSingleObject(&LockB, Executive, KernelMode, FALSE, NULL);
+    KeReleaseMutex(&LockB, FALSE);
+    KeReleaseMutex(&LockA, FALSE);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    KeInitializeMutex(&LockA, 0);
+    KeInitializeMutex(&LockB, 0);
+    NTSTATUS Status = StartThread(First);
+    return NT_SUCCESS(Status) ? StartThread(Second) : Status;
+}

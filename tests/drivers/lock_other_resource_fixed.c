@@ -1,0 +1,45 @@
+/* lock_other_resource_fixed.c: lock_other_resource.c repaired: only the owner releases.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static ERESOURCE Lock;
+static KEVENT IsOwned, IsDone;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID First(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+    ExAcquireResourceExclusiveLite(&Lock, TRUE);
+    KeSetEvent(&IsOwned, IO_NO_INCREMENT, FALSE);
+    KeWaitForSingleObject(&IsDone, Executive, KernelMode, FALSE, NULL);
+    ExReleaseResourceLite(&Lock);
+    KeLeaveCriticalRegion();
+}
+
+static VOID Second(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeWaitForSingleObject(&IsOwned, Executive, KernelMode, FALSE, NULL);
+    KeSetEvent(&IsDone, IO_NO_INCREMENT, FALSE);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    ExInitializeResourceLite(&Lock);
+    KeInitializeEvent(&IsOwned, NotificationEvent, FALSE);
+    KeInitializeEvent(&IsDone, NotificationEvent, FALSE);
+    NTSTATUS Status = StartThread(First);
+    return NT_SUCCESS(Status) ? StartThread(Second) : Status;
+}

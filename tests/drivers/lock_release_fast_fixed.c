@@ -1,0 +1,31 @@
+/* lock_release_fast_fixed.c: lock_release_fast.c repaired: it is acquired first.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static FAST_MUTEX Lock;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Worker(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    ExAcquireFastMutex(&Lock);
+    ExReleaseFastMutex(&Lock);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    ExInitializeFastMutex(&Lock);
+    return StartThread(Worker);
+}
