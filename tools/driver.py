@@ -20,7 +20,7 @@ from running import Run, handle_signals, hang_report
 from volume import VolumeError, copy_out
 
 EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
-WHERE = re.compile(r"(?P<module>[^!\s]+)!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?"
+WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"
                    r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
 VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
 DEFAULT_SEED = 1
@@ -164,7 +164,7 @@ def judged(outcome, recorder, options):
     if verdict.get("end") == "bugcheck":
         result |= {"result": "bugcheck", "code": verdict["code"], "name": verdict["name"],
                    "parameters": [f"0x{int(text, 16):016X}" for text in verdict["p"]], "where": verdict.get("where"),
-                   "caller": verdict.get("caller"), **where_fields(verdict.get("where")),
+                   "caller": verdict.get("caller") or None, **where_fields(verdict.get("where")),
                    "report": report_of(outcome.serial)}
     elif verdict.get("end") in EXITS:
         facts = recorder.facts

@@ -27,5 +27,6 @@ void Offsets(void) {
     OFFSET(FAST_MUTEX_OWNER, offsetof(FAST_MUTEX, Owner));
     OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
     OFFSET(THREAD_LOCK_ENTRY, offsetof(KTHREAD, LockEntries[0].Lock));
+    OFFSET(PCR_SPINNING_WORD, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningWord));
     OFFSET(PCR_SPINNING_ON, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningOn));
 }

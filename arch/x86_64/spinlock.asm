@@ -78,7 +78,7 @@ KiReleaseTextbookLock:
         jnz     %%held
         NOTE_ACQUIRED
         ret
-%%held:
+%%held: mov     [gs:PCR_SPINNING_WORD], rcx ; neither 0 nor 1: nobody has ever initialised this lock
 %ifdef CHECKED
         mov     rsi, [rsp]
         push    rbp

@@ -178,6 +178,7 @@ typedef struct _KPRCB {
     PKTRAP_FRAME FreezeFrame; /* where the freeze found this CPU */
     KIRQL DebuggerSavedIRQL;
     PKTRAP_FRAME InterruptFrame;                      /* innermost interrupt in progress, for watchdogs */
+    ULONG64 volatile SpinningWord;                    /* what it found in that lock at first */
     PKSPIN_LOCK volatile SpinningOn;                  /* the spin lock that this CPU waits for, or NULL */
     KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock]; /* numbered queued spin locks (ke/queuedlock.c) */
 } KPRCB, *PKPRCB;

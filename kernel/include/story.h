@@ -13,4 +13,9 @@ BOOLEAN KiIsExpectedBugCheck(ULONG Code);
 /* The name for the verdict line: the scenario, or "test", "bench". Any IRQL. */
 PCSTR StoryName(VOID);
 
+/* The driver that is being judged now, NULL: none. Any IRQL. */
+PCSTR JudgeCurrentDriver(VOID);
+/* Whether an address is in a judged driver's image. Any IRQL. */
+BOOLEAN JudgeIsDriverAddress(ULONG64 Address);
+
 #endif

@@ -102,12 +102,60 @@ static ULONG FindGuiltyFrame(ULONG Count) {
     return Count;
 }
 
+static BOOLEAN IsDriverCode(ULONG64 Address) {
+    KD_SYMBOL Symbol;
+    return KdLookupAddress(Address, &Symbol) && strcmp(Symbol.Module, "nt") != 0;
+}
+
+static ULONG64 StartRoutineOf(const KTHREAD *Thread) {
+    return KiIsReadable(Thread, sizeof(KTHREAD)) && Thread->Header.Type == ThreadObject ? (ULONG64)Thread->StartRoutine
+                                                                                        : 0;
+}
+
+/* Where no driver is on the stack, because the damage is found late (a thread's end, a worker's return, the reaper): the
+ * routine of the thread or the callback that the parameters name, or of the thread that died. 0: none is a driver's. */
+static ULONG64 FindGuiltyRoutine(VOID) {
+    PCSTR Meaning;
+    for (ULONG Index = 0; Index < 4; Index++) {
+        ULONG64 Value = KiBug.Parameter[Index];
+        if (KiParameterKind(Index, &Meaning) == KindTHREAD) {
+            Value = StartRoutineOf((const KTHREAD *)Value);
+        }
+        if (IsDriverCode(Value)) {
+            return Value;
+        }
+    }
+    ULONG64 Start = StartRoutineOf(KiBug.Thread);
+    return IsDriverCode(Start) ? Start : 0;
+}
+
 VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes) {
     PCSTR Note;
     ULONG Count = CollectFrames(&Note), Guilty = FindGuiltyFrame(Count);
+    ULONG64 Routine = Guilty < Count ? 0 : FindGuiltyRoutine();
     Buffer[0] = 0;
-    if (Count > 0) {
+    if (Routine != 0) {
+        KdFormatAddress(Buffer, Bytes, Routine);
+    } else if (Guilty == Count && JudgeCurrentDriver() != NULL) {
+        RtlFormat(Buffer, Bytes, "%s", JudgeCurrentDriver());
+    } else if (Count > 0) {
         KdFormatFrame(Buffer, Bytes, &Frames[Guilty < Count ? Guilty : 0]);
+    }
+}
+
+/* The first frame of a judged driver, where another module died on its behalf (the file system); else empty. */
+VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes) {
+    PCSTR Note;
+    ULONG Count = CollectFrames(&Note), Guilty = FindGuiltyFrame(Count);
+    Buffer[0] = 0;
+    if (Guilty == Count || JudgeIsDriverAddress(Frames[Guilty].Rip)) {
+        return;
+    }
+    for (ULONG Index = Guilty; Index < Count; Index++) {
+        if (JudgeIsDriverAddress(Frames[Index].Rip)) {
+            KdFormatFrame(Buffer, Bytes, &Frames[Index]);
+            return;
+        }
     }
 }
 
@@ -148,6 +196,35 @@ VOID KiReportStack(BUG_WINDOW *Window) {
     }
     if (Count == 0) {
         KiBugPrint(Window, 0, "  (no frame can be read)");
+    }
+}
+
+/* ---- Who spins ---- */
+
+static VOID ReportSpinning(BUG_WINDOW *Window, const KPRCB *Prcb) {
+    ULONG64 Word = Prcb->SpinningWord;
+    CHAR Place[160];
+    if (KdFormatAddress(Place, sizeof(Place), (ULONG64)Prcb->SpinningOn) > 0 && Place[0] == '0') {
+        MmDescribeAddress((ULONG64)Prcb->SpinningOn, Place, sizeof(Place));
+    }
+    KiBugPrint(Window, 4, "CPU %u waits for the spin lock %p (%s)", Prcb->Number, Prcb->SpinningOn, Place);
+    if (Word > 1) {
+        KiBugPrint(Window, 4, INK_MARK "    it held 0x%016llX, neither 0 (free) nor 1 (held): it was never initialised",
+                   Word);
+    }
+}
+
+VOID KiReportSpinLocks(BUG_WINDOW *Window) {
+    BOOLEAN IsFirst = TRUE;
+    for (ULONG Number = 0; Number < KiProcessorCount(); Number++) {
+        const KPRCB *Prcb = KiProcessorBlock[Number];
+        if (Prcb != NULL && Prcb->SpinningOn != NULL) {
+            if (IsFirst) {
+                KiBugHeading(Window, "Who spins");
+            }
+            ReportSpinning(Window, Prcb);
+            IsFirst = FALSE;
+        }
     }
 }
 
@@ -246,6 +323,7 @@ VOID KiReportOnSerial(VOID) {
     KiReportWhy(&Window);
     KiReportParameters(&Window);
     KiReportStack(&Window);
+    KiReportSpinLocks(&Window);
     KiReportVerifier(&Window);
     KiReportMachine(&Window);
     KiReportProcessors(&Window);

@@ -226,12 +226,8 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
     BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
     if (HasDpc) {
         PKDPC Dpc = CONTAINING_RECORD(RemoveHeadList(&Queue->DpcListHead), KDPC, DpcListEntry);
-        *Call = (KDPC_CALL){Dpc,
-                            Dpc->DeferredRoutine,
-                            Dpc->DeferredContext,
-                            Dpc->SystemArgument1,
-                            Dpc->SystemArgument2,
-                            Dpc->Reserved};
+        *Call = (KDPC_CALL){
+            Dpc, Dpc->DeferredRoutine, Dpc->DeferredContext, Dpc->SystemArgument1, Dpc->SystemArgument2, Dpc->Reserved};
         Queue->DpcQueueDepth--;
         Queue->DpcCount++;
         Dpc->DpcData = NULL;

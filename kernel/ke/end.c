@@ -7,19 +7,20 @@
 
 /* The fields that only a bugcheck has. */
 static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
-    CHAR Where[160];
+    CHAR Where[160], Caller[160];
     KiFormatGuiltyFrame(Where, sizeof(Where));
     KiAppend(Line, Bytes,
              ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
              KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3],
              KiFindBugCode(KiBug.Code)->Name);
-    KiAppend(Line, Bytes, ",\"where\":\"%s\",\"irql\":%u", Where, KiBug.Irql);
+    KiFormatCallingFrame(Caller, sizeof(Caller));
+    KiAppend(Line, Bytes, ",\"where\":\"%s\",\"irql\":%u,\"caller\":\"%s\"", Where, KiBug.Irql, Caller);
 }
 
 /* Any IRQL; while dying, or in a thread at PASSIVE_LEVEL. End is "completed", "bugcheck" or "tests". With "hold" on the
  * command line, or outside an emulator, the machine stays as it is and only this CPU halts. */
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
-    static CHAR Line[700];
+    static CHAR Line[900];
     ULONG Processor = KiIsDying() ? KiBug.Processor : KeGetCurrentProcessorNumber();
     RtlFormat(Line, sizeof(Line), "%s{\"end\":\"%s\",\"scenario\":\"%s\",\"expected\":%s", KiIsDying() ? "\n" : "", End,
               StoryName(), IsExpected ? "true" : "false");

@@ -12,7 +12,7 @@
 
 #define MAXIMUM_FRAMES 48
 #define MAXIMUM_TOLD 32 /* threads; the others are counted */
-#define TICKS_TO_MS(Ticks) ((Ticks) * 15625 / 1000)
+#define TICKS_TO_MS(Ticks) ((Ticks)*15625 / 1000)
 #define ESCAPED_BYTES 512
 
 typedef struct _TOLD_THREAD {
@@ -58,18 +58,20 @@ VOID JudgeSay(PCSTR Format, ...) {
 
 static PCSTR ReasonName(ULONG Reason) {
     static const PCSTR Names[] = {
-        "Executive",   "FreePage",   "PageIn",        "PoolAllocation",   "DelayExecution", "Suspended",
-        "UserRequest", "WrExecutive", "WrFreePage",   "WrPageIn",         "WrPoolAllocation", "WrDelayExecution",
-        "WrSuspended", "WrUserRequest", "WrEventPair", "WrQueue",         "WrLpcReceive",   "WrLpcReply",
-        "WrVirtualMemory", "WrPageOut", "WrRendezvous", "WrKeyedEvent",   "WrTerminated",   "WrProcessInSwap",
-        "WrCpuRateControl", "WrCalloutStack", "WrKernel", "WrResource",   "WrPushLock",     "WrMutex",
-        "WrQuantumEnd", "WrDispatchInt", "WrPreempted", "WrYieldExecution", "WrFastMutex",  "WrGuardedMutex",
-        "WrRundown"};
+        "Executive",        "FreePage",         "PageIn",       "PoolAllocation",   "DelayExecution",
+        "Suspended",        "UserRequest",      "WrExecutive",  "WrFreePage",       "WrPageIn",
+        "WrPoolAllocation", "WrDelayExecution", "WrSuspended",  "WrUserRequest",    "WrEventPair",
+        "WrQueue",          "WrLpcReceive",     "WrLpcReply",   "WrVirtualMemory",  "WrPageOut",
+        "WrRendezvous",     "WrKeyedEvent",     "WrTerminated", "WrProcessInSwap",  "WrCpuRateControl",
+        "WrCalloutStack",   "WrKernel",         "WrResource",   "WrPushLock",       "WrMutex",
+        "WrQuantumEnd",     "WrDispatchInt",    "WrPreempted",  "WrYieldExecution", "WrFastMutex",
+        "WrGuardedMutex",   "WrRundown"};
     return Reason < RTL_NUMBER_OF(Names) ? Names[Reason] : "?";
 }
 
 static PCSTR StateName(ULONG State) {
-    static const PCSTR Names[] = {"initialized", "ready", "running", "standby", "terminated", "waiting", "in transition"};
+    static const PCSTR Names[] = {"initialized", "ready",   "running",      "standby",
+                                  "terminated",  "waiting", "in transition"};
     return State < RTL_NUMBER_OF(Names) ? Names[State] : "?";
 }
 

@@ -33,6 +33,10 @@ static volatile BOOLEAN IsStepDone; /* what the loader thread was asked for */
 static NTSTATUS StepStatus;
 static PCSTR StepName;
 
+PCSTR JudgeCurrentDriver(VOID) {
+    return StepName;
+}
+
 /* ---- What may take for ever happens in a thread of its own ---- */
 
 static VOID LoadAll(PVOID Context) {
@@ -47,6 +51,7 @@ static VOID LoadAll(PVOID Context) {
 static VOID UnloadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     for (ULONG i = JudgeNameCount; i-- > 0;) {
+        StepName = JudgeNames[i];
         NTSTATUS Status = LdrUnloadDriver(Drivers[i]);
         if (!NT_SUCCESS(Status)) {
             JudgeSay("%s.sys stays loaded: %s", JudgeNames[i],
@@ -73,7 +78,7 @@ static VOID StartStep(PKSTART_ROUTINE Routine) {
 typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
     ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
-    ULONG64 IdleMs; /* when none of the threads could be seen to run */
+    ULONG64 IdleMs;             /* when none of the threads could be seen to run */
     ULONG64 NowMs;
 } JUDGE_STATE;
 

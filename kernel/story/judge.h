@@ -3,6 +3,7 @@
 #define _JUDGE_H_
 
 #include <kd.h>
+#include <story.h>
 
 #define JUDGE_MAXIMUM_DRIVERS 8
 #define JUDGE_NAME_BYTES 32
@@ -24,10 +25,9 @@ typedef struct _JUDGE_VIEW {
 
 /* ---- watch.c: whose is what. ---- */
 VOID JudgeLook(JUDGE_VIEW *View);             /* PASSIVE */
-BOOLEAN JudgeIsDriverAddress(ULONG64 Address); /* in a judged module. Any IRQL */
-BOOLEAN JudgeIsDriverThread(PKTHREAD Thread);  /* dispatcher lock held: its start routine or a frame is the driver's */
-BOOLEAN JudgeIsBlocked(PKTHREAD Thread);       /* dispatcher lock held: waits without limit */
-BOOLEAN JudgeIsDriverTimer(PKTIMER Timer);     /* dispatcher lock held */
+BOOLEAN JudgeIsDriverThread(PKTHREAD Thread); /* dispatcher lock held: its start routine or a frame is the driver's */
+BOOLEAN JudgeIsBlocked(PKTHREAD Thread);      /* dispatcher lock held: waits without limit */
+BOOLEAN JudgeIsDriverTimer(PKTIMER Timer);    /* dispatcher lock held */
 ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum); /* dispatcher lock held, not running */
 /* Whom a blocked thread waits for: the owner of what it waits for, or NULL. *HasEnded: the owner's thread is over, and
  * its object may be gone: only the address is left. Dispatcher lock held. */
