@@ -8,4 +8,20 @@ VOID PsInitializeSystem(VOID); /* PASSIVE, first thread: reaper, worker threads 
 /* A named system thread without a handle; the caller gets a reference that it must drop. PASSIVE. */
 NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context);
 
+/* A process: an object without threads of its own to count, for there are but two. */
+typedef struct _KPROCESS {
+    DISPATCHER_HEADER Header; /* signalled when it has ended: never */
+    HANDLE UniqueProcessId;
+    NTSTATUS ExitStatus;
+    LARGE_INTEGER CreateTime;
+    CHAR ImageFileName[16];
+} KPROCESS;
+extern PEPROCESS PsIdleProcess;
+PCHAR PsGetProcessImageFileName(PEPROCESS Process);
+
+/* notify.c: tells the drivers that want to know; in the context of the creator, or of the thread that ends. PASSIVE. */
+VOID PsNotifyThread(PETHREAD Thread, BOOLEAN IsCreated);
+VOID PsNotifyImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes); /* before it runs. PASSIVE */
+BOOLEAN PsIsIntegrityChecked(PVOID Routine);                      /* of what image? Any IRQL */
+
 #endif

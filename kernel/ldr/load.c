@@ -7,6 +7,7 @@
 #include <io.h>
 #include <kd.h>
 #include <mm.h>
+#include <ps.h>
 #include <rtl.h>
 
 #define SERVICES_KEY "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
@@ -130,6 +131,7 @@ static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJE
     NTSTATUS Status = STATUS_INSUFFICIENT_RESOURCES;
     if (Driver != NULL) {
         Module->DriverObject = Driver;
+        PsNotifyImage(&Module->FullDllName, Module->DllBase, Module->SizeOfImage);
         Status = PnpCallDriverEntry(&Image, Driver);
     }
     if (!NT_SUCCESS(Status)) {
@@ -141,6 +143,7 @@ static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJE
         return Status;
     }
     LdrpDiscardInit(&Image);
+    IopReadyDevices(Driver);
     *DriverObject = Driver;
     return Status;
 }

@@ -1,7 +1,8 @@
 /* ntstrsafe.h: strings that always end: every call gets the room there is, terminates, and says when it had to cut.
  *
  * Cch counts characters, Cb bytes, both with the terminator. STATUS_BUFFER_OVERFLOW: cut. STATUS_INVALID_PARAMETER: no
- * room at all, or more than NTSTRSAFE_MAX_CCH. The functions are inline over the kernel's _vsnprintf and _vsnwprintf. */
+ * room at all, or more than NTSTRSAFE_MAX_CCH. The functions are inline over the kernel's _vsnprintf and _vsnwprintf;
+ * PASSIVE_LEVEL by their documentation. */
 #ifndef _NTSTRSAFE_H_
 #define _NTSTRSAFE_H_
 
@@ -13,144 +14,50 @@ extern "C" {
 
 #define NTSTRSAFE_MAX_CCH 0x7FFFFFFF
 #define NTSTRSAFE_UNICODE_STRING_MAX_CCH 0x7FFF
+#define STRSAFE_IGNORE_NULLS 0x00000100
+#define STRSAFE_FILL_BEHIND_NULL 0x00000200
+#define STRSAFE_FILL_ON_FAILURE 0x00000400
+#define STRSAFE_NULL_ON_FAILURE 0x00000800
+#define STRSAFE_NO_TRUNCATION 0x00001000
+#define STRSAFE_VALID_FLAGS 0x00001FFF
+#define STRSAFE_FILL_BYTE(x) ((ULONG)(((x)&0xFF) | STRSAFE_FILL_BEHIND_NULL))
+#define STRSAFE_FAILURE_BYTE(x) ((ULONG)(((x)&0xFF) | STRSAFE_FILL_ON_FAILURE))
 typedef char *NTSTRSAFE_PSTR;
 typedef const char *NTSTRSAFE_PCSTR;
 typedef wchar_t *NTSTRSAFE_PWSTR;
 typedef const wchar_t *NTSTRSAFE_PCWSTR;
 
-FORCEINLINE NTSTATUS RtlStringCchVPrintfW(NTSTRSAFE_PWSTR Destination, size_t Cch, NTSTRSAFE_PCWSTR Format,
-                                          va_list Arguments) {
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    int Length = _vsnwprintf(Destination, Cch - 1, Format, Arguments);
-    if (Length >= 0 && (size_t)Length < Cch - 1) {
-        return STATUS_SUCCESS;
-    }
-    Destination[Cch - 1] = 0;
-    return Length >= 0 ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;
-}
+#define SAFE_CHAR char
+#define SAFE(Name) Name##A
+#define SAFE_FORMAT _vsnprintf
+#include <ntstrsafetext.h>
+#undef SAFE_CHAR
+#undef SAFE
+#undef SAFE_FORMAT
 
-FORCEINLINE NTSTATUS RtlStringCchVPrintfA(NTSTRSAFE_PSTR Destination, size_t Cch, NTSTRSAFE_PCSTR Format,
-                                          va_list Arguments) {
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH) {
-        return STATUS_INVALID_PARAMETER;
+#define SAFE_CHAR wchar_t
+#define SAFE(Name) Name##W
+#define SAFE_FORMAT _vsnwprintf
+#include <ntstrsafetext.h>
+#undef SAFE_CHAR
+#undef SAFE
+#undef SAFE_FORMAT
+
+/* ---- Counted strings ---- */
+
+/* STATUS_INVALID_PARAMETER: odd lengths, more text than room, or text without a buffer. NULL is an empty string with
+ * STRSAFE_IGNORE_NULLS. */
+FORCEINLINE NTSTATUS RtlUnicodeStringValidateEx(PCUNICODE_STRING String, ULONG Flags) {
+    if (String == NULL) {
+        return Flags & STRSAFE_IGNORE_NULLS ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
     }
-    int Length = _vsnprintf(Destination, Cch - 1, Format, Arguments);
-    if (Length >= 0 && (size_t)Length < Cch - 1) {
-        return STATUS_SUCCESS;
-    }
-    Destination[Cch - 1] = 0;
-    return Length >= 0 ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;
-}
-
-/* A function with "..." is never inlined, so these are ordinary static ones. */
-__attribute__((unused)) static NTSTATUS RtlStringCchPrintfW(NTSTRSAFE_PWSTR Destination, size_t Cch,
-                                                            NTSTRSAFE_PCWSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    NTSTATUS Status = RtlStringCchVPrintfW(Destination, Cch, Format, Arguments);
-    va_end(Arguments);
-    return Status;
-}
-
-__attribute__((unused)) static NTSTATUS RtlStringCchPrintfA(NTSTRSAFE_PSTR Destination, size_t Cch,
-                                                            NTSTRSAFE_PCSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    NTSTATUS Status = RtlStringCchVPrintfA(Destination, Cch, Format, Arguments);
-    va_end(Arguments);
-    return Status;
-}
-
-__attribute__((unused)) static NTSTATUS RtlStringCbPrintfW(NTSTRSAFE_PWSTR Destination, size_t Cb,
-                                                           NTSTRSAFE_PCWSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    NTSTATUS Status = RtlStringCchVPrintfW(Destination, Cb / sizeof(wchar_t), Format, Arguments);
-    va_end(Arguments);
-    return Status;
-}
-
-__attribute__((unused)) static NTSTATUS RtlStringCbPrintfA(NTSTRSAFE_PSTR Destination, size_t Cb,
-                                                           NTSTRSAFE_PCSTR Format, ...) {
-    va_list Arguments;
-    va_start(Arguments, Format);
-    NTSTATUS Status = RtlStringCchVPrintfA(Destination, Cb, Format, Arguments);
-    va_end(Arguments);
-    return Status;
-}
-
-FORCEINLINE NTSTATUS RtlStringCchLengthW(NTSTRSAFE_PCWSTR String, size_t Cch, size_t *Length) {
-    size_t Count = 0;
-    while (String != NULL && Cch <= NTSTRSAFE_MAX_CCH && Count < Cch && String[Count] != 0) {
-        Count++;
-    }
-    BOOLEAN IsGood = String != NULL && Cch <= NTSTRSAFE_MAX_CCH && Count < Cch;
-    if (Length != NULL) {
-        *Length = IsGood ? Count : 0;
-    }
+    BOOLEAN IsGood = String->Length % sizeof(WCHAR) == 0 && String->MaximumLength % sizeof(WCHAR) == 0 &&
+                     String->Length <= String->MaximumLength && (String->Buffer != NULL || String->MaximumLength == 0);
     return IsGood ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
 }
 
-FORCEINLINE NTSTATUS RtlStringCchLengthA(NTSTRSAFE_PCSTR String, size_t Cch, size_t *Length) {
-    size_t Count = 0;
-    while (String != NULL && Cch <= NTSTRSAFE_MAX_CCH && Count < Cch && String[Count] != 0) {
-        Count++;
-    }
-    BOOLEAN IsGood = String != NULL && Cch <= NTSTRSAFE_MAX_CCH && Count < Cch;
-    if (Length != NULL) {
-        *Length = IsGood ? Count : 0;
-    }
-    return IsGood ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
-}
-
-FORCEINLINE NTSTATUS RtlStringCchCopyW(NTSTRSAFE_PWSTR Destination, size_t Cch, NTSTRSAFE_PCWSTR Source) {
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    size_t i = 0;
-    for (; i < Cch - 1 && Source[i] != 0; i++) {
-        Destination[i] = Source[i];
-    }
-    Destination[i] = 0;
-    return Source[i] == 0 ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;
-}
-
-FORCEINLINE NTSTATUS RtlStringCchCopyA(NTSTRSAFE_PSTR Destination, size_t Cch, NTSTRSAFE_PCSTR Source) {
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    size_t i = 0;
-    for (; i < Cch - 1 && Source[i] != 0; i++) {
-        Destination[i] = Source[i];
-    }
-    Destination[i] = 0;
-    return Source[i] == 0 ? STATUS_SUCCESS : STATUS_BUFFER_OVERFLOW;
-}
-
-FORCEINLINE NTSTATUS RtlStringCbCopyW(NTSTRSAFE_PWSTR Destination, size_t Cb, NTSTRSAFE_PCWSTR Source) {
-    return RtlStringCchCopyW(Destination, Cb / sizeof(wchar_t), Source);
-}
-
-FORCEINLINE NTSTATUS RtlStringCbCopyA(NTSTRSAFE_PSTR Destination, size_t Cb, NTSTRSAFE_PCSTR Source) {
-    return RtlStringCchCopyA(Destination, Cb, Source);
-}
-
-FORCEINLINE NTSTATUS RtlStringCchCatW(NTSTRSAFE_PWSTR Destination, size_t Cch, NTSTRSAFE_PCWSTR Source) {
-    size_t Length;
-    NTSTATUS Status = RtlStringCchLengthW(Destination, Cch, &Length);
-    return NT_SUCCESS(Status) ? RtlStringCchCopyW(Destination + Length, Cch - Length, Source) : Status;
-}
-
-FORCEINLINE NTSTATUS RtlStringCchCatA(NTSTRSAFE_PSTR Destination, size_t Cch, NTSTRSAFE_PCSTR Source) {
-    size_t Length;
-    NTSTATUS Status = RtlStringCchLengthA(Destination, Cch, &Length);
-    return NT_SUCCESS(Status) ? RtlStringCchCopyA(Destination + Length, Cch - Length, Source) : Status;
-}
-
-FORCEINLINE NTSTATUS RtlStringCbCatW(NTSTRSAFE_PWSTR Destination, size_t Cb, NTSTRSAFE_PCWSTR Source) {
-    return RtlStringCchCatW(Destination, Cb / sizeof(wchar_t), Source);
+FORCEINLINE NTSTATUS RtlUnicodeStringValidate(PCUNICODE_STRING String) {
+    return RtlUnicodeStringValidateEx(String, 0);
 }
 
 /* As RtlInitUnicodeString, but refuses a string that a UNICODE_STRING cannot hold. */
@@ -170,6 +77,91 @@ FORCEINLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING Destination, NTSTRSAFE
     Destination->MaximumLength = (USHORT)(Destination->Length + sizeof(WCHAR));
     return STATUS_SUCCESS;
 }
+
+FORCEINLINE NTSTATUS RtlUnicodeStringInitEx(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source, ULONG Flags) {
+    return Flags & ~(ULONG)STRSAFE_IGNORE_NULLS ? STATUS_INVALID_PARAMETER : RtlUnicodeStringInit(Destination, Source);
+}
+
+/* Text of Characters behind Used bytes of the destination; no terminator is needed or written. */
+FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used, const WCHAR *Text, size_t Characters) {
+    size_t Room = (size_t)(Destination->MaximumLength - Used) / sizeof(WCHAR);
+    NTSTATUS Status = Characters > Room ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
+    size_t Count = Characters > Room ? Room : Characters;
+    memmove((PUCHAR)Destination->Buffer + Used, Text, Count * sizeof(WCHAR));
+    Destination->Length = (USHORT)(Used + Count * sizeof(WCHAR));
+    return Status;
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCopy(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || !NT_SUCCESS(RtlUnicodeStringValidate(Source))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlSafePutUnicode(Destination, 0, Source->Buffer, Source->Length / sizeof(WCHAR));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCopyString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlSafePutUnicode(Destination, 0, Source, wcslen(Source));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
+                                                    size_t Limit) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlSafePutUnicode(Destination, 0, Source, wcsnlen(Source, Limit));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCbCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
+                                                   size_t LimitBytes) {
+    return RtlUnicodeStringCchCopyStringN(Destination, Source, LimitBytes / sizeof(WCHAR));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCat(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || !NT_SUCCESS(RtlUnicodeStringValidate(Source))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlSafePutUnicode(Destination, Destination->Length, Source->Buffer, Source->Length / sizeof(WCHAR));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringCatString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlSafePutUnicode(Destination, Destination->Length, Source, wcslen(Source));
+}
+
+FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format, va_list Arguments) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || Destination->Buffer == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    size_t Room = Destination->MaximumLength / sizeof(WCHAR);
+    int Length = _vsnwprintf(Destination->Buffer, Room, Format, Arguments);
+    Destination->Length = (USHORT)((Length < 0 ? Room : (size_t)Length) * sizeof(WCHAR));
+    return Length < 0 ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
+}
+
+static __attribute__((unused)) NTSTATUS RtlUnicodeStringPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format,
+                                                               ...) {
+    va_list Arguments;
+    va_start(Arguments, Format);
+    NTSTATUS Status = RtlUnicodeStringVPrintf(Destination, Format, Arguments);
+    va_end(Arguments);
+    return Status;
+}
+
+#ifdef UNICODE
+#define RtlStringCchPrintf RtlStringCchPrintfW
+#define RtlStringCbPrintf RtlStringCbPrintfW
+#define RtlStringCchCopy RtlStringCchCopyW
+#define RtlStringCbCopy RtlStringCbCopyW
+#define RtlStringCchCat RtlStringCchCatW
+#define RtlStringCbCat RtlStringCbCatW
+#define RtlStringCchLength RtlStringCchLengthW
+#define RtlStringCbLength RtlStringCbLengthW
+#endif
 
 #ifdef __cplusplus
 }

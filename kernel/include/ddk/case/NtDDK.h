@@ -1,2 +1,0 @@
-/* NtDDK.h: ntddk.h, as it is spelled where letter case does not matter. */
-#include <ntddk.h>

@@ -1,2 +1,0 @@
-/* NtIfs.h: ntifs.h, as it is spelled where letter case does not matter. */
-#include <ntifs.h>

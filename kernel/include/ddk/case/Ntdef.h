@@ -1,2 +1,0 @@
-/* Ntdef.h: ntdef.h, as it is spelled where letter case does not matter. */
-#include <ntdef.h>

@@ -1,2 +1,0 @@
-/* Ntstrsafe.h: ntstrsafe.h, as it is spelled where letter case does not matter. */
-#include <ntstrsafe.h>

@@ -1,2 +1,0 @@
-/* WDM.h: wdm.h, as it is spelled where letter case does not matter. */
-#include <wdm.h>

@@ -1,2 +1,0 @@
-/* Wdm.h: wdm.h, as it is spelled where letter case does not matter. */
-#include <wdm.h>
