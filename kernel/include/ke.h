@@ -331,6 +331,15 @@ DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql); /* 0x192 */
 /* ---- Clock and watchdogs: 0x133 and 0x101 come out of KeUpdateSystemTime ---- */
 extern volatile ULONG64 KiInterruptTime; /* 100 ns units since boot */
 extern volatile ULONG64 KiTickCount;
+/* How many timers that are set have themselves or their DPC in pages of one hash: 0 says that a page has none. */
+#define KI_TIMER_PAGES 1024
+extern volatile USHORT KiTimerPages[KI_TIMER_PAGES];
+FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
+    return KiTimerPages[(ULONG64)Address / PAGE_SIZE % KI_TIMER_PAGES] != 0;
+}
+/* Memory goes, of pool or of an image: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2).
+ * <= DISPATCH_LEVEL. */
+VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes);
 extern volatile ULONG64 KiNextTimerDue; /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
 extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
 extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */

@@ -13,6 +13,8 @@ static KDEFERRED_ROUTINE ExpireTimers;
 volatile ULONG64 KiNextTimerDue = NEVER;
 KDPC KiTimerExpireDpc = {.Type = DpcObject, .Importance = HighImportance, .DeferredRoutine = ExpireTimers};
 
+volatile USHORT KiTimerPages[KI_TIMER_PAGES]; /* written under the dispatcher lock */
+
 /* Guarded by the dispatcher lock. */
 static LIST_ENTRY TimerList = {&TimerList, &TimerList};
 
@@ -33,6 +35,14 @@ ULONG64 KiDueTime(LONGLONG Timeout) {
     return (ULONG64)Timeout > KiBootTime ? (ULONG64)Timeout - KiBootTime : 0;
 }
 
+/* A timer's pages are remembered by hash, so that a free of pool need not search the list. */
+static VOID CountPages(const KTIMER *Timer, int Change) {
+    KiTimerPages[(ULONG64)Timer / PAGE_SIZE % KI_TIMER_PAGES] += Change;
+    if (Timer->Dpc != NULL) {
+        KiTimerPages[(ULONG64)Timer->Dpc / PAGE_SIZE % KI_TIMER_PAGES] += Change;
+    }
+}
+
 /* The timer is not inserted. It becomes not signalled. Timers that are due at the same time expire in the order of
  * insertion; the search goes from the end, where the latest stand. */
 VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime) {
@@ -44,12 +54,14 @@ VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime) {
     Timer->Header.SignalState = 0;
     Timer->DueTime.QuadPart = DueTime;
     InsertHeadList(Before, &Timer->TimerListEntry);
+    CountPages(Timer, 1);
     PublishNextDue();
 }
 
 /* The timer is inserted. */
 VOID KiRemoveTimer(PKTIMER Timer) {
     RemoveEntryList(&Timer->TimerListEntry);
+    CountPages(Timer, -1);
     Timer->Header.Inserted = FALSE;
     PublishNextDue();
 }
@@ -165,6 +177,23 @@ PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
     }
     KiUnlockDispatcher(OldIrql);
     return Timer;
+}
+
+/* See ke.h. */
+VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes) {
+    ULONG64 First = (ULONG64)Start, End = First + Bytes;
+    PKTIMER Timer = KeFindTimerInRange(First, End);
+    if (Timer == NULL) {
+        return;
+    }
+    PKDPC Dpc = Timer->Dpc;
+    if (IsInRange(Timer, First, End)) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 0, (ULONG_PTR)Timer, First, End);
+    }
+    if (IsInRange(Dpc, First, End)) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 1, (ULONG_PTR)Dpc, First, End);
+    }
+    KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc->DeferredRoutine, First, End);
 }
 
 /* Any IRQL; a snapshot. */

@@ -10,6 +10,7 @@ VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;
     SIZE_T Bytes = Module->SizeOfImage;
+    KeCheckForTimer(Base, Bytes);
     VfDriverUnloaded(Module);
     Module->DriverObject = NULL;
     LdrpRetireModule(Module);

@@ -145,6 +145,15 @@ static POOL_BIG_PAGE *FindEntry(ULONG64 Va) {
     return NULL;
 }
 
+static VOID CheckPagesForTimers(const POOL_BIG_PAGE *Entry) {
+    for (ULONG Page = 0; Page < Entry->Pages && Page < KI_TIMER_PAGES; Page++) {
+        if (KiMayHoldTimer((PVOID)(Entry->Va + ((ULONG64)Page << PAGE_SHIFT)))) {
+            KeCheckForTimer((PVOID)Entry->Va, (SIZE_T)Entry->Pages << PAGE_SHIFT);
+            return;
+        }
+    }
+}
+
 /* Frees an allocation of whole pages. An address that the table does not know was freed before, or never allocated:
  * 0x19 (0x22, address, 1 paged or 0, 0); in the middle of a paged one: 0xC2 (0x41286, ...). A protected tag that differs:
  * 0xC2 (0xA, ...). Written past its end: 0x19 (0x21, ...). IRQL as the heap's. */
@@ -176,6 +185,7 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag) {
         KeBugCheckEx(BAD_POOL_HEADER, 0x21, (ULONG_PTR)P, Entry.Bytes, *Tail);
     }
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];
+    CheckPagesForTimers(&Entry);
     MiCountPoolFree(Entry.TagIndex, MiIsPagedHeap(Heap), (SIZE_T)Entry.Pages * PAGE_SIZE);
     MiReleaseHeapPages(Heap, P, Entry.Pages);
 }

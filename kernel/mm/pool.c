@@ -204,7 +204,7 @@ static FORCEINLINE VOID CheckParked(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T
 
 /* The way of most requests, made once for each heap: a parked block, or else the slow way. */
 static FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, ULONG HeapIndex, PVOID Caller,
-                                   POOL_CALL Call) {
+                                  POOL_CALL Call) {
     ULONG64 Irql = __readcr8();
     if (Irql > (HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, Bytes);
@@ -327,6 +327,9 @@ static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
     if (__builtin_expect((LONG)Header->PoolTag < 0, FALSE) && Tag != 0 && Tag != Header->PoolTag) { /* PROTECTED_POOL */
         KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Header->PoolTag, Tag);
     }
+    if (__builtin_expect(!IsPaged && KiMayHoldTimer(P), FALSE)) {
+        KeCheckForTimer(P, (Header->BlockSize - 1) * POOL_UNIT);
+    }
     TakeBack(Header, IsPaged);
     SIZE_T Units = Header->BlockSize;
     if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES || !MiPark(Header->PoolIndex, Units, Header, Irql)) {
@@ -343,7 +346,8 @@ static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag) {
 }
 
 /* IRQL as for the allocation, otherwise 0xC2 (9, ...). A tag of 0 fits every block; another one matters only where the
- * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19. */
+ * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19; with a
+ * timer in it that is set: 0xC7. */
 VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
     if (__builtin_expect(VfTrackedBlocks != 0, FALSE)) {
         VfNotifyFree(P, Tag);

@@ -1,0 +1,25 @@
+/* image_unloaded_with_timer_fixed.c: cancels it.
+ *
+ * expect: completed
+ * run: --unload
+ */
+#include <ntddk.h>
+
+DRIVER_INITIALIZE DriverEntry;
+DRIVER_UNLOAD Unload;
+
+static KTIMER Timer;
+
+VOID Unload(PDRIVER_OBJECT DriverObject) {
+    LARGE_INTEGER Due = {.QuadPart = -10 * 1000 * 1000};
+    UNREFERENCED_PARAMETER(DriverObject);
+    KeInitializeTimer(&Timer);
+    KeSetTimer(&Timer, Due, NULL);
+    KeCancelTimer(&Timer);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(RegistryPath);
+    DriverObject->DriverUnload = Unload;
+    return STATUS_SUCCESS;
+}
