@@ -32,7 +32,8 @@ NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
 BOOLEAN KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
     KIRQL OldIrql = KiLockDispatcher();
     BOOLEAN WasAlerted = Thread->Alerted[(ULONG)AlertMode];
-    if (!WasAlerted && Thread->State == Waiting && Thread->Alertable && AlertMode <= (KPROCESSOR_MODE)Thread->WaitMode) {
+    if (!WasAlerted && Thread->State == Waiting && Thread->Alertable &&
+        AlertMode <= (KPROCESSOR_MODE)Thread->WaitMode) {
         KiAlertWait(Thread, STATUS_ALERTED, EVENT_INCREMENT);
     } else {
         Thread->Alerted[(ULONG)AlertMode] = TRUE;

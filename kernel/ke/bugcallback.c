@@ -20,7 +20,8 @@ static UCHAR SecondaryBuffer[SECONDARY_BYTES];
 /* ---- Registering ---- */
 
 static ULONG_PTR SumOf(const KBUGCHECK_CALLBACK_RECORD *Record) {
-    return (ULONG_PTR)Record->CallbackRoutine + (ULONG_PTR)Record->Buffer + Record->Length + (ULONG_PTR)Record->Component;
+    return (ULONG_PTR)Record->CallbackRoutine + (ULONG_PTR)Record->Buffer + Record->Length +
+           (ULONG_PTR)Record->Component;
 }
 
 static ULONG_PTR SumOfReason(const KBUGCHECK_REASON_CALLBACK_RECORD *Record) {
@@ -29,8 +30,9 @@ static ULONG_PTR SumOfReason(const KBUGCHECK_REASON_CALLBACK_RECORD *Record) {
 
 /* <= DISPATCH_LEVEL. FALSE: the record is registered already. Record, Buffer and Component stay resident until it is
  * deregistered. wdm.h: KeRegisterBugCheckCallback. */
-BOOLEAN KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRecord, PKBUGCHECK_CALLBACK_ROUTINE CallbackRoutine,
-                                   PVOID Buffer, ULONG Length, PUCHAR Component) {
+BOOLEAN KeRegisterBugCheckCallback(PKBUGCHECK_CALLBACK_RECORD CallbackRecord,
+                                   PKBUGCHECK_CALLBACK_ROUTINE CallbackRoutine, PVOID Buffer, ULONG Length,
+                                   PUCHAR Component) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&KiBugCallbackLock, &OldIrql);
     BOOLEAN IsFree = CallbackRecord->State == BufferEmpty;

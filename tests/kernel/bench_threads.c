@@ -95,8 +95,7 @@ static BOOLEAN StartWaiter(KT_THREAD *Waiter) {
     if (!KtCreateThread(Waiter, "waiter", PARTNER_PRIORITY + 1, 0, NoteWakeUps, NULL)) {
         return FALSE;
     }
-    while (Waiter->Thread->Tcb.State != Waiting ||
-           Waiter->Thread->Tcb.WaitBlock[0].Object != &Wake.Event.Header) {
+    while (Waiter->Thread->Tcb.State != Waiting || Waiter->Thread->Tcb.WaitBlock[0].Object != &Wake.Event.Header) {
         YieldProcessor();
     }
     return TRUE;

@@ -282,8 +282,8 @@ static VOID LeaveNormalRoutineRaised(PVOID Context, PVOID Argument1, PVOID Argum
 
 KTEST_CRASH(apc_kernel_routine_returns_at_another_level) {
     static KAPC Apc;
-    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, LeaveKernelRoutineRaised, NULL, NULL, KernelMode,
-                    NULL);
+    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, LeaveKernelRoutineRaised, NULL, NULL,
+                    KernelMode, NULL);
     KeInsertQueueApc(&Apc, NULL, NULL, IO_NO_INCREMENT);
     KtSleep(100);
 }

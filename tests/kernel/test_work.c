@@ -21,9 +21,15 @@ KTEST(work_runs_at_the_priority_of_its_queue) {
     static const struct {
         ULONG Queue;
         KPRIORITY Priority;
-    } Cases[] = {{CriticalWorkQueue, 13},           {DelayedWorkQueue, 12},  {HyperCriticalWorkQueue, 15},
-                 {NormalWorkQueue, 8},              {BackgroundWorkQueue, 7}, {RealTimeWorkQueue, 18},
-                 {SuperCriticalWorkQueue, 14},      {32 + 12, 12},            {32 + 31, 18},
+    } Cases[] = {{CriticalWorkQueue, 13},
+                 {DelayedWorkQueue, 12},
+                 {HyperCriticalWorkQueue, 15},
+                 {NormalWorkQueue, 8},
+                 {BackgroundWorkQueue, 7},
+                 {RealTimeWorkQueue, 18},
+                 {SuperCriticalWorkQueue, 14},
+                 {32 + 12, 12},
+                 {32 + 31, 18},
                  {CustomPriorityWorkQueue, 7}};
     static WORK Work;
     for (ULONG i = 0; i < RTL_NUMBER_OF(Cases); i++) {
