@@ -10,6 +10,9 @@ VOID IoStartFileSystem(VOID);  /* PASSIVE, first thread, after the page file: C:
 VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
+VOID IopReadyDevices(
+    PDRIVER_OBJECT DriverObject); /* DriverEntry has returned: its devices can be opened. <= DISPATCH */
+VOID IoShutdownSystem(VOID);      /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);

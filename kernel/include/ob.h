@@ -1,19 +1,67 @@
-/* ob.h: objects with a header: reference counts, types, handles. */
+/* ob.h: objects with a header: reference counts, types, names, handles. */
 #ifndef _OB_H_
 #define _OB_H_
 
 #include <ke.h>
+
+#define OB_NOT_WAITABLE (-1)
 
 typedef struct _OBJECT_TYPE {
     PCSTR Name;
     VOID(*Delete)
     (PVOID Object);              /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
     VOID (*Close)(PVOID Object); /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
+    /* What ObQueryNameString says after the object's own name: a file's path on its device. Returns the bytes it needs,
+     * and writes them if there is room; <= APC. NULL: nothing. */
+    ULONG (*QueryName)(PVOID Object, PVOID *Owner, PWCH Buffer, ULONG Bytes);
+    GENERIC_MAPPING Mapping; /* all zero: generic rights mean everything */
+    ACCESS_MASK ValidAccess;
+    LONG WaitOffset; /* of the dispatcher object in the object, or OB_NOT_WAITABLE */
 } OBJECT_TYPE;
 
 /* Nonpaged, zeroed, one reference. NULL: no memory. <= DISPATCH. */
 PVOID ObCreateObject(POBJECT_TYPE Type, SIZE_T Bytes);
-NTSTATUS ObInsertHandle(PVOID Object, HANDLE *Handle); /* takes its own reference. <= APC */
+NTSTATUS ObInsertHandle(PVOID Object, HANDLE *Handle); /* takes its own reference; grants all access. <= DISPATCH */
+/* The same with the rights that the handle has (generic ones are mapped) and OBJ_KERNEL_HANDLE in Attributes. */
+NTSTATUS ObInsertHandleWithAccess(PVOID Object, ACCESS_MASK Access, ULONG Attributes, HANDLE *Handle);
+/* ObReferenceObjectByHandle for a kernel caller whose access is checked all the same: STATUS_ACCESS_DENIED when Handle
+ * has none of the rights of AnyOf (0: not checked). Granted may be NULL. <= DISPATCH. */
+NTSTATUS ObReferenceHandleWithAccess(HANDLE Handle, POBJECT_TYPE Type, ACCESS_MASK AnyOf, ACCESS_MASK *Granted,
+                                     PVOID *Object);
 POBJECT_TYPE ObGetType(PVOID Object);
+ACCESS_MASK ObMapAccess(POBJECT_TYPE Type, ACCESS_MASK Desired); /* generic rights and MAXIMUM_ALLOWED to specific */
+
+/* ---- The name space (directory.c, lookup.c); all <= DISPATCH unless said otherwise ---- */
+VOID ObInitializeSystem(VOID); /* PASSIVE, once, before the first driver: \Device, \??, ... */
+extern POBJECT_TYPE ObpDirectoryType, ObpSymbolicLinkType;
+
+/* What a lookup ended with. Release it with ObReleaseLookup. */
+typedef struct _OB_LOOKUP {
+    PVOID Object;        /* referenced; NULL: not found */
+    PVOID Directory;     /* not found, but this directory, referenced, is where the last component would be */
+    UNICODE_STRING Rest; /* found: what follows the object's name, with its leading '\'; not found: that component */
+    PWCH Buffer;         /* of Rest; nonpaged */
+} OB_LOOKUP, *POB_LOOKUP;
+
+/* Follows Name from Root (a directory object; NULL: the root) through directories and symbolic links to the first
+ * object of another kind. Name may be paged if the IRQL allows its being read. Attributes: OBJ_CASE_INSENSITIVE, and
+ * OBJ_OPENLINK when a last component that is a symbolic link is meant itself. STATUS_OBJECT_NAME_NOT_FOUND,
+ * STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_INSUFFICIENT_RESOURCES. */
+NTSTATUS ObLookupName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, POB_LOOKUP Lookup);
+VOID ObReleaseLookup(POB_LOOKUP Lookup);
+/* Gives Object a name that it keeps until ObRemoveName, or, unless IsPermanent, until its last handle is closed. The
+ * name holds a reference. STATUS_OBJECT_NAME_COLLISION and those of ObLookupName. */
+NTSTATUS ObInsertName(PVOID Object, PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, BOOLEAN IsPermanent);
+VOID ObRemoveName(PVOID Object); /* nothing happens if it has none */
+/* Opens or creates by OBJECT_ATTRIBUTES. ObOpenByAttributes: an object of Type, referenced. */
+NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object);
+/* Names a new object, inserts its handle and drops the caller's reference, also on failure. With OBJ_OPENIF and a name
+ * that exists: opens that one, STATUS_OBJECT_NAME_EXISTS. */
+NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle);
+PVOID ObCreateSymbolicLink(PCUNICODE_STRING Target); /* without a name; NULL: no memory */
+
+/* Altitudes of callbacks (callback.c): decimal numbers of any length. */
+BOOLEAN ObIsAltitude(PCUNICODE_STRING Altitude);
+LONG ObCompareAltitudes(PCUNICODE_STRING A, PCUNICODE_STRING B);
 
 #endif

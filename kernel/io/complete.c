@@ -3,12 +3,11 @@
  * A completion routine that returns STATUS_MORE_PROCESSING_REQUIRED takes the IRP over: nothing of it may be touched
  * from then on, for that driver may have freed it already. The walk goes on when it calls IofCompleteRequest again.
  *
- * The last step writes to memory of the requester, which may be paged out, but completion usually comes from a DPC.
- * NT sends a special kernel APC to the requesting thread, since only there the requester's addresses mean anything.
- * Here is one address space and any thread will do: above APC_LEVEL the step goes to a worker. */
-#include "irp.h"
-
-#define IS_ERROR(Status) ((ULONG)(Status) >> 30 == 3)
+ * The last step writes to memory of the requester, which may be paged out, but completion usually comes from a DPC. So
+ * it happens in the requesting thread: one that waits inside the I/O manager does it when its event is set
+ * (request.c); for all others a special kernel APC comes to the thread. A thread that keeps APCs out, at APC_LEVEL or in
+ * a guarded region, waits in vain for the event of such a request, as on NT. */
+#include "iop.h"
 
 static BOOLEAN WantsRoutine(const IO_STACK_LOCATION *Stack, PIRP Irp) {
     if (Irp->Cancel && (Stack->Control & SL_INVOKE_ON_CANCEL)) {
@@ -47,31 +46,102 @@ static BOOLEAN WalkUp(PIRP Irp) {
     return TRUE;
 }
 
-static VOID ReturnBuffer(PIRP Irp) {
-    if ((Irp->Flags & IRP_INPUT_OPERATION) && !IS_ERROR(Irp->IoStatus.Status)) {
-        memcpy(Irp->UserBuffer, Irp->AssociatedIrp.SystemBuffer, Irp->IoStatus.Information);
-    }
-    if (Irp->Flags & IRP_DEALLOCATE_BUFFER) {
-        ExFreePoolWithTag(Irp->AssociatedIrp.SystemBuffer, TAG_IRP);
+/* A part of a request is done: it goes, and the last one takes the whole with it. */
+static VOID CompletePart(PIRP Irp, CCHAR PriorityBoost) {
+    PIRP Master = Irp->AssociatedIrp.MasterIrp;
+    IopFreeMdls(Irp);
+    IoFreeIrp(Irp);
+    if (InterlockedDecrement(&Master->AssociatedIrp.IrpCount) == 0) {
+        IofCompleteRequest(Master, PriorityBoost);
     }
 }
 
-/* The event is the last thing: once it is set, the requester may return, and with it go its event and status block. */
-static VOID FinishRequest(PIRP Irp) {
-    CCHAR PriorityBoost = IopGetIrpTail(Irp)->PriorityBoost;
+/* The event that the requester waits for, and whoever else wants to know. It is the last thing: once it is set, the
+ * requester may return, and with it go its event and status block. */
+static VOID SignalRequester(PIRP Irp, PFILE_OBJECT File) {
     PKEVENT Event = Irp->UserEvent;
-    ReturnBuffer(Irp);
+    BOOLEAN HoldsEvent = (Irp->AllocationFlags & IOP_IRP_HOLDS_EVENT) != 0;
+    if (Event != NULL && HoldsEvent) {
+        ObfReferenceObject(Event);
+    }
+    if (File != NULL) {
+        File->FinalStatus = Irp->IoStatus.Status;
+    }
+    if (Event == NULL && File != NULL && (Irp->AllocationFlags & IOP_IRP_FROM_ZW)) {
+        KeSetEvent(&File->Event, IO_NO_INCREMENT, FALSE);
+    }
+    IoFreeIrp(Irp);
+    if (Event != NULL) {
+        KeSetEvent(Event, IO_NO_INCREMENT, FALSE);
+        if (HoldsEvent) {
+            ObDereferenceObjectDeferDelete(Event);
+        }
+    }
+}
+
+static VOID FreeAfterUserApc(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                             PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    ExFreePoolWithTag(Apc, TAG_IRP);
+}
+
+static VOID RundownUserApc(PKAPC Apc) {
+    ExFreePoolWithTag(Apc, TAG_IRP);
+}
+
+/* The ApcRoutine of a Zw call: a normal APC of this thread. Without memory for it the routine is not called. */
+static VOID QueueUserApc(PIRP Irp) {
+    PIO_APC_ROUTINE Routine = Irp->Overlay.AsynchronousParameters.UserApcRoutine;
+    PKAPC Apc = Routine == NULL ? NULL : ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Apc), TAG_IRP);
+    if (Apc == NULL) {
+        return;
+    }
+    KeInitializeApc(Apc, KiCurrentThread(), OriginalApcEnvironment, FreeAfterUserApc, RundownUserApc,
+                    (PKNORMAL_ROUTINE)(PVOID)Routine, KernelMode, Irp->Overlay.AsynchronousParameters.UserApcContext);
+    if (!KeInsertQueueApc(Apc, Irp->UserIosb, NULL, IO_NO_INCREMENT)) {
+        ExFreePoolWithTag(Apc, TAG_IRP);
+    }
+}
+
+/* In the requester's thread, at APC_LEVEL. Argument1: the file object. */
+static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                              PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument2);
+    PIRP Irp = CONTAINING_RECORD(Apc, IRP, Tail.Apc);
+    PKTHREAD Thread = Apc->Thread;
+    PFILE_OBJECT File = *Argument1;
+    Irp->Tail.Overlay.Thread = (PETHREAD)Thread; /* the APC lay over these two */
+    Irp->Tail.Overlay.OriginalFileObject = File;
+    IopReturnBuffers(Irp);
     if (Irp->UserIosb) {
         *Irp->UserIosb = Irp->IoStatus;
     }
-    IoFreeIrp(Irp);
-    if (Event) {
-        KeSetEvent(Event, PriorityBoost, FALSE);
-    }
+    QueueUserApc(Irp);
+    SignalRequester(Irp, File);
 }
 
-static VOID FinishInWorker(PVOID Parameter) {
-    FinishRequest(Parameter);
+/* The requester has ended before its request. */
+static VOID DropInRundown(PKAPC Apc) {
+    PIRP Irp = CONTAINING_RECORD(Apc, IRP, Tail.Apc);
+    Irp->Tail.Overlay.Thread = (PETHREAD)Apc->Thread;
+    Irp->Tail.Overlay.OriginalFileObject = Apc->SystemArgument1;
+    IopDropIrp(Irp);
+}
+
+static VOID SendToRequester(PIRP Irp) {
+    PKTHREAD Thread = (PKTHREAD)Irp->Tail.Overlay.Thread;
+    PFILE_OBJECT File = Irp->Tail.Overlay.OriginalFileObject;
+    KeInitializeApc(&Irp->Tail.Apc, Thread, OriginalApcEnvironment, FinishInRequester, DropInRundown, NULL, KernelMode,
+                    NULL);
+    if (!KeInsertQueueApc(&Irp->Tail.Apc, File, NULL, IO_NO_INCREMENT)) {
+        Irp->Tail.Apc.SystemArgument1 = File;
+        DropInRundown(&Irp->Tail.Apc);
+    }
 }
 
 /* <= DISPATCH_LEVEL, no spin lock held: routines of other drivers run. The IRP is not the caller's any more.
@@ -84,13 +154,15 @@ VOID IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     if (!WalkUp(Irp)) {
         return;
     }
-    PIOP_IRP_TAIL Tail = IopGetIrpTail(Irp);
-    Tail->PriorityBoost = PriorityBoost;
-    BOOLEAN WritesToRequester = Irp->UserIosb != NULL || (Irp->Flags & IRP_INPUT_OPERATION);
-    if (WritesToRequester && KiCurrentIrql() > APC_LEVEL) {
-        ExInitializeWorkItem(&Tail->WorkItem, FinishInWorker, Irp);
-        ExQueueWorkItem(&Tail->WorkItem, CriticalWorkQueue);
+    if (Irp->Flags & IRP_ASSOCIATED_IRP) {
+        CompletePart(Irp, PriorityBoost);
+    } else if (Irp->AllocationFlags & IOP_IRP_WAITED) {
+        KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE);
+    } else if (Irp->Tail.Overlay.Thread != NULL) {
+        IopFreeMdls(Irp);
+        SendToRequester(Irp);
     } else {
-        FinishRequest(Irp);
+        IopFreeMdls(Irp);
+        IoFreeIrp(Irp);
     }
 }

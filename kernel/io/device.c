@@ -1,71 +1,91 @@
-/* device.c: device objects: what requests are sent to. A driver makes them, a name finds them.
+/* device.c: device objects: what requests are sent to. A driver makes them; a name, a file or a stack leads to them.
  *
- * One piece of nonpaged pool holds the system's part, the DEVICE_OBJECT, the driver's extension and the name:
+ * One object holds the DEVICE_OBJECT, the driver's extension and the system's part:
  *
- *      IOP_DEVICE { name links, flags, DEVICE_OBJECT } | extension, zeroed | name
+ *      DEVICE_OBJECT | extension, zeroed, a multiple of 16 | IOP_DEVICE
  *
- * A file object holds a reference. IoDeleteDevice takes the name away at once, and the memory with the last
- * reference. */
+ * An open file counts in ReferenceCount. IoDeleteDevice takes the name away at once, and the creator's reference when no
+ * file is open any more. */
 #include <kd.h>
 #include "iop.h"
 
-C_ASSERT(sizeof(DEVICE_OBJECT) == 0x150);
 C_ASSERT(offsetof(DEVICE_OBJECT, DeviceExtension) == 0x40);
 
-KE_DECLARE_LOCK(IopDeviceLock, RANK_IO, "device names, each driver's list of devices, reference counts");
-static LIST_ENTRY NamedDevices = {&NamedDevices, &NamedDevices};
+KE_DECLARE_LOCK(IopDeviceLock, RANK_IO, "device stacks, each driver's list of devices, counts of open files");
 
-static PIOP_DEVICE OuterOf(PDEVICE_OBJECT Device) {
-    return CONTAINING_RECORD(Device, IOP_DEVICE, Device);
+static VOID DeleteDeviceObject(PVOID Object) {
+    PDEVICE_OBJECT Device = Object;
+    ObfDereferenceObject(Device->DriverObject);
 }
 
-/* Under IopDeviceLock. */
-static PIOP_DEVICE FindByName(PCUNICODE_STRING Name) {
-    for (PLIST_ENTRY Entry = NamedDevices.Flink; Entry != &NamedDevices; Entry = Entry->Flink) {
-        PIOP_DEVICE Outer = CONTAINING_RECORD(Entry, IOP_DEVICE, NameListEntry);
-        if (RtlEqualUnicodeString(&Outer->Name, Name, TRUE)) {
-            return Outer;
-        }
-    }
-    return NULL;
-}
+struct _OBJECT_TYPE IopDeviceType = {
+    .Name = "Device",
+    .Delete = DeleteDeviceObject,
+    .Mapping = {FILE_GENERIC_READ, FILE_GENERIC_WRITE, FILE_GENERIC_EXECUTE, FILE_ALL_ACCESS},
+    .ValidAccess = FILE_ALL_ACCESS,
+    .WaitOffset = OB_NOT_WAITABLE};
+static POBJECT_TYPE DeviceTypePointer = &IopDeviceType;
+POBJECT_TYPE *IoDeviceObjectType = &DeviceTypePointer;
 
-static PIOP_DEVICE AllocateDevice(ULONG ExtensionBytes, PUNICODE_STRING Name) {
-    SIZE_T NameOffset = sizeof(IOP_DEVICE) + (((SIZE_T)ExtensionBytes + 15) & ~(SIZE_T)15);
-    SIZE_T NameBytes = Name ? Name->Length : 0;
-    PIOP_DEVICE Outer = ExAllocatePoolWithTag(NonPagedPoolNx, NameOffset + NameBytes + sizeof(WCHAR), TAG_IO);
-    if (Outer == NULL) {
+static PDEVICE_OBJECT AllocateDevice(ULONG ExtensionBytes) {
+    SIZE_T SystemOffset = sizeof(DEVICE_OBJECT) + (((SIZE_T)ExtensionBytes + 15) & ~(SIZE_T)15);
+    PDEVICE_OBJECT Device = ObCreateObject(&IopDeviceType, SystemOffset + sizeof(IOP_DEVICE));
+    if (Device == NULL) {
         return NULL;
     }
-    memset(Outer, 0, NameOffset + NameBytes + sizeof(WCHAR));
-    InitializeListHead(&Outer->NameListEntry);
-    PDEVICE_OBJECT Device = &Outer->Device;
     Device->Type = IO_TYPE_DEVICE;
     Device->Size = (USHORT)(sizeof(DEVICE_OBJECT) + ExtensionBytes);
-    Device->DeviceExtension = ExtensionBytes ? Outer + 1 : NULL;
-    Outer->Name.Buffer = (PWCH)((PUCHAR)Outer + NameOffset);
-    Outer->Name.Length = (USHORT)NameBytes;
-    Outer->Name.MaximumLength = (USHORT)(NameBytes + sizeof(WCHAR));
-    if (NameBytes != 0) {
-        memcpy(Outer->Name.Buffer, Name->Buffer, NameBytes);
-    }
-    return Outer;
+    Device->DeviceExtension = ExtensionBytes ? Device + 1 : NULL;
+    Device->DeviceObjectExtension = (PUCHAR)Device + SystemOffset;
+    Device->StackSize = 1;
+    KeInitializeDeviceQueue(&Device->DeviceQueue);
+    KeInitializeEvent(&Device->DeviceLock, SynchronizationEvent, TRUE);
+    IopGetDeviceExtension(Device)->Device = Device;
+    InitializeListHead(&IopGetDeviceExtension(Device)->ShutdownEntry);
+    return Device;
 }
 
-/* Under IopDeviceLock. FALSE: another device has the name. */
-static BOOLEAN InsertDevice(PIOP_DEVICE Outer, PDRIVER_OBJECT DriverObject) {
-    if (Outer->Name.Length != 0) {
-        if (FindByName(&Outer->Name)) {
-            return FALSE;
-        }
-        InsertTailList(&NamedDevices, &Outer->NameListEntry);
-    }
-    Outer->Device.NextDevice = DriverObject->DeviceObject;
-    DriverObject->DeviceObject = &Outer->Device;
-    return TRUE;
+static BOOLEAN HasSectors(DEVICE_TYPE Type) {
+    return Type == FILE_DEVICE_DISK || Type == FILE_DEVICE_DISK_FILE_SYSTEM;
 }
 
-/* <= APC_LEVEL. STATUS_OBJECT_NAME_COLLISION, STATUS_INSUFFICIENT_RESOURCES. wdm.h: IoCreateDevice. */
+/* A name that no device has: \Device\ and eight digits. */
+static NTSTATUS NameAutomatically(PDEVICE_OBJECT Device) {
+    static volatile LONG Next;
+    WCHAR Buffer[20];
+    UNICODE_STRING Name;
+    NTSTATUS Status = STATUS_OBJECT_NAME_COLLISION;
+    while (Status == STATUS_OBJECT_NAME_COLLISION) {
+        swprintf_s(Buffer, RTL_NUMBER_OF(Buffer), L"\\Device\\%08x", (ULONG)InterlockedIncrement(&Next));
+        RtlInitUnicodeString(&Name, Buffer);
+        Status = ObInsertName(Device, NULL, &Name, OBJ_CASE_INSENSITIVE, TRUE);
+    }
+    return Status;
+}
+
+static NTSTATUS NameDevice(PDEVICE_OBJECT Device, PUNICODE_STRING Name, ULONG Characteristics) {
+    NTSTATUS Status = STATUS_SUCCESS;
+    if (Characteristics & FILE_AUTOGENERATED_DEVICE_NAME) {
+        Status = NameAutomatically(Device);
+    } else if (Name != NULL && Name->Length != 0) {
+        Status = ObInsertName(Device, NULL, Name, OBJ_CASE_INSENSITIVE, TRUE);
+    } else {
+        return STATUS_SUCCESS;
+    }
+    Device->Flags |= NT_SUCCESS(Status) ? DO_DEVICE_HAS_NAME : 0;
+    return Status;
+}
+
+static VOID LinkDevice(PDEVICE_OBJECT Device, PDRIVER_OBJECT DriverObject) {
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    Device->NextDevice = DriverObject->DeviceObject;
+    DriverObject->DeviceObject = Device;
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+}
+
+/* <= APC_LEVEL. The device refuses opens while DO_DEVICE_INITIALIZING is set: until DriverEntry has returned, or the
+ * driver clears it. STATUS_OBJECT_NAME_COLLISION, STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD,
+ * STATUS_INSUFFICIENT_RESOURCES. wdm.h: IoCreateDevice. */
 NTSTATUS IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize, PUNICODE_STRING DeviceName,
                         DEVICE_TYPE DeviceType, ULONG DeviceCharacteristics, BOOLEAN Exclusive,
                         PDEVICE_OBJECT *DeviceObject) {
@@ -74,73 +94,82 @@ NTSTATUS IoCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize, 
     if (DeviceExtensionSize > 0xFFFF - sizeof(DEVICE_OBJECT)) {
         return STATUS_INVALID_PARAMETER; /* the object's Size is 16 bits wide */
     }
-    PIOP_DEVICE Outer = AllocateDevice(DeviceExtensionSize, DeviceName);
-    if (Outer == NULL) {
+    PDEVICE_OBJECT Device = AllocateDevice(DeviceExtensionSize);
+    if (Device == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    PDEVICE_OBJECT Device = &Outer->Device;
     Device->DriverObject = DriverObject;
+    ObfReferenceObject(DriverObject);
     Device->DeviceType = DeviceType;
     Device->Characteristics = DeviceCharacteristics;
+    Device->SectorSize = HasSectors(DeviceType) ? 512 : 0;
     Device->Flags = DO_DEVICE_INITIALIZING | (Exclusive ? DO_EXCLUSIVE : 0);
-    Device->StackSize = 1;
-    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
-    BOOLEAN IsInserted = InsertDevice(Outer, DriverObject);
-    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
-    if (!IsInserted) {
-        ExFreePoolWithTag(Outer, TAG_IO);
-        return STATUS_OBJECT_NAME_COLLISION;
+    NTSTATUS Status = NameDevice(Device, DeviceName, DeviceCharacteristics);
+    if (!NT_SUCCESS(Status)) {
+        ObfDereferenceObject(Device);
+        return Status;
     }
+    LinkDevice(Device, DriverObject);
     *DeviceObject = Device;
     return STATUS_SUCCESS;
+}
+
+static VOID UnlinkDevice(PDEVICE_OBJECT Device) {
+    PDEVICE_OBJECT *Link = &Device->DriverObject->DeviceObject;
+    while (*Link && *Link != Device) {
+        Link = &(*Link)->NextDevice;
+    }
+    if (*Link) {
+        *Link = Device->NextDevice;
+    }
 }
 
 /* <= APC_LEVEL. The name is free when it returns. wdm.h: IoDeleteDevice. */
 VOID IoDeleteDevice(PDEVICE_OBJECT DeviceObject) {
     PAGED_CODE();
-    PIOP_DEVICE Outer = OuterOf(DeviceObject);
+    IoUnregisterShutdownNotification(DeviceObject);
+    IopStopDeviceTimer(DeviceObject);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
-    PDEVICE_OBJECT *Link = &DeviceObject->DriverObject->DeviceObject;
-    while (*Link && *Link != DeviceObject) {
-        Link = &(*Link)->NextDevice;
-    }
-    if (*Link) {
-        *Link = DeviceObject->NextDevice;
-    }
-    RemoveEntryList(&Outer->NameListEntry);
-    InitializeListHead(&Outer->NameListEntry);
-    Outer->IsDeletePending = TRUE;
+    UnlinkDevice(DeviceObject);
+    IopGetDeviceExtension(DeviceObject)->IsDeletePending = TRUE;
     BOOLEAN IsFree = DeviceObject->ReferenceCount == 0;
     KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+    ObRemoveName(DeviceObject);
     if (IsFree) {
-        ExFreePoolWithTag(Outer, TAG_IO);
+        ObfDereferenceObject(DeviceObject);
     }
 }
 
-NTSTATUS IopReferenceDevice(PCUNICODE_STRING Name, PDEVICE_OBJECT *Device) {
-    NTSTATUS Status = STATUS_OBJECT_NAME_NOT_FOUND;
-    *Device = NULL;
+NTSTATUS IopReferenceDevice(PDEVICE_OBJECT Device, BOOLEAN IsRelative) {
+    NTSTATUS Status = STATUS_SUCCESS;
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
-    PIOP_DEVICE Outer = FindByName(Name);
-    if (Outer && (Outer->Device.Flags & DO_EXCLUSIVE) && Outer->Device.ReferenceCount > 0) {
+    if (IopGetDeviceExtension(Device)->IsDeletePending || (Device->Flags & DO_DEVICE_INITIALIZING)) {
+        Status = STATUS_NO_SUCH_DEVICE;
+    } else if ((Device->Flags & DO_EXCLUSIVE) && Device->ReferenceCount > 0 && !IsRelative) {
         Status = STATUS_ACCESS_DENIED;
-    } else if (Outer) {
-        Outer->Device.ReferenceCount++;
-        *Device = &Outer->Device;
-        Status = STATUS_SUCCESS;
+    } else {
+        Device->ReferenceCount++;
     }
     KeReleaseSpinLock(&IopDeviceLock, OldIrql);
     return Status;
 }
 
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device) {
-    PIOP_DEVICE Outer = OuterOf(Device);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
-    BOOLEAN IsFree = --Device->ReferenceCount == 0 && Outer->IsDeletePending;
+    BOOLEAN IsFree = --Device->ReferenceCount == 0 && IopGetDeviceExtension(Device)->IsDeletePending;
     KeReleaseSpinLock(&IopDeviceLock, OldIrql);
     if (IsFree) {
-        ExFreePoolWithTag(Outer, TAG_IO);
+        ObfDereferenceObject(Device);
     }
+}
+
+/* See io.h. */
+VOID IopReadyDevices(PDRIVER_OBJECT DriverObject) {
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    for (PDEVICE_OBJECT Device = DriverObject->DeviceObject; Device != NULL; Device = Device->NextDevice) {
+        Device->Flags &= ~DO_DEVICE_INITIALIZING;
+    }
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
 }
 
 /* <= DISPATCH_LEVEL. Takes no reference: the caller knows that the driver stays. */
@@ -155,9 +184,12 @@ NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device) {
         Buffer[Length] = (UCHAR)Name[Length];
     }
     UNICODE_STRING Wide = {(USHORT)(Length * sizeof(WCHAR)), sizeof(Buffer), Buffer};
-    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
-    PIOP_DEVICE Outer = FindByName(&Wide);
-    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
-    *Device = Outer ? &Outer->Device : NULL;
-    return Outer ? STATUS_SUCCESS : STATUS_OBJECT_NAME_NOT_FOUND;
+    PVOID Object;
+    NTSTATUS Status =
+        ObReferenceObjectByName(&Wide, OBJ_CASE_INSENSITIVE, NULL, 0, &IopDeviceType, KernelMode, NULL, &Object);
+    if (NT_SUCCESS(Status)) {
+        *Device = Object;
+        ObfDereferenceObject(Object);
+    }
+    return Status;
 }

@@ -10,10 +10,17 @@ C_ASSERT(sizeof(DRIVER_OBJECT) == 0x150);
 C_ASSERT(offsetof(DRIVER_OBJECT, DriverUnload) == 0x68);
 C_ASSERT(offsetof(DRIVER_OBJECT, MajorFunction) == 0x70);
 
-/* One piece of pool: driver object, extension, and the text of "\Driver\NAME". */
+/* What a driver has hung on its object: IoAllocateDriverObjectExtension. The driver's bytes follow. */
+typedef struct DECLSPEC_ALIGN(16) _CLIENT_EXTENSION {
+    struct _CLIENT_EXTENSION *Next;
+    PVOID Identification;
+} CLIENT_EXTENSION, *PCLIENT_EXTENSION;
+
+/* One object: driver object, extension, and the text of "\Driver\NAME". */
 typedef struct _IOP_DRIVER {
     DRIVER_OBJECT Object;
     DRIVER_EXTENSION Extension;
+    PCLIENT_EXTENSION Clients; /* guarded by IopDeviceLock */
     WCHAR Name[8 + sizeof(((PKLDR_DATA_TABLE_ENTRY)0)->Name)];
 } IOP_DRIVER, *PIOP_DRIVER;
 
@@ -24,6 +31,21 @@ static NTSTATUS IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     IofCompleteRequest(Irp, IO_NO_INCREMENT);
     return STATUS_INVALID_DEVICE_REQUEST;
 }
+
+/* The last reference is gone: no device is left. */
+static VOID DeleteDriver(PVOID Object) {
+    PIOP_DRIVER Driver = Object;
+    while (Driver->Clients != NULL) {
+        PCLIENT_EXTENSION Client = Driver->Clients;
+        Driver->Clients = Client->Next;
+        ExFreePoolWithTag(Client, TAG_IO);
+    }
+}
+
+struct _OBJECT_TYPE IopDriverType = {
+    .Name = "Driver", .Delete = DeleteDriver, .ValidAccess = FILE_ALL_ACCESS, .WaitOffset = OB_NOT_WAITABLE};
+static POBJECT_TYPE DriverTypePointer = &IopDriverType;
+POBJECT_TYPE *IoDriverObjectType = &DriverTypePointer;
 
 static VOID MakeName(PIOP_DRIVER Driver, PCSTR ModuleName) {
     static const WCHAR Directory[] = L"\\Driver\\";
@@ -40,11 +62,10 @@ static VOID MakeName(PIOP_DRIVER Driver, PCSTR ModuleName) {
 /* PASSIVE_LEVEL. NULL: no memory. Freed by IopDeleteDriverObject. */
 PDRIVER_OBJECT IopCreateDriverObject(PKLDR_DATA_TABLE_ENTRY Module) {
     PAGED_CODE();
-    PIOP_DRIVER Driver = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Driver), TAG_IO);
+    PIOP_DRIVER Driver = ObCreateObject(&IopDriverType, sizeof(*Driver));
     if (Driver == NULL) {
         return NULL;
     }
-    memset(Driver, 0, sizeof(*Driver));
     PDRIVER_OBJECT Object = &Driver->Object;
     Object->Type = IO_TYPE_DRIVER;
     Object->Size = sizeof(*Object);
@@ -58,7 +79,19 @@ PDRIVER_OBJECT IopCreateDriverObject(PKLDR_DATA_TABLE_ENTRY Module) {
         Object->MajorFunction[Major] = IopInvalidDeviceRequest;
     }
     MakeName(Driver, Module->Name);
+    ObInsertName(Object, NULL, &Object->DriverName, OBJ_CASE_INSENSITIVE,
+                 TRUE); /* a second one of that name has none */
     return Object;
+}
+
+/* What to call a device in a message. */
+static VOID SayLeftBehind(PDRIVER_OBJECT DriverObject, PDEVICE_OBJECT Device) {
+    struct {
+        OBJECT_NAME_INFORMATION Information;
+        WCHAR Text[64];
+    } Name = {};
+    ObQueryNameString(Device, &Name.Information, sizeof(Name), NULL);
+    KdPrintf("io: %wZ has left its device %wZ behind\n", &DriverObject->DriverName, &Name.Information.Name);
 }
 
 /* PASSIVE_LEVEL, the driver's code is about to go: no routine of it runs any more. Devices that it has forgotten are
@@ -67,8 +100,54 @@ VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject) {
     PAGED_CODE();
     while (DriverObject->DeviceObject) {
         PDEVICE_OBJECT Device = DriverObject->DeviceObject;
-        KdPrintf("io: %wZ has left its device %wZ behind\n", &DriverObject->DriverName, &CONTAINING_RECORD(Device, IOP_DEVICE, Device)->Name);
+        SayLeftBehind(DriverObject, Device);
         IoDeleteDevice(Device);
     }
-    ExFreePoolWithTag(CONTAINING_RECORD(DriverObject, IOP_DRIVER, Object), TAG_IO);
+    ObRemoveName(DriverObject);
+    ObfDereferenceObject(DriverObject);
+}
+
+static PCLIENT_EXTENSION FindClient(PIOP_DRIVER Driver, PVOID Identification) {
+    PCLIENT_EXTENSION Client = Driver->Clients;
+    while (Client != NULL && Client->Identification != Identification) {
+        Client = Client->Next;
+    }
+    return Client;
+}
+
+/* Zeroed nonpaged memory that lives as long as the driver object. <= DISPATCH_LEVEL. STATUS_OBJECT_NAME_COLLISION when
+ * there is one with this identification. wdm.h: IoAllocateDriverObjectExtension. */
+NTSTATUS IoAllocateDriverObjectExtension(PDRIVER_OBJECT DriverObject, PVOID ClientIdentificationAddress,
+                                         ULONG DriverObjectExtensionSize, PVOID *DriverObjectExtension) {
+    PIOP_DRIVER Driver = CONTAINING_RECORD(DriverObject, IOP_DRIVER, Object);
+    SIZE_T Bytes = sizeof(CLIENT_EXTENSION) + DriverObjectExtensionSize;
+    PCLIENT_EXTENSION Client = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IO);
+    *DriverObjectExtension = NULL;
+    if (Client == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    memset(Client, 0, Bytes);
+    Client->Identification = ClientIdentificationAddress;
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    BOOLEAN IsNew = FindClient(Driver, ClientIdentificationAddress) == NULL;
+    if (IsNew) {
+        Client->Next = Driver->Clients;
+        Driver->Clients = Client;
+    }
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+    if (!IsNew) {
+        ExFreePoolWithTag(Client, TAG_IO);
+        return STATUS_OBJECT_NAME_COLLISION;
+    }
+    *DriverObjectExtension = Client + 1;
+    return STATUS_SUCCESS;
+}
+
+/* <= DISPATCH_LEVEL. NULL: none. wdm.h: IoGetDriverObjectExtension. */
+PVOID IoGetDriverObjectExtension(PDRIVER_OBJECT DriverObject, PVOID ClientIdentificationAddress) {
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    PCLIENT_EXTENSION Client =
+        FindClient(CONTAINING_RECORD(DriverObject, IOP_DRIVER, Object), ClientIdentificationAddress);
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+    return Client == NULL ? NULL : Client + 1;
 }

@@ -3,6 +3,7 @@
 #define _IOP_H_
 
 #include <io.h>
+#include <ob.h>
 #include <pci.h>
 
 #define IO_TYPE_DEVICE 3
@@ -13,18 +14,94 @@
 #define IOP_TAG(A, B, C, D) ((ULONG)(A) | (ULONG)(B) << 8 | (ULONG)(C) << 16 | (ULONG)(D) << 24)
 #define TAG_IO IOP_TAG('I', 'o', ' ', ' ')
 
-/* ---- Devices (device.c) ---- */
-/* The system's part of a device, in front of the driver's. Links and flags are guarded by IopDeviceLock. */
+#define TAG_IRP IOP_TAG('I', 'r', 'p', ' ')
+#define TAG_FILE IOP_TAG('F', 'i', 'l', 'e')
+#define TAG_MDL IOP_TAG('M', 'd', 'l', ' ')
+
+extern struct _OBJECT_TYPE IopDeviceType, IopDriverType, IopFileType;
+
+/* ---- Devices (device.c, attach.c) ---- */
+/* The system's part of a device, behind the driver's extension. Guarded by IopDeviceLock. */
 typedef struct _IOP_DEVICE {
-    LIST_ENTRY NameListEntry;                /* in the list of devices with a name, or empty */
-    UNICODE_STRING Name;                     /* in the piece of pool behind the extension */
-    BOOLEAN IsDeletePending;                 /* freed with the last reference */
-    DEVICE_OBJECT DECLSPEC_ALIGN(16) Device; /* the driver's extension follows */
+    PDEVICE_OBJECT Device;
+    BOOLEAN IsDeletePending; /* its memory goes with the last open file */
+    BOOLEAN IsStartIoDeferred, IsStartIoNonCancelable;
+    volatile LONG StartIoCount; /* calls of IoStartNextPacket in progress (packet.c) */
+    PDEVICE_OBJECT AttachedTo;  /* the device below it in the stack */
+    LIST_ENTRY ShutdownEntry;   /* in a list of shutdown.c, or empty */
 } IOP_DEVICE, *PIOP_DEVICE;
 
-/* <= DISPATCH_LEVEL. The reference keeps the memory, not the driver. Exclusive devices have one at most. */
-NTSTATUS IopReferenceDevice(PCUNICODE_STRING Name, PDEVICE_OBJECT *Device);
+extern KSPIN_LOCK IopDeviceLock;
+FORCEINLINE PIOP_DEVICE IopGetDeviceExtension(PDEVICE_OBJECT Device) {
+    return Device->DeviceObjectExtension;
+}
+/* <= DISPATCH_LEVEL. Counts one more open file; keeps the memory, not the driver. STATUS_NO_SUCH_DEVICE while it is
+ * initializing or being deleted, STATUS_ACCESS_DENIED for a second open of an exclusive one. */
+NTSTATUS IopReferenceDevice(PDEVICE_OBJECT Device, BOOLEAN IsRelative);
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
+VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
+
+/* ---- IRPs that the I/O manager sends itself (request.c) ---- */
+/* IRP.AllocationFlags */
+#define IOP_IRP_WAITED 0x01       /* completion sets UserEvent and does nothing else: the sender does the rest */
+#define IOP_IRP_HOLDS_THREAD 0x02 /* Tail.Overlay.Thread is referenced */
+#define IOP_IRP_HOLDS_FILE 0x04   /* OriginalFileObject is referenced */
+#define IOP_IRP_HOLDS_EVENT 0x08  /* UserEvent is an object that is referenced */
+#define IOP_IRP_FROM_ZW 0x10      /* an event of the file object is to be set too */
+
+/* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */
+PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction);
+/* Sends the IRP, waits for it, copies its output back, frees it. At the IRQL of the caller. */
+NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result);
+/* After completion, in the requester's context: output, buffers, MDLs. <= APC_LEVEL unless all is resident. */
+VOID IopReturnBuffers(PIRP Irp);
+VOID IopFreeMdls(PIRP Irp); /* unlocks them first. <= DISPATCH_LEVEL */
+/* The buffer of a transfer as the device's flags want it; IsToDevice: the driver reads from it. No length, no buffer. */
+NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice);
+NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
+NTSTATUS IopAttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation);
+/* The buffers of a control request by its method. */
+NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
+                                 ULONG OutputLength);
+VOID IopDropIrp(PIRP Irp); /* one that was never sent, or whose requester is gone: buffers, references, memory */
+
+/* ---- Files (fileobject.c, create.c) ---- */
+/* A call on a handle, from its checks to its end: file.c. */
+typedef struct _IOP_CALL {
+    PFILE_OBJECT File;
+    PDEVICE_OBJECT Device; /* the top of the file's stack */
+    ACCESS_MASK Granted;
+    PKEVENT Event; /* the caller's, referenced, or NULL */
+} IOP_CALL, *PIOP_CALL;
+
+/* What an open is to do, beside OBJECT_ATTRIBUTES. */
+typedef struct _IOP_OPEN {
+    ACCESS_MASK DesiredAccess; /* mapped */
+    LARGE_INTEGER AllocationSize;
+    ULONG FileAttributes, ShareAccess, Disposition, CreateOptions;
+    PVOID EaBuffer;
+    ULONG EaLength;
+    UCHAR StackFlags; /* SL_OPEN_TARGET_DIRECTORY */
+    IO_STATUS_BLOCK Result;
+} IOP_OPEN, *PIOP_OPEN;
+
+/* IRP_MJ_CREATE for the object of that name; File is referenced and has no handle. */
+NTSTATUS IopOpenFile(POBJECT_ATTRIBUTES ObjectAttributes, PIOP_OPEN Open, PFILE_OBJECT *File);
+VOID IopAcquireFileLock(PFILE_OBJECT File); /* of a synchronous file: one request at a time. <= APC if contended */
+VOID IopReleaseFileLock(PFILE_OBJECT File);
+
+/* STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_ACCESS_DENIED. Event may be NULL. */
+NTSTATUS IopBeginCall(HANDLE FileHandle, ACCESS_MASK AnyOf, HANDLE Event, PIOP_CALL Call);
+VOID IopEndCall(PIOP_CALL Call);
+/* Sends the IRP of a call: for a synchronous file it waits, otherwise the IRP ends by APC in this thread. IoStatusBlock,
+ * ApcRoutine and ApcContext are the caller's. The IRP is not the caller's any more. */
+NTSTATUS IopPerformCall(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                        PIO_STATUS_BLOCK IoStatusBlock);
+/* The same by a caller that holds the file's lock, if the file is synchronous. */
+NTSTATUS IopPerformLocked(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
+                          PIO_STATUS_BLOCK IoStatusBlock);
+/* The same, always waited for: for calls without an event. */
+NTSTATUS IopPerformAndWait(PIOP_CALL Call, PIRP Irp, PIO_STATUS_BLOCK IoStatusBlock);
 
 /* ---- PCI (pciconfig.c) ---- */
 VOID IopScanPci(VOID); /* PASSIVE_LEVEL, once */

@@ -7,102 +7,78 @@
  *      ...
  *      location n          n             the first driver's
  *                          n + 1         where a new IRP stands: nobody's
- *      IOP_IRP_TAIL
  *
  * IofCallDriver moves down by one location and calls; IofCompleteRequest (complete.c) moves up again and asks each
  * driver on the way. A caller fills in the *next* location, the one of the driver that it is about to call. */
-#include "irp.h"
+#include "iop.h"
+#include <verifier.h>
 
-C_ASSERT(sizeof(IO_STACK_LOCATION) == 0x48);
+#define MAXIMUM_STACK 126 /* CurrentLocation is a signed byte */
 
-static PIO_STACK_LOCATION FirstLocation(PIRP Irp) {
-    return (PIO_STACK_LOCATION)(Irp + 1);
+/* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */
+USHORT IoSizeOfIrpEx(CCHAR StackSize) {
+    return IoSizeOfIrp(StackSize);
 }
 
-PIOP_IRP_TAIL IopGetIrpTail(PIRP Irp) {
-    return (PIOP_IRP_TAIL)(FirstLocation(Irp) + Irp->StackCount);
+/* Makes an IRP of memory that the caller owns. Any IRQL. wdm.h: IoInitializeIrp. */
+VOID IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSize) {
+    memset(Irp, 0, PacketSize);
+    Irp->Type = IO_TYPE_IRP;
+    Irp->Size = PacketSize;
+    Irp->StackCount = (CHAR)StackSize;
+    Irp->CurrentLocation = (CHAR)(StackSize + 1);
+    Irp->Tail.Overlay.CurrentStackLocation = (PIO_STACK_LOCATION)(Irp + 1) + StackSize;
+    InitializeListHead(&Irp->ThreadListEntry);
 }
 
 /* <= DISPATCH_LEVEL. NULL: no memory. wdm.h: IoAllocateIrp. */
 PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     UNREFERENCED_PARAMETER(ChargeQuota);
-    if (StackSize < 0 || StackSize > IOP_MAXIMUM_STACK) {
+    if (StackSize < 0 || StackSize > MAXIMUM_STACK) {
         return NULL;
     }
-    SIZE_T Bytes = sizeof(IRP) + (ULONG)StackSize * sizeof(IO_STACK_LOCATION) + sizeof(IOP_IRP_TAIL);
+    USHORT Bytes = IoSizeOfIrp(StackSize);
     PIRP Irp = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
-    if (Irp == NULL) {
-        return NULL;
+    if (Irp != NULL) {
+        IoInitializeIrp(Irp, Bytes, StackSize);
     }
-    memset(Irp, 0, Bytes);
-    Irp->Type = IO_TYPE_IRP;
-    Irp->Size = (USHORT)Bytes;
-    Irp->StackCount = (CHAR)StackSize;
-    Irp->CurrentLocation = (CHAR)(StackSize + 1);
-    Irp->Tail.Overlay.CurrentStackLocation = FirstLocation(Irp) + StackSize;
-    Irp->Tail.Overlay.Thread = PsGetCurrentThread();
-    InitializeListHead(&Irp->ThreadListEntry);
     return Irp;
+}
+
+/* For the owner of an IRP from IoAllocateIrp, whose completion routine has kept it. Any IRQL. wdm.h: IoReuseIrp. */
+VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
+    UCHAR AllocationFlags = Irp->AllocationFlags;
+    IoInitializeIrp(Irp, Irp->Size, (CCHAR)Irp->StackCount);
+    Irp->AllocationFlags = AllocationFlags;
+    Irp->IoStatus.Status = Status;
 }
 
 /* <= DISPATCH_LEVEL. The type is wiped, so that a use of the dead IRP is noticed. wdm.h: IoFreeIrp. */
 VOID IoFreeIrp(PIRP Irp) {
+    UCHAR Holds = Irp->AllocationFlags;
+    if (Holds & IOP_IRP_HOLDS_THREAD) {
+        ObDereferenceObjectDeferDelete(Irp->Tail.Overlay.Thread);
+    }
+    if (Holds & IOP_IRP_HOLDS_FILE) {
+        ObDereferenceObjectDeferDelete(Irp->Tail.Overlay.OriginalFileObject);
+    }
+    if (Holds & IOP_IRP_HOLDS_EVENT) {
+        ObDereferenceObjectDeferDelete(Irp->UserEvent);
+    }
     Irp->Type = 0;
-    ExFreePoolWithTag(Irp, TAG_IRP);
+    ExFreePool(Irp);
 }
 
-/* The system's buffer of a METHOD_BUFFERED request: in and out share it. FALSE: no memory. */
-static BOOLEAN AttachBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength) {
-    ULONG Length = InputLength > OutputLength ? InputLength : OutputLength;
-    if (Length == 0) {
-        return TRUE;
+/* One of several parts of a request: when the last of them is completed, the master is. The caller has set the
+ * master's AssociatedIrp.IrpCount. <= DISPATCH_LEVEL. NULL: no memory. ntddk.h: IoMakeAssociatedIrp. */
+PIRP IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
+    PIRP Part = IoAllocateIrp(StackSize, FALSE);
+    if (Part != NULL) {
+        Part->Flags |= IRP_ASSOCIATED_IRP;
+        Part->AssociatedIrp.MasterIrp = Irp;
+        Part->Tail.Overlay.Thread = Irp->Tail.Overlay.Thread;
     }
-    PVOID Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, Length, TAG_IRP);
-    if (Buffer == NULL) {
-        return FALSE;
-    }
-    /* What the driver does not write must not show what the pool held before. */
-    memset(Buffer, 0, Length);
-    if (InputLength != 0) {
-        memcpy(Buffer, Input, InputLength);
-    }
-    Irp->AssociatedIrp.SystemBuffer = Buffer;
-    Irp->UserBuffer = Output;
-    Irp->Flags = IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER | (OutputLength != 0 ? IRP_INPUT_OPERATION : 0);
-    return TRUE;
-}
-
-/* A request that the caller sends with IoCallDriver and never frees: completion copies the output back, fills
- * IoStatusBlock, frees the IRP and sets Event. METHOD_BUFFERED, METHOD_NEITHER, and the direct methods as long as
- * they have no direct buffer, for there are no memory descriptor lists here. NULL: no memory, or such a buffer.
- * PASSIVE_LEVEL. wdm.h: IoBuildDeviceIoControlRequest. */
-PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
-                                   ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
-                                   BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
-    PAGED_CODE();
-    ULONG Method = IoControlCode & 3;
-    if ((Method == METHOD_IN_DIRECT || Method == METHOD_OUT_DIRECT) && OutputBufferLength != 0) {
-        return NULL;
-    }
-    PIRP Irp = IoAllocateIrp(DeviceObject->StackSize, FALSE);
-    if (Irp == NULL) {
-        return NULL;
-    }
-    PIO_STACK_LOCATION Stack = IoGetNextIrpStackLocation(Irp);
-    Stack->MajorFunction = InternalDeviceIoControl ? IRP_MJ_INTERNAL_DEVICE_CONTROL : IRP_MJ_DEVICE_CONTROL;
-    Stack->Parameters.DeviceIoControl.IoControlCode = IoControlCode;
-    Stack->Parameters.DeviceIoControl.InputBufferLength = InputBufferLength;
-    Stack->Parameters.DeviceIoControl.OutputBufferLength = OutputBufferLength;
-    Irp->UserEvent = Event;
-    Irp->UserIosb = IoStatusBlock;
-    if (Method == METHOD_NEITHER) {
-        Stack->Parameters.DeviceIoControl.Type3InputBuffer = InputBuffer;
-        Irp->UserBuffer = OutputBuffer;
-    } else if (!AttachBuffer(Irp, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength)) {
-        IoFreeIrp(Irp);
-        return NULL;
-    }
-    return Irp;
+    return Part;
 }
 
 /* <= DISPATCH_LEVEL. Returns what the driver's dispatch routine returns. No location left: NO_MORE_IRP_STACK_LOCATIONS.
@@ -113,5 +89,12 @@ NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     }
     PIO_STACK_LOCATION Stack = --Irp->Tail.Overlay.CurrentStackLocation;
     Stack->DeviceObject = DeviceObject;
-    return DeviceObject->DriverObject->MajorFunction[Stack->MajorFunction](DeviceObject, Irp);
+    PDRIVER_DISPATCH Routine = DeviceObject->DriverObject->MajorFunction[Stack->MajorFunction];
+    return VfOptions & VF_IO ? VfCallDispatch(Routine, DeviceObject, Irp) : Routine(DeviceObject, Irp);
+}
+
+/* Whether the requester waits for the end anyway. Any IRQL. ntddk.h: IoIsOperationSynchronous. */
+BOOLEAN IoIsOperationSynchronous(PIRP Irp) {
+    PFILE_OBJECT File = IoGetCurrentIrpStackLocation(Irp)->FileObject;
+    return (Irp->Flags & IRP_SYNCHRONOUS_API) != 0 || (File != NULL && (File->Flags & FO_SYNCHRONOUS_IO) != 0);
 }

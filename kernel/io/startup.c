@@ -28,6 +28,7 @@ static VOID LoadDiskDrivers(VOID) {
 
 VOID IoInitializeSystem(VOID) {
     PAGED_CODE();
+    ObInitializeSystem();
     IopScanPci();
     if (!KeGetBootOption("nodisk", NULL, 0)) {
         LoadDiskDrivers();

@@ -27,6 +27,18 @@ POBJECT_TYPE ObGetType(PVOID Object) {
     return ObpHeader(Object)->Type;
 }
 
+/* See ob.h. */
+ACCESS_MASK ObMapAccess(POBJECT_TYPE Type, ACCESS_MASK Desired) {
+    const GENERIC_MAPPING *Mapping = &Type->Mapping;
+    ACCESS_MASK Everything = Mapping->GenericAll != 0 ? Mapping->GenericAll : STANDARD_RIGHTS_ALL | SPECIFIC_RIGHTS_ALL;
+    ACCESS_MASK Access = Desired & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL | MAXIMUM_ALLOWED);
+    Access |= Desired & (GENERIC_ALL | MAXIMUM_ALLOWED) ? Everything : 0;
+    Access |= Desired & GENERIC_READ ? Mapping->GenericRead : 0;
+    Access |= Desired & GENERIC_WRITE ? Mapping->GenericWrite : 0;
+    Access |= Desired & GENERIC_EXECUTE ? Mapping->GenericExecute : 0;
+    return Access;
+}
+
 static VOID DeleteObject(POBJECT_HEADER Header) {
     if (Header->Type->Delete != NULL) {
         Header->Type->Delete(ObpBody(Header));
@@ -68,12 +80,12 @@ LONG_PTR ObfReferenceObject(PVOID Object) {
     return Count;
 }
 
-/* <= DISPATCH_LEVEL. Returns the new count; at 0 the object is gone, or will be soon. Below 0: 0x18.
+/* <= DISPATCH_LEVEL. Returns the new count; at 0 the object is gone, or will be soon. Below 0, or 0 with handles: 0x18.
  * wdm.h: ObDereferenceObject. */
 LONG_PTR ObfDereferenceObject(PVOID Object) {
     POBJECT_HEADER Header = ObpHeader(Object);
     LONG_PTR Count = __atomic_sub_fetch(&Header->PointerCount, 1, __ATOMIC_ACQ_REL);
-    if (Count < 0) {
+    if (Count < 0 || (Count == 0 && Header->HandleCount != 0)) { /* a handle, at least, has a reference still */
         KeBugCheckEx(REFERENCE_BY_POINTER, (ULONG_PTR)Header->Type, (ULONG_PTR)Object, 0, (ULONG_PTR)Count);
     }
     if (Count == 0 && KiCurrentIrql() == PASSIVE_LEVEL) {
@@ -82,4 +94,17 @@ LONG_PTR ObfDereferenceObject(PVOID Object) {
         DeleteLater(Header);
     }
     return Count;
+}
+
+/* The same, but a dead object is always left to a worker: for callers that hold locks which its deletion takes.
+ * <= DISPATCH_LEVEL. wdm.h: ObDereferenceObjectDeferDelete. */
+VOID ObDereferenceObjectDeferDelete(PVOID Object) {
+    POBJECT_HEADER Header = ObpHeader(Object);
+    LONG_PTR Count = __atomic_sub_fetch(&Header->PointerCount, 1, __ATOMIC_ACQ_REL);
+    if (Count < 0 || (Count == 0 && Header->HandleCount != 0)) {
+        KeBugCheckEx(REFERENCE_BY_POINTER, (ULONG_PTR)Header->Type, (ULONG_PTR)Object, 0, (ULONG_PTR)Count);
+    }
+    if (Count == 0) {
+        DeleteLater(Header);
+    }
 }

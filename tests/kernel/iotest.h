@@ -9,6 +9,7 @@
 #define CONTROL_BUFFERED CTL_CODE(0x8000, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS)
 #define CONTROL_NEITHER CTL_CODE(0x8000, 0x801, METHOD_NEITHER, FILE_ANY_ACCESS)
 #define CONTROL_OUT_DIRECT CTL_CODE(0x8000, 0x802, METHOD_OUT_DIRECT, FILE_ANY_ACCESS)
+#define CONTROL_IN_DIRECT CTL_CODE(0x8000, 0x803, METHOD_IN_DIRECT, FILE_ANY_ACCESS)
 
 /* The driver object belongs to the test module, under its own name. NULL, and the test has failed: no memory. */
 static inline PDRIVER_OBJECT IotCreateDriver(VOID) {
@@ -25,6 +26,7 @@ static inline PDEVICE_OBJECT IotCreateDevice(PDRIVER_OBJECT Driver, PCWSTR Name,
     KT_EXPECT_EQ(IoCreateDevice(Driver, 64, Name ? &Text : NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device),
                  STATUS_SUCCESS);
     Device->StackSize = StackSize;
+    Device->Flags &= ~DO_DEVICE_INITIALIZING; /* there is no DriverEntry whose end would do it */
     return Device;
 }
 

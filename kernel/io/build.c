@@ -1,0 +1,80 @@
+/* build.c: IRPs that drivers build for other drivers: a transfer or a control request, with its buffers attached.
+ *
+ * A synchronous one belongs to the thread that built it: completion copies the output back, fills the status block,
+ * frees the IRP and sets the event, all in that thread. An asynchronous one is freed by its builder's completion
+ * routine. */
+#include "iop.h"
+
+/* The IRP is finished in this thread, which therefore must not go away before. */
+static PIRP AllocateThreaded(PDEVICE_OBJECT Device) {
+    PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
+    if (Irp != NULL) {
+        Irp->Tail.Overlay.Thread = PsGetCurrentThread();
+        Irp->AllocationFlags |= IOP_IRP_HOLDS_THREAD;
+        ObfReferenceObject(Irp->Tail.Overlay.Thread);
+    }
+    return Irp;
+}
+
+/* A request that the caller sends with IoCallDriver and never frees. Its direct methods lock the output buffer in
+ * memory. <= APC_LEVEL. NULL: no memory. wdm.h: IoBuildDeviceIoControlRequest. */
+PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
+                                   ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
+                                   BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
+    ULONG Method = METHOD_FROM_CTL_CODE(IoControlCode);
+    PIRP Irp = AllocateThreaded(DeviceObject);
+    if (Irp == NULL) {
+        return NULL;
+    }
+    PIO_STACK_LOCATION Stack = IoGetNextIrpStackLocation(Irp);
+    Stack->MajorFunction = InternalDeviceIoControl ? IRP_MJ_INTERNAL_DEVICE_CONTROL : IRP_MJ_DEVICE_CONTROL;
+    Stack->Parameters.DeviceIoControl.IoControlCode = IoControlCode;
+    Stack->Parameters.DeviceIoControl.InputBufferLength = InputBufferLength;
+    Stack->Parameters.DeviceIoControl.OutputBufferLength = OutputBufferLength;
+    Stack->Parameters.DeviceIoControl.Type3InputBuffer = Method == METHOD_NEITHER ? InputBuffer : NULL;
+    Irp->UserEvent = Event;
+    Irp->UserIosb = IoStatusBlock;
+    NTSTATUS Status =
+        IopAttachControlBuffers(Irp, Method, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+    if (!NT_SUCCESS(Status)) {
+        IopDropIrp(Irp);
+        return NULL;
+    }
+    return Irp;
+}
+
+/* <= APC_LEVEL; at DISPATCH_LEVEL for a device with direct or no buffering, and a resident Buffer. IRP_MJ_READ,
+ * IRP_MJ_WRITE, and without Buffer and offset IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_PNP. NULL: no memory.
+ * wdm.h: IoBuildAsynchronousFsdRequest. */
+PIRP IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
+                                   PLARGE_INTEGER StartingOffset, PIO_STATUS_BLOCK IoStatusBlock) {
+    PIRP Irp = AllocateThreaded(DeviceObject);
+    if (Irp == NULL) {
+        return NULL;
+    }
+    PIO_STACK_LOCATION Stack = IoGetNextIrpStackLocation(Irp);
+    Stack->MajorFunction = (UCHAR)MajorFunction;
+    Irp->UserIosb = IoStatusBlock;
+    if (MajorFunction != IRP_MJ_READ && MajorFunction != IRP_MJ_WRITE) {
+        return Irp;
+    }
+    Stack->Parameters.Read.Length = Length; /* Write is laid out the same */
+    Stack->Parameters.Read.ByteOffset.QuadPart = StartingOffset == NULL ? 0 : StartingOffset->QuadPart;
+    if (!NT_SUCCESS(IopAttachTransferBuffer(Irp, DeviceObject, Buffer, Length, MajorFunction == IRP_MJ_WRITE))) {
+        IopDropIrp(Irp);
+        return NULL;
+    }
+    return Irp;
+}
+
+/* The same with an event that the end sets; the IRP is never freed by the caller. wdm.h: IoBuildSynchronousFsdRequest.
+ */
+PIRP IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
+                                  PLARGE_INTEGER StartingOffset, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
+    PIRP Irp =
+        IoBuildAsynchronousFsdRequest(MajorFunction, DeviceObject, Buffer, Length, StartingOffset, IoStatusBlock);
+    if (Irp != NULL) {
+        Irp->UserEvent = Event;
+    }
+    return Irp;
+}

@@ -1,0 +1,67 @@
+/* mdl.c: memory descriptor lists as the I/O manager hands them out: a structure with room for the frames of a buffer.
+ * What fills them in, locks and maps is in mm/mdl.c. */
+#include "iop.h"
+
+/* Any IRQL. Bytes for an MDL of that buffer. wdm.h: MmSizeOfMdl. */
+SIZE_T MmSizeOfMdl(PVOID Base, SIZE_T Length) {
+    return sizeof(MDL) + ADDRESS_AND_SIZE_TO_SPAN_PAGES(Base, Length) * sizeof(PFN_NUMBER);
+}
+
+/* Any IRQL at which Mdl is resident. The frames stay undefined. wdm.h: MmInitializeMdl. */
+VOID MmInitializeMdl(PMDL Mdl, PVOID BaseVa, SIZE_T Length) {
+    *Mdl = (MDL){.Size = (SHORT)MmSizeOfMdl(BaseVa, Length),
+                 .StartVa = PAGE_ALIGN(BaseVa),
+                 .ByteOffset = BYTE_OFFSET(BaseVa),
+                 .ByteCount = (ULONG)Length};
+}
+
+static VOID ChainMdl(PMDL *Link, PMDL Mdl) {
+    while (*Link != NULL) {
+        Link = &(*Link)->Next;
+    }
+    *Link = Mdl;
+}
+
+/* <= DISPATCH_LEVEL. With Irp: becomes its MDL, or with SecondaryBuffer the last of its chain. NULL: no memory, or
+ * longer than an MDL can say. wdm.h: IoAllocateMdl. */
+PMDL IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN ChargeQuota, PIRP Irp) {
+    UNREFERENCED_PARAMETER(ChargeQuota);
+    SIZE_T Bytes = MmSizeOfMdl(VirtualAddress, Length);
+    if (Length > 0x7FFFFFFF) {
+        return NULL;
+    }
+    PMDL Mdl = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_MDL);
+    if (Mdl == NULL) {
+        return NULL;
+    }
+    memset(Mdl, 0, Bytes);
+    MmInitializeMdl(Mdl, VirtualAddress, Length);
+    if (Irp != NULL && SecondaryBuffer) {
+        ChainMdl(&Irp->MdlAddress, Mdl);
+    } else if (Irp != NULL) {
+        Irp->MdlAddress = Mdl;
+    }
+    return Mdl;
+}
+
+/* <= DISPATCH_LEVEL. A partial MDL's mapping of its own goes with it; locked pages stay locked. wdm.h: IoFreeMdl. */
+VOID IoFreeMdl(PMDL Mdl) {
+    MmPrepareMdlForReuse(Mdl);
+    ExFreePool(Mdl);
+}
+
+/* TargetMdl describes a part of what SourceMdl describes; Length 0: from VirtualAddress to the end. The lock stays the
+ * source's. <= DISPATCH_LEVEL. wdm.h: IoBuildPartialMdl. */
+VOID IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID VirtualAddress, ULONG Length) {
+    ULONG_PTR Start = (ULONG_PTR)MmGetMdlVirtualAddress(SourceMdl), Offset = (ULONG_PTR)VirtualAddress - Start;
+    ULONG Bytes = Length != 0 ? Length : SourceMdl->ByteCount - (ULONG)Offset;
+    ULONG_PTR FirstPage = ((ULONG_PTR)PAGE_ALIGN(VirtualAddress) - (ULONG_PTR)SourceMdl->StartVa) >> PAGE_SHIFT;
+    TargetMdl->StartVa = PAGE_ALIGN(VirtualAddress);
+    TargetMdl->ByteOffset = BYTE_OFFSET(VirtualAddress);
+    TargetMdl->ByteCount = Bytes;
+    TargetMdl->MdlFlags = (SHORT)((SourceMdl->MdlFlags & (MDL_SOURCE_IS_NONPAGED_POOL | MDL_MAPPED_TO_SYSTEM_VA)) |
+                                  (TargetMdl->MdlFlags & MDL_ALLOCATED_FIXED_SIZE) | MDL_PARTIAL);
+    TargetMdl->MappedSystemVa = SourceMdl->MappedSystemVa == NULL ? NULL : (PUCHAR)SourceMdl->MappedSystemVa + Offset;
+    memcpy(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + FirstPage,
+           ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Bytes) * sizeof(PFN_NUMBER));
+}

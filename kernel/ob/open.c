@@ -1,0 +1,130 @@
+/* open.c: the ways to an object: by its name, by a pointer, by OBJECT_ATTRIBUTES; and back, from an object to its name.
+ */
+#include "obp.h"
+
+/* The directory object of Attributes->RootDirectory, referenced; NULL: none is given. */
+static NTSTATUS ReferenceRoot(POBJECT_ATTRIBUTES ObjectAttributes, PVOID *Root) {
+    *Root = NULL;
+    if (ObjectAttributes->RootDirectory == NULL) {
+        return STATUS_SUCCESS;
+    }
+    return ObReferenceHandleWithAccess(ObjectAttributes->RootDirectory, ObpDirectoryType, 0, NULL, Root);
+}
+
+static NTSTATUS OpenByName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, POBJECT_TYPE Type, PVOID *Object) {
+    OB_LOOKUP Lookup;
+    *Object = NULL;
+    NTSTATUS Status = ObLookupName(Root, Name, Attributes, &Lookup);
+    if (NT_SUCCESS(Status) && (Lookup.Rest.Length != 0 || (Type != NULL && ObGetType(Lookup.Object) != Type))) {
+        Status = STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    if (NT_SUCCESS(Status)) {
+        *Object = Lookup.Object;
+        ObfReferenceObject(*Object);
+    }
+    ObReleaseLookup(&Lookup);
+    return Status;
+}
+
+/* See ob.h. */
+NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
+    PVOID Root;
+    *Object = NULL;
+    NTSTATUS Status = ReferenceRoot(ObjectAttributes, &Root);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = OpenByName(Root, ObjectAttributes->ObjectName, ObjectAttributes->Attributes, Type, Object);
+    if (Root != NULL) {
+        ObfDereferenceObject(Root);
+    }
+    return Status;
+}
+
+static NTSTATUS NameNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes) {
+    PVOID Root;
+    NTSTATUS Status = ReferenceRoot(ObjectAttributes, &Root);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObInsertName(Object, Root, ObjectAttributes->ObjectName, ObjectAttributes->Attributes,
+                          (ObjectAttributes->Attributes & OBJ_PERMANENT) != 0);
+    if (Root != NULL) {
+        ObfDereferenceObject(Root);
+    }
+    return Status;
+}
+
+/* See ob.h. */
+NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle) {
+    ULONG Attributes = ObjectAttributes == NULL ? 0 : ObjectAttributes->Attributes;
+    NTSTATUS Status = STATUS_SUCCESS, Found = STATUS_SUCCESS;
+    *Handle = NULL;
+    if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL && ObjectAttributes->ObjectName->Length != 0) {
+        Status = NameNew(Object, ObjectAttributes);
+    }
+    if (Status == STATUS_OBJECT_NAME_COLLISION && (Attributes & OBJ_OPENIF)) {
+        PVOID Existing;
+        Status = ObOpenByAttributes(ObjectAttributes, ObGetType(Object), &Existing);
+        if (NT_SUCCESS(Status)) {
+            ObfDereferenceObject(Object);
+            Object = Existing;
+            Found = STATUS_OBJECT_NAME_EXISTS;
+        }
+    }
+    if (NT_SUCCESS(Status)) {
+        Status = ObInsertHandleWithAccess(Object, Access, Attributes, Handle);
+    }
+    if (!NT_SUCCESS(Status) && Found == STATUS_SUCCESS) {
+        ObRemoveName(Object);
+    }
+    ObfDereferenceObject(Object);
+    return NT_SUCCESS(Status) ? Found : Status;
+}
+
+/* <= DISPATCH_LEVEL. The object of that name, with a reference. Exported by NT, declared by no header of the DDK.
+ * STATUS_OBJECT_TYPE_MISMATCH and those of ObLookupName. */
+NTSTATUS ObReferenceObjectByName(PUNICODE_STRING ObjectName, ULONG Attributes, PVOID AccessState,
+                                 ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode,
+                                 PVOID ParseContext, PVOID *Object) {
+    UNREFERENCED_PARAMETER(AccessState);
+    UNREFERENCED_PARAMETER(DesiredAccess); /* all callers are the kernel */
+    UNREFERENCED_PARAMETER(AccessMode);
+    UNREFERENCED_PARAMETER(ParseContext);
+    return OpenByName(NULL, ObjectName, Attributes, ObjectType, Object);
+}
+
+/* <= DISPATCH_LEVEL. ObjectType NULL: any. STATUS_OBJECT_TYPE_MISMATCH. wdm.h: ObReferenceObjectByPointer. */
+NTSTATUS ObReferenceObjectByPointer(PVOID Object, ACCESS_MASK DesiredAccess, POBJECT_TYPE ObjectType,
+                                    KPROCESSOR_MODE AccessMode) {
+    UNREFERENCED_PARAMETER(DesiredAccess);
+    UNREFERENCED_PARAMETER(AccessMode);
+    if (ObjectType != NULL && ObGetType(Object) != ObjectType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    ObfReferenceObject(Object);
+    return STATUS_SUCCESS;
+}
+
+/* PASSIVE_LEVEL. STATUS_OBJECT_TYPE_MISMATCH. ntifs.h: ObOpenObjectByPointer. */
+NTSTATUS ObOpenObjectByPointer(PVOID Object, ULONG HandleAttributes, PVOID PassedAccessState, ACCESS_MASK DesiredAccess,
+                               POBJECT_TYPE ObjectType, KPROCESSOR_MODE AccessMode, PHANDLE Handle) {
+    UNREFERENCED_PARAMETER(PassedAccessState);
+    UNREFERENCED_PARAMETER(AccessMode);
+    *Handle = NULL;
+    if (ObjectType != NULL && ObGetType(Object) != ObjectType) {
+        return STATUS_OBJECT_TYPE_MISMATCH;
+    }
+    return ObInsertHandleWithAccess(Object, DesiredAccess, HandleAttributes, Handle);
+}
+
+/* PASSIVE_LEVEL. wdm.h: ZwMakeTemporaryObject. */
+NTSTATUS ZwMakeTemporaryObject(HANDLE Handle) {
+    PVOID Object;
+    NTSTATUS Status = ObReferenceHandleWithAccess(Handle, NULL, 0, NULL, &Object);
+    if (NT_SUCCESS(Status)) {
+        ObMakeTemporaryObject(Object);
+        ObfDereferenceObject(Object);
+    }
+    return Status;
+}
