@@ -1,0 +1,46 @@
+/* apc_kernel_irql_fixed.c: the KernelRoutine lowers to APC_LEVEL.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static KAPC Apc;
+
+static VOID Kernel(PKAPC Object, PKNORMAL_ROUTINE *Normal, PVOID *Context, PVOID *Argument1, PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(Object);
+    UNREFERENCED_PARAMETER(Normal);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KIRQL OldIrql;
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    KeLowerIrql(OldIrql);
+}
+
+static VOID Normal(PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    DbgPrint("normal\n");
+}
+
+static VOID Worker(PVOID Context) {
+    LARGE_INTEGER TenMs = {.QuadPart = -100000};
+    UNREFERENCED_PARAMETER(Context);
+    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, Kernel, NULL, Normal, KernelMode, NULL);
+    KeInsertQueueApc(&Apc, NULL, NULL, IO_NO_INCREMENT);
+    KeDelayExecutionThread(KernelMode, FALSE, &TenMs);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Worker, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}

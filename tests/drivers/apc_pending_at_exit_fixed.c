@@ -1,0 +1,48 @@
+/* apc_pending_at_exit_fixed.c: the APC's routine returns; the thread ends at its end.
+ *
+ * expect: completed
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static KAPC Apc, Late;
+
+static VOID Kernel(PKAPC Object, PKNORMAL_ROUTINE *Normal, PVOID *Context, PVOID *Argument1, PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(Object);
+    UNREFERENCED_PARAMETER(Normal);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    DbgPrint("kernel\n");
+}
+
+static VOID Normal(PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    static volatile LONG Times;
+    if (InterlockedIncrement(&Times) == 1) {
+        KeInitializeApc(&Late, KeGetCurrentThread(), OriginalApcEnvironment, Kernel, NULL, Normal, KernelMode, NULL);
+        KeInsertQueueApc(&Late, NULL, NULL, IO_NO_INCREMENT);
+    }
+}
+
+static VOID Worker(PVOID Context) {
+    LARGE_INTEGER TenMs = {.QuadPart = -100000};
+    UNREFERENCED_PARAMETER(Context);
+    KeInitializeApc(&Apc, KeGetCurrentThread(), OriginalApcEnvironment, Kernel, NULL, Normal, KernelMode, NULL);
+    KeInsertQueueApc(&Apc, NULL, NULL, IO_NO_INCREMENT);
+    KeDelayExecutionThread(KernelMode, FALSE, &TenMs);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Worker, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}

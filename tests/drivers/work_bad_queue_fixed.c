@@ -1,0 +1,22 @@
+/* work_bad_queue_fixed.c: the item goes to the delayed queue.
+ *
+ * expect: completed
+ */
+#include <ntddk.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static WORK_QUEUE_ITEM Item;
+
+static VOID Routine(PVOID Parameter) {
+    UNREFERENCED_PARAMETER(Parameter);
+    DbgPrint("done\n");
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    ExInitializeWorkItem(&Item, Routine, &Item);
+    ExQueueWorkItem(&Item, DelayedWorkQueue);
+    return STATUS_SUCCESS;
+}

@@ -1,0 +1,22 @@
+/* work_no_routine_fixed.c: the item has its routine.
+ *
+ * expect: completed
+ */
+#include <ntddk.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static WORK_QUEUE_ITEM Item;
+
+static VOID Routine(PVOID Parameter) {
+    UNREFERENCED_PARAMETER(Parameter);
+    DbgPrint("done\n");
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    ExInitializeWorkItem(&Item, Routine, &Item);
+    ExQueueWorkItem(&Item, DelayedWorkQueue);
+    return STATUS_SUCCESS;
+}
