@@ -38,6 +38,7 @@ static ULONG Clusters[3]; /* of the three directories */
 static ULONG64 Random;
 static BOOLEAN MayFail;
 static ULONG Full;
+static ULONG LongestName = 220;
 
 static ULONG Draw(ULONG Limit) {
     Random = Random * 6364136223846793005ULL + 1442695040888963407ULL;
@@ -47,7 +48,7 @@ static ULONG Draw(ULONG Limit) {
 static void NewName(MODEL *File) {
     static const char *Shapes[] = {"a", "log", "FILE", "Mixed Name", "archive.tar", "x.y.z", "naïve", "UPPER", "lower"};
     const char *Shape = Shapes[Draw(9)];
-    ULONG Length = 0, Wanted = Draw(8) == 0 ? 20 + Draw(220) : 0, Number = (ULONG)(File - Files);
+    ULONG Length = 0, Wanted = Draw(8) == 0 ? 20 + Draw(LongestName) : 0, Number = (ULONG)(File - Files);
     for (; Shape[Length]; Length++) {
         File->Name[Length] = (UCHAR)Shape[Length];
     }
@@ -74,7 +75,7 @@ static BOOLEAN Succeeded(NTSTATUS Status, MODEL *File) {
         Full++;
         return FALSE;
     }
-    if (!MayFail) {
+    if (!MayFail && Disk.WritesLeft != 0) {
         printf("file %ld: status %#x\n", (long)(File - Files), Status);
         CheckFailures++;
     }
@@ -221,15 +222,15 @@ static void Save(const char *Path) {
 static void Work(int Seed, int Count) {
     FAT_NODE Root;
     Random = (ULONG64)Seed * 0x9E3779B97F4A7C15 + 1;
-    CHECK(FatMount(&Volume, &Disk.Device) == STATUS_SUCCESS);
-    FatMakeRootNode(&Volume, &Root);
-    Clusters[0] = FatGetCluster(&Volume, &Root.Entry);
     for (ULONG i = 0; i < FILES; i++) {
         Files[i].Bytes = malloc(LARGEST);
         memset(Files[i].Bytes, 0, LARGEST);
     }
     LONG64 Writes = Disk.WritesLeft, Requests = Disk.RequestsLeft;
     Disk.WritesLeft = Disk.RequestsLeft = -1;
+    CHECK(FatMount(&Volume, &Disk.Device) == STATUS_SUCCESS);
+    FatMakeRootNode(&Volume, &Root);
+    Clusters[0] = FatGetCluster(&Volume, &Root.Entry);
     MakeDirectoryOnce("Temp", 1);
     MakeDirectoryOnce("Temp2", 2);
     Disk.WritesLeft = Writes;
@@ -304,6 +305,7 @@ int main(int Count, char **Words) {
         Names();
     } else {
         MayFail = strcmp(What, "fail") == 0;
+        LongestName = strcmp(What, "die") == 0 ? 160 : LongestName; /* a longer one does not go with one write */
         Disk.WritesLeft = strcmp(What, "die") == 0 && Count > 5 ? atoi(Words[5]) : -1;
         Disk.RequestsLeft = MayFail && Count > 5 ? atoi(Words[5]) : -1;
         Work(atoi(Words[3]), atoi(Words[4]));

@@ -2,8 +2,8 @@
  *
  * One sector is written at a time, and the machine may die in between. So an entry and the parts of its name lie in
  * one sector wherever they fit into one (names up to 195 characters, with sectors of 512 bytes): they come and go with
- * one write. Of a longer name, the sector with the entry itself is written first: without its parts it is a file with
- * a short name, which is whole; parts without an entry would not be. */
+ * one write. A longer name is put behind the directory's end, and its last sector is written first: nobody sees any of
+ * it before the first one moves the end. Only when such a name goes may parts of it stay behind. */
 #include "fat.h"
 
 #define MAXIMUM_SLOTS (FAT_NAME_PARTS + 1)
@@ -77,7 +77,7 @@ PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
         return STATUS_SUCCESS;
     }
     Search->IsBeyondEnd |= Entry.Name[0] == 0;
-    if (Search->IsBeyondEnd || Entry.Name[0] == FAT_DELETED) {
+    if (Search->IsBeyondEnd || (Entry.Name[0] == FAT_DELETED && Search->Wanted <= Search->PerSector)) {
         TakeFreeEntry(Search, Volume, Disk);
     } else {
         Search->Space->Count = 0;

@@ -1,12 +1,12 @@
 /* file.c: what a file contains: reads and writes through its chain of clusters, and its length.
  *
  * The entry holds the length, the table holds the chain: two sectors, and a machine that dies between their writes
- * would leave a file whose length and chain differ. So a file of up to COPY_LIMIT clusters that needs another number
- * of clusters gets a new chain; its contents are copied, and the one write of the entry makes all of it count. The old
+ * would leave a file whose length and chain differ. So a file of up to COPY_LIMIT bytes that needs another number of
+ * clusters gets a new chain; its contents are copied, and the one write of the entry makes all of it count. The old
  * chain is freed last. A longer file grows in place: there, a crash may leave one chain longer than its file. */
 #include "fat.h"
 
-#define COPY_LIMIT 16u /* clusters */
+#define COPY_LIMIT 0x20000u /* bytes */
 #define LARGEST_FILE 0xFFFFFFFFULL
 
 PAGEABLE ULONG FatGetCluster(PFAT_VOLUME Volume, const FAT_ENTRY *Entry) {
@@ -262,7 +262,7 @@ PAGEABLE static NTSTATUS ChangeFile(PFAT_VOLUME Volume, PFAT_NODE Node, const CH
     if (Need == Have) {
         return ChangeInPlace(Volume, Node, Change);
     }
-    if (Need <= COPY_LIMIT || Have == 0) {
+    if (Change->Size <= COPY_LIMIT || Have == 0) {
         NTSTATUS Status = ChangeByCopy(Volume, Node, Need, Change);
         if (Status != STATUS_DISK_FULL || Have == 0 || Need == 0) {
             return Status;

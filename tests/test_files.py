@@ -1,0 +1,115 @@
+"""C: and its file system: the core on the host over odd volumes, crashes between any two sectors, failing requests and
+arbitrary bytes; then the kernel, with small memory, machines that die, disks that fail, and a second boot."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from machine import volume_arguments, Machine
+from modules import TOP, call
+from test_host import HOST, SANITIZED
+from volume import copy_out, list_files, make_ram_volume, make_volume, mtool, read_file
+
+CORE = [f"kernel/drivers/fastfat/{name}.c" for name in
+        ("volume", "table", "scan", "directory", "name", "file", "tree", "time")]
+CORE += ["tests/host/fatdisk.c", "kernel/rtl/string.c"]
+FSCK = shutil.which("fsck.fat") or "/usr/sbin/fsck.fat"
+
+# What mformat makes: geometries as they come and as they hardly ever do.
+SHAPES = {
+    "as C: is": ("-T", 65536, "-c", 8, "-d", 1),
+    "FAT12, a floppy": ("-T", 2880, "-c", 1),
+    "FAT12, as in RAM": ("-T", 1440, "-c", 2, "-d", 1, "-r", 4),
+    "FAT16, small clusters, two tables": ("-T", 40000, "-c", 1),
+    "FAT16, a root of 64 entries": ("-T", 16000, "-c", 4, "-d", 2, "-r", 4),
+    "FAT32": ("-T", 200000, "-c", 1, "-F"),
+    "FAT32, three tables": ("-T", 140000, "-c", 2, "-F", "-d", 3),
+}
+
+
+@pytest.fixture(scope="session")
+def core(tmp_path_factory):
+    """The core's host program."""
+    program = tmp_path_factory.mktemp("fat") / "fat"
+    call("gcc", *SANITIZED, "-DPAGEABLE=", HOST / "fat.c", *CORE, "-o", program)
+    return program
+
+
+def shaped(path, shape):
+    """A volume of an odd shape, with Temp and Temp2."""
+    mtool("mformat", path, "-C", "-h", 16, "-s", 63, *SHAPES[shape], "::")
+    mtool("mmd", path, "::/Temp", "::/Temp2")
+    return path
+
+
+def complaints(image):
+    """What fsck.fat finds, but for clusters that no file owns, and FAT32's count of free ones, which is a hint."""
+    done = subprocess.run([FSCK, "-n", str(image)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    harmless = r"fsck\.fat |Reclaimed \d+ unused cluster|.*: \d+ files, |Leaving filesystem|Free cluster summary|\s*$"
+    return [line for line in done.stdout.splitlines() if not re.match(harmless, line)]
+
+
+# ---- The core, on the host ----
+
+def test_names_patterns_and_times(core, tmp_path):
+    call(core, shaped(tmp_path / "v.img", "as C: is"), "names")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_random_work_leaves_a_sound_volume(core, tmp_path, shape):
+    for seed in (1, 2, 3):
+        image = shaped(tmp_path / f"v{seed}.img", shape)
+        call(core, image, "work", seed, 300)
+        assert not complaints(image)
+
+
+@pytest.mark.parametrize("shape", ("as C: is", "FAT12, as in RAM"))
+def test_a_machine_that_dies_between_two_sectors_leaves_lost_clusters_at_most(core, tmp_path, shape):
+    pattern, image = shaped(tmp_path / "v.img", shape), tmp_path / "w.img"
+    for sectors in list(range(0, 90)) + list(range(90, 1500, 47)):
+        shutil.copyfile(pattern, image)
+        call(core, image, "die", 5, 60, sectors)
+        assert not complaints(image), sectors
+
+
+def test_a_request_that_fails_is_an_error_and_never_wrong_data(core, tmp_path):
+    pattern, image = shaped(tmp_path / "v.img", "as C: is"), tmp_path / "w.img"
+    for request in list(range(0, 120)) + list(range(120, 3000, 61)):
+        shutil.copyfile(pattern, image)
+        call(core, image, "fail", 4, 120, request)
+
+
+def test_arbitrary_bytes_do_no_harm(tmp_path):
+    """libFuzzer from a few volumes and from what it found in the past: a short run, always the same."""
+    corpus, program = tmp_path / "corpus", tmp_path / "fuzz"
+    corpus.mkdir()
+    for file in (HOST / "corpus_fat").iterdir():
+        shutil.copy(file, corpus)
+    flags = [flag for flag in SANITIZED if not flag.startswith(("-W", "-fsanitize"))]
+    call("clang", *flags, "-w", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=undefined",
+         "-D__rdtsc=KernelRdtsc", "-DPAGEABLE=", HOST / "fuzz_fat.c", *CORE, "-o", program)
+    call(program, "-runs=3000", "-seed=1", "-max_len=40000", "-timeout=10", corpus)
+
+
+# ---- Volumes on the host ----
+
+def test_a_volume_is_made_listed_and_copied_out(tmp_path):
+    image = make_volume(tmp_path / "c.img")
+    assert image.stat().st_size == 32 << 20 and image.stat().st_blocks * 512 < 1 << 20
+    (tmp_path / "a long name.txt").write_text("contents")
+    mtool("mcopy", image, tmp_path / "a long name.txt", "::/Temp2")
+    assert [(file.path, file.size) for file in list_files(image)] == [("Temp2/a long name.txt", 8)]
+    (tmp_path / "out").mkdir()
+    copy_out(image, tmp_path / "out")
+    assert (tmp_path / "out/Temp2/a long name.txt").read_text() == "contents"
+    assert (tmp_path / "out/Temp").is_dir()
+    assert read_file(image, "Temp2/a long name.txt") == b"contents"
+    assert not complaints(image)
+
+
+def test_the_volume_in_ram_is_small(tmp_path):
+    assert make_ram_volume(tmp_path / "c.img").stat().st_size < 16384
