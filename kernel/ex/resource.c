@@ -247,11 +247,13 @@ static VOID WaitInQueue(PERESOURCE Resource, PVOID *Queue, PULONG Count, KLOCK_K
     Resource->ContentionCount++;
     BoostOwner(Resource, KiCurrentThread()->Priority);
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
+    KeBeginLockWait(Resource, Kind); /* so that it stays blocked between two waits */
     while (KeWaitForLock(Resource, Kind, &Waiter.Granted, WrResource, &Timeout) == STATUS_TIMEOUT) {
         OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
         BoostOwner(Resource, KiCurrentThread()->Priority + WAITED_LONG);
         KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
     }
+    KeEndLockWait();
 }
 
 /* ---- Acquiring ---- */

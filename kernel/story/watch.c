@@ -68,7 +68,8 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
 }
 
 BOOLEAN JudgeIsBlocked(PKTHREAD Thread) {
-    return Thread->State == Waiting && (Thread->BlockingLock != NULL || !Thread->Timer.Header.Inserted);
+    /* Whoever waits for a lock may be on a CPU for an instant, to look after the owner's priority. */
+    return Thread->BlockingLock != NULL || (Thread->State == Waiting && !Thread->Timer.Header.Inserted);
 }
 
 /* ---- Whom a thread waits for ---- */

@@ -1,6 +1,6 @@
 /* lock_order_mutex.c: two threads acquire two locks (mutex) in two orders, and each has one when it wants the other.
  *
- * expect: deadlock mutex
+ * expect: deadlock KMUTEX
  * repaired: lock_order_mutex_fixed.c
  */
 #include <ntifs.h>
