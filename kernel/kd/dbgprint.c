@@ -74,7 +74,7 @@ static ULONG Print(PCSTR Prefix, ULONG ComponentId, ULONG Level, PCSTR Format, v
     SIZE_T Whole = RtlFormatConvertedV(Line + Length, LINE_BYTES - 1 - Length, ConvertCharacter, Format, Arguments);
     Length += Whole < LINE_BYTES - 1 - Length ? Whole : LINE_BYTES - 1 - Length;
     Line[Length] = 0;
-    KdPutString(Line);
+    KdPutDriverText(Line);
     return STATUS_SUCCESS;
 }
 
