@@ -1,0 +1,370 @@
+/* test_ioctl.c: DeviceIoControl by handle and by IRP with the four methods; requests that pend, are cancelled, wait in
+ * a device queue, or go in parts. */
+#include "../../kernel/io/iop.h"
+#include "iotest.h"
+
+#define BYTES 64
+#define CONTROL_WRITE_ACCESS CTL_CODE(0x8000, 0x804, METHOD_BUFFERED, FILE_WRITE_ACCESS)
+
+/* ---- Methods ---- */
+
+/* The input, reversed, to where the method puts the output. */
+static NTSTATUS Reverse(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
+    ULONG Length = Stack->Parameters.DeviceIoControl.InputBufferLength;
+    PUCHAR Input = Irp->AssociatedIrp.SystemBuffer, Output = Irp->AssociatedIrp.SystemBuffer;
+    UCHAR Copy[BYTES];
+    switch (METHOD_FROM_CTL_CODE(Stack->Parameters.DeviceIoControl.IoControlCode)) {
+    case METHOD_IN_DIRECT: /* the second buffer is input too: it is added */
+    case METHOD_OUT_DIRECT:
+        KT_EXPECT(Irp->MdlAddress != NULL && (Irp->MdlAddress->MdlFlags & MDL_PAGES_LOCKED));
+        Output = MmGetSystemAddressForMdlSafe(Irp->MdlAddress, NormalPagePriority);
+        break;
+    case METHOD_NEITHER:
+        Input = Stack->Parameters.DeviceIoControl.Type3InputBuffer;
+        Output = Irp->UserBuffer;
+        break;
+    }
+    memcpy(Copy, Input, Length);
+    for (ULONG i = 0; i < Length; i++) {
+        Output[i] = Copy[Length - 1 - i];
+    }
+    return IotComplete(Irp, STATUS_SUCCESS, Length);
+}
+
+static NTSTATUS Succeed(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    return IotComplete(Irp, STATUS_SUCCESS, 0);
+}
+
+static PDRIVER_OBJECT CreateReversing(PDEVICE_OBJECT *Device) {
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    Driver->MajorFunction[IRP_MJ_CREATE] = Driver->MajorFunction[IRP_MJ_CLEANUP] = Driver->MajorFunction[IRP_MJ_CLOSE] =
+        Succeed;
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Reverse;
+    *Device = IotCreateDevice(Driver, L"\\Device\\KtControl", 1);
+    return Driver;
+}
+
+static NTSTATUS Open(PCWSTR Path, ACCESS_MASK Access, ULONG Options, PHANDLE Handle) {
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Result;
+    RtlInitUnicodeString(&Name, Path);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    return ZwOpenFile(Handle, Access, &Attributes, &Result, 0, Options);
+}
+
+static const ULONG Codes[4] = {CONTROL_BUFFERED, CONTROL_IN_DIRECT, CONTROL_OUT_DIRECT, CONTROL_NEITHER};
+
+static VOID CheckReversed(const UCHAR *Output) {
+    for (ULONG i = 0; i < BYTES; i++) {
+        KT_EXPECT_EQ(Output[i], BYTES - 1 - i);
+    }
+}
+
+KTEST(ioctl_by_irp_brings_data_with_each_method) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    UCHAR Input[BYTES];
+    PUCHAR Output = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, 0x74736554);
+    KT_REQUIRE(Output != NULL);
+    for (ULONG i = 0; i < BYTES; i++) {
+        Input[i] = (UCHAR)i;
+    }
+    for (ULONG Method = 0; Method < 4; Method++) {
+        memset(Output, 0, BYTES);
+        MmTrimRange(Output, PAGE_SIZE);
+        IO_STATUS_BLOCK Result = IotControl(Device, Codes[Method], Input, BYTES, Output, BYTES);
+        KT_EXPECT_EQ(Result.Status, STATUS_SUCCESS);
+        KT_EXPECT_EQ(Result.Information, BYTES);
+        CheckReversed(Output);
+    }
+    KT_EXPECT_EQ(MmTrimRange(Output, PAGE_SIZE), 1); /* nothing is locked any more */
+    ExFreePoolWithTag(Output, 0x74736554);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(ioctl_by_handle_brings_data_with_each_method) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    UNICODE_STRING Link, Target;
+    UCHAR Input[BYTES], Output[BYTES];
+    HANDLE Handle;
+    IO_STATUS_BLOCK Result;
+    RtlInitUnicodeString(&Link, L"\\??\\KtControl");
+    RtlInitUnicodeString(&Target, L"\\Device\\KtControl");
+    KT_EXPECT_EQ(IoCreateSymbolicLink(&Link, &Target), STATUS_SUCCESS);
+    KT_REQUIRE(Open(L"\\??\\ktcontrol", GENERIC_READ, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) == STATUS_SUCCESS);
+    for (ULONG i = 0; i < BYTES; i++) {
+        Input[i] = (UCHAR)i;
+    }
+    for (ULONG Method = 0; Method < 4; Method++) {
+        memset(Output, 0, BYTES);
+        KT_EXPECT_EQ(
+            ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, Codes[Method], Input, BYTES, Output, BYTES),
+            STATUS_SUCCESS);
+        KT_EXPECT_EQ(Result.Information, BYTES);
+        CheckReversed(Output);
+    }
+    KIRQL OldIrql = KfRaiseIrql(APC_LEVEL); /* no APC is needed */
+    NTSTATUS Status =
+        ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, Input, BYTES, Output, BYTES);
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Status, STATUS_SUCCESS);
+    KT_EXPECT_EQ(
+        ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_WRITE_ACCESS, Input, BYTES, Output, BYTES),
+        STATUS_ACCESS_DENIED);
+    ZwClose(Handle);
+    IoDeleteSymbolicLink(&Link);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(ioctl_open_without_SYNCHRONIZE_cannot_be_synchronous) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    HANDLE Handle;
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", FILE_READ_ATTRIBUTES, FILE_SYNCHRONOUS_IO_NONALERT, &Handle),
+                 STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", GENERIC_READ, 0x30, &Handle), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", GENERIC_READ, FILE_DELETE_ON_CLOSE, &Handle), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", GENERIC_READ, 0xFF000000, &Handle), STATUS_INVALID_PARAMETER);
+    Device->Flags |= DO_DEVICE_INITIALIZING;
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", GENERIC_READ, 0, &Handle), STATUS_NO_SUCH_DEVICE);
+    IoDeleteDevice(Device);
+    KT_EXPECT_EQ(Open(L"\\Device\\KtControl", GENERIC_READ, 0, &Handle), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_EQ(Open(L"\\Device", GENERIC_READ, 0, &Handle), STATUS_OBJECT_TYPE_MISMATCH);
+    IopDeleteDriverObject(Driver);
+}
+
+/* ---- Pending, cancelling ---- */
+
+static PIRP Pending;
+static KEVENT Arrived;
+
+static VOID CancelPending(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    IoReleaseCancelSpinLock(Irp->CancelIrql);
+    IotComplete(Irp, STATUS_CANCELLED, 0);
+}
+
+static NTSTATUS Pend(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    IoMarkIrpPending(Irp);
+    IoSetCancelRoutine(Irp, CancelPending);
+    Pending = Irp;
+    KeSetEvent(&Arrived, IO_NO_INCREMENT, FALSE);
+    return STATUS_PENDING;
+}
+
+static PDRIVER_OBJECT CreatePending(PDEVICE_OBJECT *Device) {
+    PDRIVER_OBJECT Driver = CreateReversing(Device);
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Pend;
+    KeInitializeEvent(&Arrived, SynchronizationEvent, FALSE);
+    return Driver;
+}
+
+KTEST(ioctl_that_pends_on_an_asynchronous_handle_ends_by_event) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreatePending(&Device);
+    HANDLE Handle, Event;
+    IO_STATUS_BLOCK Result = {.Status = STATUS_PENDING};
+    KT_REQUIRE(Open(L"\\Device\\KtControl", GENERIC_READ, 0, &Handle) == STATUS_SUCCESS);
+    KT_REQUIRE(ZwCreateEvent(&Event, EVENT_ALL_ACCESS, NULL, NotificationEvent, TRUE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, Event, NULL, NULL, &Result, CONTROL_BUFFERED, NULL, 0, NULL, 0),
+                 STATUS_PENDING);
+    LARGE_INTEGER Now = {.QuadPart = 0};
+    KT_EXPECT_EQ(ZwWaitForSingleObject(Event, FALSE, &Now), STATUS_TIMEOUT);
+    IoSetCancelRoutine(Pending, NULL);
+    IotComplete(Pending, STATUS_SUCCESS, 5);
+    KT_EXPECT_EQ(ZwWaitForSingleObject(Event, FALSE, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Result.Status, STATUS_SUCCESS);
+    KT_EXPECT_EQ(Result.Information, 5);
+    ZwClose(Event);
+    ZwClose(Handle);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+static VOID CancelWhenArrived(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeWaitForSingleObject(&Arrived, Executive, KernelMode, FALSE, NULL);
+    KT_EXPECT(IoCancelIrp(Pending));
+}
+
+KTEST(ioctl_that_is_cancelled_ends_with_STATUS_CANCELLED) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreatePending(&Device);
+    KT_THREAD Thread;
+    HANDLE Handle;
+    IO_STATUS_BLOCK Result;
+    KT_REQUIRE(Open(L"\\Device\\KtControl", GENERIC_READ, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) == STATUS_SUCCESS);
+    KT_REQUIRE(KtCreateThread(&Thread, "canceller", 8, KT_ANY_PROCESSOR, CancelWhenArrived, NULL));
+    KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, NULL, 0, NULL, 0),
+                 STATUS_CANCELLED);
+    KT_EXPECT_EQ(Result.Status, STATUS_CANCELLED);
+    KtJoin(&Thread);
+    ZwClose(Handle);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+/* ---- StartIo ---- */
+
+static CHAR Order[8];
+static LONG OrderCount;
+
+static VOID StartOne(PDEVICE_OBJECT Device, PIRP Irp) {
+    KT_EXPECT_EQ(KeGetCurrentIrql(), DISPATCH_LEVEL);
+    KT_EXPECT_EQ(Device->CurrentIrp, Irp);
+    Order[OrderCount++] = (CHAR)(ULONG_PTR)IoGetCurrentIrpStackLocation(Irp)->Parameters.Others.Argument1;
+}
+
+static PIRP MakeNumbered(PDEVICE_OBJECT Device, CHAR Letter) {
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+    IoSetNextIrpStackLocation(Irp);
+    IoGetCurrentIrpStackLocation(Irp)->DeviceObject = Device;
+    IoGetCurrentIrpStackLocation(Irp)->Parameters.Others.Argument1 = (PVOID)(ULONG_PTR)Letter;
+    return Irp;
+}
+
+static ULONG Cancels;
+static VOID CancelQueued(PDEVICE_OBJECT Device, PIRP Irp) {
+    KeRemoveEntryDeviceQueue(&Device->DeviceQueue, &Irp->Tail.Overlay.DeviceQueueEntry);
+    IoReleaseCancelSpinLock(Irp->CancelIrql);
+    Cancels++;
+}
+
+KTEST(startio_takes_one_request_after_the_other_by_key) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    Driver->DriverStartIo = StartOne;
+    memset(Order, 0, sizeof(Order));
+    OrderCount = 0;
+    Cancels = 0;
+    PIRP Irps[4] = {MakeNumbered(Device, 'a'), MakeNumbered(Device, 'b'), MakeNumbered(Device, 'c'),
+                    MakeNumbered(Device, 'd')};
+    ULONG Keys[4] = {0, 30, 20, 10};
+    for (ULONG i = 0; i < 4; i++) {
+        IoStartPacket(Device, Irps[i], &Keys[i], i == 2 ? CancelQueued : NULL);
+    }
+    KT_EXPECT(strcmp(Order, "a") == 0);
+    KT_EXPECT(IoCancelIrp(Irps[2]));
+    KT_EXPECT_EQ(Cancels, 1);
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    for (ULONG i = 0; i < 3; i++) {
+        IoStartNextPacket(Device, TRUE);
+    }
+    KeLowerIrql(OldIrql);
+    KT_EXPECT(strcmp(Order, "adb") == 0);
+    KT_EXPECT_EQ(Device->CurrentIrp, NULL);
+    KT_EXPECT(!Device->DeviceQueue.Busy);
+    for (ULONG i = 0; i < 4; i++) {
+        IoFreeIrp(Irps[i]);
+    }
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+/* ---- Parts, stacks, shares, remove locks ---- */
+
+KTEST(irp_in_parts_completes_the_whole_with_the_last_part) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    Driver->MajorFunction[IRP_MJ_READ] = Succeed;
+    KEVENT Done;
+    IO_STATUS_BLOCK Result = {.Status = STATUS_PENDING};
+    UCHAR Buffer[8];
+    KeInitializeEvent(&Done, NotificationEvent, FALSE);
+    PIRP Master = IoBuildSynchronousFsdRequest(IRP_MJ_READ, Device, Buffer, 8, NULL, &Done, &Result);
+    KT_REQUIRE(Master != NULL);
+    Master->AssociatedIrp.IrpCount = 2;
+    Master->IoStatus.Information = 8;
+    for (ULONG Part = 0; Part < 2; Part++) {
+        PIRP Irp = IoMakeAssociatedIrp(Master, 1);
+        KT_REQUIRE(Irp != NULL);
+        KT_EXPECT_EQ(KeReadStateEvent(&Done), 0);
+        IoGetNextIrpStackLocation(Irp)->MajorFunction = IRP_MJ_READ;
+        IoCallDriver(Device, Irp);
+    }
+    KT_EXPECT_EQ(KeReadStateEvent(&Done), 1);
+    KT_EXPECT_EQ(Result.Information, 8);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(device_attached_on_top_gets_the_requests_for_the_one_below) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    PDEVICE_OBJECT Filter = IotCreateDevice(Driver, NULL, 1);
+    PFILE_OBJECT File;
+    PDEVICE_OBJECT Found;
+    UNICODE_STRING Name;
+    KT_EXPECT_EQ(IoAttachDeviceToDeviceStack(Filter, Device), Device);
+    KT_EXPECT_EQ(Filter->StackSize, 2);
+    KT_EXPECT_EQ(Device->AttachedDevice, Filter);
+    RtlInitUnicodeString(&Name, L"\\Device\\KtControl");
+    KT_REQUIRE(IoGetDeviceObjectPointer(&Name, FILE_READ_DATA, &File, &Found) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(Found, Filter);
+    KT_EXPECT_EQ(File->DeviceObject, Device);
+    ObDereferenceObject(File);
+    PDEVICE_OBJECT Lower = IoGetLowerDeviceObject(Filter);
+    KT_EXPECT_EQ(Lower, Device);
+    ObDereferenceObject(Lower);
+    IoDetachDevice(Device);
+    KT_EXPECT_EQ(IoGetAttachedDevice(Device), Device);
+    IoDeleteDevice(Filter);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(share_access_lets_in_who_lets_the_others_be) {
+    SHARE_ACCESS Share = {};
+    FILE_OBJECT First = {}, Second = {}, Third = {};
+    IoSetShareAccess(FILE_READ_DATA, FILE_SHARE_READ, &First, &Share);
+    KT_EXPECT_EQ(IoCheckShareAccess(FILE_WRITE_DATA, FILE_SHARE_READ, &Second, &Share, TRUE), STATUS_SHARING_VIOLATION);
+    KT_EXPECT_EQ(IoCheckShareAccess(FILE_READ_DATA, 0, &Second, &Share, TRUE), STATUS_SHARING_VIOLATION);
+    KT_EXPECT_EQ(IoCheckShareAccess(FILE_READ_DATA, FILE_SHARE_READ, &Second, &Share, TRUE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoCheckShareAccess(FILE_READ_ATTRIBUTES, 0, &Third, &Share, TRUE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Share.OpenCount, 2);
+    IoRemoveShareAccess(&Third, &Share);
+    IoRemoveShareAccess(&Second, &Share);
+    IoRemoveShareAccess(&First, &Share);
+    KT_EXPECT_EQ(Share.OpenCount, 0);
+    KT_EXPECT_EQ(IoCheckShareAccess(DELETE, 0, &Third, &Share, TRUE), STATUS_SUCCESS);
+}
+
+static VOID ReleaseLater(PVOID Context) {
+    KtSleep(20);
+    IoReleaseRemoveLock((PIO_REMOVE_LOCK)Context, NULL);
+}
+
+KTEST(remove_lock_waits_for_the_last_inside) {
+    IO_REMOVE_LOCK Lock;
+    KT_THREAD Thread;
+    IoInitializeRemoveLock(&Lock, 0, 0, 0);
+    KT_EXPECT_EQ(IoAcquireRemoveLock(&Lock, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoAcquireRemoveLock(&Lock, NULL), STATUS_SUCCESS);
+    KT_REQUIRE(KtCreateThread(&Thread, "releaser", 8, KT_ANY_PROCESSOR, ReleaseLater, &Lock));
+    IoReleaseRemoveLockAndWait(&Lock, NULL);
+    KT_EXPECT_EQ(Lock.IoCount, 0);
+    KT_EXPECT_EQ(IoAcquireRemoveLock(&Lock, NULL), STATUS_DELETE_PENDING);
+    KtJoin(&Thread);
+}
+
+/* ---- What stops the machine ---- */
+
+static VOID CancelAndKeepLock(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    UNREFERENCED_PARAMETER(Irp);
+}
+
+KTEST_CRASH(irp_cancel_routine_keeps_the_lock) {
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+    IoSetNextIrpStackLocation(Irp);
+    IoSetCancelRoutine(Irp, CancelAndKeepLock);
+    IoCancelIrp(Irp);
+}

@@ -1,0 +1,167 @@
+/* test_names.c: the name space: directories, symbolic links, what a path leads to, and handles with rights. */
+#include <ob.h>
+#include "../../kernel/io/iop.h"
+#include "iotest.h"
+
+static UNICODE_STRING Text(PCWSTR String) {
+    UNICODE_STRING Result;
+    RtlInitUnicodeString(&Result, String);
+    return Result;
+}
+
+static NTSTATUS Find(PCWSTR Path, ULONG Attributes, PVOID *Object) {
+    UNICODE_STRING Name = Text(Path);
+    return ObReferenceObjectByName(&Name, Attributes, NULL, 0, NULL, KernelMode, NULL, Object);
+}
+
+static NTSTATUS Probe(PCWSTR Path, ULONG Attributes) {
+    PVOID Object;
+    NTSTATUS Status = Find(Path, Attributes, &Object);
+    if (NT_SUCCESS(Status)) {
+        ObDereferenceObject(Object);
+    }
+    return Status;
+}
+
+KTEST(names_say_what_is_wrong_with_a_path) {
+    KT_EXPECT_EQ(Probe(L"\\Device", 0), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Probe(L"\\", 0), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Probe(L"\\device", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_EQ(Probe(L"\\device", OBJ_CASE_INSENSITIVE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Probe(L"\\Device\\Nobody", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_EQ(Probe(L"\\Nowhere\\Nobody", 0), STATUS_OBJECT_PATH_NOT_FOUND);
+    KT_EXPECT_EQ(Probe(L"Device", 0), STATUS_OBJECT_PATH_SYNTAX_BAD);
+    KT_EXPECT_EQ(Probe(L"", 0), STATUS_OBJECT_PATH_SYNTAX_BAD);
+}
+
+KTEST(names_a_symbolic_link_leads_to_its_target_until_it_is_deleted) {
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    PDEVICE_OBJECT Device = IotCreateDevice(Driver, L"\\Device\\KtLinked", 1);
+    UNICODE_STRING Link = Text(L"\\DosDevices\\KtLink"), Target = Text(L"\\Device\\KtLinked");
+    PVOID Object;
+    KT_EXPECT_EQ(IoCreateSymbolicLink(&Link, &Target), STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoCreateSymbolicLink(&Link, &Target), STATUS_OBJECT_NAME_COLLISION);
+    static const PCWSTR Paths[] = {L"\\??\\KtLink", L"\\DosDevices\\KtLink", L"\\GLOBAL??\\KtLink",
+                                   L"\\??\\GLOBALROOT\\Device\\KtLinked", L"\\??\\Global\\KtLink"};
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Paths); i++) {
+        KT_EXPECT_EQ(Find(Paths[i], OBJ_CASE_INSENSITIVE, &Object), STATUS_SUCCESS);
+        KT_EXPECT_EQ(Object, Device);
+        ObDereferenceObject(Object);
+    }
+    KT_EXPECT_EQ(IoDeleteSymbolicLink(&Link), STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoDeleteSymbolicLink(&Link), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_EQ(IoDeleteSymbolicLink(&Target), STATUS_OBJECT_TYPE_MISMATCH);
+    KT_EXPECT_EQ(Probe(L"\\??\\KtLink", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(names_a_link_to_itself_is_given_up) {
+    UNICODE_STRING Link = Text(L"\\??\\KtLoop");
+    KT_EXPECT_EQ(IoCreateSymbolicLink(&Link, &Link), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Probe(L"\\??\\KtLoop", 0), STATUS_OBJECT_NAME_INVALID);
+    KT_EXPECT_EQ(IoDeleteSymbolicLink(&Link), STATUS_SUCCESS);
+}
+
+KTEST(names_are_looked_up_at_DISPATCH_LEVEL) {
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    NTSTATUS Status = Probe(L"\\Device", 0);
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Status, STATUS_SUCCESS);
+}
+
+KTEST(names_a_temporary_object_loses_its_name_with_its_last_handle) {
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtEvent");
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE First, Second;
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    KT_REQUIRE(ZwCreateEvent(&First, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwCreateEvent(&Second, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE),
+                 STATUS_OBJECT_NAME_COLLISION);
+    Attributes.Attributes |= OBJ_OPENIF;
+    KT_EXPECT_EQ(ZwCreateEvent(&Second, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE),
+                 STATUS_OBJECT_NAME_EXISTS);
+    KT_EXPECT_EQ(ZwSetEvent(First, NULL), STATUS_SUCCESS);
+    LONG Previous = 0;
+    KT_EXPECT_EQ(ZwResetEvent(Second, &Previous), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Previous, 1); /* one event */
+    ZwClose(First);
+    KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtEvent", 0), STATUS_SUCCESS);
+    ZwClose(Second);
+    KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtEvent", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+}
+
+KTEST(names_are_found_again_from_the_object) {
+    struct {
+        OBJECT_NAME_INFORMATION Information;
+        WCHAR Text[40];
+    } Name;
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    PDEVICE_OBJECT Device = IotCreateDevice(Driver, L"\\Device\\KtQuery", 1),
+                   Nameless = IotCreateDevice(Driver, NULL, 1);
+    ULONG Length = 0;
+    UNICODE_STRING Expected = Text(L"\\Device\\KtQuery");
+    KT_EXPECT_EQ(ObQueryNameString(Device, NULL, 0, &Length), STATUS_INFO_LENGTH_MISMATCH);
+    KT_EXPECT_EQ(Length, sizeof(OBJECT_NAME_INFORMATION) + Expected.Length + sizeof(WCHAR));
+    KT_EXPECT_EQ(ObQueryNameString(Device, &Name.Information, sizeof(Name), &Length), STATUS_SUCCESS);
+    KT_EXPECT(RtlEqualUnicodeString(&Name.Information.Name, &Expected, FALSE));
+    KT_EXPECT_EQ(Name.Information.Name.Buffer[Expected.Length / sizeof(WCHAR)], 0);
+    KT_EXPECT_EQ(ObQueryNameString(Nameless, &Name.Information, sizeof(Name), &Length), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Name.Information.Name.Length, 0);
+    IoDeleteDevice(Nameless);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(names_are_made_by_the_system_when_asked) {
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    PDEVICE_OBJECT First, Second;
+    KT_EXPECT_EQ(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, FILE_AUTOGENERATED_DEVICE_NAME, FALSE, &First),
+                 STATUS_SUCCESS);
+    KT_EXPECT_EQ(IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, FILE_AUTOGENERATED_DEVICE_NAME, FALSE, &Second),
+                 STATUS_SUCCESS);
+    KT_EXPECT((First->Flags & DO_DEVICE_HAS_NAME) && (Second->Flags & DO_DEVICE_HAS_NAME));
+    IoDeleteDevice(First);
+    IoDeleteDevice(Second);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(handle_grants_what_it_was_opened_for) {
+    HANDLE Handle;
+    PVOID Object;
+    OBJECT_HANDLE_INFORMATION Information;
+    KT_REQUIRE(ZwCreateEvent(&Handle, GENERIC_READ, NULL, NotificationEvent, FALSE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwSetEvent(Handle, NULL), STATUS_ACCESS_DENIED); /* EVENT_MODIFY_STATE is missing */
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, EVENT_MODIFY_STATE, *ExEventObjectType, UserMode, &Object, NULL),
+                 STATUS_ACCESS_DENIED);
+    KT_EXPECT_EQ(
+        ObReferenceObjectByHandle(Handle, EVENT_MODIFY_STATE, *ExEventObjectType, KernelMode, &Object, &Information),
+        STATUS_SUCCESS);
+    KT_EXPECT_EQ(Information.GrantedAccess, STANDARD_RIGHTS_READ | EVENT_QUERY_STATE);
+    ObDereferenceObject(Object);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, *PsThreadType, KernelMode, &Object, NULL),
+                 STATUS_OBJECT_TYPE_MISMATCH);
+    ZwClose(Handle);
+    KT_EXPECT_EQ(ZwClose(Handle), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(ZwClose(NULL), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, NULL, KernelMode, &Object, NULL), STATUS_INVALID_HANDLE);
+}
+
+KTEST(handle_of_the_kernel_has_the_upper_half) {
+    HANDLE Handle;
+    OBJECT_ATTRIBUTES Attributes;
+    InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
+    KT_REQUIRE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, &Attributes, SynchronizationEvent, TRUE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ((ULONG64)Handle >> 31, 0x1FFFFFFFF);
+    KT_EXPECT_EQ(ZwWaitForSingleObject(Handle, FALSE, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwClose(Handle), STATUS_SUCCESS);
+}
+
+KTEST_CRASH(handle_outlived_by_a_lost_reference) {
+    HANDLE Handle;
+    PVOID Event;
+    ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, NULL, NotificationEvent, FALSE);
+    ObReferenceObjectByHandle(Handle, 0, *ExEventObjectType, KernelMode, &Event, NULL);
+    ObDereferenceObject(Event);
+    ObDereferenceObject(Event); /* this one was the handle's */
+}
