@@ -14,7 +14,10 @@ import driverheads
 from conftest import ensure_built
 from machine import TOP
 
-HEADS = driverheads.all_heads()
+try:
+    HEADS = driverheads.all_heads()
+except driverheads.HeadError as problem:
+    raise pytest.UsageError(str(problem)) from None
 BY_NAME = {head.path.name: head for head in HEADS}
 HOST_LIMIT = "90"
 

@@ -19,7 +19,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 FOLDER = TOP / "tests/drivers"
 SOURCES = (".c", ".cc", ".cpp", ".C")
-BUGCHECK = re.compile(r"bugcheck (0x[0-9A-Fa-f]+) \((.*)\)(?: in ([\w-]+)(?:!(\w+))?)?\s*$")
+BUGCHECK = re.compile(r"bugcheck (0x[0-9A-Fa-f]+) \((.*)\)(?: in (\*|[\w-]+)(?:!(\w+))?)?\s*$")
 KINDS = ("completed", "deadlock", "unbuildable", "failed", "undecided")
 # Addresses by the names of their regions: from (the MM_ name in mm.h) to.
 WORDS = {"thread": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"), "nonpaged": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"),
@@ -84,7 +84,8 @@ def parse_expectation(path, text, must_come):
                 raise HeadError(f"{path}: '{word}' is no parameter: a number, >N, * or one of {', '.join(WORDS)}")
         if len(parameters) != 4:
             raise HeadError(f"{path}: a bugcheck has four parameters, 'expect: {text}' names {len(parameters)}")
-        return Expectation(text, kind, must_come, "", int(found[1], 16), parameters, found[3], found[4])
+        return Expectation(text, kind, must_come, "", int(found[1], 16), parameters,
+                           None if found[3] == "*" else found[3], found[4])
     if kind not in KINDS:
         raise HeadError(f"{path}: 'expect: {text}': it begins with bugcheck, {', '.join(KINDS)}")
     return Expectation(text, kind, must_come, rest.strip())
