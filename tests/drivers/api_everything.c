@@ -30,7 +30,7 @@ NTKERNELAPI PEPROCESS IoThreadToProcess(PETHREAD Thread);
 DRIVER_INITIALIZE DriverEntry;
 DRIVER_UNLOAD Unload;
 static NTSTATUS Worker(IN PVOID Context);
-static VOID Pageable();
+VOID Pageable();
 #pragma alloc_text(PAGE, Pageable)
 
 static PDEVICE_OBJECT Device;
@@ -172,9 +172,10 @@ static void Processes(void) {
     ObDereferenceObject(Thread);
 }
 
-static VOID Pageable() {
+VOID Pageable() {
     PAGED_CODE();
-    Failures += 0;
+    InterlockedIncrement(&Failures);
+    InterlockedDecrement(&Failures);
 }
 
 static NTSTATUS Worker(IN PVOID Context) {

@@ -1,0 +1,37 @@
+/* notify_left_behind_fixed.c: the routine is removed, and the thread waited for, before the driver goes.
+ *
+ * expect: completed
+ * run: --unload
+ */
+#include <ntddk.h>
+
+static VOID OnThread(HANDLE ProcessId, HANDLE ThreadId, BOOLEAN Create) {
+    UNREFERENCED_PARAMETER(ProcessId);
+    UNREFERENCED_PARAMETER(ThreadId);
+    UNREFERENCED_PARAMETER(Create);
+}
+
+static VOID Short(PVOID Context) {
+    LARGE_INTEGER Second;
+    UNREFERENCED_PARAMETER(Context);
+    Second.QuadPart = -1 * 10 * 1000 * 1000LL;
+    KeDelayExecutionThread(KernelMode, FALSE, &Second);
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}
+
+static VOID Unload(PDRIVER_OBJECT DriverObject) {
+    HANDLE Handle;
+    UNREFERENCED_PARAMETER(DriverObject);
+    PsSetCreateThreadNotifyRoutine(OnThread);
+    if (NT_SUCCESS(PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Short, NULL))) {
+        ZwWaitForSingleObject(Handle, FALSE, NULL);
+        ZwClose(Handle);
+    }
+    PsRemoveCreateThreadNotifyRoutine(OnThread);
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(RegistryPath);
+    DriverObject->DriverUnload = Unload;
+    return STATUS_SUCCESS;
+}
