@@ -9,7 +9,7 @@
 
 static VOID DeleteThread(PVOID Object);
 
-OBJECT_TYPE PspThreadObjectType = {.Name = "Thread", .Delete = DeleteThread};
+OBJECT_TYPE PspThreadObjectType = {.Name = "Thread", .Delete = DeleteThread, .ValidAccess = THREAD_ALL_ACCESS};
 static POBJECT_TYPE ThreadTypePointer = &PspThreadObjectType;
 POBJECT_TYPE *PsThreadType = &ThreadTypePointer;
 
@@ -55,6 +55,7 @@ static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, 
     Thread->Cid.UniqueProcess = ULongToHandle(PSP_SYSTEM_PROCESS_ID);
     Thread->Cid.UniqueThread = NextThreadId();
     Thread->ExitStatus = STATUS_PENDING;
+    Thread->Tcb.Process = PsInitialSystemProcess;
     NameThread(Thread, Name, Start);
     KeInitializeThread(&Thread->Tcb, StackBase, StackBase - KERNEL_STACK_SIZE, Start, Context, Priority);
     KeInitializeThreadLocks(&Thread->Tcb);
@@ -66,6 +67,7 @@ static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, 
 NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
     NTSTATUS Status = CreateThread(Thread, Name, Priority, Start, Context);
     if (NT_SUCCESS(Status)) {
+        PsNotifyThread(*Thread, TRUE);
         KeReadyThread(&(*Thread)->Tcb);
     }
     return Status;
@@ -76,30 +78,48 @@ static VOID EndAtOnce(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
 }
 
+#define CURRENT_PROCESS_HANDLE ((HANDLE)(LONG_PTR)-1)
+
+/* Every thread is the system process's: a handle of another one must be good, and changes nothing. */
+static NTSTATUS CheckProcessHandle(HANDLE ProcessHandle) {
+    PVOID Process;
+    if (ProcessHandle == NULL || ProcessHandle == CURRENT_PROCESS_HANDLE) {
+        return STATUS_SUCCESS;
+    }
+    NTSTATUS Status = ObReferenceObjectByHandle(ProcessHandle, 0, *PsProcessType, KernelMode, &Process, NULL);
+    if (NT_SUCCESS(Status)) {
+        ObfDereferenceObject(Process);
+    }
+    return Status;
+}
+
 /* PASSIVE_LEVEL. The thread runs at priority 8; it may have ended before this returns. The handle must be closed with
- * ZwClose. Attributes, access and process are ignored: every thread is the system process's. wdm.h:
- * PsCreateSystemThread. */
+ * ZwClose; it has the rights of DesiredAccess. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH: ProcessHandle is none.
+ * wdm.h: PsCreateSystemThread. */
 NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                               HANDLE ProcessHandle, PCLIENT_ID ClientId, PKSTART_ROUTINE StartRoutine,
                               PVOID StartContext) {
-    UNREFERENCED_PARAMETER(DesiredAccess);
-    UNREFERENCED_PARAMETER(ObjectAttributes);
-    UNREFERENCED_PARAMETER(ProcessHandle);
     PAGED_CODE();
     if (ThreadHandle == NULL || StartRoutine == NULL) {
         return STATUS_INVALID_PARAMETER;
     }
     PETHREAD Thread;
-    NTSTATUS Status = CreateThread(&Thread, NULL, 8, StartRoutine, StartContext);
+    NTSTATUS Status = CheckProcessHandle(ProcessHandle);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    Status = ObInsertHandle(Thread, ThreadHandle);
+    Status = CreateThread(&Thread, NULL, 8, StartRoutine, StartContext);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObInsertHandleWithAccess(Thread, DesiredAccess, ObjectAttributes ? ObjectAttributes->Attributes : 0,
+                                      ThreadHandle);
     if (!NT_SUCCESS(Status)) {
         Thread->Tcb.StartRoutine = EndAtOnce;
     } else if (ClientId != NULL) {
         *ClientId = Thread->Cid;
     }
+    PsNotifyThread(Thread, TRUE);
     KeReadyThread(&Thread->Tcb);
     ObfDereferenceObject(Thread);
     return Status;

@@ -23,6 +23,7 @@ static VOID CheckExit(PETHREAD Thread) {
 NTSTATUS PsTerminateSystemThread(NTSTATUS ExitStatus) {
     PETHREAD Thread = PsGetCurrentThread();
     CheckExit(Thread);
+    PsNotifyThread(Thread, FALSE);
     VfNotifyThreadEnd();
     Thread->ExitStatus = ExitStatus;
     KeTerminateThread();
