@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from driverbuild import Unbuildable, build, make_archive, make_kernel
-from machine import OUT, CannotRun, Machine, qemu_version
+from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from run import Parser, say, shown, whole
 from running import Run, handle_signals, hang_report
 from volume import VolumeError, copy_out
@@ -168,6 +168,8 @@ def judged(outcome, recorder, options):
                    "report": report_of(outcome.serial)}
     elif verdict.get("end") in EXITS:
         facts = recorder.facts
+        if verdict["end"] == "failed" and "status" in facts:
+            facts["text"] = facts["text"].replace(facts["status"], status_name(facts["status"]))
         result |= {"result": verdict["end"], "text": facts.get("text", ""), "status": facts.get("status"),
                    "guestSeconds": facts["guestMs"] / 1000 if "guestMs" in facts else None}
     elif outcome.ended == "limit":
@@ -176,6 +178,13 @@ def judged(outcome, recorder, options):
         spoken = [line for _, line in outcome.times if line.strip()] or ["(nothing on COM1)"]
         result["text"] = f"the machine left without a verdict; its last line was: {spoken[-1]}"
     return result
+
+
+def status_name(text):
+    """"0xC000009A (STATUS_INSUFFICIENT_RESOURCES)" of "0xC000009A"."""
+    header = (TOP / "kernel/include/ddk/ntstatus.h").read_text()
+    found = re.search(rf"#define (STATUS_\w+) \(\(NTSTATUS\){text}\)", header, re.I)
+    return f"{text} ({found[1]})" if found else text
 
 
 def result_line(result):

@@ -1,0 +1,268 @@
+"""tools/bugcheck driver: every verdict and exit status, every complaint, and what foreign sources need to be built."""
+import json
+import os
+import re
+import subprocess
+import time
+
+import pytest
+
+import driver
+import driverbuild
+import mkdriver
+from machine import OUT, TOP
+
+ENTRY = """NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
+    UNREFERENCED_PARAMETER(DriverObject);
+    UNREFERENCED_PARAMETER(RegistryPath);
+    %s
+}
+"""
+GOOD = "#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n" + ENTRY % "return STATUS_SUCCESS;"
+SPIN = ("#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n"
+        + ENTRY % 'DbgPrint("I say: \\"%d\\"\\nhalf a line", 5);\n    for (;;) {\n    }')
+
+
+def tool(*words, cwd=TOP, limit=100):
+    """Runs tools/bugcheck driver; returns what it left."""
+    return subprocess.run([TOP / "tools/bugcheck", "driver", *map(str, words)], cwd=cwd, capture_output=True, text=True,
+                          timeout=limit, check=False, env=dict(os.environ, OUT=str(OUT)))
+
+
+def write(folder, name, text):
+    path = folder / name
+    path.write_text(text)
+    return path
+
+
+def last(done):
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize("words,complaint", [
+    ([], "which file?"), (["nothing.c"], "there is no file 'nothing.c'"), (["tests"], "must end in"),
+    (["Makefile"], "must end in"), (["x.c", "--seed", "y"], "'y' is not a whole number"),
+    (["x.c", "--seed", "1", "--free-running"], "not allowed with"), (["x.c", "--cpus", "65"], "from 1 to 64"),
+    (["x.c", "--mem", "4"], "from 16"), (["x.c", "--what"], "the options are: --checked --cpus"),
+    (["x.c", "--verifier=two words"], "words with commas"), (["x.c", "--timeout", "0"], "from 1 to")])
+def test_a_wrong_call_is_told_in_one_line(words, complaint):
+    """Bad usage: exit 2, one line on stderr, nothing on stdout."""
+    done = tool(*words)
+    assert done.returncode == 2, done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and done.stderr.startswith("bugcheck: "), done.stderr
+    assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("name,content,complaint", [
+    ("empty.c", "", "'.*empty.c' is empty"), ("blank.c", "  \n\n", "is empty"),
+    ("garbage.c", "\x7fELF\0\0\0", "binary content"),
+    ("noentry.c", "int x;\n", "there is no DriverEntry"),
+    ("commented.c", "/* NTSTATUS DriverEntry() { } */ int x;\n", "there is no DriverEntry"),
+    ("mangled.cc", GOOD.replace("DRIVER_INITIALIZE DriverEntry;\n", ""), 'it needs extern "C"'),
+    ("syntax.c", GOOD.replace("return STATUS_SUCCESS;", "return STATUS_SUCCESS"), r"expected ‘;’.*\(syntax.c:6\)"),
+    ("undeclared.c", GOOD.replace("return STATUS_SUCCESS;", "return ZwCreateKeyOnTheMoon(0);"),
+     r"calls ZwCreateKeyOnTheMoon, which is not in the subset \(undeclared.c:6\)"),
+    ("near.c", GOOD.replace("return STATUS_SUCCESS;", "KeSetEventt(0); return 0;"),
+     r"calls KeSetEventt, which is not in the subset \(near.c:6\); did you mean KeSetEvent\?"),
+    ("type.c", GOOD.replace("#include <ntddk.h>\n", "#include <ntddk.h>\nFLT_GADGET g;\n"),
+     r"uses the type FLT_GADGET, which is not in the subset \(type.c:2\)"),
+    ("header.c", "#include <fltkernel_none.h>\n" + GOOD,
+     r"includes fltkernel_none.h, which is not in the subset \(header.c:1\)"),
+    ("imported.c", GOOD.replace("DRIVER_INITIALIZE", "NTSTATUS ZwGadget(void);\nDRIVER_INITIALIZE").replace(
+        "return STATUS_SUCCESS;", "return ZwGadget();"), r"calls ZwGadget, which is not in the subset \(imported.c:7\)"),
+])
+def test_what_cannot_be_built_says_why(build, tmp_path, name, content, complaint):
+    """result: unbuildable, exit 2, with the name of the call and the user's own line."""
+    done = tool(write(tmp_path, name, content))
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert last(done).startswith("result: unbuildable "), done.stdout
+    assert re.search(complaint, last(done)), last(done)
+    assert "seed" not in last(done)
+
+
+def test_compile_errors_are_the_compilers_at_the_users_line(build, tmp_path):
+    """The path as the user typed it, the line, the caret; no warning among it."""
+    write(tmp_path, "mine.c", GOOD.replace("return STATUS_SUCCESS;", "int *p = 5;\n    return nonsense;"))
+    done = tool("mine.c", cwd=tmp_path)
+    assert "mine.c:7:" in done.stdout and "return nonsense;" in done.stdout, done.stdout
+    assert "warning" not in done.stdout
+
+
+def test_completed_within_three_seconds(build, tmp_path):
+    """Exit 0; from the command to the verdict in seconds when the kernel is built."""
+    source = write(tmp_path, "good driver-1ä.c", GOOD)
+    tool(source)
+    started = time.monotonic()
+    done = tool(source)
+    seconds = time.monotonic() - started
+    assert (done.returncode, last(done)) == (0, "result: completed [seed 1]"), done.stdout + done.stderr
+    assert seconds < 3 * max(1, os.getloadavg()[0] / os.cpu_count()), f"{seconds:.1f} s"
+
+
+def test_bugcheck_verdict(build, tmp_path):
+    """Exit 3; code, four parameters, name, module!function+offset and the user's line; the report stands above."""
+    source = write(tmp_path, "die.c", GOOD.replace("return STATUS_SUCCESS;", "*(volatile int *)0x10 = 1; return 0;"))
+    done = tool(source, "--seed", "7")
+    assert done.returncode == 3, done.stdout + done.stderr
+    number = r"0x[0-9A-F]{16}"
+    assert re.fullmatch(rf"result: bugcheck 0x0000007E \({number}, {number}, {number}, {number}\) "
+                        r"SYSTEM_THREAD_EXCEPTION_NOT_HANDLED in die!DriverEntry\+0x[0-9a-f]+ \(die.c:6\) \[seed 7\]",
+                        last(done)), last(done)
+    assert "*** STOP 0x0000007E" in done.stdout
+    assert "The four parameters" in done.stdout
+
+
+def test_deadlock_is_explained(build):
+    """Exit 4; each thread with what it waits for, its owner, since when, its stack; the circle in one line."""
+    done = tool("tests/drivers/judge_two_mutexes.c")
+    assert done.returncode == 4, done.stdout + done.stderr
+    waits = re.findall(r"thread (0x\w+) \(judge_two_mutexes!TakeBoth\) waits for KMUTEX \w+ \(judge_two_mutexes!(\w+)\), "
+                       r"owned by thread (0x\w+)", done.stdout)
+    assert {lock for _, lock, _ in waits} == {"First", "Second"}
+    owners = {thread: owner for thread, _, owner in waits}
+    assert all(owners[owners[thread]] == thread for thread in owners), owners
+    assert re.search(r"since \d+\.\d{3} s after the start, reason Executive", done.stdout)
+    assert re.search(r"judge_two_mutexes!TakeBoth\+0x\w+ \(judge_two_mutexes.c:\d+\)", done.stdout)
+    assert re.search(r"^result: deadlock thread (0x\w+) .* waits for KMUTEX .*, owned by thread 0x\w+ .*, which waits for KMUTEX"
+                     r" .*, owned by thread \1", last(done)), last(done)
+
+
+def test_failed_and_undecided_are_exit_1(build, tmp_path):
+    """DriverEntry's error with its name; a thread that runs for ever, with its place; the host's own limit."""
+    done = tool("tests/drivers/judge_entry_fails.c")
+    assert done.returncode == 1
+    assert re.match(r"result: failed .*0xC000009A \(STATUS_INSUFFICIENT_RESOURCES\)", last(done)), last(done)
+    done = tool("tests/drivers/judge_spins.c", "--limit", "1")
+    assert done.returncode == 1
+    assert re.match(r"result: undecided thread 0x\w+ \(judge_spins!Poll\) is running in judge_spins!Poll\+0x\w+ "
+                    r"\(judge_spins.c:\d+\) \[seed 1\]", last(done)), last(done)
+    done = tool(write(tmp_path, "spin.c", SPIN), "--free-running", "--timeout", "4")
+    assert done.returncode == 1
+    assert last(done) == "result: undecided no end within 4 s [free-running]"
+    assert 'I say: "5"\nhalf a line\n' in done.stdout
+
+
+def test_json_is_one_object(build):
+    """--json: nothing else is printed, and all is in it."""
+    done = tool("tests/drivers/judge_two_mutexes.c", "--json", "--seed", "3", "--cpus", "2", "--mem", "64")
+    result = json.loads(done.stdout)
+    assert done.returncode == result["exit"] == 4
+    assert {"result", "code", "name", "parameters", "module", "function", "offset", "file", "line", "seed", "output", "files",
+            "waits", "text", "notes", "status", "cpus", "mem", "build", "drivers"} <= set(result)
+    assert (result["result"], result["seed"], result["cpus"], result["mem"]) == ("deadlock", 3, 2, 64)
+    stuck = [wait for wait in result["waits"] if wait["kind"] == "KMUTEX"]
+    assert len(stuck) == 2 and {wait["owner"] for wait in stuck} == {wait["thread"] for wait in stuck}
+    assert all(wait["stack"] and wait["unlimited"] and wait["sinceMs"] > 0 for wait in stuck)
+    broken = json.loads(tool("tests/drivers/judge_unknown_call.c", "--json").stdout)
+    assert (broken["result"], broken["exit"]) == ("unbuildable", 2)
+
+
+def test_the_same_seed_gives_the_same_end(build):
+    """To the last parameter and address."""
+    ends = {tool("tests/drivers/judge_two_mutexes.c", "--seed", "11").stdout for _ in range(3)}
+    assert len(ends) == 1
+
+
+def test_foreign_habits(build, tmp_path):
+    """Headers in any case and with backslashes, UTF-16, C++, a second file, KdPrint, PAGED_CODE that does not assert."""
+    folder = tmp_path / "some folder"
+    (folder / "Inc").mkdir(parents=True)
+    write(folder / "Inc", "Helper.h", "#pragma once\n#include <WDM.H>\nint Twice(int Number);\n")
+    source = ('#include <NtDDK.h>\r\n#include <WinDef.h>\r\nextern "C" {\r\n#include "inc\\helper.H"\r\n'
+              "DRIVER_INITIALIZE DriverEntry;\r\n}\r\n")
+    source += 'extern "C" ' + (ENTRY % ('KIRQL Old;\n    KeRaiseIrql(DISPATCH_LEVEL, &Old);\n    PAGED_CODE();\n'
+                                        '    KeLowerIrql(Old);\n    KdPrint(("twice %d\\n", Twice(21)));\n'
+                                        "    return STATUS_SUCCESS;"))
+    (folder / "Haupt Treiber.cpp").write_bytes(source.encode("utf-16"))
+    write(folder, "helper.c", '#include "Inc/Helper.h"\nint Twice(int Number) { return Number + Number; }\n')
+    done = tool("Haupt Treiber.cpp", "helper.c", cwd=folder)
+    # C++ declares Twice with C linkage here, as its header is inside extern "C".
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "twice 42\n" in done.stdout
+
+
+def test_two_drivers_are_loaded_in_order(build, tmp_path):
+    """A file with its own DriverEntry is another module."""
+    for name in ("first", "second"):
+        write(tmp_path, f"{name}.c", GOOD.replace("return", f'DbgPrint("{name}\\n");\n    return'))
+    done = tool("second.c", "first.c", "--json", cwd=tmp_path)
+    result = json.loads(done.stdout)
+    assert (result["output"], result["drivers"]) == ("second\nfirst\n", ["second", "first"])
+
+
+def test_unload(build, tmp_path):
+    """--unload: DriverUnload runs; a driver without one stays, and that is said."""
+    done = tool("tests/drivers/judge_worker.c", "--unload")
+    assert (done.returncode, last(done)) == (0, "result: completed [seed 1]"), done.stdout
+    assert "judge_worker.sys is unloaded" in done.stdout
+    done = tool(write(tmp_path, "good.c", GOOD), "--unload")
+    assert done.returncode == 0 and "good.sys stays loaded: it has no DriverUnload" in done.stdout, done.stdout
+
+
+def test_checked_build(build, tmp_path):
+    """--checked: PAGED_CODE asserts."""
+    source = write(tmp_path, "pagedcode.c", GOOD.replace(
+        "return", "KIRQL Old;\n    KeRaiseIrql(DISPATCH_LEVEL, &Old);\n    PAGED_CODE();\n    KeLowerIrql(Old);\n    return"))
+    assert tool(source).returncode == 0
+    assert tool(source, "--checked").returncode != 0
+
+
+PRAGMAS = """#include <ntddk.h>
+DRIVER_INITIALIZE DriverEntry;
+void Listed(void); void Second(void); void Ranged(void); void After(void); void Pushed(void);
+#pragma alloc_text(PAGE, Listed, \\
+                   Second)
+void Listed(void) { }
+void Second(void) { }
+#pragma code_seg("PAGE")
+void Ranged(void) { }
+#pragma code_seg(push, "PAGEMORE")
+void Pushed(void) { }
+#pragma code_seg(pop)
+#pragma code_seg()
+void After(void) { }
+#pragma data_seg("PAGEDATA")
+int Initialised = 1;
+#pragma data_seg()
+int Plain = 2;
+__declspec(code_seg("PAGE")) void Declared(void) { }
+""" + ENTRY % "return STATUS_SUCCESS;"
+
+
+def test_section_pragmas_are_honoured(build, tmp_path):
+    """alloc_text with several functions over lines, code_seg with push and pop, data_seg, __declspec(code_seg)."""
+    source = write(tmp_path, "pragmas.c", PRAGMAS)
+    module, = driverbuild.build([str(source)], "free", tmp_path / "out")
+    names = {section.index: section.name for section in mkdriver.ElfFile(module.path).sections}
+    places = {symbol.name: names.get(symbol.section) for symbol in mkdriver.ElfFile(module.path).symbols()}
+    assert {name: places[name] for name in ("Listed", "Second", "Ranged", "Pushed", "After", "Declared", "Initialised",
+                                            "Plain", "DriverEntry")} == {
+        "Listed": "PAGE", "Second": "PAGE", "Ranged": "PAGE", "Pushed": "PAGEMORE", "After": ".text", "Declared": "PAGE",
+        "Initialised": "PAGEDATA", "Plain": ".data", "DriverEntry": ".text"}
+
+
+@pytest.mark.parametrize("path,name", [("a b.c", "a_b"), ("Größe-1.c", "Grosse-1"), ("9lives.c", "9lives"),
+                                       ("名前.c", "driver"), ("ivshmem.c", "ivshmem_2"), ("x" * 60 + ".c", "x" * 28)])
+def test_module_names(path, name):
+    """Any file name makes a name that the loader takes."""
+    assert driverbuild.module_name(path, set(driverbuild.TAKEN)) == name
+
+
+def test_own_archive_round_trip(tmp_path):
+    """What is packed can be unpacked, also by cpio."""
+    content = {"drivers/a.sys": b"12345", "symbols/a.sym": b""}
+    packed = b"".join(driverbuild.entry(*item) for item in content.items()) + driverbuild.entry("TRAILER!!!", b"")
+    assert dict(driverbuild.entries(packed)) == content
+    listed = subprocess.run(["cpio", "-t", "--quiet"], input=packed, capture_output=True, check=True).stdout.split()
+    assert listed == [b"drivers/a.sys", b"symbols/a.sym"]
+
+
+def test_options_are_known():
+    """`tools/bugcheck help` explains each option that the parser knows."""
+    text = subprocess.run([TOP / "tools/bugcheck", "help"], capture_output=True, text=True, check=True).stdout
+    part = text[text.index("tools/bugcheck driver"):text.index("tools/bugcheck gdb")]
+    for option in ("--seed", "--free-running", "--cpus", "--mem", "--verifier", "--unload", "--checked", "--limit", "--timeout",
+                   "--json"):
+        assert option in part, option
+    assert driver.parse(["x.c", "--verifier", "y.c"]).files == ["x.c", "y.c"]
