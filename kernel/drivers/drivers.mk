@@ -61,6 +61,7 @@ SOURCES_ktest += tests/kernel/test_lists.c
 SOURCES_ktest += tests/kernel/test_apc.c
 SOURCES_ktest += tests/kernel/test_work.c
 SOURCES_ktest += tests/kernel/test_pool.c
+SOURCES_ktest += tests/kernel/test_verifier.c
 SOURCES_ktest += tests/kernel/pagehelp.c
 SOURCES_ktest += tests/kernel/test_paging.c
 SOURCES_ktest += tests/kernel/test_trim.c

@@ -8,7 +8,7 @@
 #define KD_GLYPH_WIDTH 8
 #define KD_GLYPH_HEIGHT 16 /* the highest font that is taken */
 
-FORCEINLINE ULONG Smaller(ULONG A, ULONG B) {
+static FORCEINLINE ULONG Smaller(ULONG A, ULONG B) {
     return A < B ? A : B;
 }
 

@@ -186,8 +186,11 @@ static VOID CheckFree(PVOID P) {
     if (IsPaged ? Irql > APC_LEVEL : Irql > DISPATCH_LEVEL) {
         VF_STOP(IsPaged ? 0x11 : 0x12, Irql, IsPaged ? PagedPool : NonPagedPool, Va);
     }
-    if (MmIsSpecialPool(Va) || VfIsTracked(P) || P == NULL) {
+    if (MmIsSpecialPool(Va) || VfIsBlock(P) || P == NULL) {
         return;
+    }
+    if (VfIsTracked(P)) {
+        VF_STOP(0x16, 0, Va, 0); /* inside a block that is in use */
     }
     if (Kind != RegionPagedPool && Kind != RegionNonPagedPool) {
         VF_STOP(0x10, Va, 0, 0);

@@ -80,6 +80,18 @@ static VF_BLOCK **FindLink(ULONG64 Start) {
     return Link;
 }
 
+/* Any IRQL up to DISPATCH_LEVEL; above, no. */
+BOOLEAN VfIsBlock(PVOID P) {
+    KIRQL OldIrql;
+    if (VfTrackedBlocks == 0 || KiCurrentIrql() > DISPATCH_LEVEL) {
+        return FALSE;
+    }
+    KeAcquireSpinLock(&VfTrackLock, &OldIrql);
+    BOOLEAN IsFound = *FindLink((ULONG64)P) != NULL;
+    KeReleaseSpinLock(&VfTrackLock, OldIrql);
+    return IsFound;
+}
+
 /* Whether the address lies in a block of a verified driver's. Any IRQL up to DISPATCH_LEVEL; above, no. */
 BOOLEAN VfIsTracked(PVOID P) {
     KIRQL OldIrql;
@@ -88,7 +100,6 @@ BOOLEAN VfIsTracked(PVOID P) {
         return FALSE;
     }
     KeAcquireSpinLock(&VfTrackLock, &OldIrql);
-    IsFound = *FindLink((ULONG64)P) != NULL;
     for (ULONG i = 0; i < BUCKETS && !IsFound; i++) {
         for (const VF_BLOCK *Block = Bucket[i]; Block != NULL && !IsFound; Block = Block->Next) {
             IsFound = (ULONG64)P - Block->Start < Block->Bytes;

@@ -18,7 +18,7 @@ typedef struct _VF_THUNK {
 extern const VF_THUNK VfIrqlThunks[], VfSpinLockThunks[], VfWaitThunks[], VfMutexThunks[], VfResourceThunks[],
     VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfServiceThunks[];
 
-FORCEINLINE BOOLEAN VfHas(ULONG Option) {
+static FORCEINLINE BOOLEAN VfHas(ULONG Option) {
     return (VfOptions & Option) != 0;
 }
 
@@ -48,7 +48,8 @@ VOID VfCheckFreedRange(ULONG64 Start, SIZE_T Bytes, BOOLEAN IsPool); /* 0xC4 0x1
 /* ---- verifiertrack.c ---- */
 /* <= DISPATCH_LEVEL. Remembers a block of the driver that Caller belongs to. FALSE: no memory for that. */
 BOOLEAN VfTrackBlock(PVOID P, SIZE_T Bytes, ULONG Tag, BOOLEAN IsPaged, BOOLEAN HasTail, PVOID Caller);
-BOOLEAN VfIsTracked(PVOID P);
+BOOLEAN VfIsTracked(PVOID P); /* lies in such a block */
+BOOLEAN VfIsBlock(PVOID P);   /* is the start of one */
 #define VF_TAIL_BYTES 16 /* behind a block of normal pool: overwritten, it is 0xC4 0x51 when the block is freed */
 BOOLEAN VfDescribeLeak(ULONG Line, PCHAR Buffer, SIZE_T Bytes);
 

@@ -46,8 +46,11 @@ static VOID LinkSlots(SPECIAL_ARENA *In) {
     In->Last = In->Slots - 1;
 }
 
-/* PASSIVE_LEVEL, once. FALSE: no memory for the tables; every block then comes from the normal pool. */
+/* PASSIVE_LEVEL, one caller at a time. FALSE: no memory for the tables; every block then comes from the normal pool. */
 BOOLEAN MmEnableSpecialPool(VOID) {
+    if (Arena[0].Slots != 0) {
+        return TRUE;
+    }
     ULONG64 Wanted = MiTotalPages / 16;
     ULONG Slots = Wanted < LEAST_SLOTS ? LEAST_SLOTS : Wanted > MOST_SLOTS ? MOST_SLOTS : (ULONG)Wanted;
     MM_SPECIAL_BLOCK *Block = MmAllocateMappedPages(RegionSystemPtes, 2 * Slots * sizeof(*Block));

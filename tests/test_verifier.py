@@ -1,0 +1,478 @@
+"""The verifier: each rule stops a driver that breaks it with the exact code and parameters, and lets others be.
+
+Each case is the body of a DriverEntry. It is built, loaded under the free build with the options that must find it, and
+where it does no harm by itself also without them: then it must come to its end.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+import pytest
+
+from conftest import OUT, ensure_built
+from modules import make_archive, make_driver
+
+PASSIVE, APC, DISPATCH = 0, 1, 2
+BUILD = "free"
+
+TEMPLATE = """
+#include <ntifs.h>
+#define TAG 'reVT'
+DRIVER_INITIALIZE DriverEntry;
+static KSPIN_LOCK Spin, OtherSpin;
+static FAST_MUTEX Fast;
+static KGUARDED_MUTEX Guarded;
+static KMUTEX Mutex;
+static KEVENT Event;
+static EX_PUSH_LOCK Push;
+static EX_SPIN_LOCK ReaderWriter;
+static ERESOURCE Resource;
+static KTIMER Timer;
+static LARGE_INTEGER Zero, Millisecond = {{.QuadPart = -10000}};
+{globals}
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {{
+    KIRQL Old = 0;
+    KLOCK_QUEUE_HANDLE Handle;
+    PUCHAR P = NULL;
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    UNREFERENCED_PARAMETER(Old);
+    UNREFERENCED_PARAMETER(Handle);
+    UNREFERENCED_PARAMETER(P);
+    KeInitializeSpinLock(&Spin);
+    KeInitializeSpinLock(&OtherSpin);
+    ExInitializeFastMutex(&Fast);
+    KeInitializeGuardedMutex(&Guarded);
+    KeInitializeMutex(&Mutex, 0);
+    KeInitializeEvent(&Event, NotificationEvent, TRUE);
+    ExInitializePushLock(&Push);
+    ExInitializeResourceLite(&Resource);
+    KeInitializeTimer(&Timer);
+    {body}
+    ExDeleteResourceLite(&Resource);
+    return STATUS_SUCCESS;
+}}
+"""
+
+
+@dataclass
+class Rule:
+    """A body, the option that finds it, and what the machine must stop with; harmless: it passes without the verifier."""
+    option: str
+    body: str
+    code: int
+    parameters: dict = field(default_factory=dict)
+    harmless: bool = True
+    globals: str = ""
+
+
+def c4(option, body, p1, harmless=True, globals="", **more):
+    return Rule(option, body, 0xC4, {"p1": p1} | more, harmless, globals)
+
+
+THREAD = """
+static KSTART_ROUTINE Thread;
+static VOID Thread(PVOID Context) {{
+    UNREFERENCED_PARAMETER(Context);
+    {body}
+    PsTerminateSystemThread(STATUS_SUCCESS);
+}}
+static VOID RunThread(VOID) {{
+    HANDLE Handle;
+    PVOID Object;
+    PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Thread, NULL);
+    ObReferenceObjectByHandle(Handle, THREAD_ALL_ACCESS, *PsThreadType, KernelMode, &Object, NULL);
+    ZwClose(Handle);
+    KeWaitForSingleObject(Object, Executive, KernelMode, FALSE, NULL);
+    ObDereferenceObject(Object);
+}}
+"""
+RUN = "RunThread();"
+
+DPC = """
+static KDPC Dpc;
+static KDEFERRED_ROUTINE Routine;
+static VOID Routine(PKDPC Dpc, PVOID Context, PVOID A, PVOID B) {{
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(A);
+    UNREFERENCED_PARAMETER(B);
+    {body}
+}}
+"""
+QUEUE = "KeInitializeDpc(&Dpc, Routine, NULL); KeInsertQueueDpc(&Dpc, NULL, NULL); KeFlushQueuedDpcs();"
+
+
+def at(level, text):
+    return f"KeRaiseIrql({level}, &Old); {text} KeLowerIrql(Old);"
+
+
+IRQL = {
+    "raise_down": c4("irql", at("DISPATCH_LEVEL", "KIRQL Low; KeRaiseIrql(APC_LEVEL, &Low); KeRaiseIrql(DISPATCH_LEVEL, &Low);"),
+                     0x30, p2=DISPATCH, p3=APC, p4=0),
+    "raise_above_high": c4("irql", "KeRaiseIrql(16, &Old);", 0x30, harmless=False, p2=PASSIVE, p3=16, p4=0),
+    "lower_up": c4("irql", "KeLowerIrql(APC_LEVEL); KeLowerIrql(PASSIVE_LEVEL);", 0x31, p2=PASSIVE, p3=APC, p4=0),
+    "lower_in_a_dpc": c4("irql", QUEUE, 0x31, harmless=False, p2=DISPATCH, p3=PASSIVE, p4=1,
+                         globals=DPC.format(body="KeLowerIrql(PASSIVE_LEVEL);")),
+    "release_at_passive": c4("irql", "KeAcquireSpinLock(&Spin, &Old); KeLowerIrql(Old); KeReleaseSpinLock(&Spin, Old);",
+                             0x32, p2=PASSIVE, p4=0),
+    "fast_mutex_at_dispatch": c4("irql", at("DISPATCH_LEVEL", "ExAcquireFastMutex(&Fast);"), 0x33, harmless=False,
+                                 p2=DISPATCH, p4=0),
+    "guarded_mutex_at_dispatch": c4("irql", at("DISPATCH_LEVEL", "KeAcquireGuardedMutex(&Guarded);"), 0x33,
+                                    harmless=False, p2=DISPATCH, p4=0),
+    "fast_mutex_released_at_passive": c4("irql", "ExAcquireFastMutex(&Fast); KeLowerIrql(PASSIVE_LEVEL);"
+                                         " ExReleaseFastMutex(&Fast);", 0x34, p2=PASSIVE, p3=0),
+    "queued_lock_released_at_passive": c4("irql", "KeAcquireInStackQueuedSpinLock(&Spin, &Handle); KeLowerIrql(0);"
+                                          " KeReleaseInStackQueuedSpinLock(&Handle);", 0x35, p2=PASSIVE, p4=PASSIVE),
+    "resource_with_apcs": c4("irql", "ExAcquireResourceExclusiveLite(&Resource, TRUE);"
+                             " ExReleaseResourceLite(&Resource);", 0x37, p2=PASSIVE, p3=0),
+    "resource_released_with_apcs": c4("irql", "KeEnterCriticalRegion(); ExAcquireResourceExclusiveLite(&Resource, TRUE);"
+                                      " KeLeaveCriticalRegion(); ExReleaseResourceLite(&Resource);", 0x38, p2=PASSIVE,
+                                      p3=0),
+    "unsafe_mutex_with_apcs": c4("irql", "ExAcquireFastMutexUnsafe(&Fast); ExReleaseFastMutexUnsafe(&Fast);", 0x39,
+                                 p2=PASSIVE, p3=0),
+    "unsafe_mutex_released_with_apcs": c4("irql", "KeEnterCriticalRegion(); ExAcquireFastMutexUnsafe(&Fast);"
+                                          " KeLeaveCriticalRegion(); ExReleaseFastMutexUnsafe(&Fast);", 0x3A,
+                                          p2=PASSIVE, p3=0),
+    "delay_at_dispatch": c4("irql", at("DISPATCH_LEVEL", "KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);"),
+                            0x3B, harmless=False, p2=DISPATCH, p3=0),
+    "leave_outside": c4("irql", "KeLeaveCriticalRegion(); KeEnterCriticalRegion();", 0x3E, p2=0, p3=0, p4=0),
+    "at_dpc_level_at_passive": c4("irql", "KeAcquireSpinLockAtDpcLevel(&Spin); KeReleaseSpinLockFromDpcLevel(&Spin);",
+                                  0x40, p2=PASSIVE, p4=0),
+    "from_dpc_level_at_passive": c4("irql", at("DISPATCH_LEVEL", "KeAcquireSpinLockAtDpcLevel(&Spin);")
+                                    + " KeReleaseSpinLockFromDpcLevel(&Spin);", 0x41, p2=PASSIVE, p4=0),
+    "acquire_above_dispatch": c4("irql", at("12", "KIRQL High; KeAcquireSpinLock(&Spin, &High);"
+                                 " KeReleaseSpinLock(&Spin, High);"), 0x42, p2=12, p4=0),
+    "reader_writer_above_dispatch": c4("irql", at("12", "KIRQL High = ExAcquireSpinLockShared(&ReaderWriter);"
+                                       " ExReleaseSpinLockShared(&ReaderWriter, High);"), 0x42, p2=12, p4=0),
+    "set_event_above_dispatch": c4("irql", at("12", "KeSetEvent(&Event, 0, FALSE);"), 0x80, harmless=False, p2=12,
+                                   p4=0),
+    "zw_at_apc": c4("irql", at("APC_LEVEL", "ZwClose(NULL);"), 0xE6, p3=APC, p4=0),
+    "zw_in_a_guarded_region": c4("irql", "KeEnterGuardedRegion(); ZwClose(NULL); KeLeaveGuardedRegion();", 0xE6,
+                                 p3=PASSIVE),
+    "push_lock_with_apcs": c4("irql", "ExAcquirePushLockExclusive(&Push); ExReleasePushLockExclusive(&Push);", 0xEA,
+                              p2=PASSIVE, p3=0),
+    "push_lock_released_with_apcs": c4("irql", "KeEnterCriticalRegion(); ExAcquirePushLockShared(&Push);"
+                                       " KeLeaveCriticalRegion(); ExReleasePushLockShared(&Push);", 0xEB, p2=PASSIVE,
+                                       p3=0),
+    "enter_region_at_dispatch": c4("irql", at("DISPATCH_LEVEL", "KeEnterCriticalRegion(); KeLeaveCriticalRegion();"),
+                                   0x11A, p2=DISPATCH, p3=0, p4=0),
+    "leave_region_at_dispatch": c4("irql", "KeEnterCriticalRegion(); "
+                                   + at("DISPATCH_LEVEL", "KeLeaveCriticalRegion();"), 0x11B, p2=DISPATCH, p3=0, p4=0),
+    "wait_above_dispatch": c4("irql", at("12", "KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, &Zero);"),
+                              0x120, harmless=False),
+    "wait_at_dispatch": c4("irql", at("DISPATCH_LEVEL",
+                                      "KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);"), 0x121, p4=0),
+    "wait_with_limit_at_dispatch": c4("irql", at("DISPATCH_LEVEL", "KeWaitForSingleObject(&Event, Executive, KernelMode,"
+                                                 " FALSE, &Millisecond);"), 0x122),
+    "user_wait_on_the_stack": c4("irql", "KEVENT Local; KeInitializeEvent(&Local, NotificationEvent, TRUE);"
+                                 " KeWaitForSingleObject(&Local, UserRequest, UserMode, FALSE, NULL);", 0x123, p3=0),
+}
+
+OBJECTS = {
+    name: c4("irql", f"P = ExAllocatePool2(POOL_FLAG_PAGED, 256, TAG); {make} ExFreePool(P);", 0xE1, p3=0, p4=0,
+             harmless=harmless)
+    for name, make, harmless in (
+        ("spin_lock", "KeInitializeSpinLock((PKSPIN_LOCK)P);", True),
+        ("event", "KeInitializeEvent((PKEVENT)P, NotificationEvent, FALSE);", True),
+        ("mutex", "KeInitializeMutex((PKMUTEX)P, 0);", True),
+        ("semaphore", "KeInitializeSemaphore((PKSEMAPHORE)P, 0, 1);", True),
+        ("timer", "KeInitializeTimer((PKTIMER)P);", True),
+        ("fast_mutex", "ExInitializeFastMutex((PFAST_MUTEX)P);", True),
+        ("resource", "ExInitializeResourceLite((PERESOURCE)P); ExDeleteResourceLite((PERESOURCE)P);", False),
+    )
+} | {
+    "work_item": c4("irql", "P = ExAllocatePool2(POOL_FLAG_PAGED, 256, TAG); ExInitializeWorkItem((PWORK_QUEUE_ITEM)P,"
+                    " Work, NULL); ExQueueWorkItem((PWORK_QUEUE_ITEM)P, DelayedWorkQueue);", 0x131, harmless=False,
+                    globals="static VOID Work(PVOID C) { UNREFERENCED_PARAMETER(C); }"),
+    "PAGE_data": c4("irql", "KeAcquireSpinLock(&Pageable, &Old); KeReleaseSpinLock(&Pageable, Old);", 0xE1,
+                    harmless=False, globals='static KSPIN_LOCK Pageable __attribute__((section("PAGE"))) = 0;'),
+}
+
+POOL = {
+    "zero_bytes": c4("tracking", "ExFreePool(ExAllocatePoolWithTag(NonPagedPoolNx, 0, TAG));", 0x00, p2=0, p3=512, p4=0),
+    "paged_at_dispatch": c4("tracking", at("DISPATCH_LEVEL", "ExAllocatePoolWithTag(PagedPool, 64, TAG);"), 0x01,
+                            harmless=False, p2=DISPATCH, p3=1, p4=64),
+    "nonpaged_above_dispatch": c4("tracking", at("12", "ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"), 0x02,
+                                  harmless=False, p2=12, p4=64),
+    "never_allocated": c4("tracking", "ExFreePool(&Spin);", 0x10, harmless=False, p3=0, p4=0),
+    "paged_freed_at_dispatch": c4("tracking", "P = ExAllocatePool2(POOL_FLAG_PAGED, 64, TAG); "
+                                  + at("DISPATCH_LEVEL", "ExFreePool(P);"), 0x11, harmless=False, p2=DISPATCH, p3=1),
+    "nonpaged_freed_above_dispatch": c4("tracking", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG); "
+                                        + at("12", "ExFreePool(P);"), 0x12, harmless=False, p2=12),
+    "freed_twice": c4("tracking", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG); ExFreePool(P); ExFreePool(P);",
+                      0x13, harmless=False, p2=0),
+    "freed_in_the_middle_of_a_unit": c4("tracking", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"
+                                        " ExFreePool(P + 4);", 0x16, harmless=False, p2=0, p4=0),
+    "tag_that_differs": Rule("tracking", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"
+                             " ExFreePoolWithTag(P, 'rehO');", 0xC2, {"p1": 0xA, "p4": 0x7265684F}),
+    "special_freed_twice": Rule("special-pool", "P = ExAllocatePool2(POOL_FLAG_PAGED, 64, TAG); ExFreePool(P);"
+                                " ExFreePool(P);", 0xC1, {"p2": 0, "p3": 0, "p4": 0x20}, False),
+    "special_freed_in_the_middle": Rule("special-pool", "P = ExAllocatePool2(POOL_FLAG_PAGED, 64, TAG);"
+                                        " ExFreePool(P + 16);", 0xC1, {"p2": 64, "p3": 48, "p4": 0x21}, False),
+    "special_one_bit": Rule("special-pool", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG); P[-1] ^= 4;"
+                            " ExFreePool(P);", 0xC1, {"p3": 0, "p4": 0x32}, False),
+    "special_freed_by_the_kernel": Rule("special-pool", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"
+                                        " ExFreePool(P); RtlFillMemory(P, 16, 1);", 0xCC, {"p2": 1, "p4": 0}, False),
+    "special_past_the_end_by_the_kernel": Rule("special-pool", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"
+                                               " DbgPrint(\"%u\\n\", memcmp(P, P + 16, 64)); ExFreePool(P);", 0xCD,
+                                               {"p2": 0, "p4": 0}),
+}
+
+DEADLOCK = {
+    "spin_lock_twice": c4("deadlock", "KeAcquireSpinLock(&Spin, &Old); KeAcquireSpinLockAtDpcLevel(&Spin);", 0x1000,
+                          harmless=False, p3=0, p4=0),
+    "shared_to_exclusive": c4("deadlock", "KeEnterCriticalRegion(); ExAcquireResourceSharedLite(&Resource, TRUE);"
+                              " ExAcquireResourceExclusiveLite(&Resource, TRUE);", 0x1000, harmless=False),
+    "fast_mutex_uninitialised": c4("deadlock", "ExAcquireFastMutex(&Never); ExReleaseFastMutex(&Never);", 0x1002,
+                                   harmless=False, globals="static FAST_MUTEX Never;"),
+    "released_by_another_thread": c4("deadlock", "ExAcquireFastMutexUnsafe(&Fast); " + RUN, 0x1004, harmless=False,
+                                     globals=THREAD.format(body="ExReleaseFastMutexUnsafe(&Fast);")),
+    "initialised_twice": c4("deadlock", "KeInitializeSpinLock(&Spin);", 0x1005, p3=0, p4=0),
+    "never_acquired": c4("deadlock", at("DISPATCH_LEVEL", "KeReleaseSpinLock(&Spin, DISPATCH_LEVEL);"), 0x1007),
+    "thread_ends_as_owner": c4("deadlock", RUN, 0x100A, harmless=False, p4=0,
+                               globals=THREAD.format(body="ExAcquireResourceExclusiveLite(&Resource, TRUE);")),
+    "freed_while_owned": c4("deadlock", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG);"
+                            " KeInitializeSpinLock((PKSPIN_LOCK)P); KeAcquireSpinLock((PKSPIN_LOCK)P, &Old);"
+                            " ExFreePool(P); KeLowerIrql(Old);", 0x100B),
+    "order_of_queued_and_reader_writer": c4(
+        "deadlock", "KeAcquireInStackQueuedSpinLock(&Spin, &Handle); ExAcquireSpinLockExclusiveAtDpcLevel(&ReaderWriter);"
+        " ExReleaseSpinLockExclusiveFromDpcLevel(&ReaderWriter); KeReleaseInStackQueuedSpinLock(&Handle);"
+        " Old = ExAcquireSpinLockExclusive(&ReaderWriter); KeAcquireInStackQueuedSpinLockAtDpcLevel(&Spin, &Handle);"
+        " KeReleaseInStackQueuedSpinLockFromDpcLevel(&Handle); ExReleaseSpinLockExclusive(&ReaderWriter, Old);", 0x1001),
+    "order_of_guarded_mutex_and_push_lock": c4(
+        "deadlock", "KeAcquireGuardedMutex(&Guarded); ExAcquirePushLockExclusive(&Push); ExReleasePushLockExclusive(&Push);"
+        " KeReleaseGuardedMutex(&Guarded); KeEnterCriticalRegion(); ExAcquirePushLockExclusive(&Push);"
+        " KeAcquireGuardedMutex(&Guarded); KeReleaseGuardedMutex(&Guarded); ExReleasePushLockExclusive(&Push);"
+        " KeLeaveCriticalRegion();", 0x1001),
+}
+
+MISC = {
+    "resource_initialised_twice": c4("misc", "ExInitializeResourceLite(&Resource);", 0xD0, harmless=False, p3=0, p4=0),
+    "resource_deleted_uninitialised": c4("misc", "ExDeleteResourceLite(&Never);", 0xD1, harmless=False,
+                                         globals="static ERESOURCE Never;"),
+    "resource_freed": c4("misc", "P = ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(ERESOURCE), TAG);"
+                         " ExInitializeResourceLite((PERESOURCE)P); ExFreePool(P);", 0x17, harmless=False, p3=0),
+    "memcpy_that_overlaps": c4("misc", "UCHAR Bytes[64] = {0}; RtlCopyMemory(Bytes + 8, Bytes, 32);", 0xF0, p4=32),
+}
+
+RULES = {f"{group}_{name}": rule
+         for group, rules in (("irql", IRQL), ("object", OBJECTS), ("pool", POOL), ("deadlock", DEADLOCK), ("misc", MISC))
+         for name, rule in rules.items()}
+
+# What a correct driver does: all of it must be left alone by all options at once.
+CORRECT = {
+    "locks": """
+        KeAcquireSpinLock(&Spin, &Old);
+        KeAcquireSpinLockAtDpcLevel(&OtherSpin);
+        KeReleaseSpinLockFromDpcLevel(&OtherSpin);
+        KeReleaseSpinLock(&Spin, Old);
+        KeAcquireInStackQueuedSpinLock(&Spin, &Handle);
+        KeReleaseInStackQueuedSpinLock(&Handle);
+        Old = ExAcquireSpinLockShared(&ReaderWriter);
+        ExAcquireSpinLockSharedAtDpcLevel(&ReaderWriter);
+        ExReleaseSpinLockSharedFromDpcLevel(&ReaderWriter);
+        ExReleaseSpinLockShared(&ReaderWriter, Old);
+        ExAcquireFastMutex(&Fast);
+        KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, NULL);
+        KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, NULL);
+        KeReleaseMutex(&Mutex, FALSE);
+        KeReleaseMutex(&Mutex, FALSE);
+        ExReleaseFastMutex(&Fast);
+        KeEnterCriticalRegion();
+        ExAcquireResourceExclusiveLite(&Resource, TRUE);
+        ExAcquireResourceExclusiveLite(&Resource, TRUE);
+        ExAcquireResourceSharedLite(&Resource, TRUE);
+        ExReleaseResourceLite(&Resource);
+        ExReleaseResourceLite(&Resource);
+        ExReleaseResourceLite(&Resource);
+        ExAcquirePushLockShared(&Push);
+        ExReleasePushLockShared(&Push);
+        KeLeaveCriticalRegion();
+        /* A poll waits for nobody, so the other order is none. */
+        KeAcquireSpinLock(&OtherSpin, &Old);
+        if (KeTryToAcquireSpinLockAtDpcLevel(&Spin)) {
+            KeReleaseSpinLockFromDpcLevel(&Spin);
+        }
+        KeReleaseSpinLock(&OtherSpin, Old);""",
+    "pool": """
+        for (ULONG Bytes = 1; Bytes < 6000; Bytes += 123) {
+            P = ExAllocatePool2(Bytes & 1 ? POOL_FLAG_PAGED : POOL_FLAG_NON_PAGED, Bytes, TAG);
+            if (P != NULL) {
+                RtlFillMemory(P, Bytes, 0xA5);
+                ExFreePoolWithTag(P, TAG);
+            }
+            P = ExAllocatePoolWithTag(NonPagedPoolNxCacheAligned, Bytes, TAG);
+            if (P != NULL) {
+                RtlZeroMemory(P, Bytes);
+                ExFreePool(P);
+            }
+        }""",
+    "locks_in_memory_that_comes_back": """
+        for (ULONG Round = 0; Round < 3000; Round++) {
+            KSPIN_LOCK Local;
+            KeInitializeSpinLock(&Local);
+            P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 2 * sizeof(KSPIN_LOCK), TAG);
+            if (P != NULL) {
+                PKSPIN_LOCK First = (PKSPIN_LOCK)P + (Round & 1), Second = (PKSPIN_LOCK)P + !(Round & 1);
+                KeInitializeSpinLock(First);
+                KeInitializeSpinLock(Second);
+                KeAcquireSpinLock(First, &Old);
+                KeAcquireSpinLockAtDpcLevel(Second);
+                KeAcquireSpinLockAtDpcLevel(&Local);
+                KeReleaseSpinLockFromDpcLevel(&Local);
+                KeReleaseSpinLockFromDpcLevel(Second);
+                KeReleaseSpinLock(First, Old);
+                ExFreePool(P);
+            }
+        }""",
+    "waits_and_timers": """
+        PVOID Objects[2] = {&Event, &Mutex};
+        KeWaitForMultipleObjects(2, Objects, WaitAll, Executive, KernelMode, FALSE, NULL, NULL);
+        KeReleaseMutex(&Mutex, FALSE);
+        KeSetTimer(&Timer, Millisecond, NULL);
+        KeWaitForSingleObject(&Timer, Executive, KernelMode, FALSE, NULL);
+        KeRaiseIrql(DISPATCH_LEVEL, &Old);
+        KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, &Zero);
+        KeSetEvent(&Event, 0, FALSE);
+        KeLowerIrql(Old);
+        KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);
+        UCHAR Bytes[64] = {0};
+        RtlCopyMemory(Bytes + 32, Bytes, 32);
+        RtlMoveMemory(Bytes + 8, Bytes, 32);""",
+}
+
+
+@pytest.fixture
+def verify(boot, tmp_path):
+    """verify(body, options, globals) runs a driver under the judge."""
+    def runner(body, options, globals="", unload=False, **settings):
+        ensure_built(BUILD)
+        name = "suspect"
+        driver = make_driver(tmp_path, name, TEMPLATE.format(body=body, globals=globals))
+        archive = make_archive(tmp_path / f"run{len(list(tmp_path.iterdir()))}.cpio", OUT / BUILD, {name: driver})
+        words = f"driver={name} " + (f"verifier={options}" if options is not None else "") + " unload" * unload
+        return boot(append=words, build=BUILD, cpus=2, seed=1, extra=("-initrd", str(archive)), **settings)
+    return runner
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_broken_rule_stops_the_machine(verify, name):
+    rule = RULES[name]
+    outcome = verify(rule.body, rule.option, rule.globals)
+    outcome.assert_bugcheck(rule.code, expected=False, **rule.parameters)
+    assert "suspect" in outcome.verdict["where"] or name == "deadlock_thread_ends_as_owner", outcome.verdict
+    if rule.code == 0xC4:
+        assert re.search(r"which rule: \w", outcome.serial), "the report has no words for the rule"
+
+
+def test_the_same_drivers_pass_without_the_verifier(boot, tmp_path):
+    """All that do no harm by themselves, one after the other in one machine: each DriverEntry comes to its end."""
+    ensure_built(BUILD)
+    harmless = [name for name, rule in RULES.items() if rule.harmless]
+    modules = {}
+    for number, name in enumerate(harmless):
+        body = RULES[name].body + f'DbgPrint("passed {name}\\n");'
+        modules[f"suspect{number}"] = make_driver(tmp_path, f"suspect{number}",
+                                                  TEMPLATE.format(body=body, globals=RULES[name].globals))
+    archive = make_archive(tmp_path / "harmless.cpio", OUT / BUILD, modules)
+    outcome = boot("resident", append="load=suspect*", build=BUILD, cpus=2, seed=1, extra=("-initrd", str(archive)))
+    outcome.assert_completed()
+    assert re.findall(r"passed (\w+)", outcome.serial) == harmless
+
+
+@pytest.mark.parametrize("name", CORRECT)
+def test_a_correct_driver_is_left_alone(verify, name):
+    outcome = verify(CORRECT[name], "all", unload=True)
+    assert outcome.verdict["end"] == "completed", outcome.verdict
+
+
+def test_low_resources_fail_the_same_calls_for_the_same_seed(verify):
+    body = """
+        for (ULONG i = 0; i < 1000; i++) {
+            P = ExAllocatePool2(POOL_FLAG_NON_PAGED, 16, TAG);
+            if (P == NULL) {
+                DbgPrint("failed %u\\n", i);
+            } else {
+                ExFreePool(P);
+            }
+        }"""
+    first, second = (re.findall(r"failed (\d+)", verify(body, "lowres").serial) for _ in range(2))
+    assert first == second
+    assert 30 <= len(first) <= 100, first
+
+
+def test_special_pool_that_is_used_up_becomes_normal_pool(verify):
+    body = """
+        static PVOID Kept[10000];
+        ULONG Special = 0, Count = 0;
+        while (Count < 10000 && (Kept[Count] = ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG)) != NULL) {
+            Special += ((ULONG_PTR)Kept[Count] & 0xFFF) == 0xFC0;
+            Count++;
+        }
+        DbgPrint("special %u of %u\\n", Special, Count);
+        while (Count > 0) {
+            ExFreePool(Kept[--Count]);
+        }"""
+    outcome = verify(body, "special-pool")
+    assert outcome.verdict["end"] == "completed", outcome.verdict
+    special, count = map(int, re.search(r"special (\d+) of (\d+)", outcome.serial).groups())
+    assert 200 < special < count == 10000
+
+
+def test_paged_special_pool_is_pageable_and_keeps_its_contents(verify):
+    body = """
+        P = ExAllocatePool2(POOL_FLAG_PAGED, 100, TAG);
+        RtlFillMemory(P, 100, 0x5A);
+        KeRaiseIrql(DISPATCH_LEVEL, &Old);
+        BOOLEAN IsResident = MmIsAddressValid(P);
+        KeLowerIrql(Old);
+        DbgPrint("resident %u, first %x, last %x\\n", IsResident, P[0], P[99]);
+        ExFreePool(P);"""
+    outcome = verify(body, "special-pool,irql")
+    assert "resident 0, first 5a, last 5a" in outcome.serial, outcome.serial
+
+
+def test_an_unknown_option_is_one_clear_line(verify):
+    outcome = verify("", "irql,nonsense")
+    assert outcome.serial.count("verifier: no option 'nonsense'") == 1
+    assert outcome.verdict["end"] == "completed"
+
+
+def test_a_mask_chooses_as_on_windows(verify):
+    outcome = verify(IRQL["raise_down"].body, "0x82")
+    assert "bits 0x80 are not built" in outcome.serial
+    outcome.assert_bugcheck(0xC4, p1=0x30, expected=False)
+
+
+def test_a_circle_is_told_with_both_stacks(verify):
+    rule = RULES["deadlock_order_of_queued_and_reader_writer"]
+    serial = verify(rule.body, rule.option, rule.globals).serial
+    assert len(re.findall(r"took (?:reader/writer )?spin lock suspect!", serial)) >= 2
+    assert len(re.findall(r"^ +suspect!DriverEntry\+0x[0-9a-f]+ \(suspect\.c:\d+\)", serial, re.MULTILINE)) >= 4
+
+
+def test_a_leak_is_told_with_who_allocated_it(verify):
+    outcome = verify("Driver->DriverUnload = Unload; P = ExAllocatePool2(POOL_FLAG_PAGED, 77, TAG);", "tracking",
+                     "static VOID Unload(PDRIVER_OBJECT D) { UNREFERENCED_PARAMETER(D); }", unload=True)
+    outcome.assert_bugcheck(0xC4, p1=0x62, p3=0, p4=1, expected=False)
+    assert re.search(r"77 bytes of paged pool at [0-9A-F]{16}, tag 'TVer', allocated at", outcome.serial)
+    assert "suspect!DriverEntry" in outcome.serial
+
+
+# Special pool from inside the kernel, where no thunk checks first.
+CRASHES = {
+    "crash_special_allocation_at_DISPATCH_LEVEL": {"p1": DISPATCH, "p2": 1, "p3": 64, "p4": 0x30},
+    "crash_special_allocation_above_DISPATCH_LEVEL": {"p1": 12, "p2": 512, "p3": 64, "p4": 0x30},
+    "crash_special_free_at_DISPATCH_LEVEL": {"p1": DISPATCH, "p2": 1, "p4": 0x31},
+}
+
+
+@pytest.mark.parametrize("name", CRASHES)
+def test_special_pool_stops_the_machine(boot, name):
+    boot(test=name, build=BUILD, cpus=2, seed=1).assert_bugcheck(0xC1, expected=False, **CRASHES[name])
+
+
+@pytest.mark.parametrize("build", ("checked", "free"))
+def test_special_pool_inside(boot, build):
+    assert len(boot(test="special", build=build, cpus=2, seed=1).assert_ktap().ktap.results) >= 5
