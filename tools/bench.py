@@ -4,8 +4,8 @@
 usage: bench.py [--quick]      (--quick: only what is counted inside the kernel)
 
 Instructions are counted by the kernel itself (tests/kernel/bench_*.c) on a machine whose time-stamp counter counts
-them: the same on every host. Ratios of times come from one run on two CPUs. Seconds are this host's, the median of
-some runs, or a single build. OUT/bench.json is a list of {"name", "value", "unit", "reach"}; a reach of null means
+them: the same on every host. Ratios come from one free run on two CPUs and one on four. Seconds are this host's, the
+median of some runs, or a single build. OUT/bench.json is a list of {"name", "value", "unit", "reach"}; a reach of null means
 that there is nothing to compare with. Missing a reach is no failure.
 """
 
@@ -26,6 +26,7 @@ from running import Run, handle_signals
 STARTS = 5
 LIMIT = 120
 COUNTED = ("-icount", "shift=0,sleep=off")          # the time-stamp counter counts instructions
+CONTENDERS = (2, 4)                                  # CPUs that want one lock
 RAM_SIZES = (10, 12, 14, 16, 20, 24, 32, 64)        # MiB, tried upwards
 TOUCHED = "kernel/ke/bugcheck.c"                    # the change of "rebuild after one change"
 
@@ -149,7 +150,9 @@ def main():
         figures = inside(Machine(build="free", cmdline="bench", cpus=1, disk=False, extra=COUNTED), folder / "counted")
         if not sys.argv[1:]:
             build("BUILD=checked", f"OUT={OUT}", "iso")
-            figures += inside(Machine(build="free", cmdline="bench=ratio", cpus=2), folder / "ratio")
+            for cpus in CONTENDERS:
+                for row in inside(Machine(build="free", cmdline="bench=ratio", cpus=cpus), folder / f"ratio{cpus}"):
+                    figures.append(dict(row, name=f"{row['name']}, {cpus} CPUs"))
             figures += on_this_host(folder)
     print_table(figures)
     if os.getloadavg()[0] > os.cpu_count():
