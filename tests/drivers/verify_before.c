@@ -1,6 +1,6 @@
 /* verify_before.c: a write before the start of a block, found when the block is freed.
  *
- * expect: bugcheck 0x000000C1 (nonpaged, nonpaged, 0, 0x23) in verify_before!DriverEntry
+ * expect: bugcheck 0x000000C1 (*, *, 0, 0x23) in verify_before!DriverEntry
  * repaired: verify_before_fixed.c
  * run: --verifier=special-pool
  */

@@ -1,6 +1,6 @@
 /* verify_slack.c: one byte too many, in the padding behind a block: nobody is hurt, and special pool sees it at the free.
  *
- * expect: bugcheck 0x000000C1 (nonpaged, nonpaged, 0, 0x24) in verify_slack!DriverEntry
+ * expect: bugcheck 0x000000C1 (*, *, 0, 0x24) in verify_slack!DriverEntry
  * repaired: verify_slack_fixed.c
  * run: --verifier=special-pool
  */
