@@ -64,7 +64,7 @@ extern HAL_MACHINE HalpMachine;
 
 extern volatile UCHAR *HalpApicRegisters; /* xAPIC: mapped registers; NULL in x2APIC mode, and before apic.c has run */
 
-FORCEINLINE VOID HalpWriteApic(ULONG Register, ULONG Value) {
+static FORCEINLINE VOID HalpWriteApic(ULONG Register, ULONG Value) {
     volatile UCHAR *Registers = HalpApicRegisters;
     if (Registers != NULL) {
         *(volatile ULONG *)(Registers + Register) = Value;
@@ -72,7 +72,7 @@ FORCEINLINE VOID HalpWriteApic(ULONG Register, ULONG Value) {
         __writemsr(MSR_X2APIC + Register / 16, Value);
     }
 }
-FORCEINLINE ULONG HalpReadApic(ULONG Register) {
+static FORCEINLINE ULONG HalpReadApic(ULONG Register) {
     volatile UCHAR *Registers = HalpApicRegisters;
     if (Registers != NULL) {
         return *(volatile ULONG *)(Registers + Register);

@@ -199,25 +199,25 @@ C_ASSERT(offsetof(KPCR, CurrentPrcb) == 0x20);
 C_ASSERT(offsetof(KPCR, Prcb) == 0x180);
 C_ASSERT(offsetof(KPRCB, CurrentThread) == 8);
 
-FORCEINLINE PKPCR KeGetPcr(VOID) {
+static FORCEINLINE PKPCR KeGetPcr(VOID) {
     PKPCR Pcr;
     __asm__ volatile("mov %%gs:0x18, %0" : "=r"(Pcr));
     return Pcr;
 }
 
 /* Stable only while the caller cannot move to another CPU: at DISPATCH_LEVEL or above, or with IF = 0. */
-FORCEINLINE PKPRCB KeGetCurrentPrcb(VOID) {
+static FORCEINLINE PKPRCB KeGetCurrentPrcb(VOID) {
     PKPRCB Prcb;
     __asm__ volatile("mov %%gs:0x20, %0" : "=r"(Prcb));
     return Prcb;
 }
 
 /* The kernel's own inlines of the two exported calls. */
-FORCEINLINE KIRQL KiCurrentIrql(VOID) {
+static FORCEINLINE KIRQL KiCurrentIrql(VOID) {
     return (KIRQL)__readcr8();
 }
 
-FORCEINLINE PKTHREAD KiCurrentThread(VOID) {
+static FORCEINLINE PKTHREAD KiCurrentThread(VOID) {
     PKTHREAD Thread;
     __asm__ volatile("mov %%gs:0x188, %0" : "=r"(Thread));
     return Thread;
@@ -334,7 +334,7 @@ extern volatile ULONG64 KiTickCount;
 /* How many timers that are set have themselves or their DPC in pages of one hash: 0 says that a page has none. */
 #define KI_TIMER_PAGES 1024
 extern volatile USHORT KiTimerPages[KI_TIMER_PAGES];
-FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
+static FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
     return KiTimerPages[(ULONG64)Address / PAGE_SIZE % KI_TIMER_PAGES] != 0;
 }
 /* Memory goes, of pool or of an image: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2).

@@ -71,16 +71,16 @@ typedef ULONG64 MMPTE;
 #define MM_EXECUTE_READ 3
 #define MM_READWRITE 4
 
-FORCEINLINE volatile MMPTE *MiGetPteAddress(ULONG64 Va) {
+static FORCEINLINE volatile MMPTE *MiGetPteAddress(ULONG64 Va) {
     return (volatile MMPTE *)(MM_PTE_BASE + ((Va >> 9) & 0x7FFFFFFFF8ULL));
 }
-FORCEINLINE volatile MMPTE *MiGetPdeAddress(ULONG64 Va) {
+static FORCEINLINE volatile MMPTE *MiGetPdeAddress(ULONG64 Va) {
     return (volatile MMPTE *)(MM_PDE_BASE + ((Va >> 18) & 0x3FFFFFF8ULL));
 }
-FORCEINLINE volatile MMPTE *MiGetPpeAddress(ULONG64 Va) {
+static FORCEINLINE volatile MMPTE *MiGetPpeAddress(ULONG64 Va) {
     return (volatile MMPTE *)(MM_PPE_BASE + ((Va >> 27) & 0x1FFFF8ULL));
 }
-FORCEINLINE volatile MMPTE *MiGetPxeAddress(ULONG64 Va) {
+static FORCEINLINE volatile MMPTE *MiGetPxeAddress(ULONG64 Va) {
     return (volatile MMPTE *)(MM_PXE_BASE + ((Va >> 36) & 0xFF8ULL));
 }
 
@@ -127,7 +127,7 @@ VOID MmFlushModifiedPages(VOID);              /* waits until the modified list i
 ULONG MmPurgeStandby(VOID);                   /* standby pages -> free, so that the next touch reads the page file */
 ULONG64 MmAllocatePhysicalPages(ULONG Count); /* contiguous, returns the physical address or 0. <= DISPATCH */
 VOID MmFreePhysicalPages(ULONG64 Physical, ULONG Count);
-FORCEINLINE PVOID MmPhysicalToVirtual(ULONG64 Physical) {
+static FORCEINLINE PVOID MmPhysicalToVirtual(ULONG64 Physical) {
     return (PVOID)(MM_DIRECT_MAP + Physical);
 }
 
@@ -168,7 +168,7 @@ PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
 VOID MmFreeSpecialPool(PVOID P, ULONG Tag);
 /* The block whose page or guard page contains an address; NULL: it is no address of special pool. Any IRQL, no locks. */
 const MM_SPECIAL_BLOCK *MmFindSpecialBlock(ULONG64 Va);
-FORCEINLINE BOOLEAN MmIsSpecialPool(ULONG64 Va) {
+static FORCEINLINE BOOLEAN MmIsSpecialPool(ULONG64 Va) {
     return Va >= MM_SPECIAL_POOL && Va < MM_PFN_DATABASE;
 }
 

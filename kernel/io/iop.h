@@ -32,7 +32,7 @@ typedef struct _IOP_DEVICE {
 } IOP_DEVICE, *PIOP_DEVICE;
 
 extern KSPIN_LOCK IopDeviceLock;
-FORCEINLINE PIOP_DEVICE IopGetDeviceExtension(PDEVICE_OBJECT Device) {
+static FORCEINLINE PIOP_DEVICE IopGetDeviceExtension(PDEVICE_OBJECT Device) {
     return Device->DeviceObjectExtension;
 }
 /* <= DISPATCH_LEVEL. Counts one more open file; keeps the memory, not the driver. STATUS_NO_SUCH_DEVICE while it is

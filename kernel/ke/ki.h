@@ -10,7 +10,7 @@
 
 /* ---- The dispatcher lock (theory: scheduler.c) ---- */
 /* Raises to DISPATCH_LEVEL and takes the lock. Returns the old IRQL. <= DISPATCH_LEVEL. */
-FORCEINLINE KIRQL KiLockDispatcher(VOID) {
+static FORCEINLINE KIRQL KiLockDispatcher(VOID) {
     NT_ASSERT(KiCurrentIrql() <= DISPATCH_LEVEL);
     return KeAcquireSpinLockRaiseToDpc(&KiDispatcherLock);
 }
@@ -59,7 +59,7 @@ KIRQL KiLockAfterApcs(PKTHREAD Thread); /* KiLockDispatcher for a thread that is
 VOID KiRunApcsUnderLock(PKTHREAD Thread, KIRQL OldIrql); /* the same for one that holds the lock already */
 VOID KiRundownUserApcs(PKTHREAD Thread);                 /* the current thread ends; <= APC_LEVEL */
 /* What has been kept out comes now, or when IRQL falls below APC_LEVEL. */
-FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
+static FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
     if (Thread->ApcPending) {
         HalRequestSoftwareInterrupt(APC_LEVEL);
     }

@@ -38,6 +38,7 @@ static VOID Phase1(PVOID Context) {
     KdPrintf("ke: %u %s\n", KeNumberProcessors, KeNumberProcessors == 1 ? "CPU runs" : "CPUs run");
     KeInitializeThreadedDpcs();
     IoInitializeSystem();
+    ExInitializeCallbacks();
     NTSTATUS Status = MmInitializePaging();
     if (!NT_SUCCESS(Status)) {
         KdPrintf("mm: no page file (status 0x%08X): paged pool stays resident\n", Status);

@@ -95,15 +95,15 @@ extern ULONG64 MiHighPages;     /* it trims until this many are available or on 
 extern ULONG64 MiResidentPages; /* pageable pages with a valid PTE */
 #define MI_RESERVED_PAGES 24    /* only the page-out threads go below this */
 
-FORCEINLINE PMMPFN MiGetPfn(ULONG64 Frame) {
+static FORCEINLINE PMMPFN MiGetPfn(ULONG64 Frame) {
     return MI_PFN_DATABASE + Frame;
 }
-FORCEINLINE ULONG64 MiGetFrame(PMMPFN Pfn) {
+static FORCEINLINE ULONG64 MiGetFrame(PMMPFN Pfn) {
     return (ULONG64)(Pfn - MI_PFN_DATABASE);
 }
 
 /* MmPfnLock from any level up to HIGH_LEVEL, because the boot CPU starts there; returns the level to go back to. */
-FORCEINLINE KIRQL MiAcquirePfnLock(VOID) {
+static FORCEINLINE KIRQL MiAcquirePfnLock(VOID) {
     KIRQL OldIrql = KiCurrentIrql();
     if (OldIrql < DISPATCH_LEVEL) {
         return KeAcquireSpinLockRaiseToDpc(&MmPfnLock);
@@ -111,7 +111,7 @@ FORCEINLINE KIRQL MiAcquirePfnLock(VOID) {
     KeAcquireSpinLockAtDpcLevel(&MmPfnLock);
     return OldIrql;
 }
-FORCEINLINE VOID MiReleasePfnLock(KIRQL OldIrql) {
+static FORCEINLINE VOID MiReleasePfnLock(KIRQL OldIrql) {
     if (OldIrql < DISPATCH_LEVEL) {
         KeReleaseSpinLock(&MmPfnLock, OldIrql);
     } else {
@@ -194,37 +194,37 @@ VOID MiFlushTb(ULONG64 Va, ULONG64 Pages); /* KeFlushTb, or the boot CPU alone b
 #define MI_DATA_BITS (PTE_VALID | PTE_WRITE | PTE_NX | PTE_ACCESSED | PTE_DIRTY)
 #define MI_DEMAND_ZERO ((MMPTE)MM_READWRITE << PTE_PROTECTION_SHIFT)
 
-FORCEINLINE ULONG64 MiGetPteFrame(MMPTE Pte) {
+static FORCEINLINE ULONG64 MiGetPteFrame(MMPTE Pte) {
     return (Pte & PTE_FRAME) >> PAGE_SHIFT;
 }
-FORCEINLINE ULONG64 MiGetPteVa(volatile MMPTE *Pte) {
+static FORCEINLINE ULONG64 MiGetPteVa(volatile MMPTE *Pte) {
     return (ULONG64)((LONG64)((ULONG64)Pte << 25) >> 16);
 }
-FORCEINLINE ULONG MiGetPteSlot(MMPTE Pte) {
+static FORCEINLINE ULONG MiGetPteSlot(MMPTE Pte) {
     return (ULONG)(Pte >> PTE_PAGEFILE_SHIFT);
 }
 /* The protection bits (5-9) that a PTE which is not valid keeps for a valid one. */
-FORCEINLINE MMPTE MiSaveProtection(MMPTE Valid) {
+static FORCEINLINE MMPTE MiSaveProtection(MMPTE Valid) {
     ULONG Protection = Valid & PTE_WRITE ? MM_READWRITE : Valid & PTE_NX ? MM_READONLY : MM_EXECUTE_READ;
     return (MMPTE)Protection << PTE_PROTECTION_SHIFT;
 }
 /* The hardware bits for the protection bits of a PTE that is not valid. There is no writable and executable one. */
-FORCEINLINE MMPTE MiProtectionToHardware(ULONG Protection) {
+static FORCEINLINE MMPTE MiProtectionToHardware(ULONG Protection) {
     return Protection == MM_READWRITE ? PTE_WRITE | PTE_NX : Protection == MM_READONLY ? PTE_NX : 0;
 }
-FORCEINLINE MMPTE MiMakeValidPte(ULONG64 Frame, MMPTE Invalid) {
+static FORCEINLINE MMPTE MiMakeValidPte(ULONG64 Frame, MMPTE Invalid) {
     ULONG Protection = (ULONG)((Invalid & MI_PROTECTION_MASK) >> PTE_PROTECTION_SHIFT);
     return Frame << PAGE_SHIFT | PTE_VALID | PTE_ACCESSED | MiProtectionToHardware(Protection);
 }
-FORCEINLINE MMPTE MiMakeTransitionPte(ULONG64 Frame, MMPTE Protection) {
+static FORCEINLINE MMPTE MiMakeTransitionPte(ULONG64 Frame, MMPTE Protection) {
     return Frame << PAGE_SHIFT | PTE_TRANSITION | (Protection & MI_PROTECTION_MASK);
 }
 
 /* A view of a cached page (view.c): as on NT, the prototype's address in bits 16-63. */
-FORCEINLINE MMPTE MiMakePrototypePte(MMPTE *Prototype) {
+static FORCEINLINE MMPTE MiMakePrototypePte(MMPTE *Prototype) {
     return (MMPTE)Prototype << 16 | PTE_PROTOTYPE | (MMPTE)MM_READONLY << PTE_PROTECTION_SHIFT;
 }
-FORCEINLINE MMPTE *MiGetPrototype(MMPTE Pte) {
+static FORCEINLINE MMPTE *MiGetPrototype(MMPTE Pte) {
     return (MMPTE *)((LONG64)Pte >> 16);
 }
 NTSTATUS MiInitializeViews(VOID); /* boot CPU, once */

@@ -75,25 +75,25 @@ PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POO
 PPOOL_HEADER MiTakeFromNewPoolPage(PPOOL_HEAP Heap, PVOID Page, ULONG Units, ULONG AlignUnits);
 PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header);
 
-FORCEINLINE POOL_TYPE MiHeapType(ULONG Index) {
+static FORCEINLINE POOL_TYPE MiHeapType(ULONG Index) {
     return Index == POOL_HEAP_PAGED ? PagedPool : Index == POOL_HEAP_NX ? NonPagedPoolNx : NonPagedPool;
 }
 
-FORCEINLINE BOOLEAN MiIsPagedHeap(const POOL_HEAP *Heap) {
+static FORCEINLINE BOOLEAN MiIsPagedHeap(const POOL_HEAP *Heap) {
     return Heap->Index == POOL_HEAP_PAGED;
 }
 
-FORCEINLINE ULONG MiUnitInPage(const void *Header) {
+static FORCEINLINE ULONG MiUnitInPage(const void *Header) {
     return BYTE_OFFSET(Header) / POOL_UNIT;
 }
 
 /* What the first 16 bytes of a parked block must hold still when it is handed out again: nobody owns it meanwhile. */
-FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
+static FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
     return (ULONG64)Header ^ 0x9E3779B97F4A7C15ULL;
 }
 
 /* The first ULONG of a header as one number, for the parameters of a bugcheck. */
-FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
+static FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
     return *(const ULONG *)Header;
 }
 
@@ -109,22 +109,22 @@ extern volatile ULONG MiPoolTag[POOL_TAGS];
 extern POOL_USE MiPoolUse[2][POOL_TAGS]; /* nonpaged, paged */
 ULONG MiInsertPoolTag(ULONG Tag);
 
-FORCEINLINE ULONG MiHashPoolTag(ULONG Tag) {
+static FORCEINLINE ULONG MiHashPoolTag(ULONG Tag) {
     return (Tag * 0x9E3779B1u) >> 22; /* 2^32 / golden ratio spreads near tags; the top 10 bits are the best mixed */
 }
 
-FORCEINLINE ULONG MiFindPoolTag(ULONG Tag) {
+static FORCEINLINE ULONG MiFindPoolTag(ULONG Tag) {
     ULONG Index = MiHashPoolTag(Tag);
     return MiPoolTag[Index] == Tag ? Index : MiInsertPoolTag(Tag);
 }
 
-FORCEINLINE VOID MiCountPoolAllocation(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
+static FORCEINLINE VOID MiCountPoolAllocation(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
     POOL_USE *Use = &MiPoolUse[IsPaged][TagIndex];
     __atomic_fetch_add(&Use->Allocs, 1, __ATOMIC_RELAXED);
     __atomic_fetch_add(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);
 }
 
-FORCEINLINE VOID MiCountPoolFree(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
+static FORCEINLINE VOID MiCountPoolFree(ULONG TagIndex, BOOLEAN IsPaged, SIZE_T Bytes) {
     POOL_USE *Use = &MiPoolUse[IsPaged][TagIndex & (POOL_TAGS - 1)];
     __atomic_fetch_add(&Use->Frees, 1, __ATOMIC_RELAXED);
     __atomic_fetch_sub(&Use->Bytes, (LONG64)Bytes, __ATOMIC_RELAXED);

@@ -31,7 +31,7 @@ extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's firs
 /* Words of 64 bits throughout: each narrower one costs an instruction more.
  * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the
  * block. */
-FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql) {
+static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql) {
     PPOOL_HEADER Header = NULL;
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
@@ -46,7 +46,7 @@ FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 
 }
 
 /* Parks a block whose header says so already. FALSE: no room, it is still the caller's. IRQL as above. */
-FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql) {
+static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql) {
     BOOLEAN HasRoom = FALSE;
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];

@@ -39,11 +39,11 @@ typedef struct _OBP_SYMBOLIC_LINK {
     LARGE_INTEGER CreationTime;
 } OBP_SYMBOLIC_LINK, *POBP_SYMBOLIC_LINK;
 
-FORCEINLINE POBJECT_HEADER ObpHeader(PVOID Object) {
+static FORCEINLINE POBJECT_HEADER ObpHeader(PVOID Object) {
     return (POBJECT_HEADER)Object - 1;
 }
 
-FORCEINLINE PVOID ObpBody(POBJECT_HEADER Header) {
+static FORCEINLINE PVOID ObpBody(POBJECT_HEADER Header) {
     return Header + 1;
 }
 

@@ -42,10 +42,13 @@ static VOID EmitArgument(OUTPUT *Output, WCHAR Character, BOOLEAN IsWide) {
     Emit(Output, IsWide && Output->Convert != NULL ? (WCHAR)(UCHAR)Output->Convert(Character) : Character);
 }
 
+/* What finds no room is only counted: a width of two thousand million must not keep a CPU busy at HIGH_LEVEL. */
 static VOID EmitRepeated(OUTPUT *Output, WCHAR Character, int Count) {
-    while (Count-- > 0) {
+    while (Count > 0 && Output->Length < Output->Capacity) {
         Emit(Output, Character);
+        Count--;
     }
+    Output->Length += Count > 0 ? (SIZE_T)Count : 0;
 }
 
 static WCHAR FetchCharacter(const void *Text, SIZE_T Index, BOOLEAN IsWide) {

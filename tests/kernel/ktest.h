@@ -62,7 +62,7 @@ VOID KtSleep(ULONG Milliseconds);
 
 /* Passes some time on this CPU without `pause`, which costs QEMU more than a thousand other instructions when they are
  * counted. For loops that wait for a tick of their own CPU; whoever waits for another CPU says YieldProcessor. */
-FORCEINLINE VOID KtSpin(VOID) {
+static FORCEINLINE VOID KtSpin(VOID) {
     for (ULONG Round = 0; Round < 1000; Round++) {
         _ReadWriteBarrier();
     }

@@ -6,11 +6,11 @@
 #include "../../kernel/mm/mi.h"
 #include "ktest.h"
 
-FORCEINLINE MM_PAGE_STATE PageState(PVOID Va) {
+static FORCEINLINE MM_PAGE_STATE PageState(PVOID Va) {
     return MmGetPageState((ULONG64)Va, NULL);
 }
 /* A counter, read here and not where the compiler would like to. */
-FORCEINLINE ULONG64 Counter(const ULONG64 *Value) {
+static FORCEINLINE ULONG64 Counter(const ULONG64 *Value) {
     return *(const volatile ULONG64 *)Value;
 }
 PMMPFN PagePfn(PVOID Va);            /* of a valid or transition PTE */

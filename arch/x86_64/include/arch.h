@@ -83,38 +83,38 @@ DECLSPEC_NORETURN VOID HalHalt(VOID);
 VOID HalLeaveEmulator(BOOLEAN IsExpected); /* QEMU's debug exit, Bochs' shutdown port; returns when neither is there */
 
 /* ---- Paging primitives ---- */
-FORCEINLINE VOID HalInvalidatePage(ULONG64 Va) {
+static FORCEINLINE VOID HalInvalidatePage(ULONG64 Va) {
     __asm__ volatile("invlpg (%0)" : : "r"(Va) : "memory");
 }
 VOID HalFlushTlb(VOID); /* this CPU, global entries too */
 
 /* ---- Ports and idle ---- */
-FORCEINLINE VOID HalOut8(USHORT Port, UCHAR Value) {
+static FORCEINLINE VOID HalOut8(USHORT Port, UCHAR Value) {
     __asm__ volatile("outb %0, %1" : : "a"(Value), "Nd"(Port));
 }
-FORCEINLINE UCHAR HalIn8(USHORT Port) {
+static FORCEINLINE UCHAR HalIn8(USHORT Port) {
     UCHAR Value;
     __asm__ volatile("inb %1, %0" : "=a"(Value) : "Nd"(Port));
     return Value;
 }
-FORCEINLINE VOID HalOut16(USHORT Port, USHORT Value) {
+static FORCEINLINE VOID HalOut16(USHORT Port, USHORT Value) {
     __asm__ volatile("outw %0, %1" : : "a"(Value), "Nd"(Port));
 }
-FORCEINLINE USHORT HalIn16(USHORT Port) {
+static FORCEINLINE USHORT HalIn16(USHORT Port) {
     USHORT Value;
     __asm__ volatile("inw %1, %0" : "=a"(Value) : "Nd"(Port));
     return Value;
 }
-FORCEINLINE VOID HalOut32(USHORT Port, ULONG Value) {
+static FORCEINLINE VOID HalOut32(USHORT Port, ULONG Value) {
     __asm__ volatile("outl %0, %1" : : "a"(Value), "Nd"(Port));
 }
-FORCEINLINE ULONG HalIn32(USHORT Port) {
+static FORCEINLINE ULONG HalIn32(USHORT Port) {
     ULONG Value;
     __asm__ volatile("inl %1, %0" : "=a"(Value) : "Nd"(Port));
     return Value;
 }
 /* sti; hlt in one breath: an interrupt that comes between the test and the halt is not lost. Returns with IF = 1. */
-FORCEINLINE VOID HalIdle(VOID) {
+static FORCEINLINE VOID HalIdle(VOID) {
     __asm__ volatile("sti; hlt" : : : "memory");
 }
 

@@ -145,6 +145,7 @@
 #define NT_ANALYSIS_ASSUME(x)
 
 /* ---- Structured exceptions, as far as the top of this file says ---- */
+/* clang-format off */
 #define __try for (int SehOnce = 1; SehOnce; SehOnce = 0)
 #define __except(Filter) if (0 && (Filter))
 #define __finally
@@ -153,6 +154,7 @@
 #define _except __except
 #define _finally __finally
 #define _leave __leave
+/* clang-format on */
 #define EXCEPTION_EXECUTE_HANDLER 1
 #define EXCEPTION_CONTINUE_SEARCH 0
 #define EXCEPTION_CONTINUE_EXECUTION (-1)

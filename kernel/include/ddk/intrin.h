@@ -5,58 +5,58 @@
 #include <ntdef.h>
 
 /* The current IRQL is CR8, and nothing else is. */
-FORCEINLINE ULONG64 __readcr8(void) {
+static FORCEINLINE ULONG64 __readcr8(void) {
     ULONG64 Value;
     __asm__ volatile("mov %%cr8, %0" : "=r"(Value) : : "memory");
     return Value;
 }
 
-FORCEINLINE void __writecr8(ULONG64 Value) {
+static FORCEINLINE void __writecr8(ULONG64 Value) {
     __asm__ volatile("mov %0, %%cr8" : : "r"(Value) : "memory");
 }
 
-FORCEINLINE ULONG64 __readcr2(void) {
+static FORCEINLINE ULONG64 __readcr2(void) {
     ULONG64 Value;
     __asm__ volatile("mov %%cr2, %0" : "=r"(Value));
     return Value;
 }
 
-FORCEINLINE ULONG64 __readcr3(void) {
+static FORCEINLINE ULONG64 __readcr3(void) {
     ULONG64 Value;
     __asm__ volatile("mov %%cr3, %0" : "=r"(Value) : : "memory");
     return Value;
 }
 
-FORCEINLINE ULONG64 __rdtsc(void) {
+static FORCEINLINE ULONG64 __rdtsc(void) {
     ULONG Low, High;
     __asm__ volatile("rdtsc" : "=a"(Low), "=d"(High) : : "memory");
     return (ULONG64)High << 32 | Low;
 }
 
-FORCEINLINE ULONG64 __readmsr(ULONG Register) {
+static FORCEINLINE ULONG64 __readmsr(ULONG Register) {
     ULONG Low, High;
     __asm__ volatile("rdmsr" : "=a"(Low), "=d"(High) : "c"(Register));
     return (ULONG64)High << 32 | Low;
 }
 
-FORCEINLINE void __writemsr(ULONG Register, ULONG64 Value) {
+static FORCEINLINE void __writemsr(ULONG Register, ULONG64 Value) {
     __asm__ volatile("wrmsr" : : "c"(Register), "a"((ULONG)Value), "d"((ULONG)(Value >> 32)) : "memory");
 }
 
-FORCEINLINE void _disable(void) {
+static FORCEINLINE void _disable(void) {
     __asm__ volatile("cli" : : : "memory");
 }
 
-FORCEINLINE void _enable(void) {
+static FORCEINLINE void _enable(void) {
     __asm__ volatile("sti" : : : "memory");
 }
 
-FORCEINLINE void __debugbreak(void) {
+static FORCEINLINE void __debugbreak(void) {
     __asm__ volatile("int3");
 }
 
 /* Stops the machine with KERNEL_SECURITY_CHECK_FAILURE (Code, ...). */
-FORCEINLINE DECLSPEC_NORETURN void __fastfail(ULONG Code) {
+static FORCEINLINE DECLSPEC_NORETURN void __fastfail(ULONG Code) {
     __asm__ volatile("int $0x29" : : "c"(Code) : "memory");
     __builtin_unreachable();
 }
@@ -99,17 +99,17 @@ FORCEINLINE DECLSPEC_NORETURN void __fastfail(ULONG Code) {
 #define InterlockedOr(p, v) __atomic_fetch_or((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
 #define InterlockedXor(p, v) __atomic_fetch_xor((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
 
-FORCEINLINE LONG InterlockedCompareExchange(volatile LONG *Target, LONG Exchange, LONG Comparand) {
+static FORCEINLINE LONG InterlockedCompareExchange(volatile LONG *Target, LONG Exchange, LONG Comparand) {
     __atomic_compare_exchange_n(Target, &Comparand, Exchange, FALSE, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return Comparand;
 }
 
-FORCEINLINE LONG64 InterlockedCompareExchange64(volatile LONG64 *Target, LONG64 Exchange, LONG64 Comparand) {
+static FORCEINLINE LONG64 InterlockedCompareExchange64(volatile LONG64 *Target, LONG64 Exchange, LONG64 Comparand) {
     __atomic_compare_exchange_n(Target, &Comparand, Exchange, FALSE, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return Comparand;
 }
 
-FORCEINLINE PVOID InterlockedCompareExchangePointer(PVOID volatile *Target, PVOID Exchange, PVOID Comparand) {
+static FORCEINLINE PVOID InterlockedCompareExchangePointer(PVOID volatile *Target, PVOID Exchange, PVOID Comparand) {
     __atomic_compare_exchange_n(Target, &Comparand, Exchange, FALSE, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return Comparand;
 }

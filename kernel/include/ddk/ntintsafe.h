@@ -8,7 +8,7 @@
 #include <ntstatus.h>
 
 #define INTSAFE_ARITHMETIC(Name_, Type_, Builtin_)                \
-    FORCEINLINE NTSTATUS Name_(Type_ A, Type_ B, Type_ *Result) { \
+    static FORCEINLINE NTSTATUS Name_(Type_ A, Type_ B, Type_ *Result) { \
         if (Builtin_(A, B, Result)) {                             \
             *Result = (Type_) ~(Type_)0;                          \
             return STATUS_INTEGER_OVERFLOW;                       \
@@ -20,7 +20,7 @@
     INTSAFE_ARITHMETIC(Rtl##Prefix_##Sub, Type_, __builtin_sub_overflow) \
     INTSAFE_ARITHMETIC(Rtl##Prefix_##Mult, Type_, __builtin_mul_overflow)
 #define INTSAFE_CONVERSION(Name_, From_, To_)              \
-    FORCEINLINE NTSTATUS Name_(From_ Value, To_ *Result) { \
+    static FORCEINLINE NTSTATUS Name_(From_ Value, To_ *Result) { \
         if (__builtin_add_overflow(Value, 0, Result)) {    \
             *Result = (To_) ~(To_)0;                       \
             return STATUS_INTEGER_OVERFLOW;                \

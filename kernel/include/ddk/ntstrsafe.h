@@ -47,7 +47,7 @@ typedef const wchar_t *NTSTRSAFE_PCWSTR;
 
 /* STATUS_INVALID_PARAMETER: odd lengths, more text than room, or text without a buffer. NULL is an empty string with
  * STRSAFE_IGNORE_NULLS. */
-FORCEINLINE NTSTATUS RtlUnicodeStringValidateEx(PCUNICODE_STRING String, ULONG Flags) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringValidateEx(PCUNICODE_STRING String, ULONG Flags) {
     if (String == NULL) {
         return Flags & STRSAFE_IGNORE_NULLS ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
     }
@@ -56,12 +56,12 @@ FORCEINLINE NTSTATUS RtlUnicodeStringValidateEx(PCUNICODE_STRING String, ULONG F
     return IsGood ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringValidate(PCUNICODE_STRING String) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringValidate(PCUNICODE_STRING String) {
     return RtlUnicodeStringValidateEx(String, 0);
 }
 
 /* As RtlInitUnicodeString, but refuses a string that a UNICODE_STRING cannot hold. */
-FORCEINLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
     size_t Length = 0;
     Destination->Length = Destination->MaximumLength = 0;
     Destination->Buffer = (PWCH)Source;
@@ -78,12 +78,12 @@ FORCEINLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING Destination, NTSTRSAFE
     return STATUS_SUCCESS;
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringInitEx(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source, ULONG Flags) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringInitEx(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source, ULONG Flags) {
     return Flags & ~(ULONG)STRSAFE_IGNORE_NULLS ? STATUS_INVALID_PARAMETER : RtlUnicodeStringInit(Destination, Source);
 }
 
 /* Text of Characters behind Used bytes of the destination; no terminator is needed or written. */
-FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used, const WCHAR *Text, size_t Characters) {
+static FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used, const WCHAR *Text, size_t Characters) {
     size_t Room = (size_t)(Destination->MaximumLength - Used) / sizeof(WCHAR);
     NTSTATUS Status = Characters > Room ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
     size_t Count = Characters > Room ? Room : Characters;
@@ -92,21 +92,21 @@ FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used,
     return Status;
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCopy(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringCopy(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || !NT_SUCCESS(RtlUnicodeStringValidate(Source))) {
         return STATUS_INVALID_PARAMETER;
     }
     return RtlSafePutUnicode(Destination, 0, Source->Buffer, Source->Length / sizeof(WCHAR));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCopyString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringCopyString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
         return STATUS_INVALID_PARAMETER;
     }
     return RtlSafePutUnicode(Destination, 0, Source, wcslen(Source));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
+static FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
                                                     size_t Limit) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
         return STATUS_INVALID_PARAMETER;
@@ -114,26 +114,26 @@ FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Destination,
     return RtlSafePutUnicode(Destination, 0, Source, wcsnlen(Source, Limit));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCbCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
+static FORCEINLINE NTSTATUS RtlUnicodeStringCbCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
                                                    size_t LimitBytes) {
     return RtlUnicodeStringCchCopyStringN(Destination, Source, LimitBytes / sizeof(WCHAR));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCat(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringCat(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || !NT_SUCCESS(RtlUnicodeStringValidate(Source))) {
         return STATUS_INVALID_PARAMETER;
     }
     return RtlSafePutUnicode(Destination, Destination->Length, Source->Buffer, Source->Length / sizeof(WCHAR));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringCatString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringCatString(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
         return STATUS_INVALID_PARAMETER;
     }
     return RtlSafePutUnicode(Destination, Destination->Length, Source, wcslen(Source));
 }
 
-FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format, va_list Arguments) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format, va_list Arguments) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || Destination->Buffer == NULL) {
         return STATUS_INVALID_PARAMETER;
     }

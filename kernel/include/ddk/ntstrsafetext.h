@@ -3,7 +3,7 @@
  * SAFE_CHAR is the character, SAFE(Name) the name with its letter, SAFE_FORMAT the counted printing call. */
 
 /* As much of Source as fits behind Destination[Used], at most Limit characters, terminated; Used moves on. */
-FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t Cch, size_t *Used, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t Cch, size_t *Used, const SAFE_CHAR *Source,
                                          size_t Limit) {
     size_t i = 0;
     for (; i < Limit && Source[i] != 0; i++) {
@@ -18,7 +18,7 @@ FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t Cch, siz
 }
 
 /* What the flags of an Ex call ask for afterwards, and where the text ends. */
-FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Used,
+static FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Used,
                                          SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     if (!NT_SUCCESS(Status) && Cch != 0 && Destination != NULL) {
         if (Flags & STRSAFE_FILL_ON_FAILURE) {
@@ -44,7 +44,7 @@ FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination
     return Status;
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchLength)(const SAFE_CHAR *String, size_t Cch, size_t *Length) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchLength)(const SAFE_CHAR *String, size_t Cch, size_t *Length) {
     size_t Count = 0;
     while (String != NULL && Cch <= NTSTRSAFE_MAX_CCH && Count < Cch && String[Count] != 0) {
         Count++;
@@ -56,7 +56,7 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCchLength)(const SAFE_CHAR *String, size_t Cc
     return IsGood ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbLength)(const SAFE_CHAR *String, size_t Cb, size_t *LengthBytes) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbLength)(const SAFE_CHAR *String, size_t Cb, size_t *LengthBytes) {
     NTSTATUS Status = SAFE(RtlStringCchLength)(String, Cb / sizeof(SAFE_CHAR), LengthBytes);
     if (LengthBytes != NULL) {
         *LengthBytes *= sizeof(SAFE_CHAR);
@@ -64,7 +64,7 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCbLength)(const SAFE_CHAR *String, size_t Cb,
     return Status;
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
                                                size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
     size_t Used = 0;
@@ -78,7 +78,7 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, size_t Cc
     return SAFE(RtlSafeFinish)(Status, Destination, Cch, Used, End, Remaining, Flags);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit,
                                               SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
     size_t Used;
@@ -98,34 +98,34 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch
     return SAFE(RtlSafeFinish)(Status, Destination, Cch, Used, End, Remaining, Flags);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
                                              size_t Limit) {
     return SAFE(RtlStringCchCopyNEx)(Destination, Cch, Source, Limit, NULL, NULL, 0);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCopy)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopy)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source) {
     return SAFE(RtlStringCchCopyNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, NULL, NULL, 0);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
                                               SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     return SAFE(RtlStringCchCopyNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, End, Remaining, Flags);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCatN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit) {
     return SAFE(RtlStringCchCatNEx)(Destination, Cch, Source, Limit, NULL, NULL, 0);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCat)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCat)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source) {
     return SAFE(RtlStringCchCatNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, NULL, NULL, 0);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchCatEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
                                              SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     return SAFE(RtlStringCchCatNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, End, Remaining, Flags);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t Cch, SAFE_CHAR **End, size_t *Remaining,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t Cch, SAFE_CHAR **End, size_t *Remaining,
                                                  ULONG Flags, const SAFE_CHAR *Format, va_list Arguments) {
     if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
         return STATUS_INVALID_PARAMETER;
@@ -137,12 +137,12 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t 
                                Remaining, Flags);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintf)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Format,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintf)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Format,
                                                va_list Arguments) {
     return SAFE(RtlStringCchVPrintfEx)(Destination, Cch, NULL, NULL, 0, Format, Arguments);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbVPrintf)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Format,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbVPrintf)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Format,
                                               va_list Arguments) {
     return SAFE(RtlStringCchVPrintf)(Destination, Cb / sizeof(SAFE_CHAR), Format, Arguments);
 }
@@ -192,16 +192,16 @@ static __attribute__((unused)) NTSTATUS SAFE(RtlStringCbPrintfEx)(SAFE_CHAR *Des
     return Status;
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCopy)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopy)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source) {
     return SAFE(RtlStringCchCopy)(Destination, Cb / sizeof(SAFE_CHAR), Source);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
                                             size_t LimitBytes) {
     return SAFE(RtlStringCchCopyN)(Destination, Cb / sizeof(SAFE_CHAR), Source, LimitBytes / sizeof(SAFE_CHAR));
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
                                              SAFE_CHAR **End, size_t *RemainingBytes, ULONG Flags) {
     size_t Remaining = 0;
     NTSTATUS Status = SAFE(RtlStringCchCopyEx)(Destination, Cb / sizeof(SAFE_CHAR), Source, End, &Remaining, Flags);
@@ -211,16 +211,16 @@ FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyEx)(SAFE_CHAR *Destination, size_t Cb, 
     return Status;
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCat)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCat)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source) {
     return SAFE(RtlStringCchCat)(Destination, Cb / sizeof(SAFE_CHAR), Source);
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCatN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCatN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
                                            size_t LimitBytes) {
     return SAFE(RtlStringCchCatN)(Destination, Cb / sizeof(SAFE_CHAR), Source, LimitBytes / sizeof(SAFE_CHAR));
 }
 
-FORCEINLINE NTSTATUS SAFE(RtlStringCbCatEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source, SAFE_CHAR **End,
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCatEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source, SAFE_CHAR **End,
                                             size_t *RemainingBytes, ULONG Flags) {
     size_t Remaining = 0;
     NTSTATUS Status = SAFE(RtlStringCchCatEx)(Destination, Cb / sizeof(SAFE_CHAR), Source, End, &Remaining, Flags);

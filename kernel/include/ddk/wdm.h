@@ -85,15 +85,15 @@ VOID KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE LockHandle);
 #define KeAcquireSpinLock(SpinLock, OldIrql) (*(OldIrql) = KeAcquireSpinLockRaiseToDpc(SpinLock))
 
 /* ---- Doubly linked lists; a list whose neighbours disagree stops the machine (0x139, 3) ---- */
-FORCEINLINE VOID InitializeListHead(PLIST_ENTRY Head) {
+static FORCEINLINE VOID InitializeListHead(PLIST_ENTRY Head) {
     Head->Flink = Head->Blink = Head;
 }
 
-FORCEINLINE BOOLEAN IsListEmpty(const LIST_ENTRY *Head) {
+static FORCEINLINE BOOLEAN IsListEmpty(const LIST_ENTRY *Head) {
     return Head->Flink == Head;
 }
 
-FORCEINLINE BOOLEAN RemoveEntryList(PLIST_ENTRY Entry) {
+static FORCEINLINE BOOLEAN RemoveEntryList(PLIST_ENTRY Entry) {
     PLIST_ENTRY Next = Entry->Flink, Previous = Entry->Blink;
     if (Next->Blink != Entry || Previous->Flink != Entry) {
         __fastfail(FAST_FAIL_CORRUPT_LIST_ENTRY);
@@ -103,7 +103,7 @@ FORCEINLINE BOOLEAN RemoveEntryList(PLIST_ENTRY Entry) {
     return Next == Previous;
 }
 
-FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
+static FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
     PLIST_ENTRY First = Head->Flink;
     if (First->Blink != Head) {
         __fastfail(FAST_FAIL_CORRUPT_LIST_ENTRY);
@@ -114,7 +114,7 @@ FORCEINLINE VOID InsertHeadList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
     Head->Flink = Entry;
 }
 
-FORCEINLINE VOID InsertTailList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
+static FORCEINLINE VOID InsertTailList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
     PLIST_ENTRY Last = Head->Blink;
     if (Last->Flink != Head) {
         __fastfail(FAST_FAIL_CORRUPT_LIST_ENTRY);
@@ -125,13 +125,13 @@ FORCEINLINE VOID InsertTailList(PLIST_ENTRY Head, PLIST_ENTRY Entry) {
     Head->Blink = Entry;
 }
 
-FORCEINLINE PLIST_ENTRY RemoveHeadList(PLIST_ENTRY Head) {
+static FORCEINLINE PLIST_ENTRY RemoveHeadList(PLIST_ENTRY Head) {
     PLIST_ENTRY Entry = Head->Flink;
     RemoveEntryList(Entry);
     return Entry;
 }
 
-FORCEINLINE PLIST_ENTRY RemoveTailList(PLIST_ENTRY Head) {
+static FORCEINLINE PLIST_ENTRY RemoveTailList(PLIST_ENTRY Head) {
     PLIST_ENTRY Entry = Head->Blink;
     RemoveEntryList(Entry);
     return Entry;

@@ -7,21 +7,21 @@
 #endif
 
 /* ---- Stack locations ---- */
-FORCEINLINE PIO_STACK_LOCATION IoGetCurrentIrpStackLocation(PIRP Irp) {
+static FORCEINLINE PIO_STACK_LOCATION IoGetCurrentIrpStackLocation(PIRP Irp) {
     return Irp->Tail.Overlay.CurrentStackLocation;
 }
 
-FORCEINLINE PIO_STACK_LOCATION IoGetNextIrpStackLocation(PIRP Irp) {
+static FORCEINLINE PIO_STACK_LOCATION IoGetNextIrpStackLocation(PIRP Irp) {
     return Irp->Tail.Overlay.CurrentStackLocation - 1;
 }
 
-FORCEINLINE VOID IoSetNextIrpStackLocation(PIRP Irp) {
+static FORCEINLINE VOID IoSetNextIrpStackLocation(PIRP Irp) {
     Irp->CurrentLocation--;
     Irp->Tail.Overlay.CurrentStackLocation--;
 }
 
 /* Before IoCallDriver: the next driver gets a location of its own with the same parameters... */
-FORCEINLINE VOID IoCopyCurrentIrpStackLocationToNext(PIRP Irp) {
+static FORCEINLINE VOID IoCopyCurrentIrpStackLocationToNext(PIRP Irp) {
     PIO_STACK_LOCATION Next = IoGetNextIrpStackLocation(Irp);
     *Next = *IoGetCurrentIrpStackLocation(Irp);
     Next->Control = 0;
@@ -29,16 +29,16 @@ FORCEINLINE VOID IoCopyCurrentIrpStackLocationToNext(PIRP Irp) {
 }
 
 /* ...or it gets the caller's own, when the caller needs no completion routine. */
-FORCEINLINE VOID IoSkipCurrentIrpStackLocation(PIRP Irp) {
+static FORCEINLINE VOID IoSkipCurrentIrpStackLocation(PIRP Irp) {
     Irp->CurrentLocation++;
     Irp->Tail.Overlay.CurrentStackLocation++;
 }
 
-FORCEINLINE VOID IoMarkIrpPending(PIRP Irp) {
+static FORCEINLINE VOID IoMarkIrpPending(PIRP Irp) {
     IoGetCurrentIrpStackLocation(Irp)->Control |= SL_PENDING_RETURNED;
 }
 
-FORCEINLINE VOID IoSetCompletionRoutine(PIRP Irp, PIO_COMPLETION_ROUTINE Routine, PVOID Context, BOOLEAN OnSuccess,
+static FORCEINLINE VOID IoSetCompletionRoutine(PIRP Irp, PIO_COMPLETION_ROUTINE Routine, PVOID Context, BOOLEAN OnSuccess,
                                         BOOLEAN OnError, BOOLEAN OnCancel) {
     PIO_STACK_LOCATION Next = IoGetNextIrpStackLocation(Irp);
     Next->CompletionRoutine = Routine;
@@ -101,7 +101,7 @@ BOOLEAN IoIsOperationSynchronous(PIRP Irp);
 NTSTATUS IoSynchronousCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
 /* ---- Cancellation ---- */
-FORCEINLINE PDRIVER_CANCEL IoSetCancelRoutine(PIRP Irp, PDRIVER_CANCEL CancelRoutine) {
+static FORCEINLINE PDRIVER_CANCEL IoSetCancelRoutine(PIRP Irp, PDRIVER_CANCEL CancelRoutine) {
     return __atomic_exchange_n(&Irp->CancelRoutine, CancelRoutine, __ATOMIC_SEQ_CST);
 }
 VOID IoAcquireCancelSpinLock(PKIRQL Irql);

@@ -204,12 +204,12 @@ KIRQL KeAcquireInterruptSpinLock(struct _KINTERRUPT *Interrupt);
 VOID KeReleaseInterruptSpinLock(struct _KINTERRUPT *Interrupt, KIRQL OldIrql);
 
 /* ---- Singly linked lists, and lists whose head is swapped in one 16-byte step ---- */
-FORCEINLINE VOID PushEntryList(PSINGLE_LIST_ENTRY Head, PSINGLE_LIST_ENTRY Entry) {
+static FORCEINLINE VOID PushEntryList(PSINGLE_LIST_ENTRY Head, PSINGLE_LIST_ENTRY Entry) {
     Entry->Next = Head->Next;
     Head->Next = Entry;
 }
 
-FORCEINLINE PSINGLE_LIST_ENTRY PopEntryList(PSINGLE_LIST_ENTRY Head) {
+static FORCEINLINE PSINGLE_LIST_ENTRY PopEntryList(PSINGLE_LIST_ENTRY Head) {
     PSINGLE_LIST_ENTRY First = Head->Next;
     if (First != NULL) {
         Head->Next = First->Next;

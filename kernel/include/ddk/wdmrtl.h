@@ -28,7 +28,7 @@ SIZE_T RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length)
 #define RtlUlonglongByteSwap(Value) __builtin_bswap64(Value)
 
 /* A memset that no compiler leaves out. */
-FORCEINLINE PVOID RtlSecureZeroMemory(PVOID Pointer, SIZE_T Length) {
+static FORCEINLINE PVOID RtlSecureZeroMemory(PVOID Pointer, SIZE_T Length) {
     volatile UCHAR *Byte = (volatile UCHAR *)Pointer;
     while (Length-- != 0) {
         *Byte++ = 0;
@@ -105,12 +105,12 @@ ULONG RtlRandomEx(PULONG Seed);
 /* ---- 64-bit arithmetic under its old names ---- */
 #define Int32x32To64(a, b) ((LONGLONG)(LONG)(a) * (LONGLONG)(LONG)(b))
 #define UInt32x32To64(a, b) ((ULONGLONG)(ULONG)(a) * (ULONGLONG)(ULONG)(b))
-FORCEINLINE LARGE_INTEGER RtlConvertLongToLargeInteger(LONG Value) {
+static FORCEINLINE LARGE_INTEGER RtlConvertLongToLargeInteger(LONG Value) {
     LARGE_INTEGER Result;
     Result.QuadPart = Value;
     return Result;
 }
-FORCEINLINE LARGE_INTEGER RtlConvertUlongToLargeInteger(ULONG Value) {
+static FORCEINLINE LARGE_INTEGER RtlConvertUlongToLargeInteger(ULONG Value) {
     LARGE_INTEGER Result;
     Result.QuadPart = Value;
     return Result;
