@@ -184,14 +184,14 @@ gdb:
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
-	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update
+	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/wdmtable.py --update
 
 # Format, shell, static analysis: silent when all is well. (Bounds that the linker sets look to cppcheck like two objects.)
 C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
 lint:
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	@shellcheck $$(git grep -lE '^#!/bin/sh' -- tools .ci)
-	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py
+	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/wdmtable.py
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=comparePointers \
 	    -DDBG=1 -DCHECKED=1 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot $(KERNEL_C)

@@ -1,7 +1,6 @@
-/* number.c: characters by class, numbers from text and back, as the C run-time library has them. ASCII only. */
+/* number.c: characters by class, numbers from text and back, as the C run-time library has them. ASCII only. Any IRQL. */
 #include <ntddk.h>
 
-/* Any IRQL: all of this file. */
 int isdigit(int Character) {
     return Character >= '0' && Character <= '9';
 }
