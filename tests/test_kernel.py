@@ -120,6 +120,7 @@ CRASHES = {
     "crash_apc_is_pending_when_its_thread_ends": (0x20, {"p2": 0, "p3": 0, "p4": 0}),
     "crash_apc_kernel_routine_returns_at_another_level": (0xC8, {"p1": 0x20100, "p4": 0}),
     "crash_apc_normal_routine_returns_at_another_level": (0xC8, {"p1": 0x10001}),
+    "crash_interrupt_service_routine_returns_at_another_level": (0xC8, {"p1": 0x30603, "p4": 0}),
     "crash_dpc_returns_in_a_critical_region": (0xC7, {"p1": 4, "p3": 0, "p4": 0xFFFF}),
     "crash_dpc_of_a_timer_returns_in_a_critical_region": (0xC7, {"p1": 5, "p3": 0, "p4": 0xFFFF}),
     "crash_dpc_takes_a_mutex_along": (0xC7, {"p1": 4, "p3": 0, "p4": 0xFFFF}),
@@ -148,6 +149,7 @@ def test_stops_the_checked_build(boot, name):
 # With watchdog=1 every limit is 64 ticks; without, NT's: 20 s for a routine, 120 s for the period.
 WATCHDOGS = {
     "crash_dpc_that_never_ends": (0x133, {"p1": 0, "p2": 65, "p3": 64, "p4": 0}),
+    "crash_interrupt_service_routine_that_never_ends": (0x133, {"p1": 0, "p2": 65, "p3": 64, "p4": 0}),
     "crash_dpc_that_queues_itself_for_ever": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
     "crash_thread_that_spins_at_DISPATCH": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
     "crash_thread_that_spins_without_clock_interrupts": (0x101, {"p1": 64, "p2": 0, "p4": 1}),

@@ -15,10 +15,12 @@ static VOID DispatchInterrupt(PVOID Context) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     KIRQL Irql = KiCurrentIrql();
     KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
-    Prcb->ServiceDepth++; /* for the watchdog: the time that passes is this routine's */
+    ULONG Ticks = Prcb->DpcRoutineTicks; /* for the watchdog: the time that passes is this routine's, not a DPC's */
     Prcb->DpcRoutineTicks = 0;
+    Prcb->ServiceDepth++;
     Interrupt->ServiceRoutine(Interrupt, Interrupt->ServiceContext);
     Prcb->ServiceDepth--;
+    Prcb->DpcRoutineTicks = Ticks;
     KIRQL Now = KiCurrentIrql();
     if (Now != Irql) { /* IRQL_UNEXPECTED_VALUE (current, expected, 3; service routine; interrupt object), as on NT */
         KeBugCheckEx(IRQL_UNEXPECTED_VALUE, (ULONG_PTR)Now << 16 | (ULONG_PTR)Irql << 8 | 3,

@@ -6,14 +6,30 @@
 
 DRIVER_INITIALIZE DriverEntry;
 
+static KDPC Dpc;
+static KTIMER Timer;
+static PEPROCESS volatile Idle;
+
+/* The timer expires on a CPU with nothing to do: there, the current process is the idle one. */
+static VOID NoteProcess(PKDPC DpcObject, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(DpcObject);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    if (PsGetCurrentProcess() != PsInitialSystemProcess) {
+        Idle = PsGetCurrentProcess();
+    }
+}
+
 static VOID Worker(PVOID Context) {
     KAPC_STATE State;
-    PEPROCESS Process;
+    LARGE_INTEGER TenMs = {.QuadPart = -100000}, FiftyMs = {.QuadPart = -500000};
     UNREFERENCED_PARAMETER(Context);
-    if (!NT_SUCCESS(PsLookupProcessByProcessId(ULongToHandle(0), &Process))) {
-        Process = PsInitialSystemProcess;
+    while (Idle == NULL) {
+        KeSetTimer(&Timer, TenMs, &Dpc);
+        KeDelayExecutionThread(KernelMode, FALSE, &FiftyMs);
     }
-    KeStackAttachProcess(Process, &State);
+    KeStackAttachProcess(Idle, &State);
     KeUnstackDetachProcess(&State);
 }
 
@@ -21,6 +37,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);
     HANDLE Handle;
+    KeInitializeTimer(&Timer);
+    KeInitializeDpc(&Dpc, NoteProcess, NULL);
     NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Worker, NULL);
     if (NT_SUCCESS(Status)) {
         ZwClose(Handle);

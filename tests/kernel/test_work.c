@@ -1,4 +1,5 @@
 /* test_work.c: work items: on which thread, at which priority, how often; and the device that an item keeps. */
+#include <arch.h>
 #include <ex.h>
 #include "../../kernel/io/iop.h"
 #include "iotest.h"
@@ -140,4 +141,36 @@ KTEST_CRASH(work_of_a_device_freed_in_the_queue) {
         IoUninitializeWorkItem(Work.Item);
         KT_WAIT_UNTIL(Work.Runs != 0);
     }
+}
+
+/* ---- What an interrupt service routine may not do ---- */
+
+static BOOLEAN LeaveLowered(PKINTERRUPT Interrupt, PVOID Context) {
+    UNREFERENCED_PARAMETER(Interrupt);
+    UNREFERENCED_PARAMETER(Context);
+    KeLowerIrql(DISPATCH_LEVEL + 1);
+    return TRUE;
+}
+
+static BOOLEAN ServeForEver(PKINTERRUPT Interrupt, PVOID Context) {
+    UNREFERENCED_PARAMETER(Interrupt);
+    UNREFERENCED_PARAMETER(Context);
+    for (;;) {
+        YieldProcessor();
+    }
+    return TRUE;
+}
+
+static VOID Interrupt(PKSERVICE_ROUTINE Routine) {
+    PKINTERRUPT Object = IopCreateInterrupt(Routine, NULL);
+    HalRequestIpi(KeNumberProcessors - 1, Object->Vector);
+    KtSleep(20000);
+}
+
+KTEST_CRASH(interrupt_service_routine_returns_at_another_level) {
+    Interrupt(LeaveLowered);
+}
+
+KTEST_CRASH(interrupt_service_routine_that_never_ends) {
+    Interrupt(ServeForEver);
 }
