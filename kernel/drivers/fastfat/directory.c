@@ -152,19 +152,25 @@ PAGEABLE static VOID MakePart(PUCHAR Part, const WCHAR *Name, ULONG Length, ULON
 
 /* ---- Short names that nobody in the directory has ---- */
 
-PAGEABLE static NTSTATUS IsShortNameFree(PFAT_VOLUME Volume, ULONG Directory, const UCHAR Short[11], PBOOLEAN IsFree) {
+#define CANDIDATES 8
+
+/* Which of some short names the directory has already: a bit for each. One walk for all of them. */
+PAGEABLE static NTSTATUS FindTaken(PFAT_VOLUME Volume, ULONG Directory, UCHAR Candidate[CANDIDATES][11], PULONG Taken) {
     FAT_SCAN Scan;
     FAT_ENTRY Entry;
     ULONG64 Disk;
     NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
-    *IsFree = TRUE;
-    while (NT_SUCCESS(Status) && *IsFree) {
+    *Taken = 0;
+    while (NT_SUCCESS(Status)) {
         Status = FatReadEntry(&Scan, &Entry, &Disk);
-        if (NT_SUCCESS(Status) && Entry.Name[0] == 0) {
+        if (!NT_SUCCESS(Status) || Entry.Name[0] == 0) {
             break;
         }
-        *IsFree = !NT_SUCCESS(Status) || (Entry.Attributes & FAT_ATTRIBUTE_LABEL) ||
-                  memcmp(Entry.Name, Short, sizeof(Entry.Name)) != 0;
+        for (ULONG i = 0; !(Entry.Attributes & FAT_ATTRIBUTE_LABEL) && i < CANDIDATES; i++) {
+            if (Entry.Name[0] == Candidate[i][0] && memcmp(Entry.Name, Candidate[i], sizeof(Entry.Name)) == 0) {
+                *Taken |= 1u << i;
+            }
+        }
     }
     FatEndScan(&Scan);
     return Status == STATUS_NO_MORE_FILES ? STATUS_SUCCESS : Status;
@@ -173,19 +179,27 @@ PAGEABLE static NTSTATUS IsShortNameFree(PFAT_VOLUME Volume, ULONG Directory, co
 /* Sets Entry->Name and Case; *Parts is how many entries the long name takes. */
 PAGEABLE static NTSTATUS ChooseShortName(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length,
                                          PFAT_ENTRY Entry, PULONG Parts) {
-    UCHAR Base[11];
+    UCHAR Base[11], Candidate[CANDIDATES][11];
     *Parts = 0;
     if (FatMakeShortName(Name, Length, Base, &Entry->Case)) {
         RtlCopyMemory(Entry->Name, Base, sizeof(Base));
         return STATUS_SUCCESS;
     }
     *Parts = (Length + 12) / 13;
-    for (ULONG Number = 1; Number <= HIGHEST_NUMBER; Number++) {
-        BOOLEAN IsFree;
-        RtlCopyMemory(Entry->Name, Base, sizeof(Base));
-        FatNumberShortName(Entry->Name, Name, Length, Number);
-        NTSTATUS Status = IsShortNameFree(Volume, Directory, Entry->Name, &IsFree);
-        if (!NT_SUCCESS(Status) || IsFree) {
+    for (ULONG First = 1; First <= HIGHEST_NUMBER; First += CANDIDATES) {
+        ULONG Taken;
+        for (ULONG i = 0; i < CANDIDATES; i++) {
+            RtlCopyMemory(Candidate[i], Base, sizeof(Base));
+            FatNumberShortName(Candidate[i], Name, Length, First + i);
+        }
+        NTSTATUS Status = FindTaken(Volume, Directory, Candidate, &Taken);
+        for (ULONG i = 0; i < CANDIDATES && NT_SUCCESS(Status); i++) {
+            if (!(Taken >> i & 1)) {
+                RtlCopyMemory(Entry->Name, Candidate[i], sizeof(Base));
+                return STATUS_SUCCESS;
+            }
+        }
+        if (!NT_SUCCESS(Status)) {
             return Status;
         }
     }

@@ -63,7 +63,7 @@ PAGEABLE NTSTATUS FatReadEntry(PFAT_SCAN Scan, PFAT_ENTRY Entry, PULONG64 Disk) 
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    RtlCopyMemory(Entry, Data, FAT_ENTRY_BYTES);
+    *Entry = *(const FAT_ENTRY *)Data;
     *Disk = Scan->Disk;
     Scan->Disk += FAT_ENTRY_BYTES;
     Scan->Left -= FAT_ENTRY_BYTES;
