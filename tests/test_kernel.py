@@ -127,6 +127,12 @@ CRASHES = {
     "crash_dpc_without_a_routine_is_queued": (0xC7, {"p1": 2, "p3": 0, "p4": 0}),
     "crash_dpc_is_queued_to_a_cpu_that_is_not_there": (0xC7, {"p1": 3, "p3": 40, "p4": 2}),
 }
+CRASHES |= {
+    "crash_handle_outlived_by_a_lost_reference": (0x18, {"p3": 0, "p4": 0}),
+    "crash_mdl_unlocked_twice": (0x1A, {"p1": 0x1236}),
+    "crash_mdl_touched_at_DISPATCH_after_unlock": (0xD1, {"p2": 2, "p3": 1}),
+    "crash_irp_cancel_routine_keeps_the_lock": (0x11B, {"p3": 0, "p4": 0}),
+}
 CHECKED_CRASHES = {
     "crash_spinlock_taken_twice_by_one_cpu": (0xF, {}),
     "crash_spinlock_released_without_being_held": (0x10, {}),
