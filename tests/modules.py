@@ -56,12 +56,13 @@ def make_archive(path, built, modules, leave_out=()):
         else:
             shutil.copy(content, target)
             shutil.copy(content.with_suffix(".sym"), folder / "symbols" / f"{name}.sym")
+    shutil.copy(built / "c.img", folder)
     return pack_archive(path, folder)
 
 
 def pack_archive(path, folder):
     """The archive of a folder as it is."""
-    names = "".join(f"{p.relative_to(folder)}\n" for p in sorted(folder.glob("*/*")))
+    names = "".join(f"{p.relative_to(folder)}\n" for p in sorted(folder.rglob("*")) if p.is_file())
     with open(path, "wb") as archive:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc"], cwd=folder, input=names.encode(), stdout=archive,
                        check=True)

@@ -1,14 +1,12 @@
 """C: and its file system: the core on the host over odd volumes, crashes between any two sectors, failing requests and
 arbitrary bytes; then the kernel, with small memory, machines that die, disks that fail, and a second boot."""
 
-import os
 import re
 import shutil
 import subprocess
 
 import pytest
 
-from machine import volume_arguments, Machine
 from modules import TOP, call
 from test_host import HOST, SANITIZED
 from volume import copy_out, list_files, make_ram_volume, make_volume, mtool, read_file
@@ -113,3 +111,68 @@ def test_a_volume_is_made_listed_and_copied_out(tmp_path):
 
 def test_the_volume_in_ram_is_small(tmp_path):
     assert make_ram_volume(tmp_path / "c.img").stat().st_size < 16384
+
+
+# ---- The kernel ----
+
+@pytest.mark.parametrize("seed", (None, 1))
+def test_what_a_driver_wrote_is_on_the_volume(boot, tmp_path, seed):
+    image = make_volume(tmp_path / "c.img")
+    outcome = boot("passive", build="free", seed=seed, volume=image)
+    assert re.search(r"io: .*: 32 MiB: volume C:", outcome.serial)
+    assert not complaints(image)
+
+
+def test_without_a_disk_for_it_c_is_in_ram(boot):
+    outcome = boot("passive", disk=False).assert_completed()
+    assert "fastfat" not in outcome.serial or "cannot be used" not in outcome.serial
+
+
+def test_a_disk_with_a_damaged_volume_is_refused_in_one_line(boot, tmp_path):
+    image = make_volume(tmp_path / "c.img")
+    with open(image, "r+b") as file:
+        file.seek(22)
+        file.write(b"\1\0")                             # a table of one sector
+    outcome = boot("passive", volume=image)
+    assert re.search(r"fastfat: C: cannot be used: status 0xC0000032", outcome.serial)
+
+
+def debugged(image, name, kind, at, folder):
+    """QEMU's arguments for a disk that fails request number `at` of one kind, by blkdebug's state machine."""
+    event = {"read": "read_aio", "write": "write_aio"}[kind]
+    rules = folder / f"{name}.rules"
+    states = "".join(f'[set-state]\nevent = "{event}"\nstate = "{i}"\nnew_state = "{i + 1}"\n' for i in range(1, at))
+    rules.write_text(f'{states}[inject-error]\nevent = "{event}"\nstate = "{max(at, 1)}"\nerrno = "5"\nonce = "on"\n')
+    return ("-drive", f"if=none,id={name},driver=raw,file.driver=blkdebug,file.config={rules},file.image.driver=file,"
+                      f"file.image.filename={image},werror=report,rerror=report",
+            "-device", f"virtio-blk-pci,disable-legacy=on,drive={name}")
+
+
+@pytest.mark.parametrize("kind", ("read", "write"))
+@pytest.mark.parametrize("at", (1, 2, 3, 4, 5, 7, 10, 14))
+def test_a_request_to_the_volume_that_fails_is_a_status_and_never_wrong_data(boot, tmp_path, kind, at):
+    image = make_volume(tmp_path / "c.img")
+    outcome = boot(test="files_", build="free", cpus=2, limit=120, append="files=faulty",
+                   extra=debugged(image, "volume", kind, at, tmp_path))
+    assert outcome.verdict, "it hangs"
+    wrong = [line for line in outcome.channel.splitlines() if "WRONG DATA" in line]
+    assert not wrong
+    assert not complaints(image)
+
+
+def test_what_was_written_is_there_after_a_second_boot(boot, tmp_path):
+    image = make_volume(tmp_path / "c.img")
+    boot(test="files_many_survive", build="free", mem=16, cpus=2, volume=image, limit=120).assert_ktap()
+    assert not complaints(image)
+    first = {file.path: file.size for file in list_files(image)}
+    assert len(first) == 100 and set(first.values()) == {1500}
+    boot(test="files_many_are_still_there", build="free", mem=16, cpus=2, volume=image, limit=120).assert_ktap()
+    assert {file.path: file.size for file in list_files(image)} == first
+
+
+def test_files_in_the_kernel(boot, tmp_path):
+    boot(test="files_", volume=True, cpus=4, limit=120).assert_ktap()
+
+
+def test_files_in_the_kernel_on_the_volume_in_ram(boot):
+    boot(test="files_", disk=False, cpus=2, limit=120).assert_ktap()
