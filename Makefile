@@ -52,7 +52,7 @@ JUDGED_CXXFLAGS := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CXXFLAGS)) -fper
 
 OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o) $(B)/obj/generated/exports.o
 
-.PHONY: all kernel drivers iso run test bench lint docs doctor gdb help clean
+.PHONY: all kernel drivers iso run driver test bench lint docs doctor gdb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: iso
@@ -173,6 +173,8 @@ $(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/mkiso tool
 
 run:
 	@tools/bugcheck run $(SCENARIO)
+driver:
+	@tools/bugcheck driver $(FILE)
 test:
 	@tools/bugcheck test
 bench:
@@ -184,14 +186,14 @@ gdb:
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
-	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/wdmtable.py --update
+	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/driverheads.py --update && $(PYTHON) tools/wdmtable.py --update
 
 # Format, shell, static analysis: silent when all is well. (Bounds that the linker sets look to cppcheck like two objects.)
 C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
 lint:
 	@clang-format --dry-run -Werror $(C_SOURCES)
 	@shellcheck $$(git grep -lE '^#!/bin/sh' -- tools .ci)
-	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/wdmtable.py
+	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/driverheads.py && $(PYTHON) tools/wdmtable.py
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=comparePointers \
 	    -DDBG=1 -DCHECKED=1 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot $(KERNEL_C)

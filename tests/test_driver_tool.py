@@ -60,7 +60,7 @@ def test_a_wrong_call_is_told_in_one_line(words, complaint):
     ("noentry.c", "int x;\n", "there is no DriverEntry"),
     ("commented.c", "/* NTSTATUS DriverEntry() { } */ int x;\n", "there is no DriverEntry"),
     ("mangled.cc", GOOD.replace("DRIVER_INITIALIZE DriverEntry;\n", ""), 'it needs extern "C"'),
-    ("syntax.c", GOOD.replace("return STATUS_SUCCESS;", "return STATUS_SUCCESS"), r"expected ‘;’.*\(syntax.c:6\)"),
+    ("syntax.c", GOOD.replace("return STATUS_SUCCESS;", "return STATUS_SUCCESS"), r"expected ‘;’.*\(syntax.c:7\)"),
     ("undeclared.c", GOOD.replace("return STATUS_SUCCESS;", "return ZwCreateKeyOnTheMoon(0);"),
      r"calls ZwCreateKeyOnTheMoon, which is not in the subset \(undeclared.c:6\)"),
     ("near.c", GOOD.replace("return STATUS_SUCCESS;", "KeSetEventt(0); return 0;"),

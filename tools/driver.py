@@ -168,6 +168,9 @@ def judged(outcome, recorder, options):
                    "report": report_of(outcome.serial)}
     elif verdict.get("end") in EXITS:
         facts = recorder.facts
+        refused = re.search(rf"^ldr: {re.escape(facts.get('driver', ''))}\.sys: refused: (.*)$", outcome.serial, re.M)
+        if verdict["end"] == "failed" and refused:
+            facts["text"] = f"{facts['driver']}.sys: the loader refused it: {refused[1]}, {facts['status']}"
         if verdict["end"] == "failed" and "status" in facts:
             facts["text"] = facts["text"].replace(facts["status"], status_name(facts["status"]))
         result |= {"result": verdict["end"], "text": facts.get("text", ""), "status": facts.get("status"),

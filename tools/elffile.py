@@ -20,7 +20,8 @@ class ElfError(Exception):
 
 def readelf(path, *options):
     """The lines that readelf prints."""
-    done = subprocess.run(["readelf", "--wide", *options, path], capture_output=True, text=True, check=False)
+    done = subprocess.run(["readelf", "--wide", *options, path], capture_output=True, text=True, check=False,
+                          errors="replace")         # it cuts long names, also within a letter
     if done.returncode != 0:
         raise ElfError(f"{path}: {done.stderr.strip()}")
     return done.stdout.splitlines()
