@@ -5,6 +5,7 @@ Sources: the names and headings of kernel/ldr/exports.def; the prototypes in ker
 definition in kernel/, whose first words say the IRQL; and tools/wdmtable.txt: since which Windows, and what differs.
 Without arguments it compares; --update rewrites.
 """
+import fnmatch
 import pathlib
 import re
 import sys
@@ -34,7 +35,7 @@ def notes():
     """{name: (since, difference)} of tools/wdmtable.txt: NAME | SINCE | DIFFERENCE."""
     found = {}
     for line in (ROOT / 'tools/wdmtable.txt').read_text().splitlines():
-        if line.strip() and not line.startswith('#'):
+        if line.strip() and not line.startswith(('#', 'irql ')):
             name, since, difference = (part.strip() for part in line.split('|'))
             found[name] = (since, difference)
     return found
@@ -97,6 +98,20 @@ def inline_calls():
     return found
 
 
+def fallbacks():
+    """[(pattern, IRQL)] for calls whose contract in the code does not name it: lines irql PATTERN PATTERN... | IRQL."""
+    found = []
+    for line in (ROOT / 'tools/wdmtable.txt').read_text().splitlines():
+        if line.startswith('irql '):
+            patterns, irql = line[5:].split('|')
+            found += [(pattern, irql.strip()) for pattern in patterns.split()]
+    return found
+
+
+def irql_of(name, limit, general):
+    return limit.get(name) or next((irql for pattern, irql in general if fnmatch.fnmatchcase(name, pattern)), '')
+
+
 def row(name, header, irql, note):
     since, difference = note
     return f'| `{name}` | {header} | {irql} | {since} | {difference} |\n'
@@ -105,16 +120,16 @@ def row(name, header, irql, note):
 def document():
     """The text of docs/wdm.md."""
     extra, where, limit = notes(), headers_of(), limits()
-    inline = inline_calls()
+    inline, general = inline_calls(), fallbacks()
     head = '\n| call | header | IRQL | since | differences |\n|---|---|---|---|---|\n'
     text = HEAD
     for heading, names in sections():
         text += f'\n## {heading}\n{head}'
         for name in sorted(names):
-            text += row(name, where.get(name, 'none: declare it yourself'), limit.get(name, ''), extra.get(name, ('', '')))
+            text += row(name, where.get(name, 'none: declare it yourself'), irql_of(name, limit, general), extra.get(name, ('', '')))
     text += f'\n## Inline, in the headers\n{head}'
     for name in sorted(inline):
-        irql = 'PASSIVE_LEVEL' if inline[name] == 'ntstrsafe.h' else ''
+        irql = 'PASSIVE_LEVEL' if inline[name] == 'ntstrsafe.h' else irql_of(name, {}, general)
         text += row(name, inline[name], irql, extra.get(name, ('', '')))
     return text
 
