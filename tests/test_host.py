@@ -36,7 +36,7 @@ def sections_of(path):
     return result
 
 
-@pytest.mark.parametrize("name", ["format", "strings"])
+@pytest.mark.parametrize("name", ["format", "library", "strings"])
 def test_rtl(name, tmp_path):
     call(build_host(tmp_path, name, *RTL))
 
