@@ -17,17 +17,20 @@ static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
     return Status;
 }
 
-static VOID Sleep(LONG Milliseconds) {
-    LARGE_INTEGER Interval;
-    Interval.QuadPart = -10000LL * Milliseconds;
-    KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+/* Both threads are on their CPUs and go on together. */
+static VOID Meet(KAFFINITY Processor) {
+    static volatile LONG Arrived;
+    KeSetSystemAffinityThread(Processor);
+    InterlockedIncrement(&Arrived);
+    while (Arrived < 2) {
+        YieldProcessor();
+    }
 }
 
 static VOID First(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KIRQL OldIrql;
-    KeSetSystemAffinityThread(1);
-    Sleep(20);
+    Meet(1);
     KeAcquireSpinLock(&LockA, &OldIrql);
     KeStallExecutionProcessor(2000);
     KeAcquireSpinLockAtDpcLevel(&LockB);
@@ -38,8 +41,7 @@ static VOID First(PVOID Context) {
 static VOID Second(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KIRQL OldIrql;
-    KeSetSystemAffinityThread(2);
-    Sleep(20);
+    Meet(2);
     KeAcquireSpinLock(&LockA, &OldIrql);
     KeStallExecutionProcessor(2000);
     KeAcquireSpinLockAtDpcLevel(&LockB);
