@@ -109,10 +109,10 @@ typedef struct _KTHREAD {
     LIST_ENTRY UserApcListHead; /* KAPCs; dispatcher lock */
     BOOLEAN Alertable;          /* the wait that it is in may be ended by an alert */
     BOOLEAN Alerted[MaximumMode];
-    UCHAR ApcStateIndex;       /* 1: attached to another process than its own */
-    PKPROCESS Process;         /* whose thread it is */
-    PKPROCESS AttachedProcess; /* ApcStateIndex = 1: where it is */
-    volatile ULONG KernelTime; /* clock ticks that found it running */
+    UCHAR ApcStateIndex;         /* 1: attached to another process than its own */
+    PKPROCESS Process;           /* whose thread it is */
+    PKPROCESS AttachedProcess;   /* ApcStateIndex = 1: where it is */
+    volatile ULONG KernelTime;   /* clock ticks that found it running */
     BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
     LIST_ENTRY ThreadListEntry; /* KiThreadList */
@@ -157,9 +157,9 @@ typedef struct _KPRCB {
     volatile BOOLEAN IsFrozen; /* stopped by the bugcheck's NMI */
     ULONG64 DpcStack;          /* top of the DPC stack */
     KDPC_DATA DpcData;
-    KDPC_DATA ThreadedDpcData;              /* those that a thread of this CPU runs */
-    KEVENT ThreadedDpcEvent;                /* wakes that thread */
-    volatile BOOLEAN ThreadedDpcRequested;  /* it is to be woken */
+    KDPC_DATA ThreadedDpcData;             /* those that a thread of this CPU runs */
+    KEVENT ThreadedDpcEvent;               /* wakes that thread */
+    volatile BOOLEAN ThreadedDpcRequested; /* it is to be woken */
     volatile BOOLEAN HasThreadedDpcThread;
     volatile LONG64 InterruptCount;
     volatile ULONG64 ClockTicks;
@@ -247,11 +247,11 @@ extern ULONG64 KeSeed; /* seed= of the command line: 0 is not seeded */
 /* ---- Traps (arch calls these) ---- */
 VOID KiDispatchInterrupt(VOID); /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
 VOID KiDeliverApc(VOID);        /* vector 0x1F. At APC_LEVEL, IF = 1. */
-VOID KeUpdateSystemTime(PKTRAP_FRAME Frame); /* clock, each CPU, at CLOCK_LEVEL */
-VOID KiIpiInterrupt(PKTRAP_FRAME Frame);     /* vector 0xE1, at IPI_LEVEL */
-VOID KiTrap(PKTRAP_FRAME Frame);             /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
+VOID KeUpdateSystemTime(PKTRAP_FRAME Frame);  /* clock, each CPU, at CLOCK_LEVEL */
+VOID KiIpiInterrupt(PKTRAP_FRAME Frame);      /* vector 0xE1, at IPI_LEVEL */
+VOID KiTrap(PKTRAP_FRAME Frame);              /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
 BOOLEAN KiResumeSListPop(PKTRAP_FRAME Frame); /* ex/slist.c: a fault without meaning; any IRQL */
-VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);  /* NMI: returns only if it was no freeze request */
+VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);   /* NMI: returns only if it was no freeze request */
 
 /* ---- Threads (KTHREAD level) ---- */
 VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, PKSTART_ROUTINE Start, PVOID Context,
@@ -354,8 +354,10 @@ PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
 /* ---- What is there, what is queued (for story/watch.c) ---- */
-PKTHREAD KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
-PKTIMER KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
+PKTHREAD
+KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
+PKTIMER
+KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
 ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
 
 /* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */

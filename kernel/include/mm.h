@@ -163,8 +163,8 @@ typedef struct _MM_SPECIAL_BLOCK {
     ULONG Next; /* in the queue of slots that are not in use */
     PVOID AllocatedBy[MM_SPECIAL_FRAMES], FreedBy[MM_SPECIAL_FRAMES];
 } MM_SPECIAL_BLOCK;
-BOOLEAN MmEnableSpecialPool(VOID);                                                 /* PASSIVE; FALSE: no memory */
-PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag);  /* NULL: take the normal pool */
+BOOLEAN MmEnableSpecialPool(VOID);                                                /* PASSIVE; FALSE: no memory */
+PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag); /* NULL: take the normal pool */
 VOID MmFreeSpecialPool(PVOID P, ULONG Tag);
 /* The block whose page or guard page contains an address; NULL: it is no address of special pool. Any IRQL, no locks. */
 const MM_SPECIAL_BLOCK *MmFindSpecialBlock(ULONG64 Va);

@@ -7,25 +7,25 @@
 #include <ntdef.h>
 #include <ntstatus.h>
 
-#define INTSAFE_ARITHMETIC(Name_, Type_, Builtin_)                \
+#define INTSAFE_ARITHMETIC(Name_, Type_, Builtin_)                       \
     static FORCEINLINE NTSTATUS Name_(Type_ A, Type_ B, Type_ *Result) { \
-        if (Builtin_(A, B, Result)) {                             \
-            *Result = (Type_) ~(Type_)0;                          \
-            return STATUS_INTEGER_OVERFLOW;                       \
-        }                                                         \
-        return STATUS_SUCCESS;                                    \
+        if (Builtin_(A, B, Result)) {                                    \
+            *Result = (Type_) ~(Type_)0;                                 \
+            return STATUS_INTEGER_OVERFLOW;                              \
+        }                                                                \
+        return STATUS_SUCCESS;                                           \
     }
 #define INTSAFE_TYPE(Prefix_, Type_)                                     \
     INTSAFE_ARITHMETIC(Rtl##Prefix_##Add, Type_, __builtin_add_overflow) \
     INTSAFE_ARITHMETIC(Rtl##Prefix_##Sub, Type_, __builtin_sub_overflow) \
     INTSAFE_ARITHMETIC(Rtl##Prefix_##Mult, Type_, __builtin_mul_overflow)
-#define INTSAFE_CONVERSION(Name_, From_, To_)              \
+#define INTSAFE_CONVERSION(Name_, From_, To_)                     \
     static FORCEINLINE NTSTATUS Name_(From_ Value, To_ *Result) { \
-        if (__builtin_add_overflow(Value, 0, Result)) {    \
-            *Result = (To_) ~(To_)0;                       \
-            return STATUS_INTEGER_OVERFLOW;                \
-        }                                                  \
-        return STATUS_SUCCESS;                             \
+        if (__builtin_add_overflow(Value, 0, Result)) {           \
+            *Result = (To_) ~(To_)0;                              \
+            return STATUS_INTEGER_OVERFLOW;                       \
+        }                                                         \
+        return STATUS_SUCCESS;                                    \
     }
 
 INTSAFE_TYPE(UChar, UCHAR)

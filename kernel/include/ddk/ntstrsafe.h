@@ -83,7 +83,8 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringInitEx(PUNICODE_STRING Destination, 
 }
 
 /* Text of Characters behind Used bytes of the destination; no terminator is needed or written. */
-static FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used, const WCHAR *Text, size_t Characters) {
+static FORCEINLINE NTSTATUS RtlSafePutUnicode(PUNICODE_STRING Destination, USHORT Used, const WCHAR *Text,
+                                              size_t Characters) {
     size_t Room = (size_t)(Destination->MaximumLength - Used) / sizeof(WCHAR);
     NTSTATUS Status = Characters > Room ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
     size_t Count = Characters > Room ? Room : Characters;
@@ -107,7 +108,7 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringCopyString(PUNICODE_STRING Destinati
 }
 
 static FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
-                                                    size_t Limit) {
+                                                           size_t Limit) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
         return STATUS_INVALID_PARAMETER;
     }
@@ -115,7 +116,7 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringCchCopyStringN(PUNICODE_STRING Desti
 }
 
 static FORCEINLINE NTSTATUS RtlUnicodeStringCbCopyStringN(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source,
-                                                   size_t LimitBytes) {
+                                                          size_t LimitBytes) {
     return RtlUnicodeStringCchCopyStringN(Destination, Source, LimitBytes / sizeof(WCHAR));
 }
 
@@ -133,7 +134,8 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringCatString(PUNICODE_STRING Destinatio
     return RtlSafePutUnicode(Destination, Destination->Length, Source, wcslen(Source));
 }
 
-static FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format, va_list Arguments) {
+static FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format,
+                                                    va_list Arguments) {
     if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || Destination->Buffer == NULL) {
         return STATUS_INVALID_PARAMETER;
     }

@@ -3,8 +3,8 @@
  * SAFE_CHAR is the character, SAFE(Name) the name with its letter, SAFE_FORMAT the counted printing call. */
 
 /* As much of Source as fits behind Destination[Used], at most Limit characters, terminated; Used moves on. */
-static FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t Cch, size_t *Used, const SAFE_CHAR *Source,
-                                         size_t Limit) {
+static FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t Cch, size_t *Used,
+                                                const SAFE_CHAR *Source, size_t Limit) {
     size_t i = 0;
     for (; i < Limit && Source[i] != 0; i++) {
         if (*Used == Cch - 1) {
@@ -19,7 +19,7 @@ static FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t C
 
 /* What the flags of an Ex call ask for afterwards, and where the text ends. */
 static FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Used,
-                                         SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+                                                SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     if (!NT_SUCCESS(Status) && Cch != 0 && Destination != NULL) {
         if (Flags & STRSAFE_FILL_ON_FAILURE) {
             memset(Destination, (int)(Flags & 0xFF), Cch * sizeof(SAFE_CHAR));
@@ -65,7 +65,7 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCbLength)(const SAFE_CHAR *String, siz
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
-                                               size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+                                                      size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
     size_t Used = 0;
     if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH || Destination == NULL || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
@@ -78,8 +78,8 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, si
     return SAFE(RtlSafeFinish)(Status, Destination, Cch, Used, End, Remaining, Flags);
 }
 
-static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit,
-                                              SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+                                                     size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
     size_t Used;
     NTSTATUS Status = SAFE(RtlStringCchLength)(Destination, Cch, &Used);
@@ -99,7 +99,7 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, siz
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
-                                             size_t Limit) {
+                                                    size_t Limit) {
     return SAFE(RtlStringCchCopyNEx)(Destination, Cch, Source, Limit, NULL, NULL, 0);
 }
 
@@ -108,11 +108,12 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopy)(SAFE_CHAR *Destination, size_
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
-                                              SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+                                                     SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     return SAFE(RtlStringCchCopyNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, End, Remaining, Flags);
 }
 
-static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source, size_t Limit) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
+                                                   size_t Limit) {
     return SAFE(RtlStringCchCatNEx)(Destination, Cch, Source, Limit, NULL, NULL, 0);
 }
 
@@ -121,12 +122,13 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCat)(SAFE_CHAR *Destination, size_t
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
-                                             SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+                                                    SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     return SAFE(RtlStringCchCatNEx)(Destination, Cch, Source, NTSTRSAFE_MAX_CCH, End, Remaining, Flags);
 }
 
-static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t Cch, SAFE_CHAR **End, size_t *Remaining,
-                                                 ULONG Flags, const SAFE_CHAR *Format, va_list Arguments) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t Cch, SAFE_CHAR **End,
+                                                        size_t *Remaining, ULONG Flags, const SAFE_CHAR *Format,
+                                                        va_list Arguments) {
     if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
         return STATUS_INVALID_PARAMETER;
     }
@@ -138,12 +140,12 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, 
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintf)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Format,
-                                               va_list Arguments) {
+                                                      va_list Arguments) {
     return SAFE(RtlStringCchVPrintfEx)(Destination, Cch, NULL, NULL, 0, Format, Arguments);
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCbVPrintf)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Format,
-                                              va_list Arguments) {
+                                                     va_list Arguments) {
     return SAFE(RtlStringCchVPrintf)(Destination, Cb / sizeof(SAFE_CHAR), Format, Arguments);
 }
 
@@ -197,12 +199,12 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopy)(SAFE_CHAR *Destination, size_t
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
-                                            size_t LimitBytes) {
+                                                   size_t LimitBytes) {
     return SAFE(RtlStringCchCopyN)(Destination, Cb / sizeof(SAFE_CHAR), Source, LimitBytes / sizeof(SAFE_CHAR));
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCbCopyEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
-                                             SAFE_CHAR **End, size_t *RemainingBytes, ULONG Flags) {
+                                                    SAFE_CHAR **End, size_t *RemainingBytes, ULONG Flags) {
     size_t Remaining = 0;
     NTSTATUS Status = SAFE(RtlStringCchCopyEx)(Destination, Cb / sizeof(SAFE_CHAR), Source, End, &Remaining, Flags);
     if (RemainingBytes != NULL && Status != STATUS_INVALID_PARAMETER) {
@@ -216,12 +218,12 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCbCat)(SAFE_CHAR *Destination, size_t 
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCbCatN)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
-                                           size_t LimitBytes) {
+                                                  size_t LimitBytes) {
     return SAFE(RtlStringCchCatN)(Destination, Cb / sizeof(SAFE_CHAR), Source, LimitBytes / sizeof(SAFE_CHAR));
 }
 
-static FORCEINLINE NTSTATUS SAFE(RtlStringCbCatEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source, SAFE_CHAR **End,
-                                            size_t *RemainingBytes, ULONG Flags) {
+static FORCEINLINE NTSTATUS SAFE(RtlStringCbCatEx)(SAFE_CHAR *Destination, size_t Cb, const SAFE_CHAR *Source,
+                                                   SAFE_CHAR **End, size_t *RemainingBytes, ULONG Flags) {
     size_t Remaining = 0;
     NTSTATUS Status = SAFE(RtlStringCchCatEx)(Destination, Cb / sizeof(SAFE_CHAR), Source, End, &Remaining, Flags);
     if (RemainingBytes != NULL && Status != STATUS_INVALID_PARAMETER) {

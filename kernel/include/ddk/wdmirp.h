@@ -38,8 +38,8 @@ static FORCEINLINE VOID IoMarkIrpPending(PIRP Irp) {
     IoGetCurrentIrpStackLocation(Irp)->Control |= SL_PENDING_RETURNED;
 }
 
-static FORCEINLINE VOID IoSetCompletionRoutine(PIRP Irp, PIO_COMPLETION_ROUTINE Routine, PVOID Context, BOOLEAN OnSuccess,
-                                        BOOLEAN OnError, BOOLEAN OnCancel) {
+static FORCEINLINE VOID IoSetCompletionRoutine(PIRP Irp, PIO_COMPLETION_ROUTINE Routine, PVOID Context,
+                                               BOOLEAN OnSuccess, BOOLEAN OnError, BOOLEAN OnCancel) {
     PIO_STACK_LOCATION Next = IoGetNextIrpStackLocation(Irp);
     Next->CompletionRoutine = Routine;
     Next->Context = Context;

@@ -113,11 +113,11 @@ static FORCEINLINE PVOID ExAllocatePoolQuotaUninitialized(POOL_TYPE PoolType, SI
     return ExAllocatePoolWithQuotaTag(PoolType, NumberOfBytes, Tag);
 }
 static FORCEINLINE PVOID ExAllocatePoolPriorityZero(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag,
-                                             EX_POOL_PRIORITY Priority) {
+                                                    EX_POOL_PRIORITY Priority) {
     return ExAllocatePoolWithTagPriority((POOL_TYPE)(PoolType | POOL_ZERO_ALLOCATION), NumberOfBytes, Tag, Priority);
 }
 static FORCEINLINE PVOID ExAllocatePoolPriorityUninitialized(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag,
-                                                      EX_POOL_PRIORITY Priority) {
+                                                             EX_POOL_PRIORITY Priority) {
     return ExAllocatePoolWithTagPriority(PoolType, NumberOfBytes, Tag, Priority);
 }
 
