@@ -379,7 +379,7 @@ static VOID AppendDriverFrame(PCHAR Buffer, SIZE_T Bytes) {
 
 VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
     PKTHREAD Chosen = NULL;
-    ULONG Others = 0;
+    ULONG Waiters = 0;
     Buffer[0] = 0;
     for (ULONG Index = 0; CollectThread(Index); Index++) {
         BOOLEAN IsBetter = IsDeadlock ? Told.IsBlocked && IsInCycle() : !Told.IsBlocked;
@@ -403,11 +403,11 @@ VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
         return;
     }
     AppendChain(Chosen, Buffer, Bytes);
-    while (CollectThread(Others)) {
-        Others++;
+    for (ULONG Index = 0; CollectThread(Index); Index++) {
+        Waiters += Told.IsBlocked;
     }
-    if (Others > 1) {
+    if (Waiters > 1) {
         SIZE_T Length = strlen(Buffer);
-        RtlFormat(Buffer + Length, Bytes - Length, "; threads that wait for ever: %u", Others);
+        RtlFormat(Buffer + Length, Bytes - Length, "; threads that wait for ever: %u", Waiters);
     }
 }
