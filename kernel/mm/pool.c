@@ -194,8 +194,8 @@ static DECLSPEC_NORETURN __attribute__((noinline)) VOID DieOfDamagedPark(PPOOL_H
 /* Stops the machine if a block was written to while nobody owned it: by who had it before, or past a neighbour's end. */
 static FORCEINLINE VOID CheckParked(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, POOL_CALL Call) {
     const ULONG64 *Seal = (const ULONG64 *)(Header + 1);
-    ULONG64 Sizes = HeapIndex | Units << 8 | POOL_PARKED << 16;
-    if (__builtin_expect(MiPoolHeaderSizes(Header) >> 8 != Sizes || Seal[0] != MiPoolSeal(Header) ||
+    USHORT SizeAndType = *(const USHORT *)&Header->BlockSize;
+    if (__builtin_expect(SizeAndType != (Units | POOL_PARKED << 8) || Seal[0] != MiPoolSeal(Header) ||
                              Seal[1] != MiPoolSeal(Header),
                          FALSE)) {
         DieOfDamagedPark(Header, HeapIndex, Call);

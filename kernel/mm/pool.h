@@ -89,7 +89,7 @@ static FORCEINLINE ULONG MiUnitInPage(const void *Header) {
 
 /* What the first 16 bytes of a parked block must hold still when it is handed out again: nobody owns it meanwhile. */
 static FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
-    return (ULONG64)Header ^ 0x9E3779B97F4A7C15ULL;
+    return ~(ULONG64)Header;
 }
 
 /* The first ULONG of a header as one number, for the parameters of a bugcheck. */

@@ -1,7 +1,7 @@
 /* fault_kernel_at_dispatch.c: has the kernel fill paged pool at DISPATCH_LEVEL: the instruction that faults is
  * the kernel's.
  *
- * expect: bugcheck 0x0000000A (paged, 2, 1, kernel) in nt!memset
+ * expect: bugcheck 0x0000000A (paged, 2, 1, kernel)
  * repaired: fault_kernel_at_dispatch_fixed.c
  */
 #include <ntddk.h>

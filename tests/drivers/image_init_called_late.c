@@ -1,7 +1,7 @@
 /* image_init_called_late.c: calls a function of the INIT section after DriverEntry has returned, when that
  * section is gone.
  *
- * expect: bugcheck 0x00000050 (driver, 0x10, driver, 0) in image_init_called_late
+ * expect: bugcheck 0x00000050 (driver, 0x10, driver, 0)
  * repaired: image_init_called_late_fixed.c
  */
 #include <ntddk.h>

@@ -1,7 +1,7 @@
 /* image_unloaded_under_thread.c: DriverUnload tells a thread to end, and does not wait until it has: the thread
  * comes back to code that is gone.
  *
- * expect: bugcheck 0x000000CE (*, 0x10, *, 0) in *
+ * expect: bugcheck 0x000000CE (*, 0x10, *, 0)
  * repaired: image_unloaded_under_thread_fixed.c
  * run: --unload
  */

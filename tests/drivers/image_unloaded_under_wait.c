@@ -1,7 +1,7 @@
 /* image_unloaded_under_wait.c: is unloaded while a thread waits for an event in its data: when the time is over,
  * the kernel takes the thread out of the event's list, which is gone.
  *
- * expect: bugcheck 0x000000D4 (*, 2, *, kernel) in *
+ * expect: bugcheck 0x000000D4 (*, 2, *, kernel)
  * repaired: image_unloaded_under_wait_fixed.c
  * run: --unload
  */

@@ -1,5 +1,6 @@
 /* bench_memory.c: what a small allocation costs, and the first touch of a page. */
 #include "ktest.h"
+#include "pagehelp.h"
 
 #define TAG 'hcnB' /* "Bnch" */
 
@@ -38,4 +39,49 @@ KBENCH(BenchDemandZero, "demand-zero fault, with the zeroing of the page", "inst
     }
     ExFreePoolWithTag((PVOID)P, TAG);
     return (Quickest - Empty) * 100 / BATCH;
+}
+
+KBENCH(BenchPool2, "ExAllocatePool2 + free, 64 bytes, cleared", "instructions", 0) {
+    return KT_MEASURE(ExFreePoolWithTag(ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG), TAG));
+}
+
+KBENCH(BenchPoolPage, "pool allocate + free, one nonpaged page", "instructions", 0) {
+    return KT_MEASURE(ExFreePoolWithTag(ExAllocatePoolWithTag(NonPagedPoolNx, PAGE_SIZE, TAG), TAG));
+}
+
+/* On the last CPU, whose parked blocks are its own. */
+KBENCH(BenchPoolOtherCpu, "pool allocate + free, 512 bytes, another CPU's own blocks", "instructions", 0) {
+    KtPin(KeNumberProcessors - 1);
+    ULONG64 Cost = KT_MEASURE(ExFreePoolWithTag(ExAllocatePoolWithTag(NonPagedPoolNx, 512, TAG), TAG));
+    KtPin(0);
+    return Cost;
+}
+
+static ULONG64 QuickestTouch(VOID (*Prepare)(PVOID Va, ULONG Pages)) {
+    volatile UCHAR *P = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG);
+    ULONG64 Quickest = ~0ULL;
+    for (ULONG Round = 0; P != NULL && Round < 16; Round++) {
+        *P = (UCHAR)Round;
+        Prepare((PVOID)P, 1);
+        ULONG64 Start = __rdtsc();
+        (void)*P;
+        ULONG64 Spent = __rdtsc() - Start;
+        Quickest = Spent < Quickest ? Spent : Quickest;
+    }
+    if (P != NULL) {
+        ExFreePoolWithTag((PVOID)P, TAG);
+    }
+    return Quickest * 100;
+}
+
+static VOID TrimPages(PVOID Va, ULONG Pages) {
+    MmTrimRange(Va, (SIZE_T)Pages * PAGE_SIZE);
+}
+
+KBENCH(BenchTransition, "transition fault", "instructions", 0) {
+    return QuickestTouch(TrimPages);
+}
+
+KBENCH(BenchPageIn, "page-in from the page file, with the wait for the disk", "instructions", 0) {
+    return QuickestTouch(PageOut);
 }
