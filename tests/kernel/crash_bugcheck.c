@@ -415,12 +415,13 @@ KTEST_CRASH(bugcheck_with_callbacks) {
     KeInitializeCallbackRecord(&First);
     KeInitializeCallbackRecord(&Second);
     KeInitializeCallbackRecord(&Third);
-    BOOLEAN IsRight = !KeDeregisterBugCheckCallback(&First) &&
-                      KeRegisterBugCheckCallback(&First, SayBuffer, &Number, sizeof(Number), (PUCHAR) "first") &&
-                      !KeRegisterBugCheckCallback(&First, SayBuffer, NULL, 0, (PUCHAR) "again") &&
-                      KeRegisterBugCheckCallback(&Second, SayBuffer, NULL, 0, (PUCHAR) "second") &&
-                      KeDeregisterBugCheckCallback(&Second) && !KeDeregisterBugCheckCallback(&Second) &&
-                      KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackSecondaryDumpData, (PUCHAR) "third") &&
-                      !KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackDumpIo, (PUCHAR) "third");
+    BOOLEAN IsRight =
+        !KeDeregisterBugCheckCallback(&First) &&
+        KeRegisterBugCheckCallback(&First, SayBuffer, &Number, sizeof(Number), (PUCHAR) "first") &&
+        !KeRegisterBugCheckCallback(&First, SayBuffer, NULL, 0, (PUCHAR) "again") &&
+        KeRegisterBugCheckCallback(&Second, SayBuffer, NULL, 0, (PUCHAR) "second") &&
+        KeDeregisterBugCheckCallback(&Second) && !KeDeregisterBugCheckCallback(&Second) &&
+        KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackSecondaryDumpData, (PUCHAR) "third") &&
+        !KeRegisterBugCheckReasonCallback(&Third, AddData, KbCallbackDumpIo, (PUCHAR) "third");
     KeBugCheckEx(MANUALLY_INITIATED_CRASH, IsRight, 0, 0, 0);
 }
