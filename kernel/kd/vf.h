@@ -50,7 +50,7 @@ VOID VfCheckFreedRange(ULONG64 Start, SIZE_T Bytes, BOOLEAN IsPool); /* 0xC4 0x1
 BOOLEAN VfTrackBlock(PVOID P, SIZE_T Bytes, ULONG Tag, BOOLEAN IsPaged, BOOLEAN HasTail, PVOID Caller);
 BOOLEAN VfIsTracked(PVOID P); /* lies in such a block */
 BOOLEAN VfIsBlock(PVOID P);   /* is the start of one */
-#define VF_TAIL_BYTES 16 /* behind a block of normal pool: overwritten, it is 0xC4 0x51 when the block is freed */
+#define VF_TAIL_BYTES 16      /* behind a block of normal pool: overwritten, it is 0xC4 0x51 when the block is freed */
 BOOLEAN VfDescribeLeak(ULONG Line, PCHAR Buffer, SIZE_T Bytes);
 
 /* ---- deadlock.c ---- */

@@ -65,8 +65,7 @@ static ULONG RewriteSpecialPool(ULONG64 Address, ULONG64 Rip) {
     if (Block->State == SpecialFreed && Address - (ULONG64)PAGE_ALIGN(Block->Start) < PAGE_SIZE) {
         return LdrIsKernelAddress(Rip) ? PAGE_FAULT_IN_FREED_SPECIAL_POOL : DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL;
     }
-    return LdrIsKernelAddress(Rip) ? PAGE_FAULT_BEYOND_END_OF_ALLOCATION
-                                   : DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION;
+    return LdrIsKernelAddress(Rip) ? PAGE_FAULT_BEYOND_END_OF_ALLOCATION : DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION;
 }
 
 static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {

@@ -16,7 +16,7 @@ BOOLEAN MiIsTrimWanted;
 PKTHREAD MiTrimThread;
 
 static MI_RANGE *const PageableRanges[] = {&MiPagedRange, &MiSpecialPagedRange, &MiImageRange};
-static ULONG64 ClockHand;   /* the trimmer's alone: an address in PageableRanges[ClockRange] */
+static ULONG64 ClockHand; /* the trimmer's alone: an address in PageableRanges[ClockRange] */
 static ULONG ClockRange;
 
 typedef enum _TRIM_MODE { TrimAll, TrimUntouched } TRIM_MODE;
@@ -95,8 +95,7 @@ static ULONG64 RangeEnd(const MI_RANGE *Range) {
 ULONG MmTrimRange(PVOID Va, SIZE_T Bytes) {
     ULONG64 Start = (ULONG64)Va & ~(PAGE_SIZE - 1ULL), End = ROUND_TO_PAGES((ULONG64)Va + Bytes);
     MM_REGION_KIND Kind = MmFindRegion(Start)->Kind;
-    BOOLEAN IsPageable =
-        Kind == RegionPagedPool || Kind == RegionDriverImages || Kind == RegionSpecialPagedPool;
+    BOOLEAN IsPageable = Kind == RegionPagedPool || Kind == RegionDriverImages || Kind == RegionSpecialPagedPool;
     if (Bytes == 0 || !IsPageable || MmFindRegion(End - 1)->Kind != Kind) {
         return 0;
     }
