@@ -11,8 +11,9 @@ VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk driv
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
 VOID IopReadyDevices(
-    PDRIVER_OBJECT DriverObject); /* DriverEntry has returned: its devices can be opened. <= DISPATCH */
-VOID IoShutdownSystem(VOID);      /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
+    PDRIVER_OBJECT DriverObject);        /* DriverEntry has returned: its devices can be opened. <= DISPATCH */
+VOID IoShutdownSystem(VOID);             /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
+BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL, a snapshot */
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);

@@ -67,3 +67,8 @@ VOID IoShutdownSystem(VOID) {
     Notify(&Registered);
     Notify(&LastChance);
 }
+
+/* See io.h. */
+BOOLEAN IoHasShutdownNotification(VOID) {
+    return !IsListEmpty(&Registered) || !IsListEmpty(&LastChance);
+}

@@ -12,6 +12,7 @@
  * wait for ever but not for each other: DriverUnload is then what they may be waiting for. */
 #include "judge.h"
 
+#include <io.h>
 #include <kd.h>
 #include <ldr.h>
 #include <ps.h>
@@ -60,6 +61,13 @@ static VOID UnloadAll(PVOID Context) {
             JudgeSay("%s.sys is unloaded", JudgeNames[i]);
         }
     }
+    __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE);
+}
+
+/* The end of a machine in good order: drivers that asked for it hear of it, and are watched like any other time. */
+static VOID ShutDownAll(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    IoShutdownSystem();
     __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE);
 }
 
@@ -219,6 +227,10 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     }
     if (MustUnload && (End == EndDone || End == EndStuck) && IsStepDone) {
         StartStep(UnloadAll);
+        End = WatchStep(LimitMs);
+    }
+    if (End == EndDone && IoHasShutdownNotification()) {
+        StartStep(ShutDownAll);
         End = WatchStep(LimitMs);
     }
     if (End == EndDone) {
