@@ -50,6 +50,10 @@ KTEST(mdl_mapping_is_the_same_memory_at_another_address) {
     PUCHAR Buffer = ExAllocatePoolWithTag(PagedPool, PAGES * PAGE_SIZE, TAG);
     PMDL Mdl = IoAllocateMdl(Buffer + 10, PAGES * PAGE_SIZE - 10, FALSE, FALSE, NULL);
     KT_REQUIRE(Buffer != NULL && Mdl != NULL);
+    memset(Buffer, 1, PAGES * PAGE_SIZE);
+    MmTrimRange(Buffer, PAGES * PAGE_SIZE);
+    MmFlushModifiedPages();
+    MmPurgeStandby(); /* clean pages with a place in the page file come back */
     MmProbeAndLockPages(Mdl, KernelMode, IoWriteAccess);
     PUCHAR Mapped = MmGetSystemAddressForMdlSafe(Mdl, NormalPagePriority);
     KT_REQUIRE(Mapped != NULL);
