@@ -9,9 +9,9 @@ VOID KdPutString(PCSTR Text);  /* COM1 (and the early screen console). Any IRQL.
 VOID KdPutChannel(PCSTR Text); /* COM2, the machine channel; nothing when there is no second UART */
 VOID KdPrintf(PCSTR Format, ...);   /* to COM1, <= 512 bytes a call */
 VOID KdChannelf(PCSTR Format, ...); /* to COM2 */
-VOID KdPutDriverText(PCSTR Text);   /* what DbgPrint and its kind print: KdPutString, and COM2 when a driver is judged */
+VOID KdPutDriverText(PCSTR Text); /* what DbgPrint and its kind print: KdPutString, and COM2 when a driver is judged */
 VOID KdEscapeText(PCHAR Buffer, SIZE_T Bytes, PCSTR Text); /* for a JSON string, cut to Bytes. Any IRQL */
-VOID KdEnterDying(VOID);            /* from now on output is polled and takes no lock */
+VOID KdEnterDying(VOID);                                   /* from now on output is polled and takes no lock */
 
 /* ---- Symbols (kd/symbols.c) ---- */
 typedef struct _KD_SYMBOL {

@@ -22,6 +22,6 @@ PCHAR PsGetProcessImageFileName(PEPROCESS Process);
 /* notify.c: tells the drivers that want to know; in the context of the creator, or of the thread that ends. PASSIVE. */
 VOID PsNotifyThread(PETHREAD Thread, BOOLEAN IsCreated);
 VOID PsNotifyImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes); /* before it runs. PASSIVE */
-BOOLEAN PsIsIntegrityChecked(PVOID Routine);                      /* of what image? Any IRQL */
+BOOLEAN PsIsIntegrityChecked(PVOID Routine);                        /* of what image? Any IRQL */
 
 #endif

@@ -100,7 +100,7 @@ VOID KiReportOnScreen(VOID);                          /* bugscreen.c: the blue s
 VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes); /* first frame that is not the kernel's; for the verdict */
 
 VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes); /* the judged driver that the guilty module worked for, or "" */
-VOID KiReportSpinLocks(BUG_WINDOW *Window);           /* CPUs that wait for a spin lock; COM1 only */
+VOID KiReportSpinLocks(BUG_WINDOW *Window);            /* CPUs that wait for a spin lock; COM1 only */
 
 /* ---- bugcheck.c ---- */
 BOOLEAN KiIsDying(VOID);

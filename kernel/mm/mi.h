@@ -148,8 +148,8 @@ ULONG64 MiNextFrame(ULONG64 Frame);  /* the next one that has, round to the firs
 VOID MiZeroFrame(ULONG64 Frame); /* any IRQL, no lock */
 
 /* ---- Locked pages (lockpages.c) ---- */
-VOID MiInitializeSectionLocks(VOID);                       /* boot CPU */
-ULONG64 MiLockPage(ULONG64 Va);                            /* faults the page in; 0: no RAM is mapped there */
+VOID MiInitializeSectionLocks(VOID); /* boot CPU */
+ULONG64 MiLockPage(ULONG64 Va);      /* faults the page in; 0: no RAM is mapped there */
 VOID MiUnlockPage(ULONG64 Frame, BOOLEAN WasWritten);
 
 /* ---- Commit (commit.c): under MmPfnLock ---- */

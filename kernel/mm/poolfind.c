@@ -46,8 +46,12 @@ BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
 
     const MM_SPECIAL_BLOCK *Special = MmFindSpecialBlock(Va);
     if (Special != NULL && Special->State != SpecialNever) {
-        *Block = (MM_POOL_BLOCK){Special->Start, Special->Bytes, Special->Tag, Kind == RegionSpecialPagedPool,
-                                 Special->State == SpecialFreed, TRUE};
+        *Block = (MM_POOL_BLOCK){Special->Start,
+                                 Special->Bytes,
+                                 Special->Tag,
+                                 Kind == RegionSpecialPagedPool,
+                                 Special->State == SpecialFreed,
+                                 TRUE};
         return TRUE;
     }
     if (Kind != RegionPagedPool && Kind != RegionNonPagedPool) {

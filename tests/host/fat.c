@@ -286,7 +286,8 @@ static void Names(void) {
     CHECK(IsShort("file.txt", "FILE    TXT", FAT_CASE_BASE | FAT_CASE_EXTENSION));
     CHECK(IsShort("FILE.txt", "FILE    TXT", FAT_CASE_EXTENSION) && IsShort("FILE", "FILE       ", 0));
     CHECK(!IsShort("File.txt", "FILE    TXT", 0) && !IsShort("longer name.text", "LONGERNATEX", 0));
-    CHECK(!IsShort(".profile", "PROFILE    ", 0) && !IsShort("a.b.c", "AB      C  ", 0) && !IsShort("x.", "X          ", 0));
+    CHECK(!IsShort(".profile", "PROFILE    ", 0) && !IsShort("a.b.c", "AB      C  ", 0) &&
+          !IsShort("x.", "X          ", 0));
     CHECK(IsShort("12345678.abc", "12345678ABC", FAT_CASE_EXTENSION) && !IsShort("a+b", "A_B        ", 0));
     for (LONG64 Day = 0; Day < 45000; Day += 37) { /* times survive the way there and back, to two seconds */
         USHORT Date, Clock;

@@ -262,7 +262,7 @@ static VOID ReadOrWrite(PVOID Context) {
                 InterlockedDecrement(&Readers);
             }
         } else {
-            BOOLEAN (*Acquire)
+            BOOLEAN(*Acquire)
             (PERESOURCE, BOOLEAN) = Way == 3   ? ExAcquireSharedStarveExclusive
                                     : Way == 4 ? ExAcquireSharedWaitForExclusive
                                                : ExAcquireResourceSharedLite;
