@@ -163,8 +163,9 @@ def test_a_page_that_cannot_be_read_stops_the_machine(boot, broken_disk, build):
     entry, _, contents, address = outcome.parameters
     assert re.search(rf"^CR2 +{address:016X}$", outcome.serial, re.MULTILINE)
     assert entry == page_table_entry(address)
-    assert contents == 1 << 32 | 4 << 5             # slot 1, read-write: what the story printed of the PTE
-    assert f"{contents:016X}" in outcome.serial
+    slot = contents >> 32
+    assert slot > 0 and contents == slot << 32 | 4 << 5     # read-write
+    assert outcome.serial.count(f"{contents:016X}") > 1     # what the story printed of the PTE, and the report
 
 
 def test_a_page_that_cannot_be_written_keeps_its_frame(boot, broken_disk):
