@@ -117,7 +117,8 @@ VOID IopDropIrp(PIRP Irp) {
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result) {
     KEVENT Done;
     KeInitializeEvent(&Done, NotificationEvent, FALSE);
-    Irp->UserEvent = &Done;
+    /* The IRP ends before this frame does. */
+    Irp->UserEvent = &Done; /* cppcheck-suppress autoVariables */
     Irp->Flags |= IRP_SYNCHRONOUS_API;
     Irp->AllocationFlags |= IOP_IRP_WAITED;
     IofCallDriver(Device, Irp);

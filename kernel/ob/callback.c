@@ -209,6 +209,7 @@ VOID ObpAskHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLEA
                                                     .Object = Object,
                                                     .ObjectType = Callbacks->Type,
                                                     .Parameters = &Parameters};
+        NT_ASSERT(Operation != NULL); /* Collect saw to it */
         if (Operation->PreOperation != NULL) {
             Operation->PreOperation(Registration->Context, &Information);
         }
@@ -232,6 +233,7 @@ VOID ObpTellHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLE
                                                      .CallContext = Callbacks->Calls[i].Context,
                                                      .ReturnStatus = Status,
                                                      .Parameters = &Parameters};
+        NT_ASSERT(Operation != NULL); /* Collect saw to it */
         if (Operation->PostOperation != NULL) {
             Operation->PostOperation(Registration->Context, &Information);
         }

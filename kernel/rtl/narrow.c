@@ -104,9 +104,12 @@ errno_t strcpy_s(char *Destination, rsize_t Room, const char *Source) {
 
 /* Any IRQL. As strncpy_s; EINVAL also when the destination has no end. */
 errno_t strcat_s(char *Destination, rsize_t Room, const char *Source) {
-    size_t Length = Destination == NULL ? Room : strnlen(Destination, Room);
-    errno_t Result = Length >= Room ? EINVAL : strcpy_s(Destination + Length, Room - Length, Source);
-    if (Result != 0 && Destination != NULL && Room != 0) {
+    if (Destination == NULL || Room == 0) {
+        return EINVAL;
+    }
+    size_t Length = strnlen(Destination, Room);
+    errno_t Result = Length == Room ? EINVAL : strcpy_s(Destination + Length, Room - Length, Source);
+    if (Result != 0) {
         Destination[0] = 0;
     }
     return Result;

@@ -110,9 +110,12 @@ errno_t wcscpy_s(wchar_t *Destination, rsize_t Room, const wchar_t *Source) {
 
 /* Any IRQL. As wcsncpy_s; EINVAL also when the destination has no end. */
 errno_t wcscat_s(wchar_t *Destination, rsize_t Room, const wchar_t *Source) {
-    size_t Length = Destination == NULL ? Room : wcsnlen(Destination, Room);
-    errno_t Result = Length >= Room ? EINVAL : wcscpy_s(Destination + Length, Room - Length, Source);
-    if (Result != 0 && Destination != NULL && Room != 0) {
+    if (Destination == NULL || Room == 0) {
+        return EINVAL;
+    }
+    size_t Length = wcsnlen(Destination, Room);
+    errno_t Result = Length == Room ? EINVAL : wcscpy_s(Destination + Length, Room - Length, Source);
+    if (Result != 0) {
         Destination[0] = 0;
     }
     return Result;
