@@ -211,7 +211,7 @@ def test_no_machine_outlives_its_launcher(own_output, number):
     line = str(own_output / "run/pagefile.img").encode()
     wait_for(lambda: machines_with(line))
     child.send_signal(number)
-    child.wait(timeout=20)
+    child.wait(timeout=60)
     wait_for(lambda: not machines_with(line))
 
 

@@ -28,7 +28,7 @@ static EX_PUSH_LOCK Push;
 static EX_SPIN_LOCK ReaderWriter;
 static ERESOURCE Resource;
 static KTIMER Timer;
-static LARGE_INTEGER Zero, Millisecond = {{.QuadPart = -10000}};
+static __attribute__((unused)) LARGE_INTEGER Zero, Millisecond = {{.QuadPart = -10000}};
 {globals}
 NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {{
     KIRQL Old = 0;
