@@ -137,7 +137,11 @@ VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes) {
     if (Routine != 0) {
         KdFormatAddress(Buffer, Bytes, Routine);
     } else if (Guilty == Count && JudgeCurrentDriver() != NULL) {
-        RtlFormat(Buffer, Bytes, "%s", JudgeCurrentDriver());
+        if (IsDriverCode(JudgeCurrentRoutine())) {
+            KdFormatAddress(Buffer, Bytes, JudgeCurrentRoutine());
+        } else {
+            RtlFormat(Buffer, Bytes, "%s", JudgeCurrentDriver());
+        }
     } else if (Count > 0) {
         KdFormatFrame(Buffer, Bytes, &Frames[Guilty < Count ? Guilty : 0]);
     }

@@ -34,8 +34,23 @@ static volatile BOOLEAN IsStepDone; /* what the loader thread was asked for */
 static NTSTATUS StepStatus;
 static PCSTR StepName;
 
+static PVOID StepRoutine; /* the driver's, that the step runs; NULL: its DriverEntry */
+
 PCSTR JudgeCurrentDriver(VOID) {
     return StepName;
+}
+
+ULONG64 JudgeCurrentRoutine(VOID) {
+    if (StepRoutine != NULL || StepName == NULL) {
+        return (ULONG64)StepRoutine;
+    }
+    for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
+        PKLDR_DATA_TABLE_ENTRY Module = CONTAINING_RECORD(Entry, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
+        if (strcmp(Module->Name, StepName) == 0) {
+            return (ULONG64)Module->EntryPoint;
+        }
+    }
+    return 0;
 }
 
 /* ---- What may take for ever happens in a thread of its own ---- */
@@ -53,6 +68,7 @@ static VOID UnloadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     for (ULONG i = JudgeNameCount; i-- > 0;) {
         StepName = JudgeNames[i];
+        StepRoutine = (PVOID)Drivers[i]->DriverUnload;
         NTSTATUS Status = LdrUnloadDriver(Drivers[i]);
         if (!NT_SUCCESS(Status)) {
             JudgeSay("%s.sys stays loaded: %s", JudgeNames[i],
