@@ -63,7 +63,7 @@ def wanted_seeds(head):
     return range(1, 1 + max(int(os.environ.get("SEEDS") or 0), head.seeds))
 
 
-@pytest.mark.parametrize("name", [head.path.name for head in HEADS])
+@pytest.mark.parametrize("name", [head.path.name for head in HEADS if "--free-running" not in head.options])
 def test_driver_under_seeds(name, tmp_path):
     """It ends as its head says, under each of the seeds."""
     head = BY_NAME[name]
