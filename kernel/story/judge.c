@@ -6,7 +6,8 @@
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
  *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
- *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS: it spins at a low IRQL
+ *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait: it spins
+ *                  at a low IRQL
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when their threads
  * wait for ever but not for each other: DriverUnload is then what they may be waiting for. */
@@ -23,6 +24,7 @@
 #define STUCK_MS 1000
 #define LIMIT_SECONDS 600
 #define BUSY_SECONDS 20
+#define BUSY_SECONDS_UNSEEDED 45 /* the clock watchdog takes twenty there, and is to come first */
 #define UNITS_PER_MS 10000
 #define SUMMARY_BYTES 900
 
@@ -139,7 +141,7 @@ static BOOLEAN AreAllStuck(const JUDGE_STATE *State) {
 typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLimit } JUDGE_END;
 
 static ULONG64 BusyLimitMs(VOID) {
-    return KeGetBootOptionNumber("limit", BUSY_SECONDS) * 1000;
+    return KeGetBootOptionNumber("limit", KeSeed != 0 ? BUSY_SECONDS : BUSY_SECONDS_UNSEEDED) * 1000;
 }
 
 /* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over. */

@@ -16,7 +16,7 @@ extern ULONG JudgeNameCount;
 typedef struct _JUDGE_VIEW {
     ULONG Threads;     /* that have not ended */
     ULONG Blocked;     /* of these: wait, and no time-out will end the wait */
-    ULONG Busy;        /* of these: run, or could */
+    ULONG Busy;        /* of these: run, or could, and began no wait for a second */
     ULONG Pending;     /* timers, DPCs, work items */
     ULONG Ended;       /* thread objects that outlive their thread: a handle or reference is left */
     ULONG64 Signature; /* the same as long as no thread gets anywhere */

@@ -13,6 +13,7 @@
 #define MAXIMUM_OLD_TIMERS 64
 #define MAXIMUM_CHAIN 64
 #define HASH_PRIME 1099511628211ULL
+#define RECENT_TICKS 64 /* a second */
 /* Where KiSwapContext leaves a thread: arch/x86_64/switch.asm. */
 #define SWAP_RBP 0x28
 #define SWAP_RIP 0x30
@@ -216,7 +217,7 @@ static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
     BOOLEAN IsBlocked = JudgeIsBlocked(Thread);
     View->Threads++;
     View->Blocked += IsBlocked;
-    View->Busy += Thread->State != Waiting;
+    View->Busy += Thread->State != Waiting && KiTickCount - Thread->WaitTime > RECENT_TICKS;
     Mix(&View->Signature, (ULONG64)Thread);
     Mix(&View->Signature, IsBlocked ? (ULONG64)JudgeFindObject(Thread, &Kind) : Thread->ContextSwitches);
     ULONG64 Cycle = IsBlocked ? JudgeFindCycle(Thread) : 0;

@@ -12,6 +12,8 @@
  *
  * The data of a disk moves at some moment between submission and completion, and a page may change in between: so that
  * moment, too, is drawn, at the one end or the other. Without a seed there is no delay: the DPC is queued by Submit.
+ * Most requests of the volume C: have none either, as behind a disk's own cache: a driver that writes a thousand files
+ * would else wait ten thousand times, and each time that all CPUs halt costs the emulator more than all of the request.
  *
  * The disk has no interrupt. From the DPC on everything is as with any other disk. */
 #include <block.h>
@@ -22,6 +24,7 @@
 #define LARGEST_DISK_BYTES (256ULL << 20) /* what is mapped of the memory */
 #define SHORTEST_DELAY 500                /* TSC ticks */
 #define DELAY_MASK 0xFFFF
+#define SLOW_ONE_OF 8               /* of the requests of the volume */
 #define TAG_BLOCK (ULONG)0x6B6C4249 /* "IBlk" */
 
 typedef struct _DISK {
@@ -77,12 +80,17 @@ static NTSTATUS GetResult(const BLOCK_REQUEST *Request) {
     return (NTSTATUS)(LONG_PTR)Request->DriverContext[ContextResult];
 }
 
+/* Whether this request takes its time. Under Lock. */
+static BOOLEAN IsSlow(PDISK Disk) {
+    return Disk->Seed != 0 && (IoGetVolumeDisk() != &Disk->Block || Draw(Disk) % SLOW_ONE_OF == 0);
+}
+
 /* Under Lock, or polled. */
-static VOID Enqueue(PDISK Disk, PBLOCK_REQUEST Request) {
+static VOID Enqueue(PDISK Disk, PBLOCK_REQUEST Request, BOOLEAN HasDelay) {
     Request->Status = STATUS_PENDING;
     ULONG64 Delay = 0;
     BOOLEAN MovesAtOnce = FALSE;
-    if (Disk->Seed != 0 && !Disk->IsPolled) {
+    if (HasDelay) {
         ULONG64 Random = Draw(Disk);
         Delay = SHORTEST_DELAY + (Random & DELAY_MASK);
         MovesAtOnce = (Random >> 32 & 1) != 0;
@@ -111,18 +119,19 @@ static VOID AwaitClock(PDISK Disk, ULONG64 Processor) {
 static VOID Submit(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request) {
     PDISK Disk = Device->Extension;
     if (Disk->IsPolled) {
-        Enqueue(Disk, Request);
+        Enqueue(Disk, Request, FALSE);
         return;
     }
     KIRQL OldIrql;
     KeAcquireSpinLock(&Disk->Lock, &OldIrql);
-    Enqueue(Disk, Request);
+    BOOLEAN HasDelay = IsSlow(Disk);
+    Enqueue(Disk, Request, HasDelay);
     ULONG64 Processor = Draw(Disk) >> 8; /* whose clock is to look after it */
     KeReleaseSpinLock(&Disk->Lock, OldIrql);
-    if (Disk->Seed == 0) {
-        KeInsertQueueDpc(&Disk->CompletionDpc, NULL, NULL);
-    } else {
+    if (HasDelay) {
         AwaitClock(Disk, Processor);
+    } else {
+        KeInsertQueueDpc(&Disk->CompletionDpc, NULL, NULL);
     }
 }
 
