@@ -40,7 +40,7 @@ def parse(words):
     parser.add_argument("--cpus", type=whole(1, 64), default=4)
     parser.add_argument("--mem", type=whole(16, 1 << 16), default=256)
     parser.add_argument("--verifier", nargs="?", const="")
-    parser.add_argument("--timeout", type=whole(1, 86400), default=120)
+    parser.add_argument("--timeout", type=whole(1, 86400), default=300)
     parser.add_argument("--limit", type=whole(1, 86400))
     parser.add_argument("--unload", action="store_true")
     parser.add_argument("--checked", action="store_true")
