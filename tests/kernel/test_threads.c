@@ -494,7 +494,10 @@ KTEST(thread_object_outlives_the_thread_by_its_handle) {
     KT_EXPECT_EQ(ObDereferenceObject(Thread), 0);
 }
 
+static volatile KIRQL DeletionIrql;
+
 static VOID DeleteNothing(PVOID Object) {
+    DeletionIrql = KeGetCurrentIrql();
     (*(volatile LONG **)Object)[0]++;
 }
 
@@ -516,12 +519,12 @@ KTEST(object_is_deleted_once_by_the_last_reference) {
     ZwClose(Second);
     KT_EXPECT_EQ(ObDereferenceObject(Object), 1);
     KT_EXPECT_EQ(Deletions, 0);
+    DeletionIrql = HIGH_LEVEL;
     KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
     ObDereferenceObject(Object); /* at DISPATCH_LEVEL: a worker thread deletes it */
-    LONG During = Deletions;
     KeLowerIrql(OldIrql);
     KT_WAIT_UNTIL(Deletions != 0);
-    KT_EXPECT_EQ(During, 0);
+    KT_EXPECT_EQ(DeletionIrql, PASSIVE_LEVEL);
     KT_EXPECT_EQ(Deletions, 1);
 }
 
