@@ -53,6 +53,7 @@ SOURCES_ktest += tests/kernel/test_machine.c
 SOURCES_ktest += tests/kernel/test_objects.c
 SOURCES_ktest += tests/kernel/test_wait.c
 SOURCES_ktest += tests/kernel/test_threads.c
+SOURCES_ktest += tests/kernel/crash_threads.c
 SOURCES_ktest += tests/kernel/test_sleeplocks.c
 SOURCES_ktest += tests/kernel/test_resource.c
 SOURCES_ktest += tests/kernel/test_pushlock.c
