@@ -270,6 +270,6 @@ KTEST_CRASH(workitem_ends_its_thread) {
 KTEST_CRASH(workitem_queued_twice) {
     static WORK_QUEUE_ITEM Item;
     ExInitializeWorkItem(&Item, KeepMutex, NULL);
-    Item.List.Flink = &Item.List; /* as in a queue, where a worker on another CPU could take it from between two calls */
+    Item.List.Flink = &Item.List; /* as in a queue, from which another CPU may take it at any time */
     ExQueueWorkItem(&Item, DelayedWorkQueue);
 }
