@@ -207,7 +207,9 @@ def test_a_hang_is_ended_with_a_diagnosis(shell, own_output):
 def test_no_machine_outlives_its_launcher(own_output, number):
     child = subprocess.Popen([sys.executable, "tools/run.py", "run", "--headless", "--qemu=-S"], cwd=TOP,
                              env=os.environ | {"OUT": str(own_output)}, stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+                             stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+                             # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     line = str(own_output / "run/pagefile.img").encode()
     wait_for(lambda: machines_with(line))
     child.send_signal(number)
