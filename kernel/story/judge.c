@@ -36,14 +36,15 @@ static volatile BOOLEAN IsStepDone; /* what the loader thread was asked for */
 static NTSTATUS StepStatus;
 static PCSTR StepName;
 
-static PVOID StepRoutine; /* the driver's, that the step runs; NULL: its DriverEntry */
+static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
+static PVOID volatile StepRoutine; /* or this, its DriverUnload; NULL: neither */
 
 PCSTR JudgeCurrentDriver(VOID) {
     return StepName;
 }
 
 ULONG64 JudgeCurrentRoutine(VOID) {
-    if (StepRoutine != NULL || StepName == NULL) {
+    if (!IsLoading) {
         return (ULONG64)StepRoutine;
     }
     for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
@@ -61,7 +62,9 @@ static VOID LoadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     for (ULONG i = 0; i < JudgeNameCount && NT_SUCCESS(StepStatus); i++) {
         StepName = JudgeNames[i];
+        IsLoading = TRUE;
         StepStatus = LdrLoadDriver(StepName, &Drivers[i]);
+        IsLoading = FALSE;
     }
     __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE); /* pairs with the judge's look: the status is there */
 }
@@ -72,6 +75,7 @@ static VOID UnloadAll(PVOID Context) {
         StepName = JudgeNames[i];
         StepRoutine = (PVOID)Drivers[i]->DriverUnload;
         NTSTATUS Status = LdrUnloadDriver(Drivers[i]);
+        StepRoutine = NULL;
         if (!NT_SUCCESS(Status)) {
             JudgeSay("%s.sys stays loaded: %s", JudgeNames[i],
                      Status == STATUS_INVALID_DEVICE_REQUEST ? "it has no DriverUnload" : "its unload failed");
