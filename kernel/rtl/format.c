@@ -150,12 +150,17 @@ static BOOLEAN Accept(INPUT *Input, CHAR Character) {
     return TRUE;
 }
 
-static int ReadNumber(INPUT *Input) {
+#define LARGEST_WIDTH 0xFFFFFF /* more is no width that anybody means, and sums of a few stay in an int */
+
+/* A width or a precision: the digits that stand there, or for `*` an argument. */
+static int ReadNumber(INPUT *Input, va_list *Arguments) {
     int Number = 0;
+    if (Accept(Input, '*')) {
+        Number = va_arg(*Arguments, int);
+        return max(min(Number, LARGEST_WIDTH), -LARGEST_WIDTH);
+    }
     for (; Peek(Input, 0) >= '0' && Peek(Input, 0) <= '9'; Input->Index++) {
-        if (Number < 10000) { /* more is no width that anybody means */
-            Number = Number * 10 + (Peek(Input, 0) - '0');
-        }
+        Number = min(Number * 10 + (Peek(Input, 0) - '0'), LARGEST_WIDTH);
     }
     return Number;
 }
@@ -279,15 +284,12 @@ static BOOLEAN Convert(OUTPUT *Output, CONVERSION *C, va_list *Arguments) {
 
 static VOID ReadConversion(INPUT *Input, CONVERSION *C, va_list *Arguments) {
     ReadFlags(Input, C);
-    C->Width = Accept(Input, '*') ? va_arg(*Arguments, int) : ReadNumber(Input);
+    C->Width = ReadNumber(Input, Arguments);
     if (C->Width < 0) {
         C->LeftAligned = TRUE;
-        C->Width = C->Width == MINLONG ? 0 : -C->Width;
+        C->Width = -C->Width;
     }
-    C->Precision = -1;
-    if (Accept(Input, '.')) {
-        C->Precision = Accept(Input, '*') ? va_arg(*Arguments, int) : ReadNumber(Input);
-    }
+    C->Precision = Accept(Input, '.') ? ReadNumber(Input, Arguments) : -1;
     C->Size = ReadSize(Input);
     C->Letter = Peek(Input, 0);
 }
@@ -340,7 +342,7 @@ int RtlFormatV(PCHAR Buffer, SIZE_T Bytes, PCSTR FormatText, va_list Arguments) 
     if (Bytes != 0) {
         Buffer[Length < Bytes ? Length : Bytes - 1] = 0;
     }
-    return (int)Length;
+    return (int)min(Length, (SIZE_T)MAXLONG);
 }
 
 int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR FormatText, ...) {

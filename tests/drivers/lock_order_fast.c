@@ -19,16 +19,20 @@ static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
     return Status;
 }
 
-static VOID Sleep(LONG Milliseconds) {
-    LARGE_INTEGER Interval;
-    Interval.QuadPart = -10000LL * Milliseconds;
-    KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+/* Each goes on when both have their first lock: the schedule that a machine finds one day. */
+static VOID Meet(VOID) {
+    static volatile LONG Holding;
+    LARGE_INTEGER Interval = {.QuadPart = -10000LL};
+    InterlockedIncrement(&Holding);
+    while (Holding < 2) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+    }
 }
 
 static VOID First(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     ExAcquireFastMutex(&LockA);
-    Sleep(50);
+    Meet();
     ExAcquireFastMutex(&LockB);
     ExReleaseFastMutex(&LockB);
     ExReleaseFastMutex(&LockA);
@@ -37,7 +41,7 @@ static VOID First(PVOID Context) {
 static VOID Second(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     ExAcquireFastMutex(&LockB);
-    Sleep(50);
+    Meet();
     ExAcquireFastMutex(&LockA);
     ExReleaseFastMutex(&LockA);
     ExReleaseFastMutex(&LockB);

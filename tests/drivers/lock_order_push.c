@@ -19,17 +19,21 @@ static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
     return Status;
 }
 
-static VOID Sleep(LONG Milliseconds) {
-    LARGE_INTEGER Interval;
-    Interval.QuadPart = -10000LL * Milliseconds;
-    KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+/* Each goes on when both have their first lock: the schedule that a machine finds one day. */
+static VOID Meet(VOID) {
+    static volatile LONG Holding;
+    LARGE_INTEGER Interval = {.QuadPart = -10000LL};
+    InterlockedIncrement(&Holding);
+    while (Holding < 2) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+    }
 }
 
 static VOID First(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KeEnterCriticalRegion();
     ExAcquirePushLockExclusive(&LockA);
-    Sleep(50);
+    Meet();
     ExAcquirePushLockExclusive(&LockB);
     ExReleasePushLockExclusive(&LockB);
     ExReleasePushLockExclusive(&LockA);
@@ -40,7 +44,7 @@ static VOID Second(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KeEnterCriticalRegion();
     ExAcquirePushLockExclusive(&LockB);
-    Sleep(50);
+    Meet();
     ExAcquirePushLockExclusive(&LockA);
     ExReleasePushLockExclusive(&LockA);
     ExReleasePushLockExclusive(&LockB);

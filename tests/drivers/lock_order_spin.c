@@ -19,12 +19,11 @@ static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
     return Status;
 }
 
-/* Both threads are on their CPUs and go on together. */
-static VOID Meet(KAFFINITY Processor) {
-    static volatile LONG Arrived;
-    KeSetSystemAffinityThread(Processor);
-    InterlockedIncrement(&Arrived);
-    while (Arrived < 2) {
+/* Each goes on when both have their first lock: the schedule that a machine finds one day. */
+static VOID Meet(VOID) {
+    static volatile LONG Holding;
+    InterlockedIncrement(&Holding);
+    while (Holding < 2) {
         YieldProcessor();
     }
 }
@@ -32,9 +31,9 @@ static VOID Meet(KAFFINITY Processor) {
 static VOID First(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KIRQL OldIrql;
-    Meet(1);
+    KeSetSystemAffinityThread(1);
     KeAcquireSpinLock(&LockA, &OldIrql);
-    KeStallExecutionProcessor(2000);
+    Meet();
     KeAcquireSpinLockAtDpcLevel(&LockB);
     KeReleaseSpinLockFromDpcLevel(&LockB);
     KeReleaseSpinLock(&LockA, OldIrql);
@@ -43,9 +42,9 @@ static VOID First(PVOID Context) {
 static VOID Second(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KIRQL OldIrql;
-    Meet(2);
+    KeSetSystemAffinityThread(2);
     KeAcquireSpinLock(&LockB, &OldIrql);
-    KeStallExecutionProcessor(2000);
+    Meet();
     KeAcquireSpinLockAtDpcLevel(&LockA);
     KeReleaseSpinLockFromDpcLevel(&LockA);
     KeReleaseSpinLock(&LockB, OldIrql);

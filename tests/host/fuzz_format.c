@@ -7,17 +7,35 @@ int CheckFailures;
 _Noreturn void abort(void);
 void *malloc(size_t Bytes);
 void free(void *Memory);
+void *mmap(void *Address, size_t Bytes, int Protection, int Flags, int File, long Offset);
 
 #define TEN P, P, P, P, P, P, P, P, P, P
 #define MANY TEN, TEN, TEN, TEN, TEN, TEN, TEN /* "%*d" takes two for three characters */
 #define LONGEST_FORMAT 100
 
-/* As a string: three characters; wide: the same; counted: what Buffer has. Its address is below 4 GiB in no build, so
- * that the low half, taken as a width or a precision, is any number. */
-static struct {
+/* As a string: three characters; wide: the same; counted: what Buffer has. */
+typedef struct _ARGUMENT {
     UNICODE_STRING Counted;
     ULONG64 End;
-} Argument = {{6, 8, (PWCH)L"wide"}, 0};
+} ARGUMENT;
+
+/* Where it may lie: taken as a width or a precision, the low half of the address is small, the largest, or the least
+ * number. Chosen, not random, so that a run can be repeated. */
+static const ULONG64 Places[] = {0x200000001010, 0x20007FFFFFE0, 0x200080000000};
+
+static PVOID Place(ULONG Which) {
+    static BOOLEAN IsMapped[3];
+    ARGUMENT *Argument = (ARGUMENT *)Places[Which];
+    if (!IsMapped[Which]) {
+        PVOID Page = (PVOID)(Places[Which] & ~0xFFFULL);
+        if (mmap(Page, 0x1000, 3 /* read, write */, 0x32 /* private, fixed, anonymous */, -1, 0) != Page) {
+            abort();
+        }
+        IsMapped[Which] = TRUE;
+    }
+    *Argument = (ARGUMENT){{6, 8, (PWCH)L"wide"}, 0};
+    return Argument;
+}
 
 int LLVMFuzzerTestOneInput(const UCHAR *Data, SIZE_T Bytes) {
     if (Bytes < 2 || Bytes > LONGEST_FORMAT) {
@@ -32,7 +50,7 @@ int LLVMFuzzerTestOneInput(const UCHAR *Data, SIZE_T Bytes) {
     }
     Format[Bytes - 1] = 0;
     Wide[Bytes - 1] = 0;
-    PVOID P = &Argument;
+    PVOID P = Place(Data[0] % 3);
     PCHAR Text = malloc(Room);
     int Length = RtlFormat(Text, Room, Format, MANY);
     CHECK(Length >= -1 && strnlen(Text, Room) < Room);
