@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -164,4 +165,5 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_configure(config):
-    signal.signal(signal.SIGTERM, signal.default_int_handler)       # unwind, so that machines are ended
+    if threading.current_thread() is threading.main_thread():       # else a worker of xdist, which its launcher ends
+        signal.signal(signal.SIGTERM, signal.default_int_handler)   # unwind, so that machines are ended
