@@ -1,0 +1,1 @@
+"""kd: the debugger's commands, which run inside GDB's Python."""

@@ -1,0 +1,108 @@
+"""What a command of the debugger is: a function with a name, a line of help and a page of help; errors are one line.
+
+    @command("!pool", "ADDRESS [FLAGS]", "the pool block that holds an address, and its page")
+    def pool(arguments):
+        \"\"\"The long help, which `help !pool` shows.\"\"\"
+
+`!pool` is the name at the prompt; GDB itself gets the same command as `pool`. A command prints its answer, and raises
+KdError where it has none. Numbers in its arguments go through kd.expression.evaluate().
+"""
+
+import inspect
+import os
+import shlex
+import traceback
+
+import gdb
+
+# What GDB calls something of its own, which cannot be told from ours by its arguments, gets another name there.
+RENAMED = {"handle": "khandle", "trace": "ktrace"}
+
+
+class KdError(Exception):
+    """One line: what, where, what to do."""
+
+
+class Command:
+    """One command as registered."""
+
+    def __init__(self, name, usage, summary, function):
+        self.name, self.usage, self.summary, self.function = name, usage, summary, function
+
+    def help(self):
+        """The page that `help NAME` shows."""
+        return f"{self.name} {self.usage}".rstrip() + f"\n    {self.summary}\n\n{inspect.getdoc(self.function) or ''}".rstrip()
+
+    def run(self, arguments):
+        """Runs it; returns whether it succeeded, and has then printed why not."""
+        try:
+            self.function(arguments)
+            return True
+        except KdError as problem:
+            print(f"kd: {self.name}: {problem}")
+        except gdb.MemoryError as problem:
+            print(f"kd: {self.name}: {memory_complaint(problem)}")
+        except gdb.error as problem:
+            print(f"kd: {self.name}: {first_line(problem)}")
+        except KeyboardInterrupt:
+            print(f"kd: {self.name}: stopped by Ctrl-C")
+        except BrokenPipeError:
+            raise
+        except RecursionError:
+            print(f"kd: internal error in {self.name}: it called itself too often")
+        except Exception as problem:        # the last resort: a defect of ours must not end the session
+            print(f"kd: internal error in {self.name}: {type(problem).__name__}: {first_line(problem)}")
+            if os.environ.get("KD_TRACEBACK"):
+                traceback.print_exc()
+        return False
+
+
+commands = {}                               # by the name at the prompt
+
+
+def first_line(problem):
+    """The first line of what an exception says."""
+    return (str(problem).splitlines() or [type(problem).__name__])[0]
+
+
+def memory_complaint(problem):
+    """GDB's complaint about memory, with the reason why it is not there."""
+    words = first_line(problem).split()
+    if words and words[-1].startswith("0x"):
+        from kd.memory import unreadable
+        return str(unreadable(int(words[-1], 16)))
+    return first_line(problem)
+
+
+class Overlay(gdb.Command):
+    """A command of ours as GDB knows it."""
+
+    def __init__(self, command_, name):
+        self.command_ = command_
+        self.__doc__ = command_.help()
+        super().__init__(name, gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
+
+    def invoke(self, argument, from_tty):
+        if not self.command_.run(split_words(argument)):
+            raise gdb.GdbError("")
+
+
+def split_words(text):
+    """The words of a line; quoted text is one word, and an open quote is no error."""
+    try:
+        return shlex.split(text, posix=True)
+    except ValueError:
+        return text.split()
+
+
+def command(name, usage, summary):
+    """Registers the function below it as a command."""
+    def register(function):
+        made = commands[name] = Command(name, usage, summary, function)
+        if name.startswith("!"):
+            plain = RENAMED.get(name[1:], name[1:])
+            from kd import clashes
+            if not clashes.overlay(made, plain):
+                Overlay(made, plain)
+        return function
+    return register

@@ -1,0 +1,167 @@
+"""The loaded modules: PsLoadedModuleList, with symbols for each from its NAME.dbg at the sections' own addresses.
+
+The kernel is "nt". A driver's symbols are found beside the kernel's, or beside the dump for a driver that was judged.
+"""
+
+import os
+from collections import namedtuple
+
+import gdb
+
+from kd.command import KdError
+from kd.memory import address_of, printable, read, structure, value_of, walk_list
+
+Section = namedtuple("Section", "name start size")
+LIMIT = 256                                 # modules
+
+
+class Module:
+    """One module of the list."""
+
+    def __init__(self, entry, name, start, size, sections):
+        self.entry, self.name, self.start, self.size, self.sections = entry, name, start, size, sections
+        self.path = None                    # of the file with its symbols
+        self.objfile = None
+
+    @property
+    def end(self):
+        return self.start + self.size
+
+    def section_at(self, address):
+        """The section that an address lies in, or None."""
+        return next((s for s in self.sections if s.start <= address < s.start + s.size), None)
+
+    def symbol_addresses(self, name):
+        """The addresses that a name has in this module."""
+        for found in gdb_symbols(self.objfile, name):
+            address = int(found.value().address)
+            if self.start <= address < self.end:
+                yield address
+        try:
+            address = int(gdb.parse_and_eval(f"(unsigned long)&'{name}'")) & (1 << 64) - 1
+        except gdb.error:
+            return
+        if self.start <= address < self.end:
+            yield address
+
+
+def gdb_symbols(objfile, name):
+    """The symbols of a name in one file, the global one first."""
+    if objfile is None:
+        return []
+    found = [objfile.lookup_global_symbol(name), objfile.lookup_static_symbol(name)]
+    return [symbol for symbol in found if symbol is not None and not symbol.is_argument and symbol.is_valid()
+            and symbol.addr_class in (gdb.SYMBOL_LOC_STATIC, gdb.SYMBOL_LOC_BLOCK)]
+
+
+known = {}                                  # entry -> Module with symbols loaded
+folders = []                                # where to look for NAME.dbg, in this order
+current = []                                # the modules as last read
+
+
+def text_of(value):
+    """The text of a CHAR array."""
+    raw = read(int(value.address), value.type.sizeof)
+    return printable(raw.split(b"\0")[0].decode("latin-1"))
+
+
+def read_module(entry):
+    """The Module of one KLDR_DATA_TABLE_ENTRY."""
+    value = structure("KLDR_DATA_TABLE_ENTRY", entry)
+    sections = []
+    count = min(int(value["SectionCount"]), value["Section"].type.range()[1] + 1)
+    for index in range(count):
+        section = value["Section"][index]
+        if int(section["Start"]):
+            sections.append(Section(text_of(section["Name"]), int(section["Start"]), int(section["Bytes"])))
+    return Module(entry, text_of(value["Name"]), int(value["DllBase"]), int(value["SizeOfImage"]), sections)
+
+
+def find_file(name):
+    """The file with a module's symbols, or None."""
+    if not name or "/" in name:
+        return None
+    return next((path for path in (os.path.join(folder, f"{name}.dbg") for folder in folders) if os.path.isfile(path)), None)
+
+
+def load_symbols(module):
+    """Tells GDB where the sections of a module lie."""
+    if module.name == "nt":
+        module.objfile = gdb.objfiles()[0] if gdb.objfiles() else None
+        module.path = module.objfile.filename if module.objfile else None
+        return
+    module.path = find_file(module.name)
+    if module.path is None or not module.sections:
+        return
+    words = " ".join(f"-s {section.name} {section.start:#x}" for section in module.sections)
+    try:
+        gdb.execute(f"add-symbol-file {module.path} {words}", to_string=True)
+    except gdb.error as problem:
+        print(f"kd: no symbols for {module.name}: {problem}")
+        return
+    module.objfile = next((o for o in gdb.objfiles() if o.filename == os.path.realpath(module.path)), None)
+    from kd.symbols import forget
+    forget()
+
+
+def refresh():
+    """Reads the list anew; loads symbols for what is new, drops those of what has gone."""
+    found = []
+    try:
+        for entry in walk_list(address_of("PsLoadedModuleList"), "KLDR_DATA_TABLE_ENTRY", "InLoadOrderLinks", LIMIT):
+            module = known.get(entry)
+            fresh = read_module(entry)
+            if module is None or (module.name, module.start) != (fresh.name, fresh.start):
+                load_symbols(fresh)
+                known[entry] = module = fresh
+            module.sections = fresh.sections
+            found.append(module)
+    except (KdError, gdb.error) as problem:
+        print(f"kd: the list of modules ends early: {problem}")
+    current[:] = found or [kernel_alone()]
+    return current
+
+
+def kernel_alone():
+    """The kernel's module where the list is not there (yet)."""
+    start, end = address_of("KernelImageStart"), address_of("KernelImageEnd")
+    module = Module(0, "nt", start, end - start, [])
+    load_symbols(module)
+    return module
+
+
+def modules():
+    """Every loaded module, the kernel first, with symbols loaded."""
+    return current or refresh()
+
+
+def module_at(address):
+    """The module that an address lies in, or None."""
+    return next((module for module in modules() if module.start <= address < module.end), None)
+
+
+def module_named(name):
+    """The module of this name; KdError lists those that there are."""
+    wanted = name.lower().removesuffix(".sys")
+    wanted = "nt" if wanted in ("kernel", "kernel.elf") else wanted
+    for module in modules():
+        if module.name.lower() == wanted:
+            return module
+    raise KdError(f"no module '{name}'; the modules are: {', '.join(module.name for module in modules())}")
+
+
+def unloaded_modules():
+    """[Module] of those that have gone, the latest first."""
+    count = value_of("UnloadedCount")
+    ring = value_of("UnloadedRing")
+    size = ring.type.range()[1] + 1
+    entries = [int(ring[(count - back) % size]) for back in range(1, min(count, size) + 1)]
+    return [read_module(entry) for entry in entries if entry]
+
+
+def unloaded_at(address):
+    """The name of the latest module that had an address and has gone, or None."""
+    try:
+        return next((m.name for m in unloaded_modules() if m.start <= address < m.end), None)
+    except (KdError, gdb.error):
+        return None
