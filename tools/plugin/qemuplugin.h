@@ -1,0 +1,27 @@
+/* qemuplugin.h: the part of QEMU's plugin interface, version 1, that rewind.c uses; QEMU documents it under "TCG plugins".
+ * Debian ships QEMU with plugins, but no header. */
+#ifndef _QEMUPLUGIN_H_
+#define _QEMUPLUGIN_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef uint64_t qemu_plugin_id_t;
+typedef uint32_t qemu_plugin_meminfo_t;
+struct qemu_plugin_tb;
+struct qemu_plugin_insn;
+
+#define QEMU_PLUGIN_VERSION 1
+#define QEMU_PLUGIN_CB_NO_REGS 0
+#define QEMU_PLUGIN_MEM_W 2
+
+void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t Id, void (*)(qemu_plugin_id_t, struct qemu_plugin_tb *));
+size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *Block);
+struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *Block, size_t Index);
+uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *Instruction);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *Instruction,
+                                      void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void *), int Flags,
+                                      int Direction, void *Context);
+unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t Info);
+
+#endif
