@@ -27,6 +27,9 @@ PCSTR StoryName(VOID) {
     if (KeGetBootOption("driver", NULL, 0)) {
         return "driver";
     }
+    if (KeGetBootOption("step", NULL, 0)) {
+        return "step";
+    }
     return Chosen ? Chosen->Name : "start";
 }
 
@@ -129,6 +132,9 @@ DECLSPEC_NORETURN VOID StoryRun(VOID) {
     }
     if (KeGetBootOption("driver", NULL, 0)) {
         JudgeRun();
+    }
+    if (KeGetBootOption("step", NULL, 0)) {
+        StepRun();
     }
     const SCENARIO_ROW *Scenario = ChooseScenario();
     if (Scenario == NULL) {

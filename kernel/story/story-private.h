@@ -32,6 +32,20 @@ NTSTATUS StoryStore(STORY_DRIVER *Driver, ULONG64 Number);
 NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number); /* touches the structure at PASSIVE_LEVEL */
 NTSTATUS StoryPushOut(STORY_DRIVER *Driver);               /* trim, write, purge, with the PTE after each step */
 
+/* ---- Single-stepping (step.c) ---- */
+DECLSPEC_NORETURN VOID StepRun(VOID); /* the boot option step=NAME; ends the machine. PASSIVE_LEVEL */
+/* Where `tools/bugcheck step` stops. At PASSIVE_LEVEL, the routine at DISPATCH_LEVEL. */
+DECLSPEC_NOINLINE VOID StepTakeTextbookLock(VOID);
+DECLSPEC_NOINLINE VOID StepTakeBrokenLock(VOID);
+DECLSPEC_NOINLINE VOID StepQueueDpc(VOID);
+DECLSPEC_NOINLINE VOID StepPing(VOID);
+DECLSPEC_NOINLINE VOID StepPong(VOID);
+KDEFERRED_ROUTINE StepDpcRoutine;
+/* brokenlock.asm: the lock that lets two CPUs in, and a sum for them to spoil. Like the textbook lock: no IRQL. */
+VOID KiAcquireBrokenLock(volatile UCHAR *Lock);
+VOID KiReleaseBrokenLock(volatile UCHAR *Lock);
+VOID KiAddOne(volatile ULONG *Sum);
+
 /* ---- Telling ---- */
 VOID StorySay(PCSTR Format, ...); /* one paragraph: wrapped at 100 columns, indented */
 VOID StoryHeading(PCSTR Format, ...);

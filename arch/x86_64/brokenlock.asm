@@ -1,0 +1,38 @@
+; brokenlock.asm: the lock that does not lock: it tests the byte and then sets it, and between two instructions another
+; CPU may do as much as it likes.
+;
+; `tools/bugcheck step spinlock` walks two CPUs through it, after the lock that works (spinlock.asm). Nothing else calls it,
+; and no driver can: it is not in the export table.
+;
+;       CPU 0                           CPU 1                           lock
+;       mov al, [lock]      AL = 0                                      0
+;                                       mov al, [lock]      AL = 0      0       both have seen it free
+;       mov byte [lock], 1                                              1
+;                                       mov byte [lock], 1              1       both go in
+;
+; Each instruction for itself is atomic. What is missing is one instruction that does both, as xchg does. A LOCK prefix
+; would not help: it makes one instruction indivisible, never two.
+
+        section .text.leaf progbits alloc exec nowrite align=16
+
+        global KiAcquireBrokenLock, KiReleaseBrokenLock, KiAddOne
+
+; void KiAcquireBrokenLock(volatile unsigned char *Lock). The caller sees to IRQL.
+KiAcquireBrokenLock:
+.spin:  mov     al, [rdi]               ; test: is it free?
+        test    al, al
+        jnz     .spin
+        mov     byte [rdi], 1           ; then set: it was free some time ago
+        ret
+
+; void KiReleaseBrokenLock(volatile unsigned char *Lock)
+KiReleaseBrokenLock:
+        mov     byte [rdi], 0
+        ret
+
+; void KiAddOne(volatile unsigned int *Sum): what a lock is for. Three instructions that two CPUs must not mix.
+KiAddOne:
+        mov     eax, [rdi]
+        add     eax, 1
+        mov     [rdi], eax
+        ret
