@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from driverbuild import Unbuildable, build, make_archive, make_kernel
+from lastrun import remember
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from run import Parser, say, shown, whole
 from running import Run, handle_signals, hang_report
@@ -248,6 +249,7 @@ def judge(options):
     (folder / "volume.img").unlink(missing_ok=True)
     machine = machine_of(options, modules, folder)
     result = run_machine(machine, folder, options)
+    remember(machine, {"end": result["result"], "code": result["code"], "p": result["parameters"]})
     result["files"] = left_files(folder)
     if result["files"] and not options.json:
         print(f"files on C:, copied to {shown(folder / 'C')}/:")

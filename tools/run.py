@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lastrun import remember
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals, hang_report
 
@@ -138,6 +139,7 @@ def show(machine, folder, limit, window):
             run.screendump(screen)
         text, expected = judge(outcome)
         say(text)
+        remember(machine, outcome.verdict)
         if outcome.verdict:
             (folder / "verdict.json").write_text(json.dumps(outcome.verdict) + "\n")
         say(f"screen: {shown(screen) if screen.exists() else 'none'}   serial: {shown(folder / 'serial.log')}")

@@ -1,0 +1,54 @@
+"""The last seeded run that crashed, so that `tools/bugcheck rewind` can make the same run again.
+
+OUT/last-crash.json has the machine, how it ended, and the checksums of what it ran: a seed repeats a run only with the
+very same kernel, drivers and volume.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from machine import OUT, CannotRun, Machine
+
+KEPT = OUT / "last-crash.json"
+LOST = "run it again, and rewind then"
+
+
+def checksum(path):
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def files_of(machine):
+    """What decides the run besides the machine itself."""
+    files = [machine.files() / "kernel.elf", machine.archive or machine.files() / "boot.cpio"]
+    return files + ([machine.files() / "c.img"] if machine.volume is True else [])
+
+
+def remember(machine, verdict):
+    """Notes a run down if it can be repeated and ended in a bugcheck."""
+    if machine.seed is None or machine.way != "pvh" or (verdict or {}).get("end") != "bugcheck":
+        return
+    noted = {"machine": asdict(machine), "verdict": verdict,
+             "files": {str(path): checksum(path) for path in files_of(machine)}}
+    KEPT.write_text(json.dumps(noted, default=str, indent=1) + "\n")
+
+
+def recall():
+    """(machine, verdict) of that run; CannotRun says why it cannot be repeated."""
+    try:
+        noted = json.loads(KEPT.read_text())
+        fields = noted["machine"]
+        machine = Machine(**{**fields, "extra": tuple(fields["extra"]),
+                             "archive": fields["archive"] and Path(fields["archive"])})
+    except FileNotFoundError:
+        raise CannotRun("no seeded run has crashed yet; make one: tools/bugcheck run paged --pvh --seed 1 --headless") \
+            from None
+    except (ValueError, KeyError, TypeError):
+        raise CannotRun(f"{KEPT} is damaged: {LOST}") from None
+    if machine.volume not in (True, False):
+        raise CannotRun(f"the run wrote to its own volume {machine.volume}: there is no way back to what that was")
+    for path, sum_ in noted["files"].items():
+        if not Path(path).exists() or checksum(path) != sum_:
+            raise CannotRun(f"{path} is not what crashed then: {LOST}")
+    return machine, noted["verdict"]
