@@ -54,6 +54,9 @@ class Command:
             print(f"kd: internal error in {self.name}: {type(problem).__name__}: {first_line(problem)}")
             if os.environ.get("KD_TRACEBACK"):
                 traceback.print_exc()
+        finally:
+            from kd import pagefile
+            pagefile.report()
         return False
 
 

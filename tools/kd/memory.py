@@ -13,6 +13,7 @@ from kd.command import KdError
 
 PAGE = 4096
 MASK = (1 << 64) - 1
+LARGEST_PAGED = 1 << 20                     # a read that is longer is not pieced together from memory and page file
 
 
 def grave(address):
@@ -21,7 +22,16 @@ def grave(address):
 
 
 def try_read(address, length):
-    """The bytes at an address, or None."""
+    """The bytes at an address, or None; what is paged out is read from the page file where that is at hand."""
+    data = memory_itself(address, length)
+    if data is None and 0 < length <= LARGEST_PAGED and address >= 0:
+        from kd.pagefile import paged_out
+        return paged_out(address, length)
+    return data
+
+
+def memory_itself(address, length):
+    """The bytes at an address as they are in memory, or None."""
     if length == 0:
         return b""
     if address < 0 or length < 0 or address + length > MASK + 1:

@@ -51,5 +51,6 @@ def describe_invalid(entry):
     if entry & TRANSITION:
         return f"paged out, in transition: page frame {entry >> 12 & 0xFFFFFFFFFF:#x}"
     if entry >> 32:
-        return f"paged out, page file slot {entry >> 32:#x}"
+        from kd.pagefile import complaint
+        return f"paged out, page file slot {entry >> 32:#x}{complaint(entry >> 32)}"
     return "not touched yet (demand zero)"

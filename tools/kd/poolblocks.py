@@ -127,8 +127,7 @@ def pool_page(address):
     page = address & ~(PAGE - 1)
     raw = try_read(page, PAGE)
     if raw is not None:
-        blocks, faults = walk_headers(raw, page)
-        return Page(page, blocks, faults, "headers")
+        return Page(page, *walk_headers(raw, page), "headers")
     if region_of(page).kind == "RegionPagedPool":
         blocks = shadow_blocks(page)
         if blocks is not None:

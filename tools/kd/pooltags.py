@@ -6,6 +6,7 @@ import gdb
 
 from kd.command import KdError
 from kd.memory import MASK, address_of, size_of, structure, try_read, walk_list
+from kd.pagefile import unannounced
 from kd.poolblocks import PROTECTED, tag_names, tag_text
 from kd.records import records
 from kd.regions import PAGE
@@ -64,7 +65,8 @@ class TagOwners:
     def find(self, tag):
         """"secret.sys", "nt", or None."""
         if self.code is None:
-            self.load()
+            with unannounced():
+                self.load()
         wanted = (tag & MASK).to_bytes(4, "little"), (tag & ~PROTECTED).to_bytes(4, "little")
         for name, parts in self.code:
             if any(text in part for part in parts for text in wanted):
