@@ -3,6 +3,7 @@
  * Two forms of the same device: xAPIC, registers in memory, and x2APIC, the same registers as MSRs, which is used
  * wherever the CPU has it. Only the command register differs: two halves in memory, one 64-bit MSR. */
 #include "hal.h"
+#include <trace.h>
 #include <kd.h>
 #include <mm.h>
 
@@ -126,6 +127,7 @@ C_ASSERT(VECTOR_DISPATCH == (DISPATCH_LEVEL << 4 | 0xF));
 
 /* Any IRQL. Processor has been activated. */
 VOID HalRequestIpi(ULONG Processor, UCHAR Vector) {
+    KdTraceAt(KiCurrentIrql(), TraceIpi, 0, Vector, Processor, (ULONG64)_ReturnAddress());
     Send(KiProcessorBlock[Processor]->ApicId, COMMAND_ASSERT | Vector);
 }
 

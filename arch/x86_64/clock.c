@@ -6,6 +6,7 @@
  * so that it also splits code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one
  * seed is one schedule. The real tick is done by whichever of these interrupts first finds its time passed. */
 #include <io.h>
+#include <trace.h>
 #include "hal.h"
 
 #define LVT_PERIODIC 0x20000
@@ -74,7 +75,10 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     ULONG64 *Next = &NextTick[Prcb->Number];
     if (HalReadTsc() >= *Next) {
         *Next += TickPeriod();
+        ULONG Old = (ULONG)Frame->PreviousIrql;
+        KdTrace(TraceInterrupt, Old | CLOCK_LEVEL << 8, VECTOR_CLOCK, Frame->Rip, 0);
         KeUpdateSystemTime(Frame);
+        KdTrace(TraceInterruptEnd, CLOCK_LEVEL | Old << 8, VECTOR_CLOCK, Frame->Rip, 0);
     }
     ULONG64 Now = HalReadTsc();
     if (Prcb->CurrentThread == Prcb->IdleThread && Frame->PreviousIrql == PASSIVE_LEVEL && *Next > Now) {

@@ -12,6 +12,7 @@
 ; Leaves without a stack frame (see irql.asm): the slow paths are jumped to, and return to our caller.
 
 %include "offsets.inc"
+%include "trace.inc"
 %define APC_LEVEL 1
 
         section .text.leaf progbits alloc exec nowrite align=16
@@ -29,6 +30,7 @@
         ja      %%level
         mov     ecx, APC_LEVEL
         mov     cr8, rcx
+        TRACE_RAISE rax, APC_LEVEL
         mov     rcx, [gs:PCR_CURRENT_THREAD]
 %ifdef CHECKED
         cmp     [rdi + FAST_MUTEX_OWNER], rcx
@@ -71,6 +73,7 @@ KeReleaseGuardedMutex:
         lock xadd [rdi], eax            ; Count: set bit 0; eax = what it was: 0 if nobody waits
         test    eax, eax
         jnz     .waited
+        TRACE_LOWER rdx
         mov     cr8, rdx
         ret
 .waited: mov    esi, eax

@@ -5,6 +5,7 @@
  * or a message, and is never entered twice on one CPU. A level-triggered line that it has quieted may cost it one call
  * with nothing to do. */
 #include "hal.h"
+#include <trace.h>
 
 #define VECTORS_PER_LEVEL 16
 #define FIRST_DEVICE_LEVEL (VECTOR_FIRST_DEVICE >> 4)
@@ -101,31 +102,57 @@ static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     }
 }
 
+/* Both run where no other CPU can be moved to. The clock of a seeded run comes every few thousand instructions: clock.c
+ * records those of its interrupts that are ticks. */
+static FORCEINLINE BOOLEAN IsTraced(const KTRAP_FRAME *Frame) {
+    return Frame->Vector != VECTOR_CLOCK || KeSeed == 0;
+}
+
+static FORCEINLINE VOID TraceEntry(const KTRAP_FRAME *Frame) {
+    KdTrace(TraceInterrupt, (ULONG)(Frame->PreviousIrql | Frame->Vector >> 4 << 8), Frame->Vector, Frame->Rip, 0);
+}
+
+static FORCEINLINE VOID TraceExit(const KTRAP_FRAME *Frame) {
+    KdTrace(TraceInterruptEnd, (ULONG)(Frame->Vector >> 4 | Frame->PreviousIrql << 8), Frame->Vector, Frame->Rip, 0);
+}
+
 /* From trap.asm, for a device, the clock, an IPI, with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1. No
  * thread switches above DISPATCH_LEVEL, so PRCB.InterruptFrame is a stack. */
 VOID KiInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     Acknowledge(Prcb, Frame);
+    BOOLEAN HasTrace = IsTraced(Frame);
+    if (HasTrace) {
+        TraceEntry(Frame);
+    }
     PKTRAP_FRAME Outer = Prcb->InterruptFrame;
     Prcb->InterruptFrame = Frame;
     _enable();
     CallRoutine(Frame);
     Prcb->InterruptFrame = Outer;
+    if (HasTrace) {
+        TraceExit(Frame);
+    }
 }
 
 /* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on
  * whatever CPU the interrupted thread is switched back to. */
 VOID KiDpcInterrupt(PKTRAP_FRAME Frame) {
     Acknowledge(KeGetCurrentPrcb(), Frame);
+    TraceEntry(Frame);
     _enable();
     KiDispatchInterrupt();
+    TraceExit(Frame);
 }
 
 /* From trap.asm, vector 0x1F at APC_LEVEL, in the same way. */
 VOID KiApcInterrupt(PKTRAP_FRAME Frame) {
     Acknowledge(KeGetCurrentPrcb(), Frame);
+    TraceEntry(Frame);
     _enable();
     KiDeliverApc();
+    _disable(); /* as trap.asm is about to: at APC_LEVEL the thread could still be moved */
+    TraceExit(Frame);
 }
 
 /* TRUE when the local APIC is delivering vector 0x1F at this moment: its in-service bit is set, no EOI has been

@@ -9,6 +9,9 @@
 %define DISPATCH_LEVEL 2
 %define SYNCH_LEVEL 12
 
+%include "offsets.inc"
+%include "trace.inc"
+
         section .text.leaf progbits alloc exec nowrite align=16
 
         global KeGetCurrentIrql, KfRaiseIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeRaiseIrqlToSynchLevel
@@ -34,6 +37,7 @@ KfRaiseIrql:
         jb      KiRaiseDownwards
 %endif
         mov     cr8, rdi
+        TRACE_RAISE rax, rdi
         ret
 
 ; void KeLowerIrql(KIRQL NewIrql). What is pending between the two levels runs before this returns.
@@ -44,6 +48,7 @@ KeLowerIrql:
         cmp     rdi, rax
         ja      KiLowerUpwards
 %endif
+        TRACE_LOWER rdi
         mov     cr8, rdi
         ret
 

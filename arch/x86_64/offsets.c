@@ -1,6 +1,7 @@
 /* offsets.c: structure offsets that the assembler needs. It is compiled, never linked: the Makefile reads the "@OFFSET"
  * lines out of the compiler's assembly. */
 #include <arch.h>
+#include <trace.h>
 
 #define OFFSET(Name, Value) __asm__ volatile("@OFFSET " #Name " %0" : : "i"((LONG64)(Value)))
 
@@ -28,5 +29,8 @@ void Offsets(void) {
     OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
     OFFSET(THREAD_LOCK_ENTRY, offsetof(KTHREAD, LockEntries[0].Lock));
     OFFSET(PCR_SPINNING_WORD, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningWord));
+    OFFSET(TRACE_ACQUIRE, TraceAcquire);
+    OFFSET(TRACE_CONTEND, TraceContend);
+    OFFSET(TRACE_RELEASE, TraceRelease);
     OFFSET(PCR_SPINNING_ON, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningOn));
 }

@@ -7,6 +7,7 @@
 #include <bootinfo.h>
 #include <kd.h>
 #include <mm.h>
+#include <trace.h>
 
 #define PROCESSOR_TAG 'rcPK'
 #define INIT_MICROSECONDS 10000     /* Intel: "MP Initialization Protocol Algorithm" */
@@ -23,6 +24,10 @@ typedef struct _PROCESSOR {
     KPCR Pcr;
     DESCRIPTOR_TABLES Tables;
 } PROCESSOR;
+
+ULONG HalCountProcessors(VOID) {
+    return HalpMachine.ProcessorCount != 0 ? HalpMachine.ProcessorCount : 1;
+}
 
 /* ---- The trampoline ---- */
 
@@ -61,6 +66,7 @@ static VOID DeleteProcessor(PROCESSOR *Processor) {
     if (Pcr->Prcb.DpcStack != 0) {
         MmDeleteKernelStack(Pcr->Prcb.DpcStack, DPC_STACK_SIZE);
     }
+    KdDeleteTraceRing(&Pcr->Prcb);
     ExFreePoolWithTag(Processor, PROCESSOR_TAG);
 }
 
@@ -73,16 +79,22 @@ static PROCESSOR *CreateProcessor(ULONG Number) {
     memset(Processor, 0, sizeof(*Processor));
     PKPCR Pcr = &Processor->Pcr;
     Pcr->GdtBase = Processor->Tables.Gdt;
-    BOOLEAN HasStacks = (Pcr->Prcb.DpcStack = MmCreateKernelStack(DPC_STACK_SIZE)) != 0;
+    BOOLEAN HasMemory = (Pcr->Prcb.DpcStack = MmCreateKernelStack(DPC_STACK_SIZE)) != 0;
     for (ULONG i = 0; i < RTL_NUMBER_OF(Pcr->IstStack); i++) {
-        HasStacks &= (Pcr->IstStack[i] = MmCreateKernelStack(IST_STACK_SIZE)) != 0;
+        HasMemory &= (Pcr->IstStack[i] = MmCreateKernelStack(IST_STACK_SIZE)) != 0;
     }
-    ULONG64 IdleStack = HasStacks ? MmCreateKernelStack(KERNEL_STACK_SIZE) : 0;
+    ULONG64 IdleStack = HasMemory ? MmCreateKernelStack(KERNEL_STACK_SIZE) : 0;
     if (IdleStack == 0) {
         DeleteProcessor(Processor);
         return NULL;
     }
     KeInitializeProcessor(Pcr, Number);
+    if (!KdCreateTraceRing(&Pcr->Prcb)) {
+        KiProcessorBlock[Number] = NULL;
+        MmDeleteKernelStack(IdleStack, KERNEL_STACK_SIZE);
+        DeleteProcessor(Processor);
+        return NULL;
+    }
     Pcr->Prcb.IdleThread->StackBase = IdleStack;
     Pcr->Prcb.IdleThread->StackLimit = IdleStack - KERNEL_STACK_SIZE;
     return Processor;

@@ -20,6 +20,7 @@
 ; Leaves without a stack frame (see irql.asm); only the checked build's calls into C make one.
 
 %include "offsets.inc"
+%include "trace.inc"
 %define DISPATCH_LEVEL 2
 %define SYNCH_LEVEL 12
 %define LOCK_QUEUE_WAIT 1
@@ -138,6 +139,7 @@ KeAcquireSpinLockRaiseToDpc:
         mov     rax, cr8
         mov     edx, DISPATCH_LEVEL
         mov     cr8, rdx
+        TRACE_RAISE rax, DISPATCH_LEVEL
         ACQUIRE
 
 ; KIRQL KeAcquireSpinLockRaiseToSynch(PKSPIN_LOCK). IRQL <= SYNCH_LEVEL in, SYNCH_LEVEL out.
@@ -145,6 +147,7 @@ KeAcquireSpinLockRaiseToSynch:
         mov     rax, cr8
         mov     edx, SYNCH_LEVEL
         mov     cr8, rdx
+        TRACE_RAISE rax, SYNCH_LEVEL
         ACQUIRE
 
 ; void KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK). IRQL >= DISPATCH_LEVEL, unchanged.
@@ -171,6 +174,7 @@ KeReleaseSpinLock:
         NOTE_RELEASING
         mov     qword [rdi], 0
         movzx   esi, sil
+        TRACE_LOWER rsi
         mov     cr8, rsi
         ret
 
@@ -194,6 +198,7 @@ KeAcquireInStackQueuedSpinLockRaiseToSynch:
         mov     [rsi + LOCK_HANDLE_OLD_IRQL], al
         mov     edx, SYNCH_LEVEL
         mov     cr8, rdx
+        TRACE_RAISE rax, SYNCH_LEVEL
         jmp     KeAcquireInStackQueuedSpinLockAtDpcLevel
 
 ; void KeAcquireInStackQueuedSpinLock(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE). IRQL <= DISPATCH_LEVEL in, DISPATCH_LEVEL out.
@@ -202,6 +207,7 @@ KeAcquireInStackQueuedSpinLock:
         mov     [rsi + LOCK_HANDLE_OLD_IRQL], al
         mov     edx, DISPATCH_LEVEL
         mov     cr8, rdx
+        TRACE_RAISE rax, DISPATCH_LEVEL
 ; void KeAcquireInStackQueuedSpinLockAtDpcLevel(PKSPIN_LOCK, PKLOCK_QUEUE_HANDLE). IRQL >= DISPATCH_LEVEL, unchanged.
 KeAcquireInStackQueuedSpinLockAtDpcLevel:
         lea     rax, [rdi + LOCK_QUEUE_OWNER]
@@ -211,20 +217,24 @@ KeAcquireInStackQueuedSpinLockAtDpcLevel:
         xchg    rcx, [rdi]              ; we are the tail now; rcx = who was
         test    rcx, rcx
         jnz     .queue
+        TRACE_LOCK TRACE_ACQUIRE, rdi
         ret
 .queue: lea     rax, [rdi + LOCK_QUEUE_WAIT]
         mov     [rsi + LOCK_HANDLE_LOCK], rax   ; before our handle can be found by the one before us
         mov     [rcx + LOCK_HANDLE_NEXT], rsi
+        TRACE_LOCK TRACE_CONTEND, rdi
 .wait:  mov     [gs:PCR_SPINNING_ON], rdi
         pause
         test    byte [rsi + LOCK_HANDLE_LOCK], LOCK_QUEUE_WAIT
         jnz     .wait
         mov     qword [gs:PCR_SPINNING_ON], 0
+        TRACE_LOCK TRACE_ACQUIRE, rdi
         ret
 
 ; void KeReleaseInStackQueuedSpinLock(PKLOCK_QUEUE_HANDLE). Back to the level that the handle remembers.
 KeReleaseInStackQueuedSpinLock:
         movzx   esi, byte [rdi + LOCK_HANDLE_OLD_IRQL]
+        TRACE_LOCK TRACE_RELEASE, {qword [rdi + LOCK_HANDLE_LOCK]}
         mov     rcx, [rdi + LOCK_HANDLE_NEXT]
         test    rcx, rcx
         jnz     .pass
@@ -234,6 +244,7 @@ KeReleaseInStackQueuedSpinLock:
         lock cmpxchg [rdx], rcx         ; still the tail: the lock is free (rcx = 0)
         jnz     .late
         mov     [rdi + LOCK_HANDLE_LOCK], rdx
+        TRACE_LOWER rsi
         mov     cr8, rsi
         ret
 .late:  pause                           ; somebody has become the tail and is about to write our Next
@@ -242,11 +253,13 @@ KeReleaseInStackQueuedSpinLock:
         jz      .late
 .pass:  and     qword [rdi + LOCK_HANDLE_LOCK], ~LOCK_QUEUE_OWNER
         xor     qword [rcx + LOCK_HANDLE_LOCK], LOCK_QUEUE_WAIT | LOCK_QUEUE_OWNER
+        TRACE_LOWER rsi
         mov     cr8, rsi
         ret
 
 ; void KeReleaseInStackQueuedSpinLockFromDpcLevel(PKLOCK_QUEUE_HANDLE). IRQL unchanged.
 KeReleaseInStackQueuedSpinLockFromDpcLevel:
+        TRACE_LOCK TRACE_RELEASE, {qword [rdi + LOCK_HANDLE_LOCK]}
         mov     rcx, [rdi + LOCK_HANDLE_NEXT]
         test    rcx, rcx
         jnz     .pass

@@ -143,6 +143,8 @@ typedef struct _KDPC_DATA {
     ULONG DpcCount;
 } KDPC_DATA;
 
+#define KTRACE_SHIFT 5 /* log2 of the bytes of an event of the trace */
+
 /* Per-CPU control block. gs:[0x20] is its address, gs:[0x188] the current thread, as on Windows x64. */
 typedef struct _KPRCB {
     ULONG64 MxCsr; /* NT's first field, which keeps CurrentThread at gs:[0x188]; floating point is not used here */
@@ -181,6 +183,17 @@ typedef struct _KPRCB {
     ULONG64 volatile SpinningWord;                    /* what it found in that lock at first */
     PKSPIN_LOCK volatile SpinningOn;                  /* the spin lock that this CPU waits for, or NULL */
     KSPIN_LOCK_QUEUE LockQueue[LockQueueMaximumLock]; /* numbered queued spin locks (ke/queuedlock.c) */
+    struct _KTRACE_EVENT *TraceRing;                  /* the event trace (trace.h) */
+    ULONG TraceMask;                                  /* bytes of the ring - 1 */
+    union {
+        volatile ULONG64 TraceCursor; /* all of it; who adds an event adds 1 << KTRACE_SHIFT */
+        struct {
+            ULONG64 TraceOffset : KTRACE_SHIFT; /* 0 */
+            ULONG64 TraceCount : 56 -
+                KTRACE_SHIFT;           /* events since the start; the next one's place is this modulo the ring */
+            ULONG64 TraceProcessor : 8; /* = Number */
+        };
+    };
 } KPRCB, *PKPRCB;
 
 /* The processor control region: what GS points to. */

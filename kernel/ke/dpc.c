@@ -12,6 +12,7 @@
  *
  * The queue's lock is taken at HIGH_LEVEL, because an interrupt service routine of any level may queue a DPC. */
 #include "ki.h"
+#include <trace.h>
 
 #define DEEP_QUEUE 4
 #define KIND_PLAIN 4 /* KDPC.Reserved: the check of TIMER_OR_DPC_INVALID that a return may fail */
@@ -263,8 +264,10 @@ static VOID KiRetireDpcList(VOID) {
     while (TakeNext(&Prcb->DpcData, &Call, &Prcb->DpcRoutineActive, DISPATCH_LEVEL)) {
         ULONG ApcDisable = Prcb->CurrentThread->CombinedApcDisable;
         Prcb->DpcRoutineTicks = 0;
+        KdTrace(TraceDpc, 0, (ULONG64)Call.Dpc, (ULONG64)Call.Routine, 0);
         Call.Routine(Call.Dpc, Call.Context, Call.Argument1, Call.Argument2);
         KiCheckDpcReturn(&Call, DISPATCH_LEVEL, ApcDisable);
+        KdTrace(TraceDpcEnd, 0, (ULONG64)Call.Dpc, (ULONG64)Call.Routine, 0);
     }
 }
 

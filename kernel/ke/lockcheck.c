@@ -9,6 +9,7 @@
  * ranked. An interrupt may come while any lock is held, so a lock is only compared with those taken at its own IRQL or
  * above. Queued locks record their holder in the lock itself and are not in the list. */
 #include <ke.h>
+#include <trace.h>
 
 const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock) {
     for (const KLOCK_DECLARATION *Row = KiLockDeclarations; Row < KiLockDeclarationsEnd; Row++) {
@@ -82,6 +83,7 @@ VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     Held->Irql = Irql;
     _ReadWriteBarrier();
     Held->Lock = Lock;
+    KD_TRACE_LOCK(TraceAcquire, Lock, Irql, Caller);
 }
 
 /* Locks need not be released in the reverse order of acquiring, so the entry may be anywhere. */
@@ -95,6 +97,7 @@ VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller) {
             Prcb->HeldLock[Prcb->HeldLockCount - 1].Lock = NULL;
             _ReadWriteBarrier();
             Prcb->HeldLockCount--;
+            KD_TRACE_LOCK(TraceRelease, Lock, KiCurrentIrql(), Caller);
             return;
         }
     }
@@ -106,6 +109,7 @@ VOID KiLockContended(PKSPIN_LOCK Lock, PVOID Caller) {
     if (IsHeldHere(Prcb, Lock)) {
         KeBugCheckEx(SPIN_LOCK_ALREADY_OWNED, (ULONG_PTR)Lock, (ULONG_PTR)Caller, KiCurrentIrql(), Prcb->Number);
     }
+    KD_TRACE_LOCK(TraceContend, Lock, KiCurrentIrql(), Caller);
 }
 
 /* irql.asm jumps here in place of a wrong raise: edi = wanted, and the caller's return address is ours. */

@@ -2,6 +2,8 @@
 #include "bug.h"
 #include "ki.h"
 
+#include <trace.h>
+
 PKPRCB KiProcessorBlock[MAXIMUM_PROCESSORS];
 volatile ULONG KeNumberProcessors;
 volatile KAFFINITY KeActiveProcessors;
@@ -40,6 +42,7 @@ VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number) {
     Pcr->Self = Pcr;
     Pcr->CurrentPrcb = Prcb;
     Prcb->Number = Number;
+    KdInitializeTraceRing(Prcb);
     InitializeListHead(&Prcb->DpcData.DpcListHead);
     InitializeListHead(&Prcb->ThreadedDpcData.DpcListHead);
     KeInitializeEvent(&Prcb->ThreadedDpcEvent, SynchronizationEvent, FALSE);

@@ -38,6 +38,7 @@
  * that is never queued.
  */
 #include "ki.h"
+#include <trace.h>
 
 KE_DECLARE_LOCK(KiDispatcherLock, RANK_DISPATCHER, "thread states, wait lists, ready queues, timers");
 
@@ -204,6 +205,7 @@ static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     New->Processor = Prcb->Number;
     New->ContextSwitches++;
     Prcb->QuantumEnd = FALSE;
+    KdTrace(TraceSwitch, Old->State, (ULONG64)Old, (ULONG64)New, 0);
     KiSwapContext(Old, New);
     KiCatchUpApcs(KiCurrentThread()); /* queued while this thread did not run */
 }

@@ -12,6 +12,7 @@
 #include <mm.h>
 #include <ps.h>
 #include <story.h>
+#include <trace.h>
 
 static KPCR KiBootPcr;
 static BOOT_INFO KiBootInfo;
@@ -61,6 +62,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     HalInitializeFramebuffer();
     PrintBanner();
     HalInitializeAcpi(KeBootInfo->Rsdp);
+    KdInitializeTrace(HalCountProcessors());
     HalInitializeInterrupts();
     KiInitializeClock();
     KiInitializeWatchdogs();

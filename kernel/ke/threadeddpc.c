@@ -7,6 +7,7 @@
 #include "ki.h"
 #include <ps.h>
 #include <rtl.h>
+#include <trace.h>
 
 /* Runs on its CPU for ever. */
 static VOID KiExecuteDpc(PVOID Context) {
@@ -16,8 +17,10 @@ static VOID KiExecuteDpc(PVOID Context) {
     for (;;) {
         KeWaitForSingleObject(&Prcb->ThreadedDpcEvent, WrQueue, KernelMode, FALSE, NULL);
         while (KiTakeThreadedDpc(&Prcb->ThreadedDpcData, &Call)) {
+            KdTraceAt(PASSIVE_LEVEL, TraceDpc, 0, (ULONG64)Call.Dpc, (ULONG64)Call.Routine, 0);
             Call.Routine(Call.Dpc, Call.Context, Call.Argument1, Call.Argument2);
             KiCheckDpcReturn(&Call, PASSIVE_LEVEL, 0);
+            KdTraceAt(PASSIVE_LEVEL, TraceDpcEnd, 0, (ULONG64)Call.Dpc, (ULONG64)Call.Routine, 0);
         }
     }
 }

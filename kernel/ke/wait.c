@@ -17,6 +17,7 @@
  * nothing until all its objects are signalled at the same instant. */
 #include "ki.h"
 #include <ex.h>
+#include <trace.h>
 
 static BOOLEAN IsSignalledFor(const DISPATCHER_HEADER *Object, const KTHREAD *Thread) {
     return Object->SignalState > 0 ||
@@ -64,6 +65,7 @@ static VOID BoostPriority(PKTHREAD Thread, KPRIORITY Increment) {
 /* Takes a waiting thread off all its objects and makes it ready; its wait will return Status. */
 static VOID UnwaitThread(PKTHREAD Thread, NTSTATUS Status, KPRIORITY Increment) {
     PKWAIT_BLOCK First = Thread->WaitBlockList, Block = First;
+    KdTrace(TraceWake, (ULONG)Status, (ULONG64)Thread, (ULONG64)First->Object, 0);
     do {
         RemoveEntryList(&Block->WaitListEntry);
         Block = Block->NextWaitBlock;
@@ -194,6 +196,7 @@ NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASO
     Thread->WaitMode = (UCHAR)Mode;
     Thread->WaitTime = KiTickCount;
     Thread->State = Waiting;
+    KdTrace(TraceWait, Reason, (ULONG64)First->Object, (ULONG64)Thread, 0);
     KiBlockThread();
     NTSTATUS Status = Thread->WaitStatus;
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);

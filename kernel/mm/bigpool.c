@@ -5,7 +5,7 @@
  * that a dying CPU may read any table that it finds without a lock. All old ones together are smaller than the one in
  * use.
  */
-#include "pool.h"
+#include "poollookaside.h"
 
 #define INITIAL_ENTRIES 256 /* a power of two */
 #define BIG_DELETED 1       /* the place of a removed entry: searches go on behind it */
@@ -157,7 +157,7 @@ static VOID CheckPagesForTimers(const POOL_BIG_PAGE *Entry) {
 /* Frees an allocation of whole pages. An address that the table does not know was freed before, or never allocated:
  * 0x19 (0x22, address, 1 paged or 0, 0); in the middle of a paged one: 0xC2 (0x41286, ...). A protected tag that differs:
  * 0xC2 (0xA, ...). Written past its end: 0x19 (0x21, ...). IRQL as the heap's. */
-VOID MiFreeBigPool(PVOID P, ULONG Tag) {
+VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     POOL_BIG_PAGE Entry = {0};
     KIRQL OldIrql;
 
@@ -187,6 +187,8 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag) {
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];
     CheckPagesForTimers(&Entry);
     MiCountPoolFree(Entry.TagIndex, MiIsPagedHeap(Heap), (SIZE_T)Entry.Pages * PAGE_SIZE);
+    KdTraceAt(KiCurrentIrql(), TracePoolFree, MiIsPagedHeap(Heap), (ULONG64)P, MiTracedSize(Entry.Bytes, Entry.Tag),
+              (ULONG64)Caller);
     MiReleaseHeapPages(Heap, P, Entry.Pages);
 }
 

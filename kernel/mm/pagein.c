@@ -9,6 +9,7 @@
  *
  * Whoever wakes first sets the PTE; the others find IsFinished. So nobody waits for a thread that has lost its CPU. */
 #include "mi.h"
+#include <trace.h>
 
 typedef enum _FAULT_OUTCOME {
     FaultResolved,
@@ -104,6 +105,7 @@ static FAULT_OUTCOME HardFault(FAULT *Fault, MMPTE Contents) {
     *Fault->Pte = MiMakeTransitionPte(Frame, Contents);
     Fault->InPage = InPage;
     MiCounters.PageReads++;
+    KdTrace(TracePageIn, 0, Fault->Va, MiGetPteSlot(Contents), 0);
     return FaultStartsRead;
 }
 
@@ -152,6 +154,7 @@ static VOID FinishRead(MI_INPAGE *InPage) {
         return;
     }
     InPage->IsFinished = TRUE;
+    KdTrace(TracePageIn, 1, MiGetPteVa(Pfn->PteAddress), MiGetPteSlot(InPage->Contents), 0);
     Pfn->HasRead = FALSE;
     if (Pfn->IsDeleted) {
         MiDeletePage(Pfn);

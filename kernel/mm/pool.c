@@ -172,6 +172,10 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
     if (P == NULL && (PoolType & POOL_RAISE)) {
         ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
     }
+    if (P != NULL) {
+        KdTraceAt(KiCurrentIrql(), TracePoolAllocate, MiIsPagedHeap(Heap), (ULONG64)P, MiTracedSize(Bytes, Tag),
+                  (ULONG64)Caller);
+    }
     if (P != NULL && (PoolType & POOL_ZERO)) {
         memset(P, 0, Bytes);
     }
@@ -212,7 +216,7 @@ static FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, U
     ULONG TagIndex = MiHashPoolTag(Tag);
     if (PoolType == MiHeapType(HeapIndex) && Bytes - 1 < PARK_BYTES && MiPoolTag[TagIndex] == Tag) {
         SIZE_T Units = (Bytes + 2 * POOL_UNIT - 1) / POOL_UNIT;
-        PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units, Irql);
+        PPOOL_HEADER Header = MiTakeParked(HeapIndex, Units, Irql, Bytes, Tag, Caller);
         if (Header != NULL) {
             CheckParked(Header, HeapIndex, Units, Call);
             return HandOut(Header, HeapIndex, Units, Tag, TagIndex);
@@ -251,7 +255,7 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
 
 /* What is no pool address at all is the caller's mistake; a page-aligned pool address is an allocation of whole
  * pages. */
-static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag) {
+static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag, PVOID Caller) {
     ULONG64 Va = (ULONG64)P;
     if (P == NULL) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x46, 0, 0, 0);
@@ -267,7 +271,7 @@ static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag) {
     if ((Kind != RegionPagedPool && Kind != RegionNonPagedPool) || Va % POOL_UNIT != 0) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x42, Va, 0, 0);
     }
-    MiFreeBigPool(P, Tag);
+    MiFreeBigPool(P, Tag, Caller);
 }
 
 /* Gives a block back to its heap, and a page that became empty to the memory manager. */
@@ -313,14 +317,14 @@ static FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
 }
 
 /* Frees an address of one of the two pools; made once for each. */
-static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
+static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged, PVOID Caller) {
     PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
     ULONG64 Irql = __readcr8();
     if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {
         KeBugCheckEx(BAD_POOL_CALLER, 9, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
     }
     if (BYTE_OFFSET(P) % POOL_UNIT != 0 || BYTE_OFFSET(P) == 0) {
-        FreeUnusual(P, Tag);
+        FreeUnusual(P, Tag, Caller);
         return;
     }
     CheckHeader(Header, IsPaged);
@@ -332,16 +336,20 @@ static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged) {
     }
     TakeBack(Header, IsPaged);
     SIZE_T Units = Header->BlockSize;
-    if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES || !MiPark(Header->PoolIndex, Units, Header, Irql)) {
+    if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES) {
+        KdTraceAt((KIRQL)Irql, TracePoolFree, IsPaged, (ULONG64)P,
+                  MiTracedSize((Units - 1) * POOL_UNIT, Header->PoolTag), (ULONG64)Caller);
+        ReturnToHeap(Header);
+    } else if (!MiPark(Header->PoolIndex, Units, Header, Irql, Header->PoolTag, Caller)) {
         ReturnToHeap(Header);
     }
 }
 
-static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag) {
+static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag, PVOID Caller) {
     if ((ULONG64)P - MM_PAGED_POOL < POOL_PAGED_BYTES) {
-        Free(P, Tag, TRUE);
+        Free(P, Tag, TRUE, Caller);
     } else {
-        FreeUnusual(P, Tag);
+        FreeUnusual(P, Tag, Caller);
     }
 }
 
@@ -353,10 +361,10 @@ VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
         VfNotifyFree(P, Tag);
     }
     if ((ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
-        FreeOther(P, Tag);
+        FreeOther(P, Tag, _ReturnAddress());
         return;
     }
-    Free(P, Tag, FALSE);
+    Free(P, Tag, FALSE, _ReturnAddress());
 }
 
 VOID ExFreePool(PVOID P) {

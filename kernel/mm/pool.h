@@ -141,7 +141,7 @@ typedef struct _POOL_BIG_PAGE {
 } POOL_BIG_PAGE, *PPOOL_BIG_PAGE;
 
 PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG TagIndex);
-VOID MiFreeBigPool(PVOID P, ULONG Tag);
+VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller);
 BOOLEAN MiFindBigPool(ULONG64 Va, POOL_BIG_PAGE *Found);
 
 /* ---- Shadows: what stands in a paged-pool page, in nonpaged memory, for when that page is not in memory ---- */

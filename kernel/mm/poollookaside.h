@@ -9,6 +9,7 @@
 #define _POOLLOOKASIDE_H_
 
 #include "pool.h"
+#include <trace.h>
 
 #define PARK_BYTES 0x200
 #define PARK_SIZES (PARK_BYTES / POOL_UNIT) /* blocks of 2 to 33 units, headers included */
@@ -28,10 +29,16 @@ C_ASSERT(sizeof(POOL_PARKS) == 2 * PAGE_SIZE);
 
 extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
 
+/* What the trace is told of a block. */
+static FORCEINLINE ULONG64 MiTracedSize(SIZE_T Bytes, ULONG Tag) {
+    return (Bytes < MAXULONG ? Bytes : MAXULONG) | (ULONG64)Tag << 32;
+}
+
 /* Words of 64 bits throughout: each narrower one costs an instruction more.
  * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the
- * block. */
-static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql) {
+ * block. The trace is told here, where the CPU stays the same. */
+static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql, SIZE_T Bytes, ULONG Tag,
+                                             PVOID Caller) {
     PPOOL_HEADER Header = NULL;
     __writecr8(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
@@ -39,16 +46,22 @@ static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, U
         POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];
         if (Park->Count != 0) {
             Header = Park->Block[--Park->Count];
+            KdTrace(TracePoolAllocate, HeapIndex == POOL_HEAP_PAGED, (ULONG64)(Header + 1), Bytes | (ULONG64)Tag << 32,
+                    (ULONG64)Caller);
         }
     }
     __writecr8(OldIrql);
     return Header;
 }
 
-/* Parks a block whose header says so already. FALSE: no room, it is still the caller's. IRQL as above. */
-static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql) {
+/* Parks a block whose header says so already. FALSE: no room, it is still the caller's. IRQL as above. Tag: the block's,
+ * which must not be read here. */
+static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql, ULONG Tag,
+                                  PVOID Caller) {
     BOOLEAN HasRoom = FALSE;
     __writecr8(DISPATCH_LEVEL);
+    KdTrace(TracePoolFree, HeapIndex == POOL_HEAP_PAGED, (ULONG64)(Header + 1),
+            (Units - 1) * POOL_UNIT | (ULONG64)Tag << 32, (ULONG64)Caller);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
         POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];

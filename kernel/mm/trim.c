@@ -6,6 +6,7 @@
  * touch at a legal IRQL is a soft fault. The thread runs when pages run low, and looks once a second. */
 #include "mi.h"
 #include <ps.h>
+#include <trace.h>
 
 #define PERIOD_TICKS (-10000000LL) /* 1 s */
 #define LARGE_SPAN 0x200000ULL     /* what one page table maps */
@@ -40,6 +41,7 @@ static ULONG64 TrimPte(volatile MMPTE *Pte, TRIM_MODE Mode) {
     if (Old & PTE_DIRTY) {
         MiGetPfn(MiGetPteFrame(Old))->IsModified = TRUE;
     }
+    KdTrace(TraceTrim, 0, MiGetPteVa(Pte), Old, 0);
     return MiGetPteFrame(Old);
 }
 

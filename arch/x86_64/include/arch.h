@@ -30,6 +30,7 @@ extern HAL_FEATURES HalFeatures;
 VOID HalInitializeSerial(VOID);
 VOID HalInitializeBootProcessor(PKPCR Pcr); /* GDT, IDT, TSS, GS, CR0/CR4, features; before memory is there */
 VOID HalInitializeAcpi(ULONG64 Rsdp);       /* after MmInitializeSystem: MADT, IRQ overrides */
+ULONG HalCountProcessors(VOID);             /* that the MADT lists, at least 1 */
 VOID HalInitializeInterrupts(VOID);         /* LAPIC, I/O APIC, timer calibration */
 VOID HalInitializeProcessor(PKPCR Pcr);     /* the same on each other CPU, run by that CPU */
 VOID HalStartProcessors(ULONG Maximum);     /* INIT/SIPI to the MADT's CPUs; prints the ones that do not answer */

@@ -1,0 +1,117 @@
+/* trace.h: the event trace: what each CPU did last, in a ring of its own that a dump, the blue screen and a debugger read.
+ *
+ * Recorded in every build: waits, wake-ups, thread switches, interrupts, DPCs, IPIs, page faults, trims, page-ins, pool
+ * operations, the bugcheck. In the checked build also every change of IRQL and every spin lock taken, waited for and let
+ * go; in the free build those macros are empty, and the way of a lock is what spinlock.asm says.
+ *
+ * An event is 32 bytes. A CPU writes its own ring only, so no lock is needed; the one that could come in between is an
+ * interrupt on the same CPU, and it gets a place of its own, because one xadd both reads and moves the cursor. The time is
+ * stored last and makes the event whole: a place that was taken but not filled holds a time from before the whole ring. */
+#ifndef _TRACE_H_
+#define _TRACE_H_
+
+#include <ke.h>
+
+/* What A, B, Detail and Caller are. A caller is a return address; an instruction is what was interrupted. */
+typedef enum _KTRACE_KIND {
+    TraceNone,
+    TraceWait,         /* A object, B thread, Detail KWAIT_REASON */
+    TraceWake,         /* A thread, B object (the first one of the wait), Detail the wait's status, 24 bits */
+    TraceSwitch,       /* A old thread, B new thread, Detail the old one's KTHREAD_STATE */
+    TraceInterrupt,    /* A vector, B instruction, Detail old IRQL | new IRQL << 8 */
+    TraceInterruptEnd, /* A vector, B instruction, Detail the IRQL that ends | the one gone back to << 8 */
+    TraceDpc,          /* A DPC, B routine */
+    TraceDpcEnd,       /* A DPC (perhaps freed), B routine */
+    TraceIpi,          /* A vector, B number of the CPU that it is sent to, Caller */
+    TracePageFault,    /* A address, B instruction, Detail error code | IRQL << 8 */
+    TraceTrim,         /* A page, B its PTE before */
+    TracePageIn,       /* A page, B page-file slot, Detail: 0 the read starts, 1 it has ended */
+    TracePoolAllocate, /* A block, B bytes | tag << 32, Detail 1: paged, Caller */
+    TracePoolFree,     /* A block, B bytes | tag << 32, Detail 1: paged, Caller */
+    TraceBugCheck,     /* A code, B first parameter, Caller where */
+    TraceRaise,        /* checked: Detail old IRQL | new IRQL << 8, Caller */
+    TraceLower,        /* checked: the same; written before the level falls */
+    TraceAcquire,      /* checked: A lock, B thread, Detail IRQL, Caller */
+    TraceContend,      /* checked: A lock, B thread, Detail IRQL, Caller: it waits */
+    TraceRelease,      /* checked: A lock, B thread, Detail IRQL, Caller */
+    TraceKinds
+} KTRACE_KIND;
+
+typedef struct _KTRACE_EVENT {
+    ULONG64 Tsc; /* 0: never written */
+    ULONG64 A, B;
+    union {
+        struct {
+            KTRACE_KIND Kind : 8;
+            ULONG Detail : 24;
+        };
+        ULONG KindAndDetail;
+    };
+    ULONG Caller; /* lower half of an address whose upper half is all ones; 0: not recorded */
+} KTRACE_EVENT, *PKTRACE_EVENT;
+C_ASSERT(sizeof(KTRACE_EVENT) == 1 << KTRACE_SHIFT);
+
+/* Boot CPU, interrupts masked, when the pool works: sizes the rings by RAM and CPUs, and gives CPU 0 its own. Until then
+ * CPU 0 has a ring of one event. */
+VOID KdInitializeTrace(ULONG Processors);
+VOID KdInitializeTraceRing(PKPRCB Prcb); /* the PRCB is zeroed and has its Number: that ring of one event */
+/* A ring for a CPU that does not run yet; FALSE: no memory. KdDeleteTraceRing: it never will. <= DISPATCH_LEVEL. */
+BOOLEAN KdCreateTraceRing(PKPRCB Prcb);
+VOID KdDeleteTraceRing(PKPRCB Prcb);
+
+/* The event with this number (0, 1, ...) of a CPU's; NULL: no longer there, not yet there, or not whole. Any IRQL. */
+const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index);
+/* ---- Stopping at an event ----
+ * A debugger writes KTRACE_CURSOR(CPU, number of the event) into KdTraceStopAt while the machine has not begun to run, and
+ * sets its one breakpoint on KdTraceStop: the machine stops when the event has been written, in the code that caused it.
+ * KTRACE_NEVER, as linked: it never does. */
+#define KTRACE_NEVER (~0ULL)
+#define KTRACE_CURSOR(Processor, Index) ((ULONG64)(Processor) << 56 | (ULONG64)(Index) << KTRACE_SHIFT)
+extern volatile ULONG64 KdTraceStopAt;
+VOID KdTraceStop(VOID) __attribute__((no_caller_saved_registers)); /* empty; the hooks need not save anything for it */
+
+/* Adds an event. The caller cannot move to another CPU: at DISPATCH_LEVEL or above, or with IF = 0. */
+static FORCEINLINE VOID KdTrace(KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
+    ULONG64 Tsc = __rdtsc(), Cursor = 1 << KTRACE_SHIFT;
+    PKTRACE_EVENT Event;
+    __asm__ volatile("xadd %0, %%gs:%c2\n\t"
+                     "mov %0, %1\n\t"
+                     "and %%gs:%c3, %k1\n\t"
+                     "add %%gs:%c4, %1"
+                     : "+r"(Cursor), "=&r"(Event)
+                     : "i"(offsetof(KPCR, Prcb.TraceCursor)), "i"(offsetof(KPCR, Prcb.TraceMask)),
+                       "i"(offsetof(KPCR, Prcb.TraceRing))
+                     : "memory", "cc");
+    Event->A = A;
+    Event->B = B;
+    Event->KindAndDetail = Kind | Detail << 8;
+    Event->Caller = (ULONG)Caller;
+    _ReadWriteBarrier(); /* x86 keeps stores in order, the compiler need not */
+    *(volatile ULONG64 *)&Event->Tsc = Tsc;
+    if (__builtin_expect(Cursor == KdTraceStopAt, FALSE)) {
+        KdTraceStop();
+    }
+}
+
+/* The same below DISPATCH_LEVEL, where a thread may be moved: Irql is the current one. */
+static FORCEINLINE VOID KdTraceAt(KIRQL Irql, KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
+    if (Irql < DISPATCH_LEVEL) {
+        __writecr8(DISPATCH_LEVEL);
+    }
+    KdTrace(Kind, Detail, A, B, Caller);
+    if (Irql < DISPATCH_LEVEL) {
+        __writecr8(Irql);
+    }
+}
+
+/* ---- Checked build: IRQL and locks. irql.asm, spinlock.asm and fastmutex.asm call the functions ---- */
+#ifdef CHECKED
+#define KD_TRACE_LOCK(Kind, Lock, Irql, Caller) \
+    KdTrace(Kind, Irql, (ULONG64)(Lock), (ULONG64)KiCurrentThread(), (ULONG64)(Caller))
+VOID KiTraceIrql(ULONG OldIrql, ULONG NewIrql, PVOID Caller); /* CR8 is the higher of the two */
+VOID KiTraceLock(ULONG Kind, ULONG64 LockWord, PVOID Caller); /* >= DISPATCH_LEVEL */
+#else
+#define KD_TRACE_LOCK(Kind, Lock, Irql, Caller) ((void)0)
+#endif
+
+#endif
