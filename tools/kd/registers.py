@@ -19,3 +19,11 @@ def value_of_register(name):
     if value.is_optimized_out:
         raise KdError(f"the register {name} is not known in this frame")
     return int(value) & (1 << 8 * value.type.sizeof) - 1 & MASK
+
+
+def flags_text(flags):
+    """The line of flags of the field: iopl=0  nv up ei pl nz na pe nc."""
+    names = ((11, "nv", "ov"), (10, "up", "dn"), (9, "di", "ei"), (7, "pl", "ng"), (6, "nz", "zr"), (4, "na", "ac"),
+             (2, "po", "pe"), (0, "nc", "cy"))
+    words = " ".join(on if flags >> bit & 1 else off for bit, off, on in names)
+    return f"iopl={flags >> 12 & 3}         {words}   efl={flags:08x}"

@@ -30,8 +30,10 @@ def main():
 
 
 def open_target(options):
-    from kd import modules
+    from kd import modules, unwinder
     session.kind, session.path, session.dump = options["kind"], options["target"], options.get("dump")
     modules.folders[:] = options["folders"]
     quiet(f"file {options['kernel']}")
+    quiet("set disassembly-flavor intel")
+    unwinder.install()
     quiet(("core-file " if session.kind == "dump" else "target remote ") + options["target"])

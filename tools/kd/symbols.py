@@ -13,7 +13,7 @@ from kd.command import KdError
 from kd.memory import MASK, grave
 
 KERNEL_SPACE = 0xFFFF800000000000
-INFO_SYMBOL = re.compile(r"^(.+?)(?: \+ (\d+))? in section (\S+)(?: of (.*))?$")
+ADDRESS_TEXT = re.compile(r"0x[0-9a-f]+ <(.+?)(?:\+(\d+))?>")
 
 
 def is_kernel_address(address):
@@ -23,23 +23,19 @@ def is_kernel_address(address):
 
 @lru_cache(maxsize=65536)
 def raw_symbol(address):
-    """(name, offset) as GDB finds it, or None."""
-    try:
-        answer = gdb.execute(f"info symbol {address:#x}", to_string=True)
-    except gdb.error:
-        return None
-    match = INFO_SYMBOL.match(answer.splitlines()[0]) if answer else None
+    """(name, offset) as GDB finds it, or None. Asks no frame, so that the unwinder may ask too."""
+    inferior = gdb.selected_inferior()
+    match = ADDRESS_TEXT.fullmatch(gdb.format_address(address, inferior.progspace, inferior.architecture()))
     if match is None:
         return None
     name, offset = match[1], int(match[2] or 0)
     base = name.split(".")[0]
-    if base and base != name:
-        try:
-            start = int(gdb.parse_and_eval(f"(unsigned long)&'{base}'")) & MASK
-        except gdb.error:
-            return base, offset
-        return base, address - start if start <= address else offset
-    return name, offset
+    if base == name:
+        return name, offset
+    before = raw_symbol(address - offset - 1)
+    if before and base in ("", before[0]):  # a label of the assembler: what stands before it counts
+        return before[0], before[1] + offset + 1
+    return (base, offset) if base else None
 
 
 def forget():

@@ -1,0 +1,150 @@
+"""GDB's way through what DWARF does not describe: traps, assembly, code that is not there, and threads that wait.
+
+A chosen thread or trap frame (.thread, .trap) has no CPU whose registers GDB could show: its first frame is made the
+caller of frame 0, which a frame filter then hides. Nothing of the machine is changed, so that it works on a dump too.
+"""
+
+import gdb
+import gdb.unwinder
+
+from kd import modules, scope
+from kd.asmframes import call_state, placed, trap_state
+from kd.command import KdError
+from kd.memory import MASK, address_of, structure, try_read, type_named, unreadable
+from kd.symbols import is_kernel_address
+
+TRAP_REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
+NAMES = ("KiTrapCodeStart", "KiTrapCodeEnd", "KiVectorStubs", "KernelImageStart", "KernelImageEnd")
+states = {}                                 # address -> State of assembly, or None
+
+
+class FrameId:
+    """What names a frame: the stack pointer of its caller, and its function."""
+
+    def __init__(self, sp, pc):
+        self.sp, self.pc = sp, pc
+
+
+def state_at(address):
+    """The State of assembly at an address, remembered: code does not change."""
+    if address not in states:
+        is_trap = address_of("KiTrapCodeStart") <= address < address_of("KiTrapCodeEnd")
+        states[address] = trap_state(address) if is_trap else call_state(address) if is_assembly(address) else None
+    return states[address]
+
+
+def is_assembly(address):
+    """Whether an address lies in a source of the assembler."""
+    place = gdb.find_pc_line(address)
+    return place.symtab is not None and place.symtab.filename.endswith(".asm")
+
+
+def word(address):
+    data = try_read(address & MASK, 8)
+    if data is None:
+        raise unreadable(address)
+    return int.from_bytes(data, "little")
+
+
+class KernelUnwinder(gdb.unwinder.Unwinder):
+    """Finds the caller of a frame where GDB would not."""
+
+    def __init__(self):
+        super().__init__("kd")
+
+    def __call__(self, pending):
+        try:
+            pc = int(pending.read_register("rip")) & MASK
+            if pending.level() == 0 and scope.context() is not None:
+                return self.into_scope(pending, pc)
+            if not is_kernel_address(pc) and pc >= 0x1000:
+                return None                 # before paging
+            return self.through_assembly(pending, pc)
+        except (KdError, gdb.error, ValueError, TypeError):
+            return None
+
+    def value(self, pending, number, register="rip"):
+        """A number as the value of a register."""
+        kind = pending.read_register(register).type
+        return gdb.Value((number & MASK).to_bytes(8, "little")[:kind.sizeof], kind)
+
+    def made(self, pending, sp, pc, registers):
+        info = pending.create_unwind_info(FrameId(self.value(pending, sp, "rsp"), self.value(pending, pc)))
+        for name, number in registers.items():
+            info.add_saved_register(name, self.value(pending, number, name))
+        return info
+
+    def into_scope(self, pending, pc):
+        """The chosen context as the caller of whatever the CPU does."""
+        sp = int(pending.read_register("rsp")) & MASK
+        return self.made(pending, sp - 8, pc, scope.context().registers)
+
+    def through_assembly(self, pending, pc):
+        state = state_at(pc)
+        if state is None:
+            return self.from_nowhere(pending, pc)
+        base, offset = placed(state)
+        top = (int(pending.read_register(base)) + offset) & MASK
+        registers = {name: word(top - below) for name, below in state.saved.items()}
+        registers["rip"] = word(top)
+        registers["rsp"] = word(top + 24) if state.kind == "trap" else top + 8
+        if state.kind == "trap":
+            registers["eflags"] = word(top + 16)
+        return self.made(pending, top + 8, pc, registers)
+
+    def from_nowhere(self, pending, pc):
+        """An address where no code is was called: the caller's address is on top of the stack."""
+        if has_code(pc):
+            return None
+        sp = int(pending.read_register("rsp")) & MASK
+        caller = word(sp)
+        if not has_code(caller):
+            return None
+        return self.made(pending, sp + 8, pc, {"rip": caller, "rsp": sp + 8, "rbp": int(pending.read_register("rbp"))})
+
+
+def has_code(address):
+    """Whether an address lies in a module, as far as modules are known by now."""
+    if address_of("KernelImageStart") <= address < address_of("KernelImageEnd"):
+        return True
+    return any(module.start <= address < module.end for module in modules.current)
+
+
+class HideCarrier:
+    """A frame filter: frame 0 of a chosen context belongs to whatever the CPU does, and is not shown."""
+
+    name, priority, enabled = "kd", 1000, True
+
+    def filter(self, frames):
+        if scope.context() is None:
+            return frames
+        return (frame for frame in frames if frame.inferior_frame().level() != 0)
+
+
+def install():
+    """Makes GDB use both. While it unwinds, nothing may ask GDB for the value of an expression: that would want a frame.
+    So what the unwinder has to know of the kernel is looked up here."""
+    for name in NAMES:
+        address_of(name)
+    type_named("KTRAP_FRAME")
+    gdb.unwinder.register_unwinder(None, KernelUnwinder(), replace=True)
+    gdb.frame_filters[HideCarrier.name] = HideCarrier()
+
+
+def trap_registers(frame):
+    """{register: number} of a KTRAP_FRAME."""
+    trap = structure("KTRAP_FRAME", frame)
+    registers = {name: int(trap[name.capitalize()]) for name in TRAP_REGISTERS}
+    registers |= {"rip": int(trap["Rip"]), "rsp": int(trap["Rsp"]), "eflags": int(trap["EFlags"])}
+    return registers
+
+
+def saved_registers(thread):
+    """{register: number} of a thread that does not run: what switch.asm left on its stack."""
+    from kd.threads import saved_context
+    rip, rsp, rbp = saved_context(thread)
+    names = ("r15", "r14", "r13", "r12", "rbx")
+    top = int(structure("KTHREAD", thread)["KernelStack"])
+    registers = {name: word(top + 8 * index) for index, name in enumerate(names)}
+    return registers | {"rbp": rbp, "rip": rip, "rsp": rsp}
+
