@@ -76,9 +76,9 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     if (HalReadTsc() >= *Next) {
         *Next += TickPeriod();
         ULONG Old = (ULONG)Frame->PreviousIrql;
-        KdTrace(TraceInterrupt, Old | CLOCK_LEVEL << 8, VECTOR_CLOCK, Frame->Rip, 0);
+        KdTrace(TraceInterrupt, Old, VECTOR_CLOCK, Frame->Rip, 0);
         KeUpdateSystemTime(Frame);
-        KdTrace(TraceInterruptEnd, CLOCK_LEVEL | Old << 8, VECTOR_CLOCK, Frame->Rip, 0);
+        KdTrace(TraceInterruptEnd, Old, VECTOR_CLOCK, Frame->Rip, 0);
     }
     ULONG64 Now = HalReadTsc();
     if (Prcb->CurrentThread == Prcb->IdleThread && Frame->PreviousIrql == PASSIVE_LEVEL && *Next > Now) {

@@ -109,11 +109,11 @@ static FORCEINLINE BOOLEAN IsTraced(const KTRAP_FRAME *Frame) {
 }
 
 static FORCEINLINE VOID TraceEntry(const KTRAP_FRAME *Frame) {
-    KdTrace(TraceInterrupt, (ULONG)(Frame->PreviousIrql | Frame->Vector >> 4 << 8), Frame->Vector, Frame->Rip, 0);
+    KdTrace(TraceInterrupt, (ULONG)Frame->PreviousIrql, Frame->Vector, Frame->Rip, 0);
 }
 
 static FORCEINLINE VOID TraceExit(const KTRAP_FRAME *Frame) {
-    KdTrace(TraceInterruptEnd, (ULONG)(Frame->Vector >> 4 | Frame->PreviousIrql << 8), Frame->Vector, Frame->Rip, 0);
+    KdTrace(TraceInterruptEnd, (ULONG)Frame->PreviousIrql, Frame->Vector, Frame->Rip, 0);
 }
 
 /* From trap.asm, for a device, the clock, an IPI, with CR8 = vector >> 4 and IF = 0; returns so, but with IF = 1. No

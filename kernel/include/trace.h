@@ -18,16 +18,16 @@ typedef enum _KTRACE_KIND {
     TraceWait,         /* A object, B thread, Detail KWAIT_REASON */
     TraceWake,         /* A thread, B object (the first one of the wait), Detail the wait's status, 24 bits */
     TraceSwitch,       /* A old thread, B new thread, Detail the old one's KTHREAD_STATE */
-    TraceInterrupt,    /* A vector, B instruction, Detail old IRQL | new IRQL << 8 */
-    TraceInterruptEnd, /* A vector, B instruction, Detail the IRQL that ends | the one gone back to << 8 */
+    TraceInterrupt,    /* A vector (IRQL is A >> 4), B instruction, Detail the IRQL before */
+    TraceInterruptEnd, /* the same: back to that IRQL and that instruction */
     TraceDpc,          /* A DPC, B routine */
     TraceDpcEnd,       /* A DPC (perhaps freed), B routine */
     TraceIpi,          /* A vector, B number of the CPU that it is sent to, Caller */
     TracePageFault,    /* A address, B instruction, Detail error code | IRQL << 8 */
     TraceTrim,         /* A page, B its PTE before */
     TracePageIn,       /* A page, B page-file slot, Detail: 0 the read starts, 1 it has ended */
-    TracePoolAllocate, /* A block, B bytes | tag << 32, Detail 1: paged, Caller */
-    TracePoolFree,     /* A block, B bytes | tag << 32, Detail 1: paged, Caller */
+    TracePoolAllocate, /* A block, Bytes, Tag, Detail 1: paged, Caller */
+    TracePoolFree,     /* A block, Bytes, Tag, Detail 1: paged, Caller */
     TraceBugCheck,     /* A code, B first parameter, Caller where */
     TraceRaise,        /* checked: Detail old IRQL | new IRQL << 8, Caller */
     TraceLower,        /* checked: the same; written before the level falls */
@@ -39,7 +39,13 @@ typedef enum _KTRACE_KIND {
 
 typedef struct _KTRACE_EVENT {
     ULONG64 Tsc; /* 0: never written */
-    ULONG64 A, B;
+    ULONG64 A;
+    union {
+        ULONG64 B;
+        struct {
+            ULONG Bytes, Tag; /* pool */
+        };
+    };
     union {
         struct {
             KTRACE_KIND Kind : 8;
@@ -67,33 +73,63 @@ const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index);
  * KTRACE_NEVER, as linked: it never does. */
 #define KTRACE_NEVER (~0ULL)
 #define KTRACE_CURSOR(Processor, Index) ((ULONG64)(Processor) << 56 | (ULONG64)(Index) << KTRACE_SHIFT)
-extern volatile ULONG64 KdTraceStopAt;
+extern ULONG64 KdTraceStopAt;
 VOID KdTraceStop(VOID) __attribute__((no_caller_saved_registers)); /* empty; the hooks need not save anything for it */
 
-/* Adds an event. The caller cannot move to another CPU: at DISPATCH_LEVEL or above, or with IF = 0. */
-static FORCEINLINE VOID KdTrace(KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
-    ULONG64 Tsc = __rdtsc(), Cursor = 1 << KTRACE_SHIFT;
+/* The three steps of adding an event; between the first and the last the caller cannot move to another CPU: at
+ * DISPATCH_LEVEL or above, or with IF = 0. First a place in the ring. */
+static FORCEINLINE PKTRACE_EVENT KdBeginTrace(ULONG64 *Cursor) {
     PKTRACE_EVENT Event;
+    *Cursor = 1 << KTRACE_SHIFT;
     __asm__ volatile("xadd %0, %%gs:%c2\n\t"
                      "mov %0, %1\n\t"
                      "and %%gs:%c3, %k1\n\t"
                      "add %%gs:%c4, %1"
-                     : "+r"(Cursor), "=&r"(Event)
+                     : "+r"(*Cursor), "=&r"(Event)
                      : "i"(offsetof(KPCR, Prcb.TraceCursor)), "i"(offsetof(KPCR, Prcb.TraceMask)),
                        "i"(offsetof(KPCR, Prcb.TraceRing))
                      : "memory", "cc");
+    return Event;
+}
+
+/* Then what happened. */
+static FORCEINLINE VOID KdFillTrace(PKTRACE_EVENT Event, KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 Caller) {
     Event->A = A;
-    Event->B = B;
     Event->KindAndDetail = Kind | Detail << 8;
     Event->Caller = (ULONG)Caller;
-    _ReadWriteBarrier(); /* x86 keeps stores in order, the compiler need not */
-    *(volatile ULONG64 *)&Event->Tsc = Tsc;
+}
+
+/* Then the time, which makes the event whole: a barrier for the compiler, and x86 keeps stores in order. (The halves in
+ * registers of 64 bits: an instruction less than __rdtsc.) */
+static FORCEINLINE VOID KdEndTrace(PKTRACE_EVENT Event, ULONG64 Cursor) {
+    ULONG64 Low, High;
+    __asm__ volatile("rdtsc" : "=a"(Low), "=d"(High) : : "memory");
+    *(volatile ULONG64 *)&Event->Tsc = High << 32 | Low;
     if (__builtin_expect(Cursor == KdTraceStopAt, FALSE)) {
         KdTraceStop();
     }
 }
 
-/* The same below DISPATCH_LEVEL, where a thread may be moved: Irql is the current one. */
+static FORCEINLINE VOID KdTrace(KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
+    ULONG64 Cursor;
+    PKTRACE_EVENT Event = KdBeginTrace(&Cursor);
+    KdFillTrace(Event, Kind, Detail, A, Caller);
+    Event->B = B;
+    KdEndTrace(Event, Cursor);
+}
+
+/* A block of pool. */
+static FORCEINLINE VOID KdTracePool(KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag,
+                                    PVOID Caller) {
+    ULONG64 Cursor;
+    PKTRACE_EVENT Event = KdBeginTrace(&Cursor);
+    KdFillTrace(Event, Kind, IsPaged, (ULONG64)Block, (ULONG64)Caller);
+    Event->Bytes = (ULONG)Bytes;
+    Event->Tag = Tag;
+    KdEndTrace(Event, Cursor);
+}
+
+/* The same at any IRQL, which is given: below DISPATCH_LEVEL a thread may be moved. */
 static FORCEINLINE VOID KdTraceAt(KIRQL Irql, KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
     if (Irql < DISPATCH_LEVEL) {
         __writecr8(DISPATCH_LEVEL);
@@ -103,6 +139,7 @@ static FORCEINLINE VOID KdTraceAt(KIRQL Irql, KTRACE_KIND Kind, ULONG Detail, UL
         __writecr8(Irql);
     }
 }
+VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller);
 
 /* ---- Checked build: IRQL and locks. irql.asm, spinlock.asm and fastmutex.asm call the functions ---- */
 #ifdef CHECKED

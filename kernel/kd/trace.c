@@ -11,7 +11,7 @@
 #define SMALLEST_RING PAGE_SIZE /* 128 events */
 #define LARGEST_RING 0x80000    /* 16,384 events */
 
-volatile ULONG64 KdTraceStopAt __attribute__((section(".data"))) = KTRACE_NEVER;
+ULONG64 KdTraceStopAt __attribute__((section(".data"))) = KTRACE_NEVER;
 static ULONG RingBytes = SMALLEST_RING;
 static KTRACE_EVENT FirstRing; /* CPU 0's until it has a real one */
 
@@ -64,6 +64,17 @@ const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index) {
     const KTRACE_EVENT *Oldest = &Prcb->TraceRing[Count > Size ? Count % Size : 0];
     BOOLEAN IsWhole = Event->Tsc != 0 && Event->Kind > TraceNone && Event->Kind < TraceKinds;
     return IsWhole && Event->Tsc >= Oldest->Tsc ? Event : NULL;
+}
+
+/* What rare pool operations tell: one that is large, or whose block is not parked. */
+VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
+    if (Irql < DISPATCH_LEVEL) {
+        __writecr8(DISPATCH_LEVEL);
+    }
+    KdTracePool(Kind, IsPaged, Block, Bytes < MAXULONG ? Bytes : MAXULONG, Tag, Caller);
+    if (Irql < DISPATCH_LEVEL) {
+        __writecr8(Irql);
+    }
 }
 
 #ifdef CHECKED

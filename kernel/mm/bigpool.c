@@ -5,7 +5,8 @@
  * that a dying CPU may read any table that it finds without a lock. All old ones together are smaller than the one in
  * use.
  */
-#include "poollookaside.h"
+#include "pool.h"
+#include <trace.h>
 
 #define INITIAL_ENTRIES 256 /* a power of two */
 #define BIG_DELETED 1       /* the place of a removed entry: searches go on behind it */
@@ -187,8 +188,7 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];
     CheckPagesForTimers(&Entry);
     MiCountPoolFree(Entry.TagIndex, MiIsPagedHeap(Heap), (SIZE_T)Entry.Pages * PAGE_SIZE);
-    KdTraceAt(KiCurrentIrql(), TracePoolFree, MiIsPagedHeap(Heap), (ULONG64)P, MiTracedSize(Entry.Bytes, Entry.Tag),
-              (ULONG64)Caller);
+    KdTracePoolAt(KiCurrentIrql(), TracePoolFree, MiIsPagedHeap(Heap), P, Entry.Bytes, Entry.Tag, Caller);
     MiReleaseHeapPages(Heap, P, Entry.Pages);
 }
 

@@ -173,8 +173,7 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
         ExRaiseStatus(STATUS_INSUFFICIENT_RESOURCES);
     }
     if (P != NULL) {
-        KdTraceAt(KiCurrentIrql(), TracePoolAllocate, MiIsPagedHeap(Heap), (ULONG64)P, MiTracedSize(Bytes, Tag),
-                  (ULONG64)Caller);
+        KdTracePoolAt(KiCurrentIrql(), TracePoolAllocate, MiIsPagedHeap(Heap), P, Bytes, Tag, Caller);
     }
     if (P != NULL && (PoolType & POOL_ZERO)) {
         memset(P, 0, Bytes);
@@ -337,8 +336,7 @@ static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged, PVOID Caller) 
     TakeBack(Header, IsPaged);
     SIZE_T Units = Header->BlockSize;
     if (Units - POOL_SMALLEST_UNITS >= PARK_SIZES) {
-        KdTraceAt((KIRQL)Irql, TracePoolFree, IsPaged, (ULONG64)P,
-                  MiTracedSize((Units - 1) * POOL_UNIT, Header->PoolTag), (ULONG64)Caller);
+        KdTracePoolAt((KIRQL)Irql, TracePoolFree, IsPaged, P, (Units - 1) * POOL_UNIT, Header->PoolTag, Caller);
         ReturnToHeap(Header);
     } else if (!MiPark(Header->PoolIndex, Units, Header, Irql, Header->PoolTag, Caller)) {
         ReturnToHeap(Header);

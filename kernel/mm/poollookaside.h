@@ -29,11 +29,6 @@ C_ASSERT(sizeof(POOL_PARKS) == 2 * PAGE_SIZE);
 
 extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's first slow allocation */
 
-/* What the trace is told of a block. */
-static FORCEINLINE ULONG64 MiTracedSize(SIZE_T Bytes, ULONG Tag) {
-    return (Bytes < MAXULONG ? Bytes : MAXULONG) | (ULONG64)Tag << 32;
-}
-
 /* Words of 64 bits throughout: each narrower one costs an instruction more.
  * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the
  * block. The trace is told here, where the CPU stays the same. */
@@ -46,8 +41,7 @@ static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, U
         POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];
         if (Park->Count != 0) {
             Header = Park->Block[--Park->Count];
-            KdTrace(TracePoolAllocate, HeapIndex == POOL_HEAP_PAGED, (ULONG64)(Header + 1), Bytes | (ULONG64)Tag << 32,
-                    (ULONG64)Caller);
+            KdTracePool(TracePoolAllocate, HeapIndex == POOL_HEAP_PAGED, Header + 1, Bytes, Tag, Caller);
         }
     }
     __writecr8(OldIrql);
@@ -60,8 +54,7 @@ static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER
                                   PVOID Caller) {
     BOOLEAN HasRoom = FALSE;
     __writecr8(DISPATCH_LEVEL);
-    KdTrace(TracePoolFree, HeapIndex == POOL_HEAP_PAGED, (ULONG64)(Header + 1),
-            (Units - 1) * POOL_UNIT | (ULONG64)Tag << 32, (ULONG64)Caller);
+    KdTracePool(TracePoolFree, HeapIndex == POOL_HEAP_PAGED, Header + 1, (Units - 1) * POOL_UNIT, Tag, Caller);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
         POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];

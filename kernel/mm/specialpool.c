@@ -8,8 +8,9 @@
  * reused. What a fault cannot see, writes before the block and into the last odd bytes, is found by the fill when the
  * block is freed (0xC1). Half of the slots are pageable. When slots or pages run short the caller takes normal pool. */
 #include "mi.h"
-#include "poollookaside.h"
+#include "pool.h"
 #include <kd.h>
+#include <trace.h>
 #include <verifier.h>
 
 #define SLOT_PAGES 2 /* the block's page and the guard page */
@@ -160,8 +161,7 @@ PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
     if (PoolType & TYPE_ZERO) {
         memset((PVOID)Block->Start, 0, NumberOfBytes);
     }
-    KdTraceAt(Irql, TracePoolAllocate, IsPaged, Block->Start, MiTracedSize(NumberOfBytes, Tag),
-              (ULONG64)Block->AllocatedBy[0]);
+    KdTracePoolAt(Irql, TracePoolAllocate, IsPaged, (PVOID)Block->Start, NumberOfBytes, Tag, Block->AllocatedBy[0]);
     return (PVOID)Block->Start;
 }
 
@@ -223,7 +223,7 @@ VOID MmFreeSpecialPool(PVOID P, ULONG Tag) {
     __atomic_store_n(&Block->State, SpecialFreed,
                      __ATOMIC_RELEASE); /* before the page goes: a fault asks what it was */
     VfCaptureStack(Block->FreedBy, MM_SPECIAL_FRAMES);
-    KdTraceAt(Irql, TracePoolFree, IsPaged, Va, MiTracedSize(Block->Bytes, Block->Tag), (ULONG64)Block->FreedBy[0]);
+    KdTracePoolAt(Irql, TracePoolFree, IsPaged, (PVOID)Va, Block->Bytes, Block->Tag, Block->FreedBy[0]);
     MiUnmapPages(Page, 1);
     SPECIAL_ARENA *In = &Arena[IsPaged];
     ReturnSlot(In, (ULONG)(Block - In->Block));
