@@ -80,6 +80,14 @@ VOID StepPong(VOID) {
     KeSetEvent(&StepEvent[0], IO_NO_INCREMENT, FALSE);
 }
 
+/* Lets the second thread come to its wait. A function of its own, so that this wait leaves another KernelStack behind. */
+static DECLSPEC_NOINLINE VOID LetSecondWait(VOID) {
+    LARGE_INTEGER Millisecond = {.QuadPart = -10000};
+    while (StepThread[1] == NULL || StepThread[1]->State != Waiting) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);
+    }
+}
+
 static VOID ChangePlaces(PVOID Context) {
     KeSetSystemAffinityThread(1);
     StepThread[(ULONG_PTR)Context] = KeGetCurrentThread();
@@ -87,10 +95,7 @@ static VOID ChangePlaces(PVOID Context) {
         StepPong();
         return;
     }
-    LARGE_INTEGER Millisecond = {.QuadPart = -10000};
-    while (StepThread[1] == NULL || StepThread[1]->State != Waiting) {
-        KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);
-    }
+    LetSecondWait();
     StepPing();
 }
 

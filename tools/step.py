@@ -1,0 +1,125 @@
+"""Single-stepping with a guide: `tools/bugcheck step spinlock|pagefault|dpc|switch [--auto]`.
+
+Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
+guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine has become.
+With --auto nobody is asked: the exit status is 0 when all went as announced, 1 when not, 2 when the place was not reached.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from machine import OUT, TOP, CannotRun, Machine, qemu_version
+from running import Run, handle_signals
+
+NOT_REACHED = 2
+
+
+@dataclass
+class Subject:
+    """What can be stepped through: the machine for it, and what it shows."""
+    cmdline: str
+    cpus: int
+    disk: bool
+    shows: str
+
+
+SUBJECTS = {
+    "spinlock": Subject("step=spinlock", 2, False, "two CPUs take one lock; then a lock that lets both in"),
+    "pagefault": Subject("scenario=paged", 1, True, "from the store through the page tables to the bugcheck"),
+    "dpc": Subject("step=dpc", 1, False, "a DPC waits in the interrupt controller until CR8 drops"),
+    "switch": Subject("step=switch", 1, False, "one thread gives its CPU to another"),
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message):
+        raise CannotRun(f"{message}; usage: tools/bugcheck step {'|'.join(SUBJECTS)} [--auto] [--timeout S]")
+
+
+def parse(words):
+    parser = Parser(prog="tools/bugcheck step", add_help=False, allow_abbrev=False)
+    parser.add_argument("subject", nargs="?")
+    parser.add_argument("--auto", action="store_true")
+    parser.add_argument("--timeout", default="60")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_intermixed_args(words)
+    if options.subject not in SUBJECTS:
+        what = f"unknown subject '{options.subject}'" if options.subject else "step through what?"
+        known = "; ".join(f"{name} ({subject.shows})" for name, subject in SUBJECTS.items())
+        raise CannotRun(f"{what} There are: {known}" if what.endswith("?") else f"{what}; there are: {known}")
+    if not options.timeout.isdigit() or not 1 <= int(options.timeout) <= 3600:
+        raise CannotRun(f"--timeout: '{options.timeout}' is not a whole number of seconds from 1 to 3600")
+    return options
+
+
+def build():
+    done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", "BUILD=checked", f"OUT={OUT}", "kernel",
+                           "archive"], stdout=subprocess.DEVNULL)
+    if done.returncode:
+        raise CannotRun("the checked build failed")
+
+
+def machine_of(subject, link):
+    return Machine(cmdline=subject.cmdline, cpus=subject.cpus, mem=64, seed=1, disk=subject.disk, leave=False,
+                   extra=("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
+
+
+def debugger(options, machine, link):
+    """The command line of GDB, and the environment that tells the guide what to do."""
+    gdb = shutil.which("gdb")
+    if not gdb:
+        raise CannotRun("no GDB: Debian package gdb is not installed")
+    told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"), "socket": str(link),
+            "subject": options.subject, "auto": options.auto, "limit": int(options.timeout)}
+    line = [gdb, "-q", "-nx", "-iex", "set debuginfod enabled off", "-iex", "set pagination off", "-iex", "set confirm off",
+            "-iex", "set auto-load off", "-iex", "set prompt (step) ",
+            "-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
+            "-ex", "python import steps.start; steps.start.main()"]
+    return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
+
+
+def walk(options):
+    """Starts the machine and GDB, and waits for GDB; the exit status."""
+    subject, folder = SUBJECTS[options.subject], OUT / "step"
+    run = Run(machine_of(subject, None), folder)
+    link = f"{run.sockets}/gdb"                 # a short path: a socket's name has at most 107 bytes
+    run.machine = machine_of(subject, link)
+    line, environment = debugger(options, run.machine, link)
+    with run:
+        while not os.path.exists(link):
+            if run.process.poll() is not None:
+                raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
+            run.poll()
+        if options.auto:
+            return subprocess.run(line, env=environment, stdin=subprocess.DEVNULL).returncode
+        signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's: it stops a machine that runs
+        return subprocess.run(line, env=environment).returncode
+
+
+def main(words):
+    options = parse(words)
+    if options.check:
+        return 0
+    handle_signals()
+    qemu_version()
+    build()
+    status = walk(options)
+    return status if status in (0, 1) else NOT_REACHED
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as problem:
+        print(f"bugcheck: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

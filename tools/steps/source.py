@@ -1,0 +1,57 @@
+"""Source lines of the machine's code: the assembly as its authors wrote it, with the comments, and the CPUs marked in it."""
+
+import functools
+from pathlib import Path
+
+import gdb
+
+from steps.cpus import instructions_of
+
+WIDTH = 116
+TOP = Path(__file__).resolve().parent.parent.parent
+
+
+@functools.lru_cache(maxsize=None)
+def lines_of(path):
+    """The lines of a source file, or nothing where it is not at hand."""
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return ()
+
+
+def line_at(address):
+    """(file as the tree names it, line number, text) of the code at an address; text is empty without the source."""
+    place = gdb.find_pc_line(address)
+    if place.symtab is None or not place.line:
+        return "", 0, ""
+    name = Path(place.symtab.filename)
+    path = TOP / (name if not name.is_absolute() else name.relative_to(TOP) if name.is_relative_to(TOP) else name)
+    lines = lines_of(path)
+    text = lines[place.line - 1] if place.line <= len(lines) else ""
+    shown = path.relative_to(TOP) if path.is_relative_to(TOP) else path
+    return str(shown), place.line, text.strip()
+
+
+def listing(function, cpus):
+    """An assembly function line by line, with an arrow in the column of each CPU that is about to execute one."""
+    heads, rows = "".join(f"{str(cpu):7}" for cpu in cpus), []
+    places = [cpu.pc for cpu in cpus]
+    code = instructions_of(function)
+    for address, instruction in code:
+        _, number, text = line_at(address)
+        arrows = "".join(f"{' =>' if place == address else '':7}" for place in places)
+        rows.append(cut(f"{arrows}{number:4}  {aligned(text) if text else instruction}"))
+    return [f"{heads}      {function} in {line_at(code[0][0])[0]}"] + rows
+
+
+def cut(row):
+    """A row that fits beside the panel's margin."""
+    return row if len(row) <= WIDTH else row[:WIDTH - 3] + "..."
+
+
+def aligned(text):
+    """An instruction without a label as far to the right as one behind a label, and its comment not too far away."""
+    code, mark, comment = text.partition(";")
+    code = code.rstrip() if ":" in code.split()[0] else f"        {code.rstrip()}"
+    return f"{code:26} ;{comment}" if mark else code
