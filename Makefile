@@ -183,6 +183,9 @@ doctor:
 	@tools/bugcheck doctor
 gdb:
 	@tools/bugcheck gdb $(SCENARIO)
+step:
+	@tools/bugcheck step $(SUBJECT)
+.PHONY: step
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
@@ -206,6 +209,7 @@ help:
 #: make test            all tests; the same as tools/bugcheck test
 #: make bench           the table of costs in instructions and seconds; build/bench.json
 #: make gdb             boot stopped, with GDB attached
+#: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, dpc or switch
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
 #: make lint            format, shellcheck, gcc -fanalyzer, cppcheck
