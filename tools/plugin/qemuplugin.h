@@ -3,6 +3,7 @@
 #ifndef _QEMUPLUGIN_H_
 #define _QEMUPLUGIN_H_
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,7 @@ uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *Instruction);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *Instruction,
                                       void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void *), int Flags,
                                       int Direction, void *Context);
+bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t Info);
 unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t Info);
 
 #endif

@@ -65,6 +65,9 @@ static void Pause(void) {
 }
 
 static void OnStore(unsigned Processor, qemu_plugin_meminfo_t Info, uint64_t Address, void *Instruction) {
+    if (!qemu_plugin_mem_is_store(Info)) {
+        return;
+    }
     uint64_t Bytes = 1ULL << qemu_plugin_mem_size_shift(Info);
     for (unsigned i = 0; i < WatchCount; i++) {
         WATCH *Watch = &Watches[i];

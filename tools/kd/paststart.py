@@ -1,0 +1,46 @@
+"""What GDB runs first for `tools/bugcheck rewind`: makes the run that crashed again, goes to the event, then the prompt."""
+
+import atexit
+import json
+import os
+
+import gdb
+
+from kd import everything, modules, unwinder
+from kd.command import KdError, first_line
+from kd.session import interact, leave, run_line, session
+from machine import CannotRun
+
+
+def main():
+    options = json.loads(os.environ.pop("KD_OPTIONS"))
+    session.kind, session.path, session.plugin, session.past = "past", options["target"], options["plugin"], None
+    modules.folders[:] = options["folders"]
+    gdb.execute(f"file {options['kernel']}", to_string=True)
+    gdb.execute("set disassembly-flavor intel")
+    unwinder.install()
+    gdb.execute("set suppress-cli-notifications on")        # it would tell of each stop on the way
+    everything.load()
+    atexit.register(end)
+    from kd.pastcommands import find, move, past
+    try:
+        move(past(), find(past(), options["to"]))
+    except (KdError, CannotRun, gdb.error) as problem:
+        print(f"bugcheck: rewind: {first_line(problem)}")
+        finish(2)
+    good = True
+    if options["commands"] is None:
+        interact()
+    else:
+        good = run_line(options["commands"])
+    finish(0 if good else 1)
+
+
+def end():
+    if session.past:
+        session.past.leave()
+
+
+def finish(status):
+    end()
+    leave(status)

@@ -1,0 +1,79 @@
+"""Backwards on one CPU: `tools/bugcheck rewind --reverse [SCENARIO]` records a run with QEMU's record/replay, replays it
+up to the bugcheck, and opens the debugger there: `reverse-stepi`, `reverse-continue` and `reverse-finish` work.
+
+QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2 image, and without the APIC's vapic page.
+"""
+
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+from kdrun import gdb_words
+from machine import OUT, CannotRun, Machine
+from run import build, say, scenarios, shown
+from running import Run
+
+LIMIT = 120                                     # seconds of the host for the recording
+STOPS = ("KiBugCheckFromTrap", "KeBugCheckEx")
+DISKS = {"snapshots": "16M", "pagefile": "64M"}
+
+
+def machine_of(scenario, mode, folder, extra=()):
+    """The machine that records or replays; both have the same parts."""
+    replay = ("-global", "apic-common.vapic=off",
+              "-icount", f"shift=7,rr={mode},rrfile={folder}/record.bin,rrsnapshot=start",
+              "-drive", f"if=none,id=snapshots,format=qcow2,file={folder}/snapshots.qcow2",
+              "-drive", f"if=none,id=image,format=qcow2,file={folder}/pagefile.qcow2",
+              "-drive", "if=none,id=pagefile,driver=blkreplay,image=image",
+              "-device", "virtio-blk-pci,drive=pagefile,disable-legacy=on")
+    return Machine(way="pvh", build="checked", cmdline=f"scenario={scenario}", cpus=1, disk=False, extra=replay + tuple(extra))
+
+
+def make_images(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, size in DISKS.items():
+        done = subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / f"{name}.qcow2", size],
+                              capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise CannotRun(f"{folder}: {done.stderr.strip()}")
+
+
+def record(scenario, folder):
+    """Records the run; CannotRun if it does not end in a bugcheck."""
+    with Run(machine_of(scenario, "record", folder), folder) as run:
+        outcome = run.wait(LIMIT)
+    if not outcome.verdict or outcome.verdict["end"] != "bugcheck":
+        ended = outcome.verdict["end"] if outcome.verdict else f"nothing ({outcome.stderr.strip() or outcome.ended})"
+        raise CannotRun(f"there is no crash to go back from: {scenario} on one CPU ended with {ended}")
+    say(f"recorded {scenario}: bugcheck {outcome.verdict['code']} {outcome.verdict['name']}")
+
+
+def debug(scenario, commands):
+    """Records, replays, and opens the debugger at the bugcheck; returns its status."""
+    if scenario not in scenarios():
+        raise CannotRun(f"unknown scenario '{scenario}'; the scenarios are: {', '.join(scenarios())}")
+    build("checked")
+    folder = OUT / "reverse"
+    make_images(folder)
+    record(scenario, folder)
+    link = Path(os.path.relpath(folder / "gdb.sock"))
+    link.unlink(missing_ok=True)
+    machine = machine_of(scenario, "replay", folder,
+                         ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
+    with Run(machine, folder) as run:
+        wait_for(link, run)
+        files = machine.files()
+        session = {"kind": "live", "target": str(link), "kernel": str(shown(files / "kernel.elf")),
+                   "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS}
+        line = [word.replace("kd.start", "kd.reversestart") for word in gdb_words(None)]
+        return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
+
+
+def wait_for(link, run):
+    deadline = time.monotonic() + 20
+    while not link.exists():
+        if run.process.poll() is not None or time.monotonic() > deadline:
+            raise CannotRun(f"QEMU could not replay: {run.outcome('left').stderr.strip()}")
+        time.sleep(0.005)

@@ -1,0 +1,94 @@
+"""Goes back from a crash: `tools/bugcheck rewind [--to EVENT] [-c COMMANDS]` makes the last seeded run that crashed once
+more, stops it once, at an earlier event, and opens the debugger there.
+
+EVENT is trim, allocate, acquire, raise, fault, switch or bugcheck (the last one before the crash that concerns it), -N (the
+N-th event before the crash on any CPU), or CPU:N (an event by its number). Inside, `back`, `forward`, `to`, `events` and `why ADDRESS` go on.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import reverse
+from kdrun import gdb_words
+from lastrun import recall
+from machine import OUT, TOP, CannotRun, qemu_version
+from running import handle_signals
+
+PLUGIN = TOP / "tools/plugin/rewind.c"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaints are one line."""
+
+    def error(self, message):
+        raise CannotRun(f"{message}; usage: tools/bugcheck rewind [--to EVENT] [-c COMMANDS]")
+
+
+def parse(words):
+    parser = Parser(prog="tools/bugcheck rewind", add_help=False, allow_abbrev=False)
+    parser.add_argument("--to", default="-1")
+    parser.add_argument("--reverse", action="store_true")
+    parser.add_argument("scenario", nargs="?")
+    parser.add_argument("-c", dest="commands")
+    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
+    return parser.parse_intermixed_args(join_to(words))
+
+
+def join_to(words):
+    """`--to -3` as one word: argparse would take -3 for an option."""
+    joined, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        joined.append(f"--to={rest.pop(0)}" if word == "--to" and rest else word)
+    return joined
+
+
+def build_plugin():
+    """The path of the plugin, built if it is older than its source."""
+    made = OUT / "plugin/rewind.so"
+    if not made.exists() or made.stat().st_mtime < max(path.stat().st_mtime for path in PLUGIN.parent.iterdir()):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        fresh = made.with_suffix(f".{os.getpid()}")
+        done = subprocess.run(["gcc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", fresh, PLUGIN,
+                               "-ldl"], capture_output=True, text=True, timeout=60)
+        if done.returncode:
+            raise CannotRun(f"QEMU's plugin does not compile: {done.stderr.strip().splitlines()[0]}")
+        fresh.rename(made)
+    return made
+
+
+def main(words):
+    options = parse(words)
+    if options.check:
+        return 0
+    handle_signals()
+    qemu_version()
+    if options.reverse:
+        return reverse.debug(options.scenario or "paged", options.commands)
+    if options.scenario:
+        raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
+    machine, _ = recall()
+    if not shutil.which("gdb"):
+        raise CannotRun("no GDB: Debian package gdb is not installed")
+    folder = OUT / "rewind"
+    shutil.rmtree(folder, ignore_errors=True)
+    session = {"kind": "past", "target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
+               "folders": [str(path) for path in (machine.archive and machine.archive.parent,
+                                            machine.files() / "drivers") if path], "commands": options.commands,
+               "to": options.to, "plugin": str(build_plugin())}
+    line = [word.replace("kd.start", "kd.paststart") for word in gdb_words(options)]
+    return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except CannotRun as problem:
+        print(f"bugcheck: {problem}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
