@@ -49,6 +49,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
     UNREFERENCED_PARAMETER(Path);
     ExInitializeResourceLite(&Lock);
     KeInitializeEvent(&HasEnded, NotificationEvent, FALSE);
-    NTSTATUS Status = StartThread(First);
-    return NT_SUCCESS(Status) ? StartThread(Second) : Status;
+    /* Second is made first: made behind the end of First it may get its KTHREAD, and own the resource by mistake. */
+    NTSTATUS Status = StartThread(Second);
+    return NT_SUCCESS(Status) ? StartThread(First) : Status;
 }
