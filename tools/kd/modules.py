@@ -4,6 +4,7 @@ The kernel is "nt". A driver's symbols are found beside the kernel's, or beside 
 """
 
 import os
+import re
 from collections import namedtuple
 
 import gdb
@@ -13,13 +14,16 @@ from kd.memory import address_of, printable, read, structure, value_of, walk_lis
 
 Section = namedtuple("Section", "name start size")
 LIMIT = 256                                 # modules
+NOWHERE = 1 << 62                           # where no memory can be: for what has been discarded
+NAME = re.compile(r"[\w.$]+")
 
 
 class Module:
     """One module of the list."""
 
-    def __init__(self, entry, name, start, size, sections):
+    def __init__(self, entry, name, start, size, sections, absent=()):
         self.entry, self.name, self.start, self.size, self.sections = entry, name, start, size, sections
+        self.absent = absent                # names of sections that are not in memory (any more)
         self.path = None                    # of the file with its symbols
         self.objfile = None
 
@@ -68,13 +72,16 @@ def text_of(value):
 def read_module(entry):
     """The Module of one KLDR_DATA_TABLE_ENTRY."""
     value = structure("KLDR_DATA_TABLE_ENTRY", entry)
-    sections = []
+    sections, absent = [], []
     count = min(int(value["SectionCount"]), value["Section"].type.range()[1] + 1)
     for index in range(count):
         section = value["Section"][index]
-        if int(section["Start"]):
-            sections.append(Section(text_of(section["Name"]), int(section["Start"]), int(section["Bytes"])))
-    return Module(entry, text_of(value["Name"]), int(value["DllBase"]), int(value["SizeOfImage"]), sections)
+        found = Section(text_of(section["Name"]), int(section["Start"]), int(section["Bytes"]))
+        if found.start:
+            sections.append(found)
+        else:
+            absent.append(found.name)
+    return Module(entry, text_of(value["Name"]), int(value["DllBase"]), int(value["SizeOfImage"]), sections, absent)
 
 
 def find_file(name):
@@ -93,7 +100,9 @@ def load_symbols(module):
     module.path = find_file(module.name)
     if module.path is None or not module.sections:
         return
-    words = " ".join(f"-s {section.name} {section.start:#x}" for section in module.sections)
+    places = [(section.name, section.start) for section in module.sections if NAME.fullmatch(section.name)]
+    places += [(name, NOWHERE + (number << 32)) for number, name in enumerate(module.absent, len(known) << 8)]
+    words = " ".join(f"-s {name} {start:#x}" for name, start in places)
     try:
         gdb.execute(f"add-symbol-file {module.path} {words}", to_string=True)
     except gdb.error as problem:

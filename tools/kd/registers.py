@@ -1,24 +1,66 @@
-"""Registers of the selected CPU, by the names of the field: @rip, @eflags, @cr8, @irql."""
+"""Registers of what the commands speak of, by the names of the field: @rip, @eax, @efl, @cr8."""
 
 import gdb
 
+from kd import scope
 from kd.command import KdError
 from kd.memory import MASK
 
 NAMES = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rip", "rsp", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
-ALIASES = {"efl": "eflags", "rfl": "eflags", "ip": "rip", "sp": "rsp"}
+ALIASES = {"efl": "eflags", "rfl": "eflags", "rflags": "eflags", "ip": "rip", "sp": "rsp"}
 
 
-def value_of_register(name):
-    """The value of a register in the selected frame; its 32-, 16- and 8-bit parts too."""
-    name = ALIASES.get(name.lower(), name.lower())
+def parts():
+    """{name: (register, shift, bits)} of the 32-, 16- and 8-bit parts."""
+    found = {}
+    for name in NAMES:
+        if name[1:].isdigit():
+            found |= {name + "d": (name, 0, 32), name + "w": (name, 0, 16), name + "b": (name, 0, 8)}
+        else:
+            found |= {"e" + name[1:]: (name, 0, 32), name[1:]: (name, 0, 16)}
+    for letter in "abcd":
+        found |= {letter + "l": (f"r{letter}x", 0, 8), letter + "h": (f"r{letter}x", 8, 8)}
+    return found | {name[1:] + "l": (name, 0, 8) for name in ("rsi", "rdi", "rbp", "rsp")}
+
+
+PARTS = parts()
+
+
+def context_registers():
+    """{register: number} of what the commands speak of: a chosen context, the crash, or the selected CPU's registers."""
+    from kd.processors import current_number, is_dead, processor
+    from kd.unwinder import trap_registers
+    if scope.context() is not None:
+        return scope.context().registers
+    context = processor(current_number()).context if is_dead() else None
+    if context is not None and context.trap_frame:
+        return trap_registers(context.trap_frame)
+    if context is not None:
+        return {"rip": context.rip, "rsp": context.rsp, "rbp": context.rbp}
+    return {name: of_gdb(name) for name in NAMES + ("eflags",)}
+
+
+def of_gdb(name):
+    """A register of the selected CPU as GDB has it."""
     try:
-        value = gdb.selected_frame().read_register(name)
+        value = gdb.newest_frame().read_register(name)
     except (gdb.error, ValueError):
         raise KdError(f"there is no register '{name}' here") from None
     if value.is_optimized_out:
-        raise KdError(f"the register {name} is not known in this frame")
+        raise KdError(f"the register {name} is not known here")
     return int(value) & (1 << 8 * value.type.sizeof) - 1 & MASK
+
+
+def value_of_register(name):
+    """The value of a register of what the commands speak of; also of its parts (eax, ax, al, r8d)."""
+    name = ALIASES.get(name.lower(), name.lower())
+    whole, shift, bits = PARTS.get(name, (name, 0, 64))
+    known = context_registers()
+    if whole in known:
+        return known[whole] >> shift & (1 << bits) - 1
+    if whole in NAMES + ("eflags",):
+        raise KdError(f"the register {whole} is not known of what .thread or .trap chose, or of a crash without a trap")
+    return of_gdb(whole)
 
 
 def flags_text(flags):

@@ -6,7 +6,7 @@ from kd import scope
 from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.memory import grave, structure, try_read
-from kd.registers import NAMES, flags_text, value_of_register
+from kd.registers import NAMES, context_registers, flags_text, value_of_register
 from kd.threads import is_thread, is_trap_frame, running_on, source_of, stack_of
 
 ROWS = (("rax", "rbx", "rcx"), ("rdx", "rsi", "rdi"), ("rip", "rsp", "rbp"), ("r8", "r9", "r10"), ("r11", "r12", "r13"),
@@ -189,20 +189,6 @@ def choose_processor(arguments):
               f"{symbol(found.context.rip)}")
 
 
-def context_registers():
-    """{register: number} of what the commands speak of: a chosen context, the crash, or the selected CPU's registers."""
-    from kd.processors import current_number, is_dead, processor
-    from kd.unwinder import trap_registers
-    if scope.context() is not None:
-        return scope.context().registers
-    context = processor(current_number()).context if is_dead() else None
-    if context is not None and context.trap_frame:
-        return trap_registers(context.trap_frame)
-    if context is not None:
-        return {"rip": context.rip, "rsp": context.rsp, "rbp": context.rbp}
-    return {name: value_of_register(name) for name in NAMES + ("eflags",)}
-
-
 @command("r", "[REGISTER]", "the registers, or one of them")
 def registers(arguments):
     """Of the selected CPU (on a machine that has died: at the moment of the crash), or of what .thread or .trap chose.
@@ -214,10 +200,9 @@ def registers(arguments):
         return
     for word in arguments:
         for name in filter(None, word.split(",")):
-            name = name.lstrip("@").lower()
-            name = {"efl": "eflags"}.get(name, name)
-            value = known[name] if name in known else value_of_register(name)
-            print(f"{name}={value:016x}" if name != "eflags" else f"efl={value:08x}")
+            name = name.lstrip("@$").lower()
+            value = value_of_register(name)
+            print(f"{name}={value:016x}" if name not in ("efl", "eflags") else f"efl={value:08x}")
 
 
 @command(".frame", "[/r] [N]", "selects a frame of the stack, or shows the selected one")

@@ -20,8 +20,7 @@ from kd.symbols import line_of, nearest, symbol
 
 Frame = namedtuple("Frame", "rip rsp rbp is_trap symbol trap_frame")
 LIMIT = 128                                 # frames
-SCHEDULER = {"SwapThread", "KiSwapThread", "KiSwapContext", "KiDispatchThreadSwitch", "KiExitDispatcher", "KiSwitchAway",
-             "KiThreadStartup"}
+SCHEDULER = {"scheduler.c", "switch.asm", "wait.c", "delay.c", "lockwait.c"}     # sources in which a thread gives up its CPU
 STATES = ("Initialized", "Ready", "Running", "Standby", "Terminated", "Waiting", "Transition")
 
 
@@ -145,9 +144,9 @@ def state_name(value):
 
 
 def top_frame(frames):
-    """The first frame that is not the scheduler's."""
+    """The first frame that is not the scheduler's: what the thread waits in."""
     for frame in frames:
-        if frame.symbol.partition("!")[2].partition("+")[0] not in SCHEDULER:
+        if source_of(frame)[0] not in SCHEDULER:
             return frame
     return frames[0] if frames else None
 

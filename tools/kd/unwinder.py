@@ -6,12 +6,13 @@ caller of frame 0, which a frame filter then hides. Nothing of the machine is ch
 
 import gdb
 import gdb.unwinder
+from gdb.FrameDecorator import FrameDecorator
 
-from kd import modules, scope
+from kd import cfi, modules, scope
 from kd.asmframes import call_state, placed, trap_state
 from kd.command import KdError
 from kd.memory import MASK, address_of, structure, try_read, type_named, unreadable
-from kd.symbols import is_kernel_address
+from kd.symbols import is_kernel_address, raw_symbol
 
 TRAP_REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
 NAMES = ("KiTrapCodeStart", "KiTrapCodeEnd", "KiVectorStubs", "KernelImageStart", "KernelImageEnd")
@@ -75,11 +76,13 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
         return info
 
     def into_scope(self, pending, pc):
-        """The chosen context as the caller of whatever the CPU does."""
-        sp = int(pending.read_register("rsp")) & MASK
-        return self.made(pending, sp - 8, pc, scope.context().registers)
+        """The chosen context as the caller of whatever the CPU does; GDB wants callees to lie below their callers."""
+        registers = scope.context().registers
+        return self.made(pending, registers["rsp"] - 8, pc, registers)
 
     def through_assembly(self, pending, pc):
+        if cfi.covers(pc):
+            return None
         state = state_at(pc)
         if state is None:
             return self.from_nowhere(pending, pc)
@@ -110,25 +113,42 @@ def has_code(address):
     return any(module.start <= address < module.end for module in modules.current)
 
 
-class HideCarrier:
-    """A frame filter: frame 0 of a chosen context belongs to whatever the CPU does, and is not shown."""
+class Named(FrameDecorator):
+    """A frame with the name of the assembly that GDB takes for a signal's handler, or of what is gone."""
+
+    def function(self):
+        frame = self.inferior_frame()
+        found = raw_symbol(frame.pc() - 1) if frame.type() == gdb.SIGTRAMP_FRAME else None
+        return found[0] if found else super().function() or "??"
+
+    def line(self):
+        frame = self.inferior_frame()
+        return gdb.find_pc_line(frame.pc() - 1).line if frame.type() == gdb.SIGTRAMP_FRAME else super().line()
+
+
+class Filter:
+    """A frame filter: frame 0 of a chosen context belongs to whatever the CPU does, and is not shown; nor is the
+    address 0 to which the outermost function of a thread would return."""
 
     name, priority, enabled = "kd", 1000, True
 
     def filter(self, frames):
-        if scope.context() is None:
-            return frames
-        return (frame for frame in frames if frame.inferior_frame().level() != 0)
+        hidden = 0 if scope.context() is not None else -1
+        for frame in frames:
+            inferior = frame.inferior_frame()
+            if inferior.level() != hidden and inferior.pc() != 0:
+                yield Named(frame) if inferior.type() in (gdb.SIGTRAMP_FRAME, gdb.NORMAL_FRAME) else frame
 
 
-def install():
+def install(folder=None):
     """Makes GDB use both. While it unwinds, nothing may ask GDB for the value of an expression: that would want a frame.
     So what the unwinder has to know of the kernel is looked up here."""
     for name in NAMES:
         address_of(name)
     type_named("KTRAP_FRAME")
+    cfi.install(folder)
     gdb.unwinder.register_unwinder(None, KernelUnwinder(), replace=True)
-    gdb.frame_filters[HideCarrier.name] = HideCarrier()
+    gdb.frame_filters[Filter.name] = Filter()
 
 
 def trap_registers(frame):

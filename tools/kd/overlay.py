@@ -1,0 +1,108 @@
+"""What GDB itself gets from us: printers, the unwinder, modules' symbols as they load, threads by their names.
+
+Both the debugger's own prompt (kd.start) and a plain GDB (kd.plain) install it.
+"""
+
+import gdb
+
+from kd.command import KdError, first_line
+from kd.memory import address_of, grave, is_readable, structure
+
+
+def install(folder=None):
+    """Once, when the kernel's symbols are there and before the machine is: folder holds files while GDB runs."""
+    from kd import printers, unwinder
+    for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on"):
+        gdb.execute(f"set {setting}")
+    unwinder.install(folder)
+    printers.install()
+    gdb.events.stop.connect(on_stop)
+    gdb.execute("define info hookpost-threads\npython import kd.overlay; kd.overlay.list_waiting_threads()\nend")
+
+
+def on_stop(event):
+    """The machine has stopped: what was read of it no longer holds."""
+    look()
+
+
+def look():
+    """Looks at a machine that has just stopped, or that a dump shows: modules and threads."""
+    from kd import scope
+    scope.chosen, scope.frame_number = None, 0
+    if not is_up():
+        return
+    from kd import modules
+    try:
+        modules.refresh()
+        name_processors()
+    except (KdError, gdb.error) as problem:
+        print(f"kd: {first_line(problem)}")
+
+
+def is_up():
+    """Whether the kernel has come far enough to be asked: its list of modules has an entry."""
+    try:
+        head = address_of("PsLoadedModuleList")
+        if not is_readable(head, 16):
+            return False
+        return int(structure("LIST_ENTRY", head)["Flink"]) not in (0, head)
+    except (KdError, gdb.error):
+        return False
+
+
+def name_processors():
+    """GDB's threads are the CPUs: each gets the name of the kernel thread that runs on it."""
+    from kd.processors import processors
+    from kd.threads import name_of
+    for processor in processors():
+        if processor.gdb_thread is not None:
+            processor.gdb_thread.name = f"CPU {processor.number}: {name_of(processor.thread)}"
+
+
+def list_waiting_threads():
+    """After GDB's own list of CPUs (`info threads`): the kernel threads that do not run now."""
+    try:
+        if is_up():
+            print_waiting_threads()
+    except (KdError, gdb.error) as problem:
+        print(f"kd: {first_line(problem)}")
+
+
+def print_waiting_threads():
+    from kd.processors import processors
+    from kd.threads import all_threads
+    running = {processor.thread for processor in processors()}
+    print("\nKernel threads that do not run (`thread ADDRESS` shows one, `.thread ADDRESS` in kd selects it):")
+    print(f"  {'Thread':17}  {'Name':22} {'State':12} {'Wait reason':18} Frame")
+    for thread in all_threads():
+        if thread not in running:
+            print(f"  {grave(thread)}  {describe(thread)}")
+
+
+def describe(thread):
+    """Name, state, wait reason, and the first frame that is not the scheduler's."""
+    from kd.threads import name_of, stack_of, state_name, top_frame
+    try:
+        value = structure("KTHREAD", thread)
+        state = int(value["State"])
+        reason = wait_reason(int(value["WaitReason"])) if state == 5 else ""
+        text = f"{name_of(thread):22} {state_name(state):12} {reason:18} "
+        found = top_frame(stack_of(thread)) if state != 4 else None
+        return text + (found.symbol if found else "")
+    except KdError as problem:
+        return f"{problem}"
+
+
+def wait_reason(number):
+    """Executive for 0: the names of KWAIT_REASON in the kernel's debug information."""
+    for field in enumerators():
+        if field.enumval == number:
+            return field.name
+    return f"reason {number}"
+
+
+def enumerators():
+    try:
+        return gdb.lookup_type("KWAIT_REASON").strip_typedefs().fields()
+    except gdb.error:
+        return []
