@@ -253,7 +253,8 @@ def test_the_same_inputs_make_the_same_iso(build, tmp_path):
 
 def test_the_command_that_repeats_a_run_says_all_that_matters(shell):
     line = repeat_command(Machine(build="free", cmdline="scenario=paged verifier", cpus=2, mem=64, seed=7))
-    assert line == "tools/bugcheck run paged --headless --build free --pvh --cpus 2 --mem 64 --seed 7 --append=verifier"
+    assert line == "tools/bugcheck run paged --headless --build free --pvh --cpus 2 --mem 64 --seed 7 --dump none " \
+        "--append=verifier"
     assert repeat_command(Machine(cmdline="test=Ke", extra=("-cpu", "max,-nx"))).endswith(
         "--test Ke --qemu=-cpu --qemu=max,-nx")
 

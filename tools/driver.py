@@ -13,9 +13,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from crashdump import dump_line, forget_dump, keep_dump
 from driverbuild import Unbuildable, build, make_archive, make_kernel
 from lastrun import remember
-from machine import OUT, TOP, CannotRun, Machine, qemu_version
+from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version
 from run import Parser, say, shown, whole
 from running import Run, handle_signals, hang_report
 from volume import VolumeError, copy_out
@@ -46,6 +47,7 @@ def parse(words):
     parser.add_argument("--unload", action="store_true")
     parser.add_argument("--checked", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--dump", choices=DUMP_LEVELS, default="full")
     parser.add_argument("--append", default="", help=argparse.SUPPRESS)
     parser.add_argument("--qemu", action="append", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
@@ -117,6 +119,7 @@ def machine_of(options, modules, folder):
     machine.shift = SEEDED_SHIFT if options.seed is not None else 0
     machine.archive = make_archive(folder / "boot.cpio", machine.files() / "boot.cpio", modules)
     machine.volume = True
+    machine.dump = None if options.dump == "none" else options.dump
     return machine
 
 
@@ -247,6 +250,7 @@ def judge(options):
     folder = modules[0].path.parent
     shutil.rmtree(folder / "C", ignore_errors=True)
     (folder / "volume.img").unlink(missing_ok=True)
+    forget_dump(folder)
     machine = machine_of(options, modules, folder)
     result = run_machine(machine, folder, options)
     remember(machine, {"end": result["result"], "code": result["code"], "p": result["parameters"]})
@@ -257,6 +261,10 @@ def judge(options):
             print(f"  {file['bytes']:>9}  {file['path']}")
         if len(result["files"]) > FILES_SHOWN:
             print(f"  and {len(result['files']) - FILES_SHOWN} more")
+    kept = keep_dump(folder)
+    result["dump"] = str(kept[0]) if kept else None
+    if kept and not options.json:
+        print(dump_line(*kept, shown))
     result["drivers"] = [module.name for module in modules]
     (folder / "verdict.json").write_text(json.dumps(result) + "\n")
     return finish(result, options)

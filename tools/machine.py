@@ -22,6 +22,10 @@ QEMU = "qemu-system-x86_64"
 OLDEST_QEMU = (7, 2)
 PAGE_FILE_BYTES = 64 << 20
 SHARED_DISK_BYTES = 16 << 20
+DUMP_MARK = b"BUGCHECK DUMP DISK\n"             # kernel/io/block.c looks for it
+DUMP_LEVELS = ("full", "small", "none")
+DUMP_GROWS_TO = 64 << 20                        # what a dump may need of the host's disk; the rest of it stays a hole
+LARGEST_SHARED_DUMP = 256 << 20                 # kernel/drivers/block/ivshmem.c maps no more
 
 
 class CannotRun(Exception):
@@ -39,6 +43,7 @@ class Machine:
     seed: int | None = None                     # a number makes the run repeatable
     disk: bool = True                           # without one the kernel keeps its page file in RAM
     volume: bool | Path = False                 # a disk for C:, fresh or this image; without one C: is in RAM
+    dump: str | None = None                     # a disk for the crash dump, and how much goes onto it: "full", "small"
     leave: bool = True                          # QEMU has the port by which the kernel ends it
     display: str = "none"
     archive: Path | None = None                 # another boot archive than the build's own (pvh)
@@ -51,7 +56,8 @@ class Machine:
     def words(self):
         """The kernel's command line."""
         return " ".join(filter(None, [self.cmdline, f"seed={self.seed}" if self.seed is not None else "",
-                                      f"shift={self.shift}" if self.shift else ""]))
+                                      f"shift={self.shift}" if self.shift else "",
+                                      f"dump={self.dump}" if self.dump else ""]))
 
 
 def qemu_version():
@@ -67,13 +73,15 @@ def qemu_version():
     return version
 
 
-def make_disk(path, size):
-    """A fresh sparse image full of zeros; CannotRun where the disk has no room for all of it."""
+def make_disk(path, size, mark=b"", grows_to=None):
+    """A fresh sparse image of zeros behind a mark; CannotRun where the disk has no room for what it may grow to."""
+    grows_to = min(size, grows_to or size)
     try:
         path.unlink(missing_ok=True)
-        if shutil.disk_usage(path.parent).free < size:
-            raise CannotRun(f"no space for {path}: it may grow to {size >> 20} MiB")
+        if shutil.disk_usage(path.parent).free < grows_to:
+            raise CannotRun(f"no space for {path}: it may grow to {grows_to >> 20} MiB")
         with open(path, "wb") as image:
+            image.write(mark)
             image.truncate(size)
     except OSError as error:
         raise CannotRun(f"cannot make {path} of {size >> 20} MiB: {error.strerror}") from None
@@ -103,6 +111,27 @@ def volume_arguments(machine, folder):
             "-device", "ivshmem-plain,memdev=volume"]
 
 
+def dump_disk_bytes(machine):
+    """Room for all of the kernel's memory; of a seeded machine, whose disks are memory that it maps, for the usual part."""
+    if machine.seed is None:
+        return (machine.mem + 64) << 20
+    size = 64 << 20
+    while size < min(machine.mem << 18, LARGEST_SHARED_DUMP):
+        size *= 2
+    return size
+
+
+def dump_disk(machine, folder):
+    """QEMU's arguments for the disk of the crash dump, made in folder."""
+    image, size = folder / "dump.img", dump_disk_bytes(machine)
+    make_disk(image, size, DUMP_MARK, DUMP_GROWS_TO)
+    if machine.seed is None:
+        return ["-drive", f"if=none,id=dump,format=raw,file={image}",
+                "-device", "virtio-blk-pci,drive=dump,disable-legacy=on"]
+    return ["-object", f"memory-backend-file,id=dump,share=on,mem-path={image},size={size}",
+            "-device", "ivshmem-plain,memdev=dump"]
+
+
 def qemu_arguments(machine, folder):
     """The whole command line of QEMU; makes the disk images and firmware variables it names in folder."""
     files, words = machine.files(), machine.words()
@@ -122,6 +151,8 @@ def qemu_arguments(machine, folder):
     else:
         raise CannotRun("a seed needs the pvh way: GRUB reads its ISO at host time, which is not repeatable")
 
+    for name in ("pagefile.img", "shared.img"):     # beside a dump lies the page file of the same run
+        (folder / name).unlink(missing_ok=True)
     if machine.disk and machine.seed is None:
         make_disk(folder / "pagefile.img", PAGE_FILE_BYTES)
         line += ["-drive", f"if=none,id=pagefile,format=raw,file={folder}/pagefile.img",
@@ -133,6 +164,8 @@ def qemu_arguments(machine, folder):
 
     if machine.volume:
         line += volume_arguments(machine, folder)
+    if machine.dump in ("full", "small"):
+        line += dump_disk(machine, folder)
 
     if machine.way == "pvh":
         line += ["-kernel", str(files / "kernel.elf"), "-initrd", str(machine.archive or files / "boot.cpio"),
@@ -205,6 +238,7 @@ def repeat_command(machine):
     line += ["--mem", str(machine.mem)] if machine.mem != 256 else []
     line += ["--seed", str(machine.seed)] if machine.seed is not None else []
     line += [] if machine.disk else ["--no-disk"]
+    line += [] if machine.dump == "full" else ["--dump", machine.dump or "none"]
     line += ["--volume", "new" if machine.volume is True else machine.volume] if machine.volume else []
     line += ["--test", chosen["test"]] if "test" in chosen else []
     line += [f"--append={others}"] if others else []

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 
 from lastrun import remember
-from machine import OUT, TOP, CannotRun, Machine, qemu_version
+from crashdump import dump_line, forget_dump, keep_dump, link_kernel
+from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals, hang_report
 
 BUILDS = ("checked", "free", "ubsan")
@@ -62,6 +63,7 @@ def parse(words):
     parser.add_argument("--qemu", action="append", default=[])
     parser.add_argument("--no-disk", action="store_true")
     parser.add_argument("--volume", type=lambda word: word == "new" or Path(word), default=False)
+    parser.add_argument("--dump", choices=DUMP_LEVELS, default="full")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(words)   # the scenario may stand before, among or behind the options
     known = scenarios()
@@ -77,7 +79,7 @@ def machine_of(options):
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
     return Machine(way=way, build=options.build or "checked", cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
-                   leave=way == "bochs", extra=tuple(options.qemu))
+                   dump=None if options.dump == "none" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
 
 
 def build(name):
@@ -127,6 +129,7 @@ def show(machine, folder, limit, window):
     screen = folder / "screen.png"
     screen.unlink(missing_ok=True)
     (folder / "verdict.json").unlink(missing_ok=True)
+    forget_dump(folder)
     with Run(machine, folder, on_line=lambda line: print(line, flush=True)) as run:
         outcome = run.wait(limit)
         alive = run.process.poll() is None
@@ -146,6 +149,10 @@ def show(machine, folder, limit, window):
         if window and outcome.ended == "verdict":
             say("close the window to end")
             run.process.wait()
+    kept = keep_dump(folder)
+    if kept:
+        link_kernel(machine)
+        say(dump_line(*kept, shown))
     return 0 if expected else 1
 
 

@@ -17,6 +17,7 @@ BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL,
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
+PBLOCK_DEVICE IoGetDumpDisk(VOID); /* the one that is marked for the crash dump, else that of role 1 */
 
 extern volatile LONG64 IoInterruptCount; /* device interrupts since the start */
 /* Called by the clock's and the jitter's interrupt on each CPU: releases the DPC of KeQueueDpcAtClock. >= DISPATCH_LEVEL. */

@@ -1,5 +1,6 @@
 /* block.c: the list of disks. What a disk is used for follows from what it holds: one that begins with a FAT boot
- * sector is the volume C:. Of the others the first holds the page file, the second the crash dump. */
+ * sector is the volume C:, one that begins with the launcher's mark, or with an earlier dump, takes the crash dump. Of
+ * the others the first holds the page file, and the second the crash dump where no disk is marked for it. */
 #include <kd.h>
 #include <mm.h>
 #include "iop.h"
@@ -9,7 +10,10 @@
 KE_DECLARE_LOCK(IopBlockLock, RANK_BLOCK, "the list of disks");
 static LIST_ENTRY BlockDevices = {&BlockDevices, &BlockDevices};
 static ULONG BlockDeviceCount;
-static PBLOCK_DEVICE volatile VolumeDisk;
+static PBLOCK_DEVICE volatile VolumeDisk, MarkedDumpDisk;
+
+#define DUMP_MARK "BUGCHECK DUMP DISK" /* tools/machine.py writes it at the disk's beginning */
+#define ELF_CORE 4                     /* the byte at 16 of an ELF file that is a dump */
 
 static PCSTR RoleName(ULONG Role) {
     return Role == 0 ? "page file" : Role == 1 ? "crash dump" : "not used";
@@ -47,11 +51,20 @@ static BOOLEAN IsFatBootSector(const UCHAR *Sector) {
            ClusterSectors != 0 && (ClusterSectors & (ClusterSectors - 1)) == 0 && Tables >= 1 && Tables <= 4;
 }
 
-/* PASSIVE_LEVEL. A disk that cannot be read holds no volume. */
-static BOOLEAN HoldsVolume(PBLOCK_DEVICE Device) {
+static BOOLEAN IsDumpSector(const UCHAR *Sector) {
+    static const UCHAR Elf[] = {0x7F, 'E', 'L', 'F'};
+    return memcmp(Sector, DUMP_MARK, sizeof(DUMP_MARK) - 1) == 0 ||
+           (memcmp(Sector, Elf, sizeof(Elf)) == 0 && Sector[16] == ELF_CORE);
+}
+
+/* PASSIVE_LEVEL. A disk that cannot be read holds nothing that is known. */
+static VOID QueryContent(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN IsForDump) {
     UCHAR Sector[BLOCK_SECTOR_SIZE];
-    return Device->Submit != NULL && Device->MaximumBytes >= PAGE_SIZE && Device->SectorCount != 0 &&
-           NT_SUCCESS(MmReadDisk(Device, 0, Sector, sizeof(Sector))) && IsFatBootSector(Sector);
+    if (Device->Submit != NULL && Device->MaximumBytes >= PAGE_SIZE && Device->SectorCount != 0 &&
+        NT_SUCCESS(MmReadDisk(Device, 0, Sector, sizeof(Sector)))) {
+        *IsVolume = IoGetVolumeDisk() == NULL && IsFatBootSector(Sector);
+        *IsForDump = IsDumpSector(Sector);
+    }
 }
 
 /* PASSIVE_LEVEL. FALSE: another disk is the volume already. */
@@ -61,13 +74,16 @@ BOOLEAN IopSetVolumeDisk(PBLOCK_DEVICE Device) {
 
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device) {
     PAGED_CODE();
-    BOOLEAN IsVolume = IoGetVolumeDisk() == NULL && HoldsVolume(Device);
+    BOOLEAN IsVolume = FALSE, IsForDump = FALSE;
+    QueryContent(Device, &IsVolume, &IsForDump);
     NTSTATUS Status = CheckDevice(Device, IsVolume);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    PCSTR Name = "volume C:";
-    if (!IsVolume || !IopSetVolumeDisk(Device)) {
+    PCSTR Name = IsVolume ? "volume C:" : RoleName(1);
+    BOOLEAN HasRole = IsVolume ? IopSetVolumeDisk(Device)
+                               : IsForDump && __sync_bool_compare_and_swap(&MarkedDumpDisk, NULL, Device);
+    if (!HasRole) {
         Name = RoleName(IopInsertBlockDevice(Device));
     }
     KdPrintf("io: %s: %llu MiB: %s\n", Device->Name, Device->SectorCount * BLOCK_SECTOR_SIZE >> 20, Name);
@@ -82,6 +98,11 @@ PBLOCK_DEVICE IoGetBlockDevice(ULONG Role) {
         }
     }
     return NULL;
+}
+
+/* Any IRQL; a dying machine asks. NULL: there is none. */
+PBLOCK_DEVICE IoGetDumpDisk(VOID) {
+    return MarkedDumpDisk ? MarkedDumpDisk : IoGetBlockDevice(1);
 }
 
 /* See block.h. */

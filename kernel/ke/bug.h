@@ -2,6 +2,7 @@
 #ifndef _BUG_H_
 #define _BUG_H_
 
+#include <dump.h>
 #include <kd.h>
 #include <ke.h>
 
@@ -45,7 +46,8 @@ typedef struct _BUG_STATE {
     PKTRAP_FRAME Frame;    /* NULL: raised by a call, not by a trap */
     ULONG64 Rip, Rbp, Rsp; /* Rip is a return address when there is no frame */
     ULONG64 Cr2;
-    KIRQL Irql; /* before dying raised it */
+    KD_REGISTERS Registers; /* without a frame: as the function that ends the machine found them */
+    KIRQL Irql;             /* before dying raised it */
     ULONG Processor;
     PKPRCB Prcb; /* NULL: so early that there is none */
     PKTHREAD Thread;

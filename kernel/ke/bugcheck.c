@@ -149,6 +149,15 @@ static VOID FreezeOthers(VOID) {
 static VOID ReportAndEnd(VOID) {
     KiReportOnSerial();
     KiReportOnScreen();
+    KdWriteDump();
+    KiRunBugCheckCallbacks();
+    KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));
+}
+
+/* A fault while the dump was written: the report is out, and only the dump is lost. */
+static VOID EndWithoutDump(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
+    KdDumpFaulted(Code, Rip, FaultAddress);
+    KiDyingDepth = 1; /* the callbacks may fault too */
     KiRunBugCheckCallbacks();
     KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));
 }
@@ -177,6 +186,20 @@ static BUG_PLACE CallerOf(const ULONG64 *StackFrame) {
     return (BUG_PLACE){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
 }
 
+/* What a debugger needs of a function to unwind from it: where it is, and the registers that it keeps for its caller. */
+static FORCEINLINE KD_REGISTERS CaptureRegisters(VOID) {
+    KD_REGISTERS Now = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
+    __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"
+                     "mov %%rbp, %4\n\tmov %%rbx, %5\n\tmov %%rsp, %6\n\t"
+                     "lea 0f(%%rip), %%rax\n0:\tmov %%rax, %7"
+                     : "=m"(Now.R15), "=m"(Now.R14), "=m"(Now.R13), "=m"(Now.R12), "=m"(Now.Rbp), "=m"(Now.Rbx),
+                       "=m"(Now.Rsp), "=m"(Now.Rip)
+                     :
+                     : "rax");
+    __asm__ volatile("pushfq\n\tpop %0" : "=r"(Now.EFlags));
+    return Now;
+}
+
 static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
     memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
@@ -193,7 +216,8 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Pla
 }
 
 /* Comes here once for the bugcheck, and again for each fault while dying. */
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place) {
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place,
+                                  const KD_REGISTERS *Registers) {
     KIRQL Irql = KiCurrentIrql();
     _disable();
     __writecr8(HIGH_LEVEL);
@@ -202,12 +226,15 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE
     if (KiDyingDepth == 1) {
         Rewrite(Data, Frame);
         RecordState(Data, Frame, Place, Prcb, Irql);
+        KiBug.Registers = *Registers;
         if (Prcb != NULL) {
             KdTrace(TraceBugCheck, 0, Data[0], Data[1], Place.Rip);
         }
         FreezeOthers();
         KdEnterDying();
         KiCallOnStack((ULONG64)(KiBugStack + STACK_BYTES), ReportAndEnd);
+    } else if (KiDyingDepth == 2 && KdIsDumping()) {
+        EndWithoutDump((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     } else if (KiDyingDepth == 2) {
         ReportLess((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     }
@@ -218,17 +245,20 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
-    Die(Data, Frame, (BUG_PLACE){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp});
+    const KD_REGISTERS Registers = {0}; /* the frame has them */
+    Die(Data, Frame, (BUG_PLACE){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp}, &Registers);
 }
 
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
 DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
-    Die(Data, NULL, CallerOf(__builtin_frame_address(0)));
+    const KD_REGISTERS Registers = CaptureRegisters();
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }
 
 /* Stops the machine, without parameters. Any IRQL, any locks. */
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
-    Die(Data, NULL, CallerOf(__builtin_frame_address(0)));
+    const KD_REGISTERS Registers = CaptureRegisters();
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }

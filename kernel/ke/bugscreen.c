@@ -84,6 +84,17 @@ static VOID DrawFoot(VOID) {
                Columns >= WIDE ? "; frames and lines are looked up in symbols/ of the boot archive." : ".");
 }
 
+/* In the foot, in place of the advice on COM1. Nothing where there is no blue screen. */
+VOID KiShowDumpLine(PCSTR Text) {
+    if (Columns < 80 || Rows < 25) {
+        return;
+    }
+    BUG_WINDOW Window = MakeWindow(Margin, Rows - 1, Columns - 2 * Margin, 1);
+    Window.Paper = BAND_BLUE;
+    KdFillCells(0, Rows - 1, Columns, 1, BAND_BLUE);
+    KiBugPrint(&Window, 0, INK_DIM "The machine has stopped. Dump: " INK_TEXT "%s", Text);
+}
+
 /* The parts between row Top and the foot: the advice and the CPUs get what they need, the stack the rest. */
 static VOID DrawLowerParts(ULONG Top) {
     ULONG FixRows = MeasureRows(KiReportFix), CpuRows = MeasureRows(KiReportProcessors);

@@ -1,0 +1,73 @@
+/* bugdump.c: what the bugcheck tells the crash dump: its code in words, and each CPU's registers at the moment of the crash.
+ *
+ * The guilty CPU's are those of the trap frame. Where a call of KeBugCheckEx was the end, they are what that function
+ * found: the registers that a callee keeps, and its own place, so that a debugger unwinds from there as from any other.
+ * The other CPUs' are those that the freeze interrupted. */
+#include "bug.h"
+
+#include <arch.h>
+#include <dump.h>
+#include <rtl.h>
+#include <story.h>
+
+static VOID TakeFrame(PKD_REGISTERS Registers, const KTRAP_FRAME *Frame) {
+    *Registers = (KD_REGISTERS){.R15 = Frame->R15,
+                                .R14 = Frame->R14,
+                                .R13 = Frame->R13,
+                                .R12 = Frame->R12,
+                                .Rbp = Frame->Rbp,
+                                .Rbx = Frame->Rbx,
+                                .R11 = Frame->R11,
+                                .R10 = Frame->R10,
+                                .R9 = Frame->R9,
+                                .R8 = Frame->R8,
+                                .Rax = Frame->Rax,
+                                .Rcx = Frame->Rcx,
+                                .Rdx = Frame->Rdx,
+                                .Rsi = Frame->Rsi,
+                                .Rdi = Frame->Rdi,
+                                .OriginalRax = ~0ULL,
+                                .Rip = Frame->Rip,
+                                .SegCs = Frame->SegCs,
+                                .EFlags = Frame->EFlags,
+                                .Rsp = Frame->Rsp,
+                                .SegSs = Frame->SegSs};
+}
+
+/* Any CPU that has a control block; see dump.h. */
+VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers) {
+    PKPRCB Prcb = KiProcessorBlock[Processor];
+    memset(Registers, 0, sizeof(*Registers));
+    if (Processor == KiBug.Processor) {
+        if (KiBug.Frame) {
+            TakeFrame(Registers, KiBug.Frame);
+        } else {
+            *Registers = KiBug.Registers;
+        }
+    } else if (Prcb->IsFrozen && KiIsReadable(Prcb->FreezeFrame, sizeof(KTRAP_FRAME))) {
+        TakeFrame(Registers, Prcb->FreezeFrame);
+    }
+    if (Prcb) {
+        Registers->GsBase = (ULONG64)CONTAINING_RECORD(Prcb, KPCR, Prcb);
+    }
+}
+
+VOID KiDescribeForDump(PKD_DUMP_HEADER Header) {
+    Header->BugCheckCode = KiBug.Code;
+    memcpy(Header->BugCheckParameter, KiBug.Parameter, sizeof(Header->BugCheckParameter));
+    Header->GuiltyProcessor = KiBug.Processor;
+    Header->ProcessorCount = KiProcessorCount();
+    RtlFormat(Header->Scenario, sizeof(Header->Scenario), "%s", StoryName());
+}
+
+int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes) {
+    return RtlFormat(Buffer, Bytes, "0x%X %s", KiBug.Code, KiFindBugCode(KiBug.Code)->Name);
+}
+
+/* The bugcheck's own state, for a small dump. */
+VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes)) {
+    Choose((ULONG64)&KiBug, sizeof(KiBug));
+    Choose((ULONG64)KiBugCheckData, sizeof(KiBugCheckData));
+    Choose((ULONG64)KiBug.Frame, sizeof(KTRAP_FRAME));
+    Choose((ULONG64)KiBug.Thread, sizeof(KTHREAD));
+}
