@@ -2,20 +2,25 @@
 
 FILE is a dump (build/run/crash.elf unless told: the last crash of `run`); --live is the Unix socket of a QEMU's GDB
 server. With -c it runs the commands, which `;` separates, and leaves: 0 when all went well, 1 when one failed, 2 when
-there was nothing to debug.
+there was nothing to debug. The kernel.elf is the one whose code the dump holds; --kernel names another.
 """
 
 import argparse
 import json
 import os
 import shutil
+import signal
+import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+from dumpfile import NotADump, inspect
+from kd.fits import NotAnElf, core_reader, fits, is_core
 from machine import OUT, TOP, CannotRun
 
-KD = TOP / "tools"
+TOOLS = TOP / "tools"
 BUILDS = ("checked", "free", "ubsan")
 
 
@@ -23,7 +28,7 @@ class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line."""
 
     def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck kd [FILE|--live SOCKET] [-c COMMANDS] [--kernel FILE]")
+        raise CannotRun(f"{message}; usage: tools/bugcheck kd [FILE|--live SOCKET] [--kernel FILE] [-c COMMANDS]")
 
 
 def parse(words):
@@ -39,46 +44,120 @@ def parse(words):
     return options
 
 
-def gdb_words(options):
-    """The command line of GDB for a session."""
-    return [shutil.which("gdb"), "-nx", "-q", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
-            "-iex", "set confirm off", "-iex", "set auto-load off", "-iex", "set history size 1000",
-            "-iex", f"python import sys; sys.path.insert(0, {str(KD)!r}); sys.dont_write_bytecode = True",
-            "-ex", "python import kd.start; kd.start.main()"]
+def say(text):
+    print(f"bugcheck: {text}", file=sys.stderr, flush=True)
 
 
-def kernel_for(target, chosen):
-    """The kernel.elf that fits."""
+def gdb_words(_=None):
+    """The command line of GDB for a session; nothing of the user's own settings disturbs it."""
+    gdb = shutil.which("gdb")
+    if gdb is None:
+        raise CannotRun("no GDB: Debian package gdb is not installed")
+    settings = ("debuginfod enabled off", "pagination off", "confirm off", "auto-load off", "history size 1000",
+                "startup-quietly on", "height 0", "python print-stack none")
+    words = [gdb, "-nx", "-q"]
+    for setting in settings:
+        words += ["-iex", f"set {setting}"]
+    return words + ["-iex", f"python import sys; sys.path.insert(0, {str(TOOLS)!r}); sys.dont_write_bytecode = True",
+                    "-ex", "python import kd.start; kd.start.main()"]
+
+
+def candidates(target, chosen, build=None):
+    """The kernels that a dump or machine may have run, the likeliest first."""
     if chosen:
-        return Path(chosen)
-    return OUT / "checked" / "kernel.elf"
+        if not Path(chosen).is_file():
+            raise CannotRun(f"{chosen}: there is no such kernel")
+        return [Path(chosen)]
+    names = ([build] if build in BUILDS else []) + [name for name in BUILDS if name != build]
+    found = [target.parent / "kernel.elf"] + [OUT / name / "kernel.elf" for name in names]
+    found = [path.absolute() for path in found if path.is_file()]
+    if not found:
+        raise CannotRun(f"no kernel.elf beside {target} or in {OUT}: build it (make), or name it with --kernel")
+    return found
 
 
-def session_options(options):
-    kind = "live" if options.live else "dump"
-    target = Path(options.live or options.file or OUT / "run" / "crash.elf")
+def kernel_of_dump(target, chosen, build):
+    """The kernel.elf that a dump's code is of; CannotRun when none fits."""
+    paths = candidates(target, chosen, build)
+    reader = core_reader(target)
+    unsure = None
+    for path in paths:
+        judged = fits(path, reader)
+        if judged:
+            return path
+        if judged is None and unsure is None:
+            unsure = path
+    if unsure is not None:
+        say(f"{target}: none of the kernel's code is in it; {unsure} is taken for its kernel")
+        return unsure
+    names = ", ".join(map(str, paths))
+    raise CannotRun(f"{target}: another kernel's dump: its code is not that of {names}; name the right one with --kernel")
+
+
+def dump_options(target, chosen):
+    """What the session has to know of a dump."""
     if not target.exists():
-        raise CannotRun(f"{target}: there is no such file")
-    kernel = kernel_for(target, options.kernel)
-    folders = [str(kernel.parent / "drivers"), str(target.parent)]
-    return {"kind": kind, "target": str(target), "kernel": str(kernel), "folders": folders, "commands": options.commands}
+        hint = "" if target != OUT / "run" / "crash.elf" else "; tools/bugcheck run makes one when the machine crashes"
+        raise CannotRun(f"{target}: there is no such file{hint}")
+    if not is_core(target):
+        raise CannotRun(f"{target}: not a dump: no ELF64 core file begins there")
+    dump = None
+    try:
+        dump = inspect(str(target))
+        for problem in dump.problems:
+            say(f"{target}: {problem}; what is there is shown")
+    except NotADump:
+        pass                                # a core by QEMU's dump-guest-memory is as good
+    kernel = kernel_of_dump(target, chosen, dump.build if dump else None)
+    left_out = [list(row) for row in dump.left_out] if dump else []
+    return {"kind": "dump", "kernels": [str(kernel)],
+            "dump": dump and {"level": dump.level, "build": dump.build, "complete": dump.complete, "seed": dump.seed,
+                              "problems": dump.problems, "version": dump.version, "left_out": left_out,
+                              "slot_bytes": dump.slot_bytes, "tsc": dump.tsc, "tsc_hz": dump.tsc_hz}}
+
+
+def live_options(target, chosen):
+    """The same of a live machine; which kernel it runs is found out when its memory can be read."""
+    if not target.exists():
+        raise CannotRun(f"{target}: there is no such socket; start QEMU with -chardev socket,path={target},server=on,"
+                        "wait=off,id=g -gdb chardev:g")
+    if not stat.S_ISSOCK(target.stat().st_mode):
+        raise CannotRun(f"{target}: not a socket; a dump is opened without --live")
+    return {"kind": "live", "kernels": list(map(str, candidates(target, chosen))), "dump": None}
+
+
+def session_options(options, folder):
+    """All that kd.start wants to know."""
+    target = Path(options.live or options.file or OUT / "run" / "crash.elf")
+    about = live_options(target, options.kernel) if options.live else dump_options(target, options.kernel)
+    places = [str(target.parent), *(str(Path(kernel).parent / "drivers") for kernel in about["kernels"])]
+    judged = sorted((OUT / "driver").glob("*/"), key=lambda path: path.name)
+    return about | {"target": str(target), "folders": places, "drivers": [str(path) for path in judged], "folder": folder,
+                    "commands": options.commands}
+
+
+def run(options):
+    """Runs GDB; returns the exit status."""
+    words = gdb_words()
+    with tempfile.TemporaryDirectory(prefix="bugcheck-kd-") as folder:
+        settings = Path(folder) / "options.json"
+        settings.write_text(json.dumps(session_options(options, folder)))
+        environment = dict(os.environ, KD_OPTIONS=str(settings), PYTHONDONTWRITEBYTECODE="1")
+        signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's
+        status = subprocess.run(words, env=environment).returncode
+    return status if status >= 0 else 128 - status
 
 
 def main(words):
     options = parse(words)
-    if options.check:
-        return 0
-    if not shutil.which("gdb"):
-        raise CannotRun("no GDB: Debian package gdb is not installed")
-    environment = dict(os.environ, KD_OPTIONS=json.dumps(session_options(options)))
-    return subprocess.run(gdb_words(options), env=environment).returncode
+    return 0 if options.check else run(options)
 
 
 if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        print(f"bugcheck: {problem}", file=sys.stderr)
+    except (CannotRun, NotAnElf) as trouble:
+        say(trouble)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -60,6 +60,7 @@ def gdb_symbols(objfile, name):
 
 known = {}                                  # entry -> Module with symbols loaded
 folders = []                                # where to look for NAME.dbg, in this order
+more_folders = []                           # and then here, the one of the same name as the module first
 current = []                                # the modules as last read
 
 
@@ -88,7 +89,9 @@ def find_file(name):
     """The file with a module's symbols, or None."""
     if not name or "/" in name:
         return None
-    return next((path for path in (os.path.join(folder, f"{name}.dbg") for folder in folders) if os.path.isfile(path)), None)
+    own = [folder for folder in more_folders if os.path.basename(folder.rstrip("/")) == name]
+    paths = (os.path.join(folder, f"{name}.dbg") for folder in folders + own + more_folders)
+    return next((path for path in paths if os.path.isfile(path)), None)
 
 
 def load_symbols(module):

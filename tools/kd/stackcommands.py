@@ -33,14 +33,14 @@ def where(frame):
     return f" [{file} @ {line}]" if file else ""
 
 
-def print_stack(frames, with_words=False, with_numbers=True, with_lines=True):
-    """Prints a stack in the columns of the field."""
+def print_stack(frames, with_words=False, with_numbers=True, with_lines=True, count=None):
+    """Prints a stack, or its first count frames, in the columns of the field."""
     number = " # " if with_numbers else ""
     if with_words:
         print(f"{number}{'RetAddr':17} : {'Args to Child':71} : Call Site")
     else:
         print(f"{number}{'Child-SP':17} {'RetAddr':17} Call Site")
-    for index, frame in enumerate(frames):
+    for index, frame in enumerate(frames[:count]):
         number = f"{index:02x} " if with_numbers else ""
         back, line = grave(return_address(frames, index)), where(frame) if with_lines else ""
         if with_words:
@@ -49,10 +49,9 @@ def print_stack(frames, with_words=False, with_numbers=True, with_lines=True):
             print(f"{number}{grave(frame.rsp)} {back} {frame.symbol}{line}")
 
 
-def limited(arguments):
-    """The stack in scope, cut to the count that may be given."""
-    frames = scope.stack()
-    return frames[:evaluate(arguments[0])] if arguments else frames
+def count_of(arguments):
+    """How many frames are wanted; None: all."""
+    return evaluate(arguments[0]) if arguments else None
 
 
 @command("k", "[COUNT]", "the stack, with source lines")
@@ -61,26 +60,26 @@ def stack(arguments):
 
     Child-SP is the stack pointer while the frame's call runs; RetAddr what the frame returns to; a call site is named by
     the call, an interrupted instruction by itself. kn adds numbers (for .frame), kb four words of each stack frame."""
-    print_stack(limited(arguments), with_numbers=False)
+    print_stack(scope.stack(), with_numbers=False, count=count_of(arguments))
 
 
 @command("kn", "[COUNT]", "the stack with frame numbers")
 def stack_with_numbers(arguments):
     """As k; the numbers are those of .frame."""
-    print_stack(limited(arguments))
+    print_stack(scope.stack(), count=count_of(arguments))
 
 
 @command("kb", "[COUNT]", "the stack with four words of each frame")
 def stack_with_words(arguments):
     """The four words above each return address: what Windows has as home space of the arguments. This kernel passes
     arguments in registers (rdi rsi rdx rcx r8 r9), so here they are the caller's locals."""
-    print_stack(limited(arguments), with_words=True)
+    print_stack(scope.stack(), with_words=True, count=count_of(arguments))
 
 
 @command("kv", "[COUNT]", "the stack with four words of each frame, and the trap frames in it")
 def stack_with_traps(arguments):
     """As kb; a line below an interrupted instruction names its KTRAP_FRAME, for .trap."""
-    frames = limited(arguments)
+    frames = scope.stack()[:count_of(arguments)]
     print_stack(frames, with_words=True)
     for index, frame in enumerate(frames):
         if frame.trap_frame:
@@ -90,7 +89,7 @@ def stack_with_traps(arguments):
 @command("kL", "[COUNT]", "the stack without source lines")
 def stack_without_lines(arguments):
     """As k."""
-    print_stack(limited(arguments), with_lines=False)
+    print_stack(scope.stack(), with_lines=False, count=count_of(arguments))
 
 
 def print_registers(registers):

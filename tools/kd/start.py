@@ -2,11 +2,14 @@
 
 import json
 import os
+import sys
 
 import gdb
 
 from kd import everything, modules, overlay
 from kd.command import KdError, first_line
+from kd.fits import fits
+from kd.memory import try_read
 from kd.session import interact, leave, run_line, session
 
 
@@ -16,11 +19,12 @@ def quiet(text):
 
 
 def main():
-    options = json.loads(os.environ.pop("KD_OPTIONS"))
+    with open(os.environ.pop("KD_OPTIONS"), encoding="utf-8") as file:
+        options = json.load(file)
     try:
         open_target(options)
     except (KdError, gdb.error) as problem:
-        print(f"kd: {options['target']}: {first_line(problem)}")
+        print(f"kd: {options['target']}: {first_line(problem)}", file=sys.stderr)
         leave(2)
     everything.load()
     if options["commands"] is not None:
@@ -30,14 +34,31 @@ def main():
 
 
 def open_target(options):
-    """The kernel's symbols, then the machine, then the modules that it has loaded."""
+    """The kernel's symbols, the machine, and the modules that it has loaded."""
     session.kind, session.path, session.dump = options["kind"], options["target"], options.get("dump")
-    modules.folders[:] = options["folders"]
-    quiet(f"file {options['kernel']}")
-    overlay.install(options.get("folder"))
-    quiet(("core-file " if session.kind == "dump" else "target remote ") + options["target"])
+    modules.folders[:], modules.more_folders[:] = options["folders"], options.get("drivers", [])
+    kernels = options["kernels"] if "kernels" in options else [options["kernel"]]
+    if session.kind == "live":
+        quiet(f"target remote {options['target']}")
+        quiet(f"file {running_kernel(kernels)}")
+        overlay.install(options.get("folder"))
+    else:
+        quiet(f"file {options['kernels'][0]}")
+        overlay.install(options.get("folder"))
+        quiet(f"core-file {options['target']}")
     overlay.look()
     select_guilty()
+
+
+def running_kernel(kernels):
+    """The kernel.elf that a live machine runs; the likeliest where it has not come to run one."""
+    judged = [fits(path, try_read) for path in kernels]
+    for path, fitting in zip(kernels, judged):
+        if fitting:
+            return path
+    if None in judged:
+        return kernels[judged.index(None)]
+    raise KdError(f"it runs another kernel than {', '.join(kernels)}; name the right one with --kernel")
 
 
 def select_guilty():
