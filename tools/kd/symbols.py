@@ -45,7 +45,7 @@ def forget():
 
 def line_of(address):
     """(file's base name, line) of an address, or (None, None)."""
-    place = gdb.find_pc_line(address)
+    place = gdb.find_pc_line(address & MASK)
     if place.symtab is None or not place.line:
         return None, None
     return place.symtab.filename.rpartition("/")[2], place.line
