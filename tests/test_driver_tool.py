@@ -10,6 +10,7 @@ import pytest
 import driver
 import driverbuild
 import mkdriver
+import mksymbols
 from machine import OUT, TOP
 
 ENTRY = """NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
@@ -266,3 +267,9 @@ def test_options_are_known():
                    "--json"):
         assert option in part, option
     assert driver.parse(["x.c", "--verifier", "y.c"]).files == ["x.c", "y.c"]
+
+
+def test_symbols_of_cplusplus_are_named_as_written():
+    names = {"_ZL4Freev": "Free", "_ZN12_GLOBAL__N_14LockEi": "Lock", "_ZN4ListIiE3AddEi": "List<int>::Add",
+             "_ZZ11DriverEntryENKUlRT_E_clIiEEDaS0_": "DriverEntry::<lambda_1>::operator()<int>", "_ZnwmP3Arg": "operator_new"}
+    assert mksymbols.demangled({"DriverEntry", *names}) == names

@@ -80,7 +80,24 @@ def collect_symbols(elf, base, place):
         rank = (symbol.type == "FUNC", symbol.bind != "LOCAL", symbol.size)
         if name and (key not in symbols or rank > symbols[key][0]):
             symbols[key] = (rank, symbol.size, name)
-    return {key: (size, name) for key, (_, size, name) in symbols.items()}
+    plain = demangled({name for _, _, name in symbols.values()})
+    return {key: (size, plain.get(name, name)) for key, (_, size, name) in symbols.items()}
+
+
+def demangled(names):
+    """{mangled: as the author wrote it} of the C++ names among these, without parameters and without blanks."""
+    mangled = sorted(name for name in names if name.startswith("_Z"))
+    if not mangled:
+        return {}
+    said = subprocess.run(["c++filt", "-p"], input="\n".join(mangled), capture_output=True, text=True, check=True).stdout
+    return {name: one_word(text) for name, text in zip(mangled, said.splitlines())}
+
+
+def one_word(name):
+    """A demangled name as a stack shows it: `List<int, 4>::operator new` has no blank, and a lambda is <lambda_1>."""
+    name = re.sub(r"\{lambda\([^{}]*\)#(\d+)\}", r"<lambda_\1>", name)
+    name = re.sub(r"\boperator (?=\w)", "operator_", name)
+    return re.sub(r"\s+", "", name.replace("(anonymous namespace)::", ""))
 
 
 def collect_lines(elf, base, place):
