@@ -257,6 +257,20 @@ BOOLEAN KeGetBootOption(PCSTR Name, PCHAR Value, SIZE_T ValueBytes);
 ULONG64 KeGetBootOptionNumber(PCSTR Name, ULONG64 Default);
 extern ULONG64 KeSeed; /* seed= of the command line: 0 is not seeded */
 
+/* ---- Asynchronous procedure calls: exported, and declared in no header for drivers, as in the WDK: a driver that uses
+ * them brings declarations of its own, with an enumeration of this name. ---- */
+typedef enum _KAPC_ENVIRONMENT {
+    OriginalApcEnvironment,
+    AttachedApcEnvironment,
+    CurrentApcEnvironment
+} KAPC_ENVIRONMENT;
+
+VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
+                     PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
+                     PVOID Context);
+BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment);
+BOOLEAN KeRemoveQueueApc(PRKAPC Apc);
+
 /* ---- Traps (arch calls these) ---- */
 VOID KiDispatchInterrupt(VOID); /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
 VOID KiDeliverApc(VOID);        /* vector 0x1F. At APC_LEVEL, IF = 1. */

@@ -27,6 +27,61 @@ static FORCEINLINE ULONG64 __readcr3(void) {
     return Value;
 }
 
+static FORCEINLINE ULONG64 __readcr0(void) {
+    ULONG64 Value;
+    __asm__ volatile("mov %%cr0, %0" : "=r"(Value) : : "memory");
+    return Value;
+}
+
+static FORCEINLINE void __writecr0(ULONG64 Value) {
+    __asm__ volatile("mov %0, %%cr0" : : "r"(Value) : "memory");
+}
+
+static FORCEINLINE ULONG64 __readcr4(void) {
+    ULONG64 Value;
+    __asm__ volatile("mov %%cr4, %0" : "=r"(Value));
+    return Value;
+}
+
+static FORCEINLINE ULONG64 __readeflags(void) {
+    ULONG64 Value;
+    __asm__ volatile("pushfq; pop %0" : "=r"(Value) : : "memory");
+    return Value;
+}
+
+static FORCEINLINE void __invlpg(void *Address) {
+    __asm__ volatile("invlpg (%0)" : : "r"(Address) : "memory");
+}
+
+/* EAX, EBX, ECX and EDX of a CPUID leaf. */
+static FORCEINLINE void __cpuidex(int Words[4], int Leaf, int Subleaf) {
+    __asm__ volatile("cpuid"
+                     : "=a"(Words[0]), "=b"(Words[1]), "=c"(Words[2]), "=d"(Words[3])
+                     : "a"(Leaf), "c"(Subleaf));
+}
+
+static FORCEINLINE void __cpuid(int Words[4], int Leaf) {
+    __cpuidex(Words, Leaf, 0);
+}
+
+static FORCEINLINE UCHAR __inbyte(USHORT Port) {
+    UCHAR Value;
+    __asm__ volatile("inb %1, %0" : "=a"(Value) : "Nd"(Port) : "memory");
+    return Value;
+}
+
+static FORCEINLINE void __outbyte(USHORT Port, UCHAR Value) {
+    __asm__ volatile("outb %0, %1" : : "a"(Value), "Nd"(Port) : "memory");
+}
+
+/* The number of the lowest or highest bit that is set; FALSE, and no number, where there is none. Macros, because sources
+ * keep the number in an `unsigned long`, which has 32 bits on Windows. */
+#define BIT_SCAN(Index, Mask, Number) ((Mask) != 0 ? (*(Index) = (ULONG)(Number), (UCHAR)1) : (UCHAR)0)
+#define _BitScanForward(Index, Mask) BIT_SCAN(Index, (ULONG)(Mask), __builtin_ctz((ULONG)(Mask)))
+#define _BitScanReverse(Index, Mask) BIT_SCAN(Index, (ULONG)(Mask), 31 - __builtin_clz((ULONG)(Mask)))
+#define _BitScanForward64(Index, Mask) BIT_SCAN(Index, (ULONG64)(Mask), __builtin_ctzll((ULONG64)(Mask)))
+#define _BitScanReverse64(Index, Mask) BIT_SCAN(Index, (ULONG64)(Mask), 63 - __builtin_clzll((ULONG64)(Mask)))
+
 static FORCEINLINE ULONG64 __rdtsc(void) {
     ULONG Low, High;
     __asm__ volatile("rdtsc" : "=a"(Low), "=d"(High) : : "memory");
@@ -49,6 +104,12 @@ static FORCEINLINE void _disable(void) {
 
 static FORCEINLINE void _enable(void) {
     __asm__ volatile("sti" : : : "memory");
+}
+
+/* An instruction that does not exist: STATUS_ILLEGAL_INSTRUCTION. */
+static FORCEINLINE DECLSPEC_NORETURN void __ud2(void) {
+    __asm__ volatile("ud2" : : : "memory");
+    __builtin_unreachable();
 }
 
 static FORCEINLINE void __debugbreak(void) {
@@ -83,7 +144,20 @@ static FORCEINLINE DECLSPEC_NORETURN void __fastfail(ULONG Code) {
 #define _ReadWriteBarrier() __asm__ volatile("" : : : "memory")
 #define KeMemoryBarrier() __atomic_thread_fence(__ATOMIC_SEQ_CST)
 #define YieldProcessor() __asm__ volatile("pause" : : : "memory")
+#define _mm_pause() YieldProcessor()
+#define _mm_mfence() __asm__ volatile("mfence" : : : "memory")
+#define _mm_lfence() __asm__ volatile("lfence" : : : "memory")
+#define _mm_sfence() __asm__ volatile("sfence" : : : "memory")
+#define __faststorefence() KeMemoryBarrier()
+#define __nop() __asm__ volatile("nop")
+#define __halt() __asm__ volatile("hlt" : : : "memory")
+#define __wbinvd() __asm__ volatile("wbinvd" : : : "memory")
+#define __int2c() __asm__ volatile("int $0x2c" : : : "memory")
 #define _ReturnAddress() __builtin_return_address(0)
+#define _AddressOfReturnAddress() ((PVOID)((PULONG_PTR)__builtin_frame_address(0) + 1))
+#define _byteswap_ushort(Value) __builtin_bswap16(Value)
+#define _byteswap_ulong(Value) __builtin_bswap32(Value)
+#define _byteswap_uint64(Value) __builtin_bswap64(Value)
 
 #define InterlockedIncrement(p) __atomic_add_fetch((volatile LONG *)(p), 1, __ATOMIC_SEQ_CST)
 #define InterlockedDecrement(p) __atomic_sub_fetch((volatile LONG *)(p), 1, __ATOMIC_SEQ_CST)
@@ -95,6 +169,7 @@ static FORCEINLINE DECLSPEC_NORETURN void __fastfail(ULONG Code) {
 #define InterlockedExchangeAdd(p, v) __atomic_fetch_add((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
 #define InterlockedExchangeAdd64(p, v) __atomic_fetch_add((volatile LONG64 *)(p), (LONG64)(v), __ATOMIC_SEQ_CST)
 #define InterlockedAdd(p, v) __atomic_add_fetch((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
+#define InterlockedAdd64(p, v) __atomic_add_fetch((volatile LONG64 *)(p), (LONG64)(v), __ATOMIC_SEQ_CST)
 #define InterlockedAnd(p, v) __atomic_fetch_and((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
 #define InterlockedOr(p, v) __atomic_fetch_or((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
 #define InterlockedXor(p, v) __atomic_fetch_xor((volatile LONG *)(p), (LONG)(v), __ATOMIC_SEQ_CST)
@@ -113,5 +188,31 @@ static FORCEINLINE PVOID InterlockedCompareExchangePointer(PVOID volatile *Targe
     __atomic_compare_exchange_n(Target, &Comparand, Exchange, FALSE, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
     return Comparand;
 }
+
+/* The value of a bit before it was set or cleared. */
+static FORCEINLINE BOOLEAN InterlockedBitTestAndSet(volatile LONG *Base, LONG Bit) {
+    LONG Mask = (LONG)(1u << (Bit & 31));
+    return (__atomic_fetch_or(Base + (Bit >> 5), Mask, __ATOMIC_SEQ_CST) & Mask) != 0;
+}
+
+static FORCEINLINE BOOLEAN InterlockedBitTestAndReset(volatile LONG *Base, LONG Bit) {
+    LONG Mask = (LONG)(1u << (Bit & 31));
+    return (__atomic_fetch_and(Base + (Bit >> 5), ~Mask, __ATOMIC_SEQ_CST) & Mask) != 0;
+}
+
+/* The compiler's own names of the operations, which sources use that include this header alone. */
+#define _InterlockedIncrement InterlockedIncrement
+#define _InterlockedDecrement InterlockedDecrement
+#define _InterlockedExchange InterlockedExchange
+#define _InterlockedExchangeAdd InterlockedExchangeAdd
+#define _InterlockedCompareExchange InterlockedCompareExchange
+#define _InterlockedCompareExchange64 InterlockedCompareExchange64
+#define _InterlockedCompareExchangePointer InterlockedCompareExchangePointer
+#define _InterlockedExchangePointer InterlockedExchangePointer
+#define _InterlockedAnd InterlockedAnd
+#define _InterlockedOr InterlockedOr
+#define _InterlockedXor InterlockedXor
+#define _interlockedbittestandset InterlockedBitTestAndSet
+#define _interlockedbittestandreset InterlockedBitTestAndReset
 
 #endif

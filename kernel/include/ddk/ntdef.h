@@ -268,6 +268,8 @@ typedef struct _CLIENT_ID {
 #define RTL_NUMBER_OF_FIELD(Type, Field) RTL_NUMBER_OF(((Type *)0)->Field)
 #define ARRAYSIZE(A) RTL_NUMBER_OF(A)
 #define _ARRAYSIZE(A) RTL_NUMBER_OF(A)
+#define _countof(A) RTL_NUMBER_OF(A)
+#define NOTHING
 #define TYPE_ALIGNMENT(Type) _Alignof(Type)
 #define ALIGN_DOWN_BY(Value, By) ((ULONG_PTR)(Value) & ~((ULONG_PTR)(By)-1))
 #define ALIGN_UP_BY(Value, By) ALIGN_DOWN_BY((ULONG_PTR)(Value) + (By)-1, By)

@@ -56,6 +56,13 @@ DECLSPEC_NORETURN VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG Li
 #define KdPrintEx(Arguments) ((void)0)
 #endif
 #define ASSERT(e) NT_ASSERT(e)
+#if DBG
+#define NT_ASSERTMSG(m, e) ((e) ? (void)0 : RtlAssert((PVOID) #e, (PVOID)__FILE__, __LINE__, (PSTR)(m)))
+#else
+#define NT_ASSERTMSG(m, e) ((void)0)
+#endif
+#define ASSERTMSG(m, e) NT_ASSERTMSG(m, e)
+#define NT_VERIFY(e) ((e) ? TRUE : FALSE)
 
 /* ---- Spin locks ---- */
 typedef ULONG_PTR KSPIN_LOCK, *PKSPIN_LOCK;

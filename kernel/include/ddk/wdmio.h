@@ -14,7 +14,7 @@ struct _IRP;
 struct _FILE_OBJECT;
 struct _KAPC;
 
-/* ---- Asynchronous procedure calls: the structure only; the calls are in ntifs.h ---- */
+/* ---- Asynchronous procedure calls: the types only; a driver declares the calls itself, as with the WDK ---- */
 typedef VOID KNORMAL_ROUTINE(PVOID NormalContext, PVOID SystemArgument1, PVOID SystemArgument2);
 typedef KNORMAL_ROUTINE *PKNORMAL_ROUTINE;
 typedef VOID KKERNEL_ROUTINE(struct _KAPC *Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext,
