@@ -9,8 +9,9 @@
  *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait: it spins
  *                  at a low IRQL
  *
- * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when their threads
- * wait for ever but not for each other: DriverUnload is then what they may be waiting for. */
+ * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
+ * can end what they do: their threads wait for ever but not for each other; for SERVING_SECONDS there was nothing but
+ * threads that sleep and wake, and timers; or the limit has come. Then they have the limit's time again. */
 #include "judge.h"
 
 #include <io.h>
@@ -23,6 +24,8 @@
 #define SETTLE_MS 250
 #define STUCK_MS 1000
 #define LIMIT_SECONDS 600
+#define SERVING_SECONDS 60
+#define SERVING_SECONDS_UNSEEDED 10
 #define BUSY_SECONDS 20
 #define BUSY_SECONDS_UNSEEDED 45 /* the clock watchdog takes twenty there, and is to come first */
 #define UNITS_PER_MS 10000
@@ -109,6 +112,7 @@ typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
     ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
     ULONG64 IdleMs;             /* when none of the threads could be seen to run */
+    ULONG64 WorkMs;             /* when a thread began, ended, ran for long, or began or ended a wait without limit */
     ULONG64 NowMs;
 } JUDGE_STATE;
 
@@ -128,6 +132,9 @@ static VOID Look(JUDGE_STATE *State) {
     if (State->View.Busy == 0) {
         State->IdleMs = State->NowMs;
     }
+    if (State->View.Busy > 0 || State->View.Threads != Last.Threads || State->View.Blocked != Last.Blocked) {
+        State->WorkMs = State->NowMs;
+    }
     if (State->View.Cycle == 0 || State->View.Cycle != Last.Cycle) {
         State->CycleMs = State->NowMs;
     }
@@ -142,15 +149,27 @@ static BOOLEAN AreAllStuck(const JUDGE_STATE *State) {
            IsQuietFor(State, STUCK_MS);
 }
 
-typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLimit } JUDGE_END;
+/* What a driver does that serves until it is told to stop, seen from outside. */
+static BOOLEAN IsServing(const JUDGE_STATE *State) {
+    return (State->View.Threads > State->View.Blocked || State->View.Pending > 0) &&
+           State->NowMs - State->WorkMs >= (KeSeed != 0 ? SERVING_SECONDS : SERVING_SECONDS_UNSEEDED) * 1000;
+}
+
+typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndServing, EndLimit } JUDGE_END;
+
+static ULONG64 LimitMs(VOID) {
+    return KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
+}
 
 static ULONG64 BusyLimitMs(VOID) {
     return KeGetBootOptionNumber("limit", KeSeed != 0 ? BUSY_SECONDS : BUSY_SECONDS_UNSEEDED) * 1000;
 }
 
-/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over. */
-static JUDGE_END WatchStep(ULONG64 LimitMs) {
-    JUDGE_STATE State = {.ChangedMs = NowMs(), .CycleMs = NowMs(), .IdleMs = NowMs()};
+/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over; where
+ * somebody will stop a driver that serves, until it does that. */
+static JUDGE_END WatchStep(BOOLEAN MayServe) {
+    ULONG64 StartMs = NowMs();
+    JUDGE_STATE State = {.ChangedMs = StartMs, .CycleMs = StartMs, .IdleMs = StartMs, .WorkMs = StartMs};
     BOOLEAN WasDone = FALSE;
     for (;;) {
         Look(&State);
@@ -172,7 +191,10 @@ static JUDGE_END WatchStep(ULONG64 LimitMs) {
         if (AreAllStuck(&State)) {
             return EndStuck;
         }
-        if (State.NowMs >= LimitMs || State.NowMs - State.IdleMs >= BusyLimitMs()) {
+        if (MayServe && IsDone && IsServing(&State)) {
+            return EndServing;
+        }
+        if (State.NowMs - StartMs >= LimitMs() || State.NowMs - State.IdleMs >= BusyLimitMs()) {
             return EndLimit;
         }
     }
@@ -237,23 +259,22 @@ static VOID ReadNames(VOID) {
 }
 
 DECLSPEC_NORETURN VOID JudgeRun(VOID) {
-    ULONG64 LimitMs = NowMs() + KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
     BOOLEAN MustUnload = KeGetBootOption("unload", NULL, 0);
     ReadNames();
     JudgeRememberTimers();
     KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
     StartStep(LoadAll);
-    JUDGE_END End = WatchStep(LimitMs);
+    JUDGE_END End = WatchStep(MustUnload);
     if (End == EndDone && !NT_SUCCESS(StepStatus)) {
         EndFailed();
     }
-    if (MustUnload && (End == EndDone || End == EndStuck) && IsStepDone) {
+    if (MustUnload && End != EndCircle && IsStepDone && NT_SUCCESS(StepStatus)) {
         StartStep(UnloadAll);
-        End = WatchStep(LimitMs);
+        End = WatchStep(FALSE);
     }
     if (End == EndDone && IoHasShutdownNotification()) {
         StartStep(ShutDownAll);
-        End = WatchStep(LimitMs);
+        End = WatchStep(FALSE);
     }
     if (End == EndDone) {
         PutVerdict("", STATUS_SUCCESS);
