@@ -136,10 +136,9 @@ def chain_lines(page, blocks, faults):
     return lines
 
 
-def single_bits(raw, page, where):
-    """The single bits of a header which, turned back, make the whole page consistent."""
-    offset = where - page
-    for at in range(offset, offset + 4):
+def single_bits(raw, page, headers):
+    """The single bits of these headers each of which, turned back, makes the whole page consistent."""
+    for at in (header - page + byte for header in headers for byte in range(4)):
         for bit in range(8):
             changed = bytearray(raw)
             changed[at] ^= 1 << bit
@@ -177,9 +176,9 @@ def shadow_faults(page, blocks):
             for header in sorted(here ^ there)]
 
 
-def print_single_bits(raw, page, where):
+def print_single_bits(raw, page, blocks, where):
     print("\nScanning for single bit errors...\n")
-    found = list(single_bits(raw, page, where))
+    found = list(single_bits(raw, page, [where] + [block.header for block in blocks[-1:]]))
     for address, bit in found:
         print(f"bit {bit} of the byte at {address:016x}: turned back, the page is consistent")
     if not found:
@@ -217,7 +216,7 @@ def poolval(arguments):
     for line in (chain_lines(page, blocks, faults) if faults else []) + others:
         print(line)
     if faults:
-        print_single_bits(raw, page, faults[0][0])
+        print_single_bits(raw, page, blocks, faults[0][0])
 
 
 # ---- !poolused ----

@@ -45,8 +45,12 @@ def range_of(kind):
     """The kernel's record of which pages of a region are given out, or None for a region that has none."""
     if kind not in RANGES:
         return None
-    value = value_of(RANGES[kind])
-    return Range(int(value["Start"]), int(value["Pages"]), int(value["Bitmap"]), int(value["HighestUsed"]))
+    value, place = value_of(RANGES[kind]), region(kind)
+    known = Range(int(value["Start"]), int(value["Pages"]), int(value["Bitmap"]), int(value["HighestUsed"]))
+    if known.start != place.start or known.pages > MOST_PAGES or known.highest > known.pages:
+        raise KdError(f"{RANGES[kind]} at {grave(address_of(RANGES[kind]))} is corrupt: {known.pages} pages from "
+                      f"{grave(known.start)}")
+    return known
 
 
 def history(address, kind):
@@ -64,7 +68,5 @@ def history(address, kind):
 def used_pages(kind):
     """How many pages of a region's address space are given out."""
     known = range_of(kind)
-    if not 0 <= known.pages <= MOST_PAGES:
-        raise KdError(f"{RANGES[kind]} at {grave(address_of(RANGES[kind]))} is corrupt: {known.pages} pages")
     bits = int.from_bytes(read(known.bitmap, known.pages // 8), "little")
     return bin(bits).count("1")

@@ -10,7 +10,7 @@ from kd.memory import offset_of, read, size_of, value_of
 from kd.pagetables import form, page_table_entries
 from kd.poolblocks import special_arenas
 from kd.records import records
-from kd.regions import PAGE, range_of, regions, used_pages
+from kd.regions import PAGE, RANGES, range_of, regions, used_pages
 
 FRAMES_AT_ONCE = 1 << 14
 MOST_FRAMES = 1 << 28                           # 1 TiB: the direct map's region
@@ -34,7 +34,7 @@ def row(label, pages):
 def mapped_pages(kind):
     """How many pages of a region that the kernel cuts up have memory behind them, or are promised it."""
     known = range_of(kind)
-    return sum(contents != 0 for _, contents in page_table_entries(known.start, min(known.highest, known.pages)))
+    return sum(contents != 0 for _, contents in page_table_entries(known.start, known.highest))
 
 
 def locked_pages():
@@ -83,20 +83,19 @@ def vm(arguments):
     address space on this machine. FLAGS are taken for the habit: there are no processes that 1 would leave out.
     """
     counters = value_of("MiCounters")
-    ranges = {kind: range_of(kind) for kind in ("RegionNonPagedPool", "RegionPagedPool", "RegionSystemPtes")}
     print("*** Virtual Memory Usage ***")
     row("Physical Memory", ram_pages)
     print_page_file()
     row("Available Pages", value_of("MiAvailablePages"))
     row("ResAvail Pages", value_of("MiResidentLimit") - value_of("MiResidentCommit"))
     row("Locked IO Pages", locked_pages)
-    row("Free System PTEs", lambda: ranges["RegionSystemPtes"].pages - used_pages("RegionSystemPtes"))
+    row("Free System PTEs", lambda: range_of("RegionSystemPtes").pages - used_pages("RegionSystemPtes"))
     row("Modified Pages", int(value_of("MiModifiedList")["Count"]))
     row("Standby Pages", int(value_of("MiStandbyList")["Count"]))
     row("NonPagedPool Usage", int(counters["NonPagedPoolBytes"]) // PAGE)
-    row("NonPagedPool Max", ranges["RegionNonPagedPool"].pages)
+    row("NonPagedPool Max", lambda: range_of("RegionNonPagedPool").pages)
     row("PagedPool Usage", int(counters["PagedPoolBytes"]) // PAGE)
-    row("PagedPool Maximum", ranges["RegionPagedPool"].pages)
+    row("PagedPool Maximum", lambda: range_of("RegionPagedPool").pages)
     row("Resident Pageable", value_of("MiResidentPages"))
     row("Special Pool", special_pages)
     row("Kernel Stacks", lambda: mapped_pages("RegionStacks"))
@@ -152,9 +151,9 @@ def print_disagreements(counts):
 
 def usage_of(place):
     """How many pages of a region there are of each form, by its page tables."""
-    known = range_of(place.kind)
-    if known:
-        start, pages = known.start, min(known.highest, known.pages)
+    if place.kind in RANGES:
+        known = range_of(place.kind)
+        start, pages = known.start, known.highest
     elif place.kind in ("RegionSpecialPool", "RegionSpecialPagedPool"):
         slots = dict((start, slots) for start, slots, _, _ in special_arenas())
         start, pages = place.start, slots.get(place.start, 0) * 2
