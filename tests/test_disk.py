@@ -8,6 +8,8 @@ import re
 
 import pytest
 
+from volume import make_volume
+
 MIB = 1 << 20
 VIRTIO = "virtio-blk-pci,disable-legacy=on"
 STATUS_IO_DEVICE_ERROR = 0xFFFFFFFFC0000185
@@ -33,15 +35,18 @@ def disk(tmp_path):
 
 @pytest.fixture
 def broken_disk(tmp_path):
-    """QEMU's arguments for a disk that fails each request of one kind ("read", "write") with EIO."""
+    """QEMU's arguments for a disk that fails each request of one kind ("read", "write") but the first ones with EIO."""
 
-    def maker(kind):
-        path = tmp_path / "broken.img"
+    def maker(kind, good=0):
+        path, rules = tmp_path / "broken.img", tmp_path / "broken.rules"
         with open(path, "wb") as image:
             image.truncate(64 * MIB)
-        debug = ",".join(f"file.inject-error.0.{word}" for word in ("event=none", f"iotype={kind}", "errno=5"))
-        return ("-drive", f"if=none,id=d0,driver=raw,file.driver=blkdebug,file.image.driver=file,"
-                          f"file.image.filename={path},{debug},werror=report,rerror=report",
+        event = f"{kind}_aio"
+        states = "".join(f'[set-state]\nevent = "{event}"\nstate = "{i}"\nnew_state = "{i + 1}"\n'
+                         for i in range(1, good + 1))
+        rules.write_text(f'{states}[inject-error]\nevent = "{event}"\nstate = "{good + 1}"\nerrno = "5"\n')
+        return ("-drive", f"if=none,id=d0,driver=raw,file.driver=blkdebug,file.config={rules},"
+                          f"file.image.driver=file,file.image.filename={path},werror=report,rerror=report",
                 "-device", f"{VIRTIO},drive=d0")
 
     return maker
@@ -158,7 +163,7 @@ def test_a_refused_disk_does_not_take_the_place_of_a_good_one(boot, disk):
 
 @pytest.mark.parametrize("build", ("checked", "free"))
 def test_a_page_that_cannot_be_read_stops_the_machine(boot, broken_disk, build):
-    outcome = boot("passive", build=build, disk=False, extra=broken_disk("read"))
+    outcome = boot("passive", build=build, disk=False, extra=broken_disk("read", good=2))  # QEMU and we look at sector 0
     outcome.assert_bugcheck(0x7A, p2=STATUS_IO_DEVICE_ERROR, expected=False)
     entry, _, contents, address = outcome.parameters
     assert re.search(rf"^CR2 +{address:016X}$", outcome.serial, re.MULTILINE)
@@ -173,6 +178,23 @@ def test_a_page_that_cannot_be_written_keeps_its_frame(boot, broken_disk):
     assert outcome.verdict["end"] == "completed" and outcome.verdict["expected"] is False
     assert re.search(r"frame given away: +PTE \w+  V = 0, transition", outcome.serial)
     assert "is not in the page file" in outcome.serial
+
+
+def test_a_disk_whose_first_sector_cannot_be_read_is_left_alone(boot, broken_disk, tmp_path):
+    outcome = boot("passive", disk=False, extra=broken_disk("read")).assert_completed()
+    complaint, fallback = io_lines(outcome)
+    assert complaint.endswith("its first sector cannot be read (0xC0000185), so what it holds is unknown: not used")
+    assert fallback.startswith("io: no disk: paging to")
+    assert not any((tmp_path / "broken.img").read_bytes())
+
+
+def test_a_second_volume_is_left_alone(boot, disk, tmp_path):
+    first, second = make_volume(tmp_path / "first.img"), make_volume(tmp_path / "second.img")
+    pattern = second.read_bytes()
+    extra = ("-drive", f"if=none,id=second,format=raw,file={second}", "-device", f"{VIRTIO},drive=second")
+    outcome = boot("passive", disk=False, volume=first, extra=extra).assert_completed()
+    assert any(line.endswith("it holds a volume, and C: is another disk: not used") for line in io_lines(outcome))
+    assert second.read_bytes() == pattern
 
 
 # ---- A dying machine ----

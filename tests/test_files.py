@@ -1,5 +1,5 @@
 """C: and its file system: the core on the host over odd volumes, crashes between any two sectors, failing requests and
-arbitrary bytes; then the kernel, with small memory, machines that die, disks that fail, and a second boot."""
+arbitrary bytes; then the kernel, with small memory, machines that die, and a second boot. Disks that fail: test_faults.py."""
 
 import re
 import shutil
@@ -135,29 +135,6 @@ def test_a_disk_with_a_damaged_volume_is_refused_in_one_line(boot, tmp_path):
         file.write(b"\1\0")                             # a table of one sector
     outcome = boot("passive", volume=image)
     assert re.search(r"fastfat: C: cannot be used: status 0xC0000032", outcome.serial)
-
-
-def debugged(image, name, kind, at, folder):
-    """QEMU's arguments for a disk that fails request number `at` of one kind, by blkdebug's state machine."""
-    event = {"read": "read_aio", "write": "write_aio"}[kind]
-    rules = folder / f"{name}.rules"
-    states = "".join(f'[set-state]\nevent = "{event}"\nstate = "{i}"\nnew_state = "{i + 1}"\n' for i in range(1, at))
-    rules.write_text(f'{states}[inject-error]\nevent = "{event}"\nstate = "{max(at, 1)}"\nerrno = "5"\nonce = "on"\n')
-    return ("-drive", f"if=none,id={name},driver=raw,file.driver=blkdebug,file.config={rules},file.image.driver=file,"
-                      f"file.image.filename={image},werror=report,rerror=report",
-            "-device", f"virtio-blk-pci,disable-legacy=on,drive={name}")
-
-
-@pytest.mark.parametrize("kind", ("read", "write"))
-@pytest.mark.parametrize("at", (1, 2, 3, 4, 5, 7, 10, 14))
-def test_a_request_to_the_volume_that_fails_is_a_status_and_never_wrong_data(boot, tmp_path, kind, at):
-    image = make_volume(tmp_path / "c.img")
-    outcome = boot(test="files_", build="free", cpus=2, limit=120, append="files=faulty",
-                   extra=debugged(image, "volume", kind, at, tmp_path))
-    assert outcome.verdict, "it hangs"
-    wrong = [line for line in outcome.channel.splitlines() if "WRONG DATA" in line]
-    assert not wrong
-    assert not complaints(image)
 
 
 def test_what_was_written_is_there_after_a_second_boot(boot, tmp_path):

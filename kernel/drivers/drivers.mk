@@ -66,6 +66,7 @@ SOURCES_ktest += tests/kernel/test_verifier.c
 SOURCES_ktest += tests/kernel/pagehelp.c
 SOURCES_ktest += tests/kernel/test_paging.c
 SOURCES_ktest += tests/kernel/test_trim.c
+SOURCES_ktest += tests/kernel/test_faults.c
 SOURCES_ktest += tests/kernel/test_frames.c
 SOURCES_ktest += tests/kernel/test_overcommit.c
 SOURCES_ktest += tests/kernel/test_memory.c

@@ -1,6 +1,7 @@
 /* block.c: the list of disks. What a disk is used for follows from what it holds: one that begins with a FAT boot
  * sector is the volume C:, one that begins with the launcher's mark, or with an earlier dump, takes the crash dump. Of
- * the others the first holds the page file, and the second the crash dump where no disk is marked for it. */
+ * the others the first holds the page file, and the second the crash dump where no disk is marked for it; and one of
+ * which that cannot be known holds neither. */
 #include <kd.h>
 #include <mm.h>
 #include "iop.h"
@@ -17,20 +18,6 @@ static PBLOCK_DEVICE volatile VolumeDisk, MarkedDumpDisk;
 
 static PCSTR RoleName(ULONG Role) {
     return Role == 0 ? "page file" : Role == 1 ? "crash dump" : "not used";
-}
-
-/* A volume may be small: only whoever mounts it can tell. */
-static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, BOOLEAN IsVolume) {
-    if (Device->Submit == NULL || Device->Poll == NULL || Device->MaximumBytes < PAGE_SIZE) {
-        KdPrintf("io: %s: cannot transfer a page in one request: not used\n", Device->Name);
-        return STATUS_NOT_SUPPORTED;
-    }
-    if (!IsVolume && Device->SectorCount < SMALLEST_DISK_BYTES / BLOCK_SECTOR_SIZE) {
-        KdPrintf("io: %s: %llu KiB are too small, at least %u MiB are needed: not used\n", Device->Name,
-                 Device->SectorCount * BLOCK_SECTOR_SIZE >> 10, SMALLEST_DISK_BYTES >> 20);
-        return STATUS_NOT_SUPPORTED;
-    }
-    return STATUS_SUCCESS;
 }
 
 /* <= DISPATCH_LEVEL. Returns the device's role. */
@@ -57,14 +44,32 @@ static BOOLEAN IsDumpSector(const UCHAR *Sector) {
            (memcmp(Sector, Elf, sizeof(Elf)) == 0 && Sector[16] == ELF_CORE);
 }
 
-/* PASSIVE_LEVEL. A disk that cannot be read holds nothing that is known. */
-static VOID QueryContent(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN IsForDump) {
-    UCHAR Sector[BLOCK_SECTOR_SIZE];
-    if (Device->Submit != NULL && Device->MaximumBytes >= PAGE_SIZE && Device->SectorCount != 0 &&
-        NT_SUCCESS(MmReadDisk(Device, 0, Sector, sizeof(Sector)))) {
-        *IsVolume = IoGetVolumeDisk() == NULL && IsFatBootSector(Sector);
-        *IsForDump = IsDumpSector(Sector);
+/* PASSIVE_LEVEL. Says in one line why a disk is left alone. One whose first sector cannot be read may be somebody's volume,
+ * and a page file would be written over it. A volume may be small: only whoever mounts it can tell. */
+static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN IsForDump) {
+    UCHAR Sector[BLOCK_SECTOR_SIZE] = {0};
+    if (Device->Submit == NULL || Device->Poll == NULL || Device->MaximumBytes < PAGE_SIZE) {
+        KdPrintf("io: %s: cannot transfer a page in one request: not used\n", Device->Name);
+        return STATUS_NOT_SUPPORTED;
     }
+    NTSTATUS Status = Device->SectorCount == 0 ? STATUS_SUCCESS : MmReadDisk(Device, 0, Sector, sizeof(Sector));
+    if (!NT_SUCCESS(Status)) {
+        KdPrintf("io: %s: its first sector cannot be read (0x%08X), so what it holds is unknown: not used\n",
+                 Device->Name, Status);
+        return Status;
+    }
+    *IsVolume = IsFatBootSector(Sector);
+    *IsForDump = IsDumpSector(Sector);
+    if (*IsVolume && IoGetVolumeDisk() != NULL) {
+        KdPrintf("io: %s: it holds a volume, and C: is another disk: not used\n", Device->Name);
+        return STATUS_NOT_SUPPORTED;
+    }
+    if (!*IsVolume && Device->SectorCount < SMALLEST_DISK_BYTES / BLOCK_SECTOR_SIZE) {
+        KdPrintf("io: %s: %llu KiB are too small, at least %u MiB are needed: not used\n", Device->Name,
+                 Device->SectorCount * BLOCK_SECTOR_SIZE >> 10, SMALLEST_DISK_BYTES >> 20);
+        return STATUS_NOT_SUPPORTED;
+    }
+    return STATUS_SUCCESS;
 }
 
 /* PASSIVE_LEVEL. FALSE: another disk is the volume already. */
@@ -75,8 +80,7 @@ BOOLEAN IopSetVolumeDisk(PBLOCK_DEVICE Device) {
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device) {
     PAGED_CODE();
     BOOLEAN IsVolume = FALSE, IsForDump = FALSE;
-    QueryContent(Device, &IsVolume, &IsForDump);
-    NTSTATUS Status = CheckDevice(Device, IsVolume);
+    NTSTATUS Status = CheckDevice(Device, &IsVolume, &IsForDump);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

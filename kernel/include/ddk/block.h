@@ -42,7 +42,8 @@ typedef struct _BLOCK_DEVICE {
 
 /* Sector 0 decides: the first disk that begins with a FAT boot sector is the volume C:. The others get roles in the
  * order of registration: the page file, then the crash dump. The device and its name stay for ever.
- * STATUS_NOT_SUPPORTED: too small to be of use, said on the console. PASSIVE_LEVEL, from DriverEntry. */
+ * STATUS_NOT_SUPPORTED: too small to be of use, or a second volume; an error of the disk: sector 0 cannot be read, so
+ * nobody knows whether something would be overwritten. Said on the console. PASSIVE_LEVEL, from DriverEntry. */
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device);
 
 /* The disk that is C:, or NULL. Any IRQL. */
