@@ -99,7 +99,11 @@ def walk(options):
                 raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
             run.poll()
         if options.auto:
-            return subprocess.run(line, env=environment, stdin=subprocess.DEVNULL).returncode
+            status = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL).returncode
+            if status not in (0, 1):
+                spoken = [text for text in run.serial.text().splitlines() if text.strip()]
+                print(f"bugcheck: the last line on COM1 was: {spoken[-1] if spoken else '(none at all)'}", file=sys.stderr)
+            return status
         signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's: it stops a machine that runs
         return subprocess.run(line, env=environment).returncode
 

@@ -4,7 +4,6 @@ GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them 
 steps unless told otherwise, so a step never ends in a handler that nobody asked for.
 """
 
-import contextlib
 import os
 import re
 import signal
@@ -85,21 +84,30 @@ def find_instruction(function, pattern):
     raise WalkError(f"{function} has no instruction like '{pattern}': the walk was written for another kernel")
 
 
-@contextlib.contextmanager
-def limit(seconds):
+class Limit:
     """Interrupts whatever runs inside after so many seconds, as Ctrl-C does."""
-    timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGINT))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+
+    def __init__(self, seconds):
+        self.timer = threading.Timer(seconds, self.interrupt)
+        self.timer.daemon = True
+        self.is_over = False
+
+    def interrupt(self):
+        self.is_over = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def __enter__(self):
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_):
+        self.timer.cancel()
 
 
 class Cpu:
     """One CPU. Whatever asks for it selects its thread in GDB first."""
     seconds = 60                                # how long one run may take
+    moved = None                                # the CPU that has executed something last
 
     def __init__(self, number):
         self.number = number
@@ -171,16 +179,21 @@ class Cpu:
             quiet("set scheduler-locking on")
         at = value("$rip")
         if at != address:
-            raise WalkError(f"the machine did not come to {name} within {self.seconds} s; it is in {function_at(at)}")
+            raise WalkError(f"{selected()} stopped in {function_at(at)} before it came to {name}")
 
     def go(self, command):
+        """A command of GDB's that makes this CPU run; WalkError when it runs for too long, or when the machine has gone."""
+        Cpu.moved = self
         try:
-            with limit(self.seconds):
+            with Limit(self.seconds) as limit:
                 quiet(command)
-        except KeyboardInterrupt:
-            raise WalkError(f"{self} did not stop within {self.seconds} s") from None
         except gdb.error as problem:
             raise WalkError(f"the machine has ended or does not answer ({problem})") from None
+        except KeyboardInterrupt:
+            if not limit.is_over:
+                raise
+        if limit.is_over:
+            raise WalkError(f"the machine did not come to the next stop within {self.seconds} s; " + "; ".join(whereabouts()))
 
     def name(self):
         """The function as the C source has it, one that the compiler has put into its caller too."""
@@ -194,6 +207,11 @@ class Cpu:
 def selected():
     """The CPU that GDB looks at."""
     return Cpu(gdb.selected_thread().num - 1)
+
+
+def whereabouts():
+    """For each CPU, where it is."""
+    return [f"{cpu} is in {cpu.function}" for cpu in map(Cpu, range(len(gdb.selected_inferior().threads())))]
 
 
 def stepping(flags):

@@ -5,14 +5,14 @@ returns its promises, a list of (what, what the machine shows, what was announce
 makes the walk fail. panel() returns the lines above the values, and rows of values: [(title, {name: value})].
 """
 
-import sys
+import os
 import textwrap
 
 import gdb
 
-from steps.cpus import WalkError
+from steps.cpus import Cpu, WalkError, selected
 
-BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() else ("", "")
+BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if os.isatty(1) else ("", "")
 COLUMNS = 112
 PLACES = ("in",)                                # values that say where, and are shown without what they were before
 
@@ -45,7 +45,7 @@ class Guide:
         step = self.steps[self.done]
         promises = step.routine() or []
         self.done += 1
-        self.show()
+        self.show(Cpu.moved)
         for what, seen, promised in promises:
             if seen != promised:
                 self.broken.append(what)
@@ -62,9 +62,13 @@ class Guide:
         else:
             say(f"All {len(self.steps)} steps went as announced.")
 
-    def show(self):
-        """The panel: what the subject draws, then its values, with those that have changed as `before -> after`."""
+    def show(self, cpu=None):
+        """The panel: what the subject draws, then its values, with those that have changed as `before -> after`.
+
+        It looks at every CPU, and leaves GDB at the one given, or at that which the reader has chosen."""
+        cpu = cpu or selected()
         lines, rows = self.subject.panel()
+        cpu.select()
         print()
         for line in lines:
             print(f"    {line}".rstrip())

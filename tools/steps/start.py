@@ -24,6 +24,7 @@ def main():
         if options["auto"]:
             leave(walk(guide))
         install_commands(guide)
+        print()
         say("Type n, or just Enter, to do what is announced; `plan` lists the steps, `panel` shows the values again; all of "
             "GDB works in between, and `quit` ends it all.")
         guide.announce()
@@ -36,9 +37,13 @@ def main():
 
 def walk(guide):
     """All steps without a reader; the exit status."""
-    while guide.done < len(guide.steps):
-        guide.announce()
-        guide.advance()
+    try:
+        while guide.done < len(guide.steps):
+            guide.announce()
+            guide.advance()
+    except WalkError as problem:
+        say(f"step: {problem}")
+        return 1 if guide.broken else 2
     return 1 if guide.broken else 0
 
 

@@ -46,7 +46,7 @@ def begin():
 
 def panel():
     rsp = CPU.register("rsp")
-    rows = [("CPU 0", {"RSP": f"{rsp:016X}", "in the stack of the": stack_owner(rsp), "IRQL": CPU.irql, "in": CPU.function}),
+    rows = [("CPU 0", {"RSP": f"{rsp:016X}", "on the stack of the": stack_owner(rsp), "IRQL": CPU.irql, "in": CPU.function}),
             ("gs:[188h]", {"current thread": named(current_thread())})]
     for name, thread in zip(NAMES, threads):
         rows.append((name, {"stack": f"{thread.field('StackLimit'):X}..{thread.field('StackBase'):X}",

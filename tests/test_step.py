@@ -1,0 +1,353 @@
+"""Single-stepping: the four guided walks show what the processor does, a broken lock is noticed, and nothing is left behind."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pexpect
+import pytest
+
+import step
+from machine import TOP, Machine
+
+LIMIT = 180
+WORD = (1 << 64) - 1
+EXCHANGE_AND_RELEASE = bytes.fromhex("860784c075fac3" "c60700c3")     # KiAcquireTextbookLock from .spin, KiReleaseTextbookLock
+
+
+@pytest.fixture
+def own_output(tmp_path, build):
+    """An output folder of the test's own that shares the builds."""
+    for name in build:
+        (tmp_path / name).symlink_to(build[name])
+    return tmp_path
+
+
+class Walk:
+    """What a walk has printed, step by step."""
+
+    def __init__(self, text, serial):
+        self.text, self.serial = text, serial   # serial: what the machine said on COM1
+        self.steps = re.split(r"^\[\d+/\d+\] ", text, flags=re.MULTILINE)[1:]
+
+    def value(self, number, title, name):
+        """What a step (1 is the first) shows under a name in the row of a title, after the arrow where there is one."""
+        row = re.search(rf"^    {re.escape(title)}   .*$", self.steps[number - 1], re.MULTILINE)
+        assert row, f"step {number} shows nothing about {title}"
+        cell = re.search(rf"   {re.escape(name)} (\S.*?)(?=   |$)", row[0])
+        assert cell, f"step {number} shows no {name} of {title}: {row[0]}"
+        return cell[1].rpartition(" -> ")[2]
+
+    def number(self, number, title, name):
+        return int(self.value(number, title, name), 16)
+
+
+walks = {}                                      # subject -> Walk: each is taken once by a process
+
+
+@pytest.fixture
+def walk(own_output):
+    """walk(subject) takes a walk unattended, and returns what it has printed."""
+    def runner(subject):
+        if subject not in walks:
+            done = subprocess.run([sys.executable, TOP / "tools/step.py", subject, "--auto", "--timeout", "120"],
+                                  capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
+                                  env=os.environ | {"OUT": str(own_output)})
+            assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+            assert "Traceback" not in done.stdout + done.stderr
+            walks[subject] = Walk(done.stdout, (own_output / "step/serial.log").read_text(errors="replace"))
+        taken = walks[subject]
+        assert taken.text.rstrip().endswith(f"All {len(taken.steps)} steps went as announced.")
+        return taken
+    return runner
+
+
+# After each step: the lock word, who owns it, the sum; IRQL and register of CPU 0; of CPU 1. None: whatever it was before.
+SPINLOCK = [
+    (0, "nobody", 0, 2, None, 0, None),
+    (0, "nobody", 0, 2, None, 2, None),
+    (0, "nobody", 0, 2, "AL 1", 2, "AL 1"),
+    (1, "CPU 0", 0, 2, "AL 0", 2, "AL 1"),                   # CPU 0: 0 -> 1, wins
+    (1, "CPU 0", 0, 2, "AL 0", 2, "AL 1"),                   # CPU 1: 1 -> 1, loses
+    (1, "CPU 0", 0, 2, None, 2, "AL 1"),
+    (1, "CPU 0", 0, 2, None, 2, "AL 1"),
+    (1, "CPU 0", 0, 2, None, 2, "AL 1"),
+    (1, "CPU 0", 1, 2, None, 2, "AL 1"),
+    (0, "nobody", 1, 2, None, 2, "AL 1"),                    # the release
+    (1, "CPU 1", 1, 2, None, 2, "AL 0"),                     # CPU 1: 0 -> 1, wins
+    (1, "CPU 1", 2, 2, None, 2, None),
+    (0, "nobody", 2, 0, None, 0, None),
+    (0, "nobody", 0, 2, None, 2, None),
+    (0, "nobody", 0, 2, "AL 0", 2, None),
+    (0, "nobody", 0, 2, "AL 0", 2, "AL 0"),                  # both have seen it free
+    (1, "CPU 0", 0, 2, "AL 0", 2, "AL 0"),
+    (1, "CPU 0 and CPU 1", 0, 2, "AL 0", 2, "AL 0"),         # both are in
+    (1, "CPU 0 and CPU 1", 0, 2, "EAX 0", 2, "EAX 0"),
+    (1, "CPU 0 and CPU 1", 1, 2, None, 2, "EAX 0"),
+    (1, "CPU 0 and CPU 1", 1, 2, None, 2, None),             # two additions, and the sum is 1
+    (0, "CPU 1", 1, 2, None, 2, None),
+]
+
+
+def test_one_exchange_lets_one_cpu_in_and_two_instructions_let_both_in(walk):
+    taken = walk("spinlock")
+    assert len(taken.steps) == len(SPINLOCK)
+    for number, (word, owner, total, *cpus) in enumerate(SPINLOCK, 1):
+        lock = "textbook lock" if number < 14 else "broken lock"
+        seen = (int(taken.value(number, lock, "word")), taken.value(number, lock, "owner"), int(taken.value(number, lock, "sum")))
+        assert seen == (word, owner, total), f"step {number}"
+        for cpu, (irql, register) in enumerate((cpus[:2], cpus[2:])):
+            assert int(taken.value(number, f"CPU {cpu}".ljust(len(lock)), "IRQL")) == irql, f"step {number}"
+            if register:
+                name, content = register.split()
+                assert taken.value(number, f"CPU {cpu}".ljust(len(lock)), name) == content, f"step {number}"
+
+
+def test_the_listing_marks_what_each_cpu_is_about_to_execute(walk):
+    """After the two exchanges both CPUs stand before the `test` that follows; in act 2 both stand before it too."""
+    taken = walk("spinlock")
+    lines = (TOP / "arch/x86_64/spinlock.asm").read_text().splitlines()
+    exchange = next(number for number, line in enumerate(lines, 1) if re.match(r"\.spin:\s+xchg", line))
+    arrows = [line for line in taken.steps[4].splitlines() if "=>" in line]
+    assert [re.findall(r"=>|\d+|test", line)[:4] for line in arrows] == [["=>", "=>", str(exchange + 1), "test"]]
+
+
+def test_the_page_fault_walk_ends_in_the_bugcheck_that_a_run_ends_in(walk, boot):
+    taken = walk("pagefault")
+    run = boot("paged", seed=1, cpus=1, mem=64)
+    run.assert_bugcheck(0xD1, p2=2, p3=1)
+    last = len(taken.steps)
+    assert [taken.number(last, "bugcheck  ", f"P{number}") for number in range(1, 5)] == run.parameters
+    assert taken.value(last - 1, "bugcheck  ", "code") == "0xA" and taken.value(last, "bugcheck  ", "code") == "0xD1"
+    address, rip = run.parameters[0], run.parameters[3]
+    assert taken.number(5, "pushed   ", "RIP") == rip and taken.number(5, "pushed   ", "error code") == 2
+    assert taken.number(5, "CR2      ", "is") == address
+    frame = {name: taken.number(6, "trap frame", name) for name in ("vector", "error code", "address", "IRQL before")}
+    assert frame == {"vector": 0x14, "error code": 2, "address": address, "IRQL before": 2}
+    assert [taken.value(number, "CPU 0".ljust(wide), "IF") for number, wide in ((4, 9), (5, 9), (6, 10))] == ["1", "0", "1"]
+
+
+def test_the_page_fault_walk_shows_the_entries_of_the_four_levels(walk):
+    taken = walk("pagefault")
+    address = taken.number(1, "the store", "to")
+    entries = []
+    for level, name in enumerate(("PXE", "PPE", "PDE", "PTE")):
+        shift = 39 - 9 * level
+        place, content = (taken.number(4, name.ljust(9), column) for column in ("at", "contains"))
+        # The self map: slot 0x1ED of the top table, through which 3 - level levels are skipped.
+        base = sum(0x1ED << 39 - 9 * turn for turn in range(4 - level)) | 0xFFFF << 48
+        assert place == (base | (address & (1 << 48) - 1) >> shift << 3) & WORD, name
+        assert taken.number(4, name.ljust(9), "entry") == address >> shift & 0x1FF, name
+        entries.append(content)
+    assert [entry & 1 for entry in entries] == [1, 1, 1, 0]
+    for level, entry in enumerate(entries[:3]):
+        flags = dict(word.split("=") for word in taken.value(4, ("PXE", "PPE", "PDE")[level].ljust(9), "flags").split())
+        assert flags == {name: str(entry >> bit & 1) for name, bit in (("V", 0), ("W", 1), ("A", 5), ("D", 6), ("NX", 63))}
+    assert re.search(rf"frame given away:.*\b0*{entries[3]:X}\b", taken.serial), taken.serial[-2000:]
+    assert taken.number(4, "PTE      ", "page file slot") == entries[3] >> 32
+
+
+# After each step: IRQL, IF, stack, requested 0x2f, in service, depth of the queue, how often the routine has run.
+DPC = [
+    (2, 1, "thread", False, False, 0, 0),
+    (15, 1, "thread", False, False, 1, 0),
+    (15, 1, "thread", True, False, 1, 0),
+    (2, 1, "thread", True, False, 1, 0),
+    (2, 1, "thread", True, False, 1, 0),
+    (0, 0, "thread", False, True, 1, 0),                     # one `mov cr8` later
+    (2, 1, "DPC", False, False, 0, 0),
+    (0, 1, "thread", False, False, 0, 1),
+]
+
+
+def test_a_dpc_waits_in_the_request_register_until_cr8_drops(walk):
+    taken = walk("dpc")
+    assert len(taken.steps) == len(DPC)
+    for number, expected in enumerate(DPC, 1):
+        cpu = [taken.value(number, "CPU 0     ", name) for name in ("IRQL", "IF", "stack")]
+        apic = ["0x2f" in taken.value(number, "local APIC", name) for name in ("requested", "in service")]
+        queue = [taken.value(number, "DPC queue ", name) for name in ("depth", "routine has run")]
+        assert (int(cpu[0]), int(cpu[1]), cpu[2], *apic, *map(int, queue)) == expected, f"step {number}"
+
+
+def test_one_instruction_exchanges_the_stacks(walk):
+    taken = walk("switch")
+    first, second = "first thread ", "second thread"
+    before, after = taken.number(2, "CPU 0        ", "RSP"), taken.number(3, "CPU 0        ", "RSP")
+    assert taken.number(1, first, "KernelStack") != before == taken.number(2, first, "KernelStack")
+    assert after == taken.number(3, second, "KernelStack")
+    for rsp, thread in ((before, first), (after, second)):
+        low, high = (int(end, 16) for end in taken.value(3, thread, "stack").split(".."))
+        assert low < rsp < high and high - low == 0x6000
+    owners = [taken.value(number, "CPU 0        ", "on the stack of the") for number in range(1, 8)]
+    assert owners == ["first thread"] * 2 + ["second thread"] * 5
+    current = [taken.value(number, "gs:[188h]    ", "current thread") for number in range(1, 8)]
+    assert current == ["first thread"] * 3 + ["second thread"] * 4
+    assert taken.number(5, "CPU 0        ", "RSP") == after + 6 * 8
+    assert re.search(r"first thread would return through\s+SwapThread <.* StepPing <", taken.steps[5])
+    assert re.search(r"second thread returns through\s+SwapThread <.* StepPong <", taken.steps[5])
+    assert taken.value(7, "CPU 0        ", "in") == "StepPong" and taken.value(7, "CPU 0        ", "IRQL") == "0"
+
+
+def without_build(code, *words):
+    """A command that runs the launcher after some Python, on the kernel that is there."""
+    text = (f"import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); import step; step.build = lambda: None; {code}; "
+            f"sys.exit(step.main({list(words)!r}))")
+    return [sys.executable, "-c", text]
+
+
+def test_a_lock_that_is_never_released_is_noticed(tmp_path, build):
+    """The release writes 1 instead of 0: the walk says at which step the machine does something else."""
+    kernel = (build["checked"] / "kernel.elf").read_bytes()
+    assert kernel.count(EXCHANGE_AND_RELEASE) == 1
+    broken = EXCHANGE_AND_RELEASE.replace(bytes.fromhex("c60700"), bytes.fromhex("c60701"))
+    (tmp_path / "checked").mkdir()
+    (tmp_path / "checked/kernel.elf").write_bytes(kernel.replace(EXCHANGE_AND_RELEASE, broken))
+    for name in ("boot.cpio", "drivers"):
+        (tmp_path / "checked" / name).symlink_to(build["checked"] / name)
+    done = subprocess.run(without_build("pass", "spinlock", "--auto"), capture_output=True, text=True, timeout=LIMIT,
+                          stdin=subprocess.DEVNULL, env=os.environ | {"OUT": str(tmp_path)})
+    assert done.returncode == 1, done.stdout[-2000:] + done.stderr
+    where = done.stdout.index("[10/22]"), done.stdout.index("[11/22]")
+    assert where[0] < done.stdout.index("*** NOT as announced: the lock word is 1, and should be 0.") < where[1]
+
+
+def test_a_machine_that_never_comes_to_the_place_is_diagnosed(own_output):
+    done = subprocess.run(without_build("step.SUBJECTS['spinlock'].cmdline = 'test=list'", "spinlock", "--auto", "--timeout", "3"),
+                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
+                          env=os.environ | {"OUT": str(own_output)})
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "did not come to the next stop within 3 s; CPU 0 is in " in done.stdout.replace("\n", " ")
+    assert "the last line on COM1 was: " in done.stderr and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_reader_takes_the_walk_at_a_terminal(own_output):
+    child = pexpect.spawn(sys.executable, [str(TOP / "tools/step.py"), "spinlock"], encoding="utf-8", timeout=LIMIT,
+                          dimensions=(50, 130), env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
+    try:
+        for words, answer in ((None, r"\[1/22\] CPU 0 raises"), ("n", r"IRQL 0 -> \S*2"), ("", r"\[3/22\] Both put"),
+                              ("stepi", r"xchg"), ("panel", r"CPU 0 +IRQL 2 +AL \S+1|CPU 1 +IRQL 2 +AL 0 -> \S*1"),
+                              ("plan", r"=>  3 Both"), ("p $cr8", r"= 2"), ("n", r"\[4/22\] CPU 0 executes xchg"),
+                              ("n", r"owner nobody -> \S*CPU 0")):
+            if words is not None:
+                child.sendline(words)
+            child.expect(answer)
+            child.expect(r"\(step\) ")
+        child.sendline("quit")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
+    assert child.exitstatus == 0
+    assert not machines_of(own_output)
+
+
+def machines_of(folder):
+    """The processes of QEMU that write into a folder."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"qemu-system" in line and str(folder).encode() in line:
+            found.append(process.name)
+    return found
+
+
+def wait_for(condition, seconds=60):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not come to that"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
+def test_no_machine_outlives_its_walk(own_output, number):
+    """What Ctrl-C does: the signal goes to the whole group. A killed launcher takes the machine with it."""
+    child = subprocess.Popen(without_build("step.SUBJECTS['spinlock'].cmdline = 'test=list'", "spinlock", "--auto"),
+                             env=os.environ | {"OUT": str(own_output)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL, start_new_session=True,
+                             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    wait_for(lambda: machines_of(own_output))
+    os.killpg(child.pid, number)
+    child.wait(timeout=60)
+    wait_for(lambda: not machines_of(own_output))
+
+
+@pytest.mark.parametrize("words,told", (((), "step through what?"), (("nonsense",), "unknown subject 'nonsense'"),
+                                        (("dpc", "--timeout", "x"), "--timeout: 'x'"), (("dpc", "--nonsense"), "--nonsense")))
+def test_a_wrong_word_is_answered_with_the_right_ones(words, told):
+    done = subprocess.run([TOP / "tools/bugcheck", "step", *words], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.splitlines()) == 1
+    assert told in done.stderr
+    if told.startswith(("unknown", "step")):
+        assert all(name in done.stderr for name in step.SUBJECTS)
+
+
+def test_without_gdb_one_line_says_so(own_output):
+    done = subprocess.run(without_build("step.shutil.which = lambda name: None", "dpc", "--auto"), capture_output=True, text=True,
+                          timeout=60, env=os.environ | {"OUT": str(own_output)})
+    assert done.returncode != 0 and "no GDB: Debian package gdb is not installed" in done.stderr
+    assert not machines_of(own_output)
+
+
+def test_the_machine_of_a_walk_is_seeded():
+    """Its first stop is the same each time, and the numbers that the documents speak of are, too."""
+    assert all(step.machine_of(subject, "x").seed is not None for subject in step.SUBJECTS.values())
+    assert isinstance(step.machine_of(step.SUBJECTS["dpc"], "x"), Machine)
+
+
+# ---- Visual Studio Code ----
+
+def vscode(name):
+    return json.loads((TOP / ".vscode" / name).read_text())
+
+
+def test_the_editor_starts_what_there_is():
+    tasks = {task["label"]: task for task in vscode("tasks.json")["tasks"]}
+    configurations = vscode("launch.json")["configurations"]
+    assert len(configurations) == 2
+    for configuration in configurations:
+        assert configuration["preLaunchTask"] in tasks
+        assert configuration["program"] == "${workspaceFolder}/build/checked/kernel.elf"
+        assert os.access(configuration["miDebuggerPath"], os.X_OK)
+        assert configuration["type"] == "cppdbg" and configuration["launchCompleteCommand"] == "exec-continue"
+    for task in tasks.values():
+        assert os.access(TOP / task["command"].split()[0], os.X_OK)
+        matcher = task["problemMatcher"]
+        assert task["isBackground"] and re.compile(matcher["background"]["beginsPattern"]).match("  CC      kernel/ke/dpc.c")
+        error = re.match(matcher["pattern"]["regexp"], "kernel/ke/dpc.c:12:5: error: expected ';'")
+        fields = {name: error[matcher["pattern"][name]] for name in ("file", "line", "column", "severity", "message")}
+        assert fields == {"file": "kernel/ke/dpc.c", "line": "12", "column": "5", "severity": "error", "message": "expected ';'"}
+
+
+@pytest.mark.parametrize("configuration", vscode("launch.json")["configurations"], ids=lambda row: row["name"])
+def test_f5_stops_in_the_kernel(own_output, configuration):
+    """The task is started as the editor does it, its pattern waited for, and GDB told what the editor tells it."""
+    task = next(task for task in vscode("tasks.json")["tasks"] if task["label"] == configuration["preLaunchTask"])
+    machine = subprocess.Popen(task["command"], shell=True, cwd=TOP, env=os.environ | {"OUT": str(own_output)}, text=True,
+                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        lines = iter(machine.stdout.readline, "")
+        assert any(re.search(task["problemMatcher"]["background"]["endsPattern"], line) for line in lines)
+        texts = [row["text"].replace("${workspaceFolder}/build", str(own_output))
+                 for row in configuration["customLaunchSetupCommands"]] + ["-" + configuration["launchCompleteCommand"]]
+        function = texts[-2].split()[-1]
+        debugger = pexpect.spawn(configuration["miDebuggerPath"], ["-nx", "-q", "-i=mi"], encoding="utf-8", timeout=LIMIT,
+                                 echo=False, cwd=str(own_output), maxread=65536)
+        try:
+            for text in texts:
+                debugger.sendline(text)
+                assert debugger.expect([r"\^(done|connected|running)", r"\^error.*"]) == 0, debugger.after
+            debugger.expect(rf'\*stopped,reason="breakpoint-hit".*func="{function}"')
+        finally:
+            debugger.close(force=True)
+    finally:
+        os.killpg(machine.pid, signal.SIGTERM)
+        machine.communicate(timeout=60)
+    wait_for(lambda: not machines_of(own_output))
