@@ -506,13 +506,20 @@ def test_damage_gets_one_line_and_no_more(observed, tmp_path, what, complaint):
 # ---- A live machine ----
 
 def test_the_same_on_a_live_machine(live):
-    """Stopped where it dies: the fatal page's entry is the one that COM1 prints afterwards."""
-    run, socket = live("paged", mem=MEMORY)
-    text = run_kd(["--live", socket, "-c", "!pte 0;!vm;gdb hbreak KiBugCheckFromTrap;gdb continue;!pte @cr2;"
-                   "!pool @cr2;!memusage;gdb kill"], status=None)
-    slot = int(re.search(r"frame given away: +PTE [0-9A-F]+ .*slot (\d+)", (run.folder / "serial.log").read_text())[1])
+    """A machine that has died and was not left: the fatal page's entry, and the words that QMP reads of the RAM."""
+    run, socket = live("paged", mem=MEMORY, leave=False)
+    run.qmp("cont")
+    outcome = run.wait(MACHINE_LIMIT)
+    assert outcome.verdict, "\n".join(hang_report(run, MACHINE_LIMIT))
+    fatal = int(outcome.verdict["p"][0], 16)
+    run.qmp("stop")
+    text = run_kd(["--live", socket, "-c", f"!pte {fatal:x};!pool {fatal:x};!vm;!memusage;!pte nt!MiAvailablePages"])
+    slot = int(re.search(r"frame given away: +PTE [0-9A-F]+ .*slot (\d+)", outcome.serial)[1])
     assert re.search(rf"PageFile:  0\n +Offset: {slot:x}\n", text), text
-    assert "*Secr" in text and "TOTAL:" in text
+    assert "*Secr" in text
+    frame = int(re.findall(r"pfn ([0-9a-f]+) ", text)[-1], 16)
+    word = run.monitor(f"xp /1gx {frame * PAGE + symbol('MiAvailablePages') % PAGE:#x}")
+    assert numbers(text, "Available Pages") == int(word.split()[-1], 16)
 
 
 def test_a_page_file_in_RAM(dump, kd):
