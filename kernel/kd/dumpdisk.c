@@ -8,6 +8,7 @@
 #include <rtl.h>
 
 #define ANSWER_SECONDS 10
+#define ELF_MAGIC 0x7F
 
 UCHAR KdDumpBuffer[KD_DUMP_BUFFER_BYTES] DECLSPEC_ALIGN(PAGE_SIZE);
 
@@ -17,7 +18,9 @@ static ULONG64 Flushed; /* bytes of the file that have left the buffer */
 static SIZE_T Filled;   /* bytes in the buffer */
 static ULONG Crc;
 static NTSTATUS Status;
-static UCHAR HeaderPage[PAGE_SIZE] DECLSPEC_ALIGN(8); /* as it was written first */
+static UCHAR HeaderPage[PAGE_SIZE] DECLSPEC_ALIGN(8); /* as it was written first, but for its first byte: it is part of
+                                                         the dump, and a range that begins with an ELF header would be
+                                                         taken for a file with threads of its own */
 
 static VOID Completed(PBLOCK_REQUEST Done) {
     UNREFERENCED_PARAMETER(Done);
@@ -67,6 +70,7 @@ static VOID Flush(VOID) {
     if (Flushed == 0) {
         SumHeaderPage(KdDumpBuffer);
         memcpy(HeaderPage, KdDumpBuffer, PAGE_SIZE);
+        HeaderPage[0] = 0;
     }
     if (Bytes > Uncounted) {
         Crc = KdExtendCrc(Crc, KdDumpBuffer + Uncounted, Bytes - Uncounted);
@@ -118,6 +122,7 @@ NTSTATUS KdSealDump(VOID) {
         PKD_DUMP_HEADER Header = (PKD_DUMP_HEADER)(HeaderPage + KD_DUMP_HEADER_OFFSET);
         Header->Flags |= KD_DUMP_COMPLETE;
         Header->Crc32 = Crc;
+        HeaderPage[0] = ELF_MAGIC;
         SumHeaderPage(HeaderPage);
         memcpy(KdDumpBuffer, HeaderPage, PAGE_SIZE);
         WriteBuffer(0, PAGE_SIZE);
