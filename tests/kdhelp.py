@@ -5,14 +5,16 @@
     def test_pool(dump, kd):
         text = kd(dump("story", cpus=2), "!pool @rax", ".bugcheck")
 
-A dump is a core file beside the COM1 of the same crash (serial_of) and its verdict (verdict_of). The machine has died
-when it is made, and is asked for the dump by QMP where `by` is "qmp": other registers, the same memory.
+A dump is a core file beside the COM1 of the same crash (serial_of), its verdict (verdict_of) and the kernel.elf of the
+machine. The dying kernel wrote it; where `by` is "qmp", QEMU did, of the machine that had died: other registers, the same
+memory.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from conftest import ensure_built
+from crashdump import keep_dump
 from machine import OUT, TOP, Machine
 from running import Run, hang_report
 
@@ -44,8 +47,9 @@ def serial_of(path):
 
 
 def make_dump(machine, folder, by):
-    """Runs a machine until it has died, and leaves crash.elf and verdict.json in folder."""
+    """Runs a machine until it has died, and leaves crash.elf, verdict.json and kernel.elf in folder."""
     ensure_built(machine.build)
+    shutil.copy(machine.files() / "kernel.elf", folder / "kernel.elf")
     path = folder / "crash.elf"
     with Run(machine, folder) as run:
         outcome = run.wait(MACHINE_LIMIT)
@@ -54,6 +58,8 @@ def make_dump(machine, folder, by):
         if by == "qmp":
             run.qmp("dump-guest-memory", paging=True, protocol=f"file:{path}")
     (folder / "verdict.json").write_text(json.dumps(outcome.verdict))
+    if by == "kernel" and keep_dump(folder) is None:
+        pytest.fail(f"the kernel wrote no dump:\n{outcome.serial[-2000:]}", pytrace=False)
     return path
 
 
@@ -72,13 +78,14 @@ def dump_of(root, machine, by):
 
 @pytest.fixture(scope="session")
 def dump(tmp_path_factory):
-    """dump(scenario, test=, append=, by=, **of Machine) -> the path of the core of that crash."""
+    """dump(scenario, test=, append=, by=, level=, **of Machine) -> the path of the core of that crash."""
     root = shared_folder(tmp_path_factory)
 
-    def dumper(scenario=None, *, test=None, append="", by="qmp", cpus=2, mem=64, **settings):
+    def dumper(scenario=None, *, test=None, append="", by="kernel", level="full", cpus=2, mem=64, **settings):
         words = [f"scenario={scenario}"] if scenario else []
         words += [f"test={test}"] if test else []
-        machine = Machine(cmdline=" ".join(words + [append]).strip(), cpus=cpus, mem=mem, leave=by != "qmp", **settings)
+        machine = Machine(cmdline=" ".join(words + [append]).strip(), cpus=cpus, mem=mem, leave=by != "qmp",
+                          dump=level if by == "kernel" else None, **settings)
         return dump_of(root, machine, by)
 
     return dumper
