@@ -25,19 +25,19 @@ def files_of(machine):
     return files + ([machine.files() / "c.img"] if machine.volume is True else [])
 
 
-def remember(machine, verdict):
+def remember(machine, verdict, path=KEPT):
     """Notes a run down if it can be repeated and ended in a bugcheck."""
     if machine.seed is None or machine.way != "pvh" or (verdict or {}).get("end") != "bugcheck":
         return
     noted = {"machine": asdict(machine), "verdict": verdict,
              "files": {str(path): checksum(path) for path in files_of(machine)}}
-    KEPT.write_text(json.dumps(noted, default=str, indent=1) + "\n")
+    Path(path).write_text(json.dumps(noted, default=str, indent=1) + "\n")
 
 
-def recall():
+def recall(path=KEPT):
     """(machine, verdict) of that run; CannotRun says why it cannot be repeated."""
     try:
-        noted = json.loads(KEPT.read_text())
+        noted = json.loads(Path(path).read_text())
         fields = noted["machine"]
         machine = Machine(**{**fields, "extra": tuple(fields["extra"]),
                              "archive": fields["archive"] and Path(fields["archive"])})
@@ -45,7 +45,7 @@ def recall():
         raise CannotRun("no seeded run has crashed yet; make one: tools/bugcheck run paged --pvh --seed 1 --headless") \
             from None
     except (ValueError, KeyError, TypeError):
-        raise CannotRun(f"{KEPT} is damaged: {LOST}") from None
+        raise CannotRun(f"{path} is damaged: {LOST}") from None
     if machine.volume not in (True, False):
         raise CannotRun(f"the run wrote to its own volume {machine.volume}: there is no way back to what that was")
     for path, sum_ in noted["files"].items():

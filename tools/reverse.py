@@ -66,7 +66,7 @@ def debug(scenario, commands):
         wait_for(link, run)
         files = machine.files()
         session = {"kind": "live", "target": str(link), "kernel": str(shown(files / "kernel.elf")),
-                   "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS}
+                   "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS, "dump": None}
         line = [word.replace("kd.start", "kd.reversestart") for word in gdb_words(None)]
         return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
 

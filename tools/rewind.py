@@ -11,10 +11,11 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import reverse
 from kdrun import gdb_words
-from lastrun import recall
+from lastrun import KEPT, recall
 from machine import OUT, TOP, CannotRun, qemu_version
 from running import handle_signals
 
@@ -34,6 +35,7 @@ def parse(words):
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("scenario", nargs="?")
     parser.add_argument("-c", dest="commands")
+    parser.add_argument("--run", type=Path, default=KEPT, help=argparse.SUPPRESS)       # another one than the last
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     return parser.parse_intermixed_args(join_to(words))
 
@@ -71,15 +73,15 @@ def main(words):
         return reverse.debug(options.scenario or "paged", options.commands)
     if options.scenario:
         raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
-    machine, _ = recall()
+    machine, _ = recall(options.run)
     if not shutil.which("gdb"):
         raise CannotRun("no GDB: Debian package gdb is not installed")
-    folder = OUT / "rewind"
+    folder = options.run.absolute().parent / "rewind"
     shutil.rmtree(folder, ignore_errors=True)
     session = {"kind": "past", "target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
                "folders": [str(path) for path in (machine.archive and machine.archive.parent,
                                             machine.files() / "drivers") if path], "commands": options.commands,
-               "to": options.to, "plugin": str(build_plugin())}
+               "to": options.to, "plugin": str(build_plugin()), "run": str(options.run)}
     line = [word.replace("kd.start", "kd.paststart") for word in gdb_words(options)]
     return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
 

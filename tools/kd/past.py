@@ -35,7 +35,7 @@ class Past:
 
     def __init__(self):
         self.folder = Path(session.path)
-        self.machine, self.verdict = recall()
+        self.machine, self.verdict = recall(session.run)
         self.fatal = int(self.verdict["p"][0], 16)
         self.run, self.runs, self.guilty = None, 0, 0
         self.events, self.here, self.moment = {}, None, ""

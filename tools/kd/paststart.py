@@ -14,7 +14,8 @@ from machine import CannotRun
 
 def main():
     options = json.loads(os.environ.pop("KD_OPTIONS"))
-    session.kind, session.path, session.plugin, session.past = "past", options["target"], options["plugin"], None
+    session.kind, session.path, session.past = "past", options["target"], None
+    session.plugin, session.run = options["plugin"], options["run"]
     modules.folders[:] = options["folders"]
     gdb.execute(f"file {options['kernel']}", to_string=True)
     gdb.execute("set disassembly-flavor intel")

@@ -1,0 +1,127 @@
+"""Going back: a seeded run that crashed is stopped at an earlier event, bit for bit the same each time."""
+
+import hashlib
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+import lastrun
+import rewind
+from conftest import ensure_built
+from machine import OUT, TOP, Machine
+from running import Run
+
+LIMIT = 240
+PATTERN = 0x2A                                  # what secret.c stores
+
+
+def symbols(build):
+    """{name: address} of the kernel, by nm."""
+    listing = subprocess.run(["nm", OUT / build / "kernel.elf"], capture_output=True, text=True, check=True).stdout
+    return {row.split()[2]: int(row.split()[0], 16) for row in listing.splitlines() if len(row.split()) == 3}
+
+
+def stop(machine, folder, watch):
+    """Stops a machine by the plugin; returns the checksums of its RAM and of the registers of all its CPUs."""
+    log, ram = folder / "stores.log", folder / "ram"
+    folder.mkdir()
+    machine = Machine(**{**vars(machine), "extra": ("-plugin", f"{rewind.build_plugin()},log={log},watch={watch}")})
+    with Run(machine, folder) as run:
+        deadline = time.monotonic() + LIMIT
+        while not (log.exists() and log.read_text().endswith("stopped\n")):
+            assert run.process.poll() is None and time.monotonic() < deadline, run.outcome("left").stderr
+            time.sleep(0.01)
+        run.qmp("pmemsave", val=0, size=machine.mem << 20, filename=str(ram))
+        registers = run.monitor("info registers -a")
+        assert run.qmp("query-status")["status"] == "paused"
+    digest = hashlib.sha256(ram.read_bytes()).hexdigest()
+    ram.unlink()
+    return digest, registers
+
+
+@pytest.mark.parametrize("cpus", [2, 4])
+def test_the_state_at_a_stop_is_the_same_each_time(cpus, tmp_path):
+    ensure_built("checked")
+    machine = Machine(cmdline="scenario=paged", cpus=cpus, mem=32, seed=5)
+    watch = f"{symbols('checked')['KiBugCheckData']:#x}:8:1"
+    first, second = (stop(machine, tmp_path / name, watch) for name in ("first", "second"))
+    assert first == second
+    other = stop(Machine(**{**vars(machine), "seed": 6}), tmp_path / "other", watch)
+    assert other[0] != first[0], "another seed is the same run: this test compares nothing"
+
+
+@pytest.fixture(scope="module")
+def crash(tmp_path_factory):
+    """(the file that notes a run down, its verdict): the paged scenario under a seed."""
+    folder = tmp_path_factory.mktemp("crash")
+    ensure_built("checked")
+    with Run(Machine(cmdline="scenario=paged", cpus=2, mem=32, seed=3), folder) as run:
+        outcome = run.wait(LIMIT)
+    lastrun.remember(outcome.machine, outcome.verdict, folder / "last.json")
+    return folder / "last.json", outcome.verdict
+
+
+def go(note, *words, status=0):
+    done = subprocess.run([sys.executable, TOP / "tools/rewind.py", "--run", note, *words], capture_output=True, text=True,
+                          timeout=LIMIT, stdin=subprocess.DEVNULL, env=dict(os.environ, OUT=str(OUT)))
+    text = done.stdout + done.stderr
+    assert "Traceback" not in text and "internal error" not in text, text
+    assert done.returncode == status, text
+    return text
+
+
+def test_the_goals_are_what_the_crash_is_about(crash):
+    """Each goal in one session: who did it, and to which address, as COM1's report has it."""
+    note, verdict = crash
+    fatal = int(verdict["p"][0], 16)
+    text = go(note, "--to", "trim", "-c", f"!pte {fatal:x}; to allocate; k; to acquire; to raise; back; forward; to bugcheck; r cr8")
+    events = re.findall(r"^event (\d+):(\d+) +CPU (\d+) +tsc (\d+) +(\w+)\b.*$", text, re.M)
+    assert [event[4] for event in events[:4]] == ["Trim", "PoolAllocate", "Acquire", "Raise"]
+    assert f"Trim {fatal & ~0xFFF:#x} " in text
+    assert re.search(rf"PoolAllocate 0x[0-9a-f]+{fatal & 0xFFF:03x} .* by secret!SecretCreate", text), text
+    assert re.search(r"Acquire .* by secret!SecretStore", text) and re.search(r"Raise .* by secret!SecretStore", text)
+    assert events[5] == events[3] and int(events[4][3]) <= int(events[3][3]), "forward undoes back"
+    trimmed, allocated, acquired, raised = (int(event[3]) for event in events[:4])
+    assert allocated < trimmed < raised < acquired
+    assert f"{verdict['code']} is written down" in text
+    assert re.search(r"cr8\s*=\s*(0x)?0*f\b", text), text
+
+
+def test_why_an_address_holds_what_it_holds(crash):
+    note, verdict = crash
+    text = go(note, "--to", "-1", "-c", f"why {verdict['p'][0]} 8")
+    stores = re.findall(r"^ +\d+  CPU \d+  \d+ bytes to \S+  by (\S+)$", text, re.M)
+    assert stores and stores[-1].startswith("secret!SecretStore"), text
+    assert re.search(rf"behind store {len(stores)} to .*: it is {PATTERN:#x} now", text), text
+
+
+def test_what_cannot_be_gone_back_to(crash, tmp_path):
+    note, _ = crash
+    assert "'sideways' is no event: trim, allocate" in go(note, "--to", "sideways", status=2)
+    assert "only the last" in go(note, "--to", "-100000000", status=2)
+    assert "no seeded run has crashed yet" in go(tmp_path / "none.json", status=2)
+    damaged = tmp_path / "damaged.json"
+    damaged.write_text(note.read_text()[:-200])
+    assert "is damaged" in go(damaged, status=2)
+    changed = tmp_path / "changed.json"
+    changed.write_text(re.sub(r'(kernel.elf": ")....', r"\g<1>0000", note.read_text()))
+    assert "is not what crashed then" in go(changed, status=2)
+    assert "unrecognized arguments" in go(note, "--sideways", status=2)
+
+
+def test_backwards_on_one_cpu(tmp_path):
+    """Record and replay: the instruction before the bugcheck's first, and the last time the lock was taken."""
+    ensure_built("checked")
+    done = subprocess.run([sys.executable, TOP / "tools/rewind.py", "--reverse", "paged", "-c",
+                           "r rip; reverse-stepi; r rip; gdb hbreak KeAcquireSpinLockRaiseToDpc; reverse-continue; k"],
+                          capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
+                          env=dict(os.environ, OUT=str(OUT)))
+    text = done.stdout + done.stderr
+    assert done.returncode == 0, text
+    places = [int(place, 16) for place in re.findall(r"rip=?\s*(?:0x)?([0-9a-f`]{16,17})", text.replace("`", ""))]
+    assert places[0] == symbols("checked")["KiBugCheckFromTrap"] and places[1] != places[0], text
+    assert re.search(r"secret!SecretStore", text.split("reverse")[-1]), text
