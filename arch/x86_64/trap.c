@@ -25,7 +25,8 @@ enum { ViolationRead = 0, ViolationWrite = 1, ViolationExecute = 8 };
 #define ERROR_EXECUTE 0x10
 #define UNKNOWN_ADDRESS (~(ULONG_PTR)0)
 
-static ULONG_PTR KindOfAccess(const KTRAP_FRAME *Frame) {
+static ULONG_PTR KindOfAccess(PKTRAP_FRAME Frame) {
+    KiCorrectErrorCode(Frame);
     if (Frame->ErrorCode & ERROR_EXECUTE) {
         return ViolationExecute;
     }

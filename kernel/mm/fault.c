@@ -15,18 +15,21 @@
 #define INTERRUPTS_OFF 0xFF /* stands in for the IRQL, as on NT */
 
 static DECLSPEC_NORETURN VOID StopAtRaisedIrql(PKTRAP_FRAME Frame) {
+    KiCorrectErrorCode(Frame);
     KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, Frame->PreviousIrql, (Frame->ErrorCode >> 1) & 9,
                        Frame->Rip, Frame);
 }
 
 /* A CPU with IF = 0 answers no TLB shoot-down, and whoever sends one holds the lock that resolving needs. */
 static DECLSPEC_NORETURN VOID StopWithInterruptsOff(PKTRAP_FRAME Frame) {
+    KiCorrectErrorCode(Frame);
     KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, INTERRUPTS_OFF, (Frame->ErrorCode >> 1) & 9,
                        Frame->Rip, Frame);
 }
 
 /* PAGE_FAULT_IN_NONPAGED_AREA; Reason: 0 nothing is there, 2 not even a page table, 4 not an address. */
 static DECLSPEC_NORETURN VOID StopForBadAddress(PKTRAP_FRAME Frame, ULONG Reason) {
+    KiCorrectErrorCode(Frame);
     KiBugCheckFromTrap(PAGE_FAULT_IN_NONPAGED_AREA, Frame->FaultAddress, Frame->ErrorCode & (ERROR_WRITE | ERROR_FETCH),
                        Frame->Rip, Reason, Frame);
 }
