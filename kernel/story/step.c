@@ -80,8 +80,11 @@ VOID StepPong(VOID) {
     KeSetEvent(&StepEvent[0], IO_NO_INCREMENT, FALSE);
 }
 
-/* Lets the second thread come to its wait. A function of its own, so that this wait leaves another KernelStack behind. */
+/* Lets the second thread come to its wait. This one's own waits meanwhile are a good deal deeper in the stack than the wait
+ * in StepPing: so the switch there is seen to change KernelStack. */
 static DECLSPEC_NOINLINE VOID LetSecondWait(VOID) {
+    volatile UCHAR Depth[1024];
+    Depth[0] = 0;
     LARGE_INTEGER Millisecond = {.QuadPart = -10000};
     while (StepThread[1] == NULL || StepThread[1]->State != Waiting) {
         KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);

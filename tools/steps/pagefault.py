@@ -183,8 +183,8 @@ def the_frame():
             ("the IRQL before", int(frame["PreviousIrql"]), 2), ("IF", CPU.register("eflags") >> 9 & 1, 1)]
 
 
-@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault. Before anything else this compares the IRQL in the frame with "
-      "APC_LEVEL, 1. Look at the instruction.", act="The question")
+@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault. Its first question is for the IRQL in the frame: is it above "
+      "APC_LEVEL, 1? Look at the instruction that asks it.", act="The question")
 def the_test():
     CPU.step_to(address_of("MmAccessFault"))
     CPU.step_until(lambda: TEST in line_at(CPU.pc)[2] and CPU.instruction.startswith("cmp"), "the test of the IRQL")
