@@ -48,8 +48,8 @@ def say(text):
     print(f"bugcheck: {text}", file=sys.stderr, flush=True)
 
 
-def gdb_words(_=None):
-    """The command line of GDB for a session; nothing of the user's own settings disturbs it."""
+def gdb_words(start="start"):
+    """The command line of GDB for a session; nothing of the user's own settings disturbs it. kd.START opens what is debugged."""
     gdb = shutil.which("gdb")
     if gdb is None:
         raise CannotRun("no GDB: Debian package gdb is not installed")
@@ -59,7 +59,7 @@ def gdb_words(_=None):
     for setting in settings:
         words += ["-iex", f"set {setting}"]
     return words + ["-iex", f"python import sys; sys.path.insert(0, {str(TOOLS)!r}); sys.dont_write_bytecode = True",
-                    "-ex", "python import kd.start; kd.start.main()"]
+                    "-ex", f"python import kd.{start}; kd.{start}.main()"]
 
 
 def candidates(target, chosen, build=None):
@@ -126,23 +126,23 @@ def live_options(target, chosen):
     return {"kind": "live", "kernels": list(map(str, candidates(target, chosen))), "dump": None}
 
 
-def session_options(options, folder):
+def session_options(options):
     """All that kd.start wants to know."""
     target = Path(options.live or options.file or OUT / "run" / "crash.elf")
     about = live_options(target, options.kernel) if options.live else dump_options(target, options.kernel)
     places = [str(target.parent), *(str(Path(kernel).parent / "drivers") for kernel in about["kernels"])]
     judged = sorted((OUT / "driver").glob("*/"), key=lambda path: path.name)
-    return about | {"target": str(target), "folders": places, "drivers": [str(path) for path in judged], "folder": folder,
+    return about | {"target": str(target), "folders": places, "drivers": [str(path) for path in judged],
                     "commands": options.commands}
 
 
-def run(options):
-    """Runs GDB; returns the exit status."""
-    words = gdb_words()
+def debug(settings, start="start"):
+    """Runs GDB with the settings that kd.START wants to know; returns the exit status."""
+    words = gdb_words(start)
     with tempfile.TemporaryDirectory(prefix="bugcheck-kd-") as folder:
-        settings = Path(folder) / "options.json"
-        settings.write_text(json.dumps(session_options(options, folder)))
-        environment = dict(os.environ, KD_OPTIONS=str(settings), PYTHONDONTWRITEBYTECODE="1")
+        path = Path(folder) / "options.json"
+        path.write_text(json.dumps(settings | {"folder": folder}))
+        environment = dict(os.environ, KD_OPTIONS=str(path), PYTHONDONTWRITEBYTECODE="1")
         signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's
         status = subprocess.run(words, env=environment).returncode
     return status if status >= 0 else 128 - status
@@ -150,7 +150,7 @@ def run(options):
 
 def main(words):
     options = parse(words)
-    return 0 if options.check else run(options)
+    return 0 if options.check else debug(session_options(options))
 
 
 if __name__ == "__main__":

@@ -4,13 +4,12 @@ up to the bugcheck, and opens the debugger there: `reverse-stepi`, `reverse-cont
 QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2 image, and without the APIC's vapic page.
 """
 
-import json
 import os
 import subprocess
 import time
 from pathlib import Path
 
-from kdrun import gdb_words
+import kdrun
 from machine import OUT, CannotRun, Machine
 from run import build, say, scenarios, shown
 from running import Run
@@ -65,10 +64,9 @@ def debug(scenario, commands):
     with Run(machine, folder) as run:
         wait_for(link, run)
         files = machine.files()
-        session = {"kind": "live", "target": str(link), "kernel": str(shown(files / "kernel.elf")),
-                   "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS, "dump": None}
-        line = [word.replace("kd.start", "kd.reversestart") for word in gdb_words(None)]
-        return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
+        settings = {"kind": "live", "target": str(link), "kernels": [str(files / "kernel.elf")], "dump": None,
+                    "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS}
+        return kdrun.debug(settings, "reversestart")
 
 
 def wait_for(link, run):

@@ -6,15 +6,14 @@ N-th event before the crash on any CPU), or CPU:N (an event by its number). Insi
 """
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import kdrun
 import reverse
-from kdrun import gdb_words
 from lastrun import KEPT, recall
 from machine import OUT, TOP, CannotRun, qemu_version
 from running import handle_signals
@@ -74,16 +73,13 @@ def main(words):
     if options.scenario:
         raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
     machine, _ = recall(options.run)
-    if not shutil.which("gdb"):
-        raise CannotRun("no GDB: Debian package gdb is not installed")
     folder = options.run.absolute().parent / "rewind"
     shutil.rmtree(folder, ignore_errors=True)
-    session = {"kind": "past", "target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
-               "folders": [str(path) for path in (machine.archive and machine.archive.parent,
-                                            machine.files() / "drivers") if path], "commands": options.commands,
-               "to": options.to, "plugin": str(build_plugin()), "run": str(options.run)}
-    line = [word.replace("kd.start", "kd.paststart") for word in gdb_words(options)]
-    return subprocess.run(line, env=dict(os.environ, KD_OPTIONS=json.dumps(session))).returncode
+    places = [machine.archive and machine.archive.parent, machine.files() / "drivers"]
+    settings = {"target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
+                "folders": [str(path) for path in places if path], "commands": options.commands, "to": options.to,
+                "plugin": str(build_plugin()), "run": str(options.run)}
+    return kdrun.debug(settings, "paststart")
 
 
 if __name__ == "__main__":

@@ -6,20 +6,20 @@ import os
 
 import gdb
 
-from kd import everything, modules, unwinder
+from kd import everything, modules, overlay
 from kd.command import KdError, first_line
 from kd.session import interact, leave, run_line, session
 from machine import CannotRun
 
 
 def main():
-    options = json.loads(os.environ.pop("KD_OPTIONS"))
+    with open(os.environ.pop("KD_OPTIONS"), encoding="utf-8") as file:
+        options = json.load(file)
     session.kind, session.path, session.past = "past", options["target"], None
     session.plugin, session.run = options["plugin"], options["run"]
     modules.folders[:] = options["folders"]
     gdb.execute(f"file {options['kernel']}", to_string=True)
-    gdb.execute("set disassembly-flavor intel")
-    unwinder.install()
+    overlay.install(options["folder"])
     gdb.execute("set suppress-cli-notifications on")        # it would tell of each stop on the way
     everything.load()
     atexit.register(end)

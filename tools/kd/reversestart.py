@@ -12,7 +12,8 @@ from kd.start import open_target, quiet
 
 
 def main():
-    options = json.loads(os.environ.pop("KD_OPTIONS"))
+    with open(os.environ.pop("KD_OPTIONS"), encoding="utf-8") as file:
+        options = json.load(file)
     try:
         open_target(options)
         for place in options["stops"]:
