@@ -17,7 +17,8 @@ DRIVER_INITIALIZE DriverEntry;
 #define QUEUED_LOCK LockQueueBcbLock
 #define SECONDS(N) (-(N)*10000000LL)
 #define SYNCH 12
-#define STALL 50000 /* microseconds: until the other CPUs have seen it and wait */
+#define SETTLE -1000000 /* 100 ms: what a thread needs at most to get from its last word to its wait */
+#define STALL 50000     /* microseconds: until the other CPUs have seen it and wait */
 #define ALL_WAITERS 15
 
 static KMUTEX Mutex;
@@ -233,7 +234,7 @@ static VOID UntilTheyWait(VOID) {
            IsListEmpty(&((DISPATCHER_HEADER *)HolderThread)->WaitListHead)) {
         Sleep(-10000);
     }
-    Sleep(SECONDS(1)); /* a push lock's waiter spins for some time before it sleeps, which nothing shows */
+    Sleep(SETTLE); /* a push lock's waiter spins for some time before it sleeps, which nothing shows */
 }
 
 static VOID Prepare(VOID) {
@@ -260,6 +261,27 @@ static VOID Prepare(VOID) {
     KeInitializeTimer(&Timer);
     KeSetTimerEx(&Timer, Due, 5000, &TimerDpc);
     KeSetTimer(&WaitedTimer, Due, NULL);
+}
+
+static VOID TellObjects(VOID) {
+    Tell("Mutex", &Mutex);
+    Tell("FastMutex", &FastMutex);
+    Tell("GuardedMutex", &GuardedMutex);
+    Tell("PushLock", (PVOID)&PushLock);
+    Tell("Resource", &Resource);
+    Tell("SharedResource", &SharedResource);
+    Tell("FreeResource", &FreeResource);
+    Tell("Never", &Never);
+    Tell("Other", &Other);
+    Tell("Semaphore", &Semaphore);
+    Tell("Timer", &Timer);
+    Tell("WaitedTimer", &WaitedTimer);
+    Tell("TimerDpc", &TimerDpc);
+    Tell("LowDpc", &LowDpc);
+    Tell("LateDpc", &LateDpc);
+    Tell("FarDpc", &FarDpc);
+    Tell("FirstLock", &FirstLock);
+    Tell("SecondLock", &SecondLock);
 }
 
 static VOID StartWaiters(VOID) {
@@ -292,7 +314,7 @@ static VOID OccupyProcessors(VOID) {
     Until(&Occupied, 3);
     Start(NeverRuns, NULL);
     Until(&Arrived, ALL_WAITERS + 1);
-    Sleep(SECONDS(1)); /* it must have lost its CPU to get to the other */
+    Sleep(SETTLE); /* it must have lost its CPU to get to the other */
 }
 
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
@@ -300,6 +322,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);
     Prepare();
+    TellObjects();
     StartWaiters();
     OccupyProcessors();
     Tell("CpuZero", KeGetCurrentThread());
