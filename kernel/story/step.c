@@ -85,6 +85,7 @@ VOID StepPong(VOID) {
 static DECLSPEC_NOINLINE VOID LetSecondWait(VOID) {
     volatile UCHAR Depth[1024];
     Depth[0] = 0;
+    UNREFERENCED_PARAMETER(Depth);
     LARGE_INTEGER Millisecond = {.QuadPart = -10000};
     while (StepThread[1] == NULL || StepThread[1]->State != Waiting) {
         KeDelayExecutionThread(KernelMode, FALSE, &Millisecond);
