@@ -73,6 +73,7 @@ $(B)/obj/%.asm.o: %.asm $(G)/offsets.inc $(G)/font.psf
 	@mkdir -p $(@D)
 	@echo "  NASM    $<"
 	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@
+	@objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@  # labels of macros would hide the functions' names
 
 # Structure offsets for the assembler, read out of what the C compiler makes of arch/x86_64/offsets.c.
 $(G)/offsets.inc: arch/x86_64/offsets.c $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
@@ -189,7 +190,7 @@ step:
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
-	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/driverheads.py --update && $(PYTHON) tools/wdmtable.py --update
+	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/driverheads.py --update && $(PYTHON) tools/wdmtable.py --update && $(PYTHON) tools/sessions.py --update
 
 # Format, shell, static analysis: silent when all is well. (Bounds that the linker sets look to cppcheck like two objects.)
 C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
