@@ -126,7 +126,11 @@ def stack_switch_range():
 
 def install(folder=None):
     """Gives GDB the tables; folder is where the file lies while GDB runs."""
-    ranges = trap_ranges() + stack_switch_range()
+    gdb.execute("set trust-readonly-sections on")      # the file's code: a machine at its reset has not loaded it yet
+    try:
+        ranges = trap_ranges() + stack_switch_range()
+    finally:
+        gdb.execute("set trust-readonly-sections off")
     if not ranges:
         return
     start, end = min(one[0] for one in ranges), max(one[1] for one in ranges)
