@@ -181,7 +181,8 @@ def command_gdb(options):
     link = Path(os.path.relpath(folder / "gdb.sock"))       # relative: a socket's name has at most 107 bytes
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
-    debugger = ["gdb", "-q", str(shown(machine.files() / "kernel.elf")), "-ex", f"target remote {link}",
+    debugger = ["gdb", "-q", "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})",
+                str(shown(machine.files() / "kernel.elf")), "-ex", "python import kd.plain", "-ex", f"target remote {link}",
                 "-ex", "hbreak KeBugCheckEx", "-ex", "hbreak KiBugCheckFromTrap"]
     with Run(machine, folder) as run:
         while not link.exists():
@@ -192,7 +193,7 @@ def command_gdb(options):
             say("the machine stands at its first instruction; `continue` runs it into the crash")
             return subprocess.run(debugger).returncode
         say(f"the machine stands at its first instruction, for {options.timeout} s: "
-            f"{' '.join(debugger[:3])} -ex 'target remote {link}'")
+            f"gdb -q {debugger[4]} -ex 'target remote {link}'")
         run.wait(options.timeout)
     return 0
 

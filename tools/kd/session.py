@@ -41,9 +41,9 @@ def split_commands(line):
 
 
 def run_line(line):
-    """Runs each command of a line; returns whether all succeeded."""
+    """Runs each command of a line; returns whether all succeeded. A line of Python is one command."""
     good = True
-    for text in split_commands(line):
+    for text in [line.strip()] if re.match(r"\s*(gdb\s+)?(python|py|shell|pipe)\b", line) else split_commands(line):
         good = run_command(text) and good
         if session.wants_end:
             break

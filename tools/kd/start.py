@@ -47,7 +47,8 @@ def open_target(options):
         overlay.install(options.get("folder"))
         quiet(f"core-file {options['target']}")
     overlay.look()
-    select_guilty()
+    if overlay.is_up():
+        select_guilty()
 
 
 def running_kernel(kernels):
