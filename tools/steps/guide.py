@@ -49,7 +49,7 @@ class Guide:
         for what, seen, promised in promises:
             if seen != promised:
                 self.broken.append(what)
-                say(f"NOT as announced: {what} is {seen}, and should be {promised}.", "  *** ")
+                say(f"NOT as announced: {what} is {legible(seen)}, and should be {legible(promised)}.", "  *** ")
         if self.done == len(self.steps):
             self.conclude()
 
@@ -106,6 +106,11 @@ def steps_of():
     return steps, step
 
 
+def legible(seen):
+    """A number as one reads it best: an address in hexadecimal."""
+    return f"{seen:X}" if type(seen) is int and seen > 0xFFFF else seen
+
+
 def say(text, lead=""):
     """Prints a paragraph."""
     print(textwrap.fill(text, COLUMNS, initial_indent=lead, subsequent_indent=" " * len(lead)))
@@ -126,7 +131,7 @@ def install_commands(guide):
                 return
             try:
                 guide.advance()
-            except WalkError as problem:
+            except (WalkError, gdb.error) as problem:
                 say(f"step: {problem}")
                 return
             guide.announce()

@@ -41,7 +41,7 @@ def walk(guide):
         while guide.done < len(guide.steps):
             guide.announce()
             guide.advance()
-    except WalkError as problem:
+    except (WalkError, gdb.error) as problem:
         say(f"step: {problem}")
         return 1 if guide.broken else 2
     return 1 if guide.broken else 0
