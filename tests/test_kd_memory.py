@@ -67,18 +67,21 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
 
 COMMANDS = {
     "pte nx": "!pte {nx:x}", "pte executable": "!pte {executable:x}", "pte paged": "!pte {paged:x}",
-    "pte untouched": "!pte {untouched:x}+1000", "pte large": "!pte {large:x}", "pte given-back": "!pte {given-back:x}+3f000",
+    "pte untouched": "!pte {untouched:x}+1000", "pte large": "!pte {large:x}",
+    "pte given-back": "!pte {given-back:x}+3f000",
     "pte freed": "!pte {special-freed:x}", "pte special": "!pte {special:x}", "pte fatal": "!pte {fatal:x}",
     "pte code": "!pte nt!KeBugCheckEx", "pte direct": "!pte ffff880000400000", "pte null": "!pte 0",
     "pte guard": "!pte fffff90000000000", "pte device": "!pte fffff88000000000", "pte hole": "!pte fffffa7fffff0000",
-    "pool nx": "!pool {nx:x}+10 3", "pool executable": "!pool {executable:x}", "pool paged": "!pool {paged:x}+20 3", "pool couple": "!pool {couple:x} 3",
+    "pool nx": "!pool {nx:x}+10 3", "pool executable": "!pool {executable:x}", "pool paged": "!pool {paged:x}+20 3",
+    "pool couple": "!pool {couple:x} 3", "pool parks": "!pool poi(nt!MiPoolParks)+10",
     "pool protected": "!pool {protected:x}", "pool large": "!pool {large:x}+2345", "pool freed": "!pool {freed:x}",
     "pool untouched": "!pool {untouched:x}+1800", "pool special": "!pool {special:x} 1",
     "pool special-freed": "!pool {special-freed:x}", "pool fatal": "!pool {fatal:x}",
     "pool given-back": "!pool {given-back:x}+3f000", "pool stack": "!pool fffff90000001000", "pool null": "!pool 0",
     "poolval nx": "!poolval {nx:x}", "poolval large": "!poolval {large:x}", "poolval code": "!poolval nt!KeBugCheckEx",
     "poolused": "!poolused 1 Km*", "poolused all": "!poolused 4", "poolused none": "!poolused 0 Nope",
-    "vm": "!vm 1", "memusage": "!memusage", "pfn first": "!pfn {first:x}", "pfn none": "!pfn 0", "pfn huge": "!pfn 1000000000",
+    "vm": "!vm 1", "memusage": "!memusage", "pfn first": "!pfn {first:x}", "pfn none": "!pfn 0",
+    "pfn huge": "!pfn 1000000000",
     "address nx": "!address {nx:x}", "address": "!address", "address stack": "!address {rsp:x}",
     "no argument": "!pte", "no canonical": "!pte 1234567800000000", "no number": "!pool ]["}
 
@@ -134,7 +137,8 @@ def said(observed):
     with open(observed.folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            known = dict(observed.blocks, rsp=observed.rsp, first=walk(observed, observed.blocks["nx"])[-1] >> 12 & MASK)
+            known = dict(observed.blocks, rsp=observed.rsp)
+            known["first"] = walk(observed, observed.blocks["nx"])[-1] >> 12 & MASK
             line = ";".join(f"gdb echo @@@{name}@@@\\n;{command.format(**known)}" for name, command in COMMANDS.items())
             path.write_text(run_kd([observed.core, "-c", line], status=1))
     parts = path.read_text().split("@@@")
@@ -197,8 +201,8 @@ def numbers(text, label):
 
 @pytest.mark.parametrize("name, address", [
     ("nx", "nx"), ("executable", "executable"), ("paged", "paged"), ("large", "large"), ("special", "special"),
-    ("fatal", "fatal"), ("untouched", "untouched"), ("code", "KeBugCheckEx"), ("direct", 0xFFFF880000400000), ("null", 0),
-    ("given-back", "given-back"), ("freed", "special-freed"), ("guard", 0xFFFFF90000000000)])
+    ("fatal", "fatal"), ("untouched", "untouched"), ("code", "KeBugCheckEx"), ("direct", 0xFFFF880000400000),
+    ("null", 0), ("given-back", "given-back"), ("freed", "special-freed"), ("guard", 0xFFFFF90000000000)])
 def test_pte_shows_what_the_tables_in_RAM_hold(observed, said, name, address):
     if isinstance(address, str):
         address = observed.blocks.get(address) or symbol(address)
@@ -268,7 +272,8 @@ def test_pfn_shows_the_record_in_RAM(observed, said):
 
 def block_line(text, address):
     """(size, state, tag) of the marked line, which must be that of a block whose header is in front of address."""
-    found = re.search(rf"^\*{address - 16:016x} size: +([0-9a-f]+) previous size: +[0-9a-f]+  \((.*?)\) +\*(.*)$", text, re.M)
+    found = re.search(rf"^\*{address - 16:016x} size: +([0-9a-f]+) previous size: +[0-9a-f]+  \((.*?)\) +\*(.*)$",
+                      text, re.M)
     assert found, text
     return int(found[1], 16), found[2], found[3]
 
@@ -289,7 +294,8 @@ def test_pool_finds_the_block_that_a_driver_allocated(observed, said, name, size
 
 def test_pool_pages_add_up(observed, said):
     """Every header of the page, and each one's size of the block before it."""
-    lines = re.findall(r"^[ *]([0-9a-f]{16}) size: +([0-9a-f]+) previous size: +([0-9a-f]+)", said["pool executable"], re.M)
+    text = said["pool executable"]
+    lines = re.findall(r"^[ *]([0-9a-f]{16}) size: +([0-9a-f]+) previous size: +([0-9a-f]+)", text, re.M)
     at, before = observed.blocks["executable"] & ~(PAGE - 1), 0
     for header, size, previous in lines:
         assert int(header, 16) == at and int(previous, 16) == before
@@ -311,21 +317,23 @@ def test_pool_shows_contents(observed, said):
 
 
 def test_pool_of_whole_pages(observed, said):
-    assert f"*{observed.blocks['large']:016x} : large page allocation, tag is Kmlg, size is 0x2710 bytes" in said["pool large"]
+    first = f"*{observed.blocks['large']:016x} : large page allocation"
+    assert f"{first}, tag is Kmlg, size is 0x2710 bytes" in said["pool large"]
     assert "tag is Kmut, size is 0x3000 bytes" in said["pool untouched"]
     assert "cannot be read: not mapped" in said["pool given-back"]
 
 
 def test_pool_of_freed_and_of_no_pool(observed, said):
     assert block_line(said["pool freed"], observed.blocks["freed"])[1].startswith("Free")
+    assert "the pool's own" in said["pool parks"]
     assert "region is Unknown" in said["pool stack"] and "kernel stacks" in said["pool stack"]
     assert "no pool memory" in said["pool null"]
 
 
 def test_pool_of_special_pool(observed, said):
-    page = observed.blocks["special"] & ~(PAGE - 1)
-    assert f"*{page:016x} size:   48 data: {observed.blocks['special']:016x} (NonPaged, allocated) *KmSs" in said["pool special"]
-    assert "spools.sys" in said["pool special"] and re.search(r"allocated by +spools!Take\+0x", said["pool special"])
+    block, text = observed.blocks["special"], said["pool special"]
+    assert f"*{block & ~(PAGE - 1):016x} size:   48 data: {block:016x} (NonPaged, allocated) *KmSs" in text
+    assert "spools.sys" in text and re.search(r"allocated by +spools!Take\+0x", text)
     assert "(NonPaged, freed) *KmSf" in said["pool special-freed"]
     assert re.search(r"freed by +spools!DriverEntry\+0x", said["pool special-freed"]), said["pool special-freed"]
 
@@ -335,7 +343,8 @@ def test_pool_without_the_page_file(observed, tmp_path):
     alone = tmp_path / "crash.elf"
     alone.symlink_to(observed.core)
     text = run_kd([alone, "-c", f"!pool {observed.blocks['fatal']:x} 2;!pool {observed.blocks['couple']:x} 3"])
-    assert "the page itself is not there (paged out, page file slot" in text and "no pagefile.img beside the dump" in text
+    assert "the page itself is not there (paged out, page file slot" in text
+    assert "no pagefile.img beside the dump" in text
     assert "*Secr" in text and block_line(text, observed.blocks["couple"]) == (rounded(2000), "Allocated", "Kmcu")
     assert "read from the page file" not in text
 
@@ -364,8 +373,7 @@ def test_poolused_counts_what_the_driver_did(said):
 
 
 def test_poolused_sorts(said):
-    rows = [line[5:].split("\t")[0].split() for line in said["poolused all"].splitlines() if re.search(r"^ \S.* \d+ +\d+\b", line)]
-    used = [int(row[-1]) for row in rows if row[0] != "Sorting"][:-1]
+    used = [int(number) for number in re.findall(r"^ .{4} (?: +\d+){3} +(\d+)\b", said["poolused all"], re.M)]
     assert "Sorting by Paged Pool Consumed" in said["poolused all"]
     assert used == sorted(used, reverse=True) and used[0] > 0
 
@@ -417,7 +425,8 @@ def test_poolval_finds_a_single_bit(observed, tmp_path):
     core, block = Core(observed, tmp_path), observed.blocks["nx"]
     size = bytes_at(observed, block - 16, 4)[2]
     core.put(block - 14, bytes([size ^ 0x20]))
-    assert f"bit 5 of the byte at {block - 14:016x}: turned back, the page is consistent" in core.ask(f"!poolval {block:x}")
+    text = core.ask(f"!poolval {block:x}")
+    assert f"bit 5 of the byte at {block - 14:016x}: turned back, the page is consistent" in text
 
 
 def test_poolval_sees_a_write_to_a_freed_block(observed, tmp_path):
@@ -480,8 +489,8 @@ def test_mistakes_get_one_line(said):
 
 # ---- Memory that is damaged ----
 
-ALL = ["!pte {nx:x}", "!pte {fatal:x}", "!pool {nx:x}", "!pool {fatal:x}", "!pool {large:x}", "!poolval {nx:x}", "!poolused",
-       "!pfn 400", "!vm", "!memusage", "!address {nx:x}", "!pool {special:x}"]
+ALL = ["!pte {nx:x}", "!pte {fatal:x}", "!pool {nx:x}", "!pool {fatal:x}", "!pool {large:x}", "!poolval {nx:x}",
+       "!poolused", "!pfn 400", "!vm", "!memusage", "!address {nx:x}", "!pool {special:x}"]
 GARBAGE = 0x4141414141414141
 
 

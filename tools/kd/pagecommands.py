@@ -8,8 +8,8 @@ from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.frames import LOCATIONS, is_ram, pfn_address
 from kd.memory import grave, size_of, structure
-from kd.pagetables import (NAMES, VALID, entry_address, flags, form, frame, frame_of, is_canonical, is_large, protection,
-                           prototype, slot, walk)
+from kd.pagetables import (NAMES, VALID, entry_address, flags, form, frame, frame_of, is_canonical, is_large,
+                           protection, prototype, slot, walk)
 from kd.poolblocks import find_block, find_special
 from kd.regions import PAGE, history, region_of, regions
 from kd.symbols import symbol
@@ -94,7 +94,7 @@ def pfn_of(number):
 
 
 def pageable(address, entries):
-    """(whether the trimmer may take the page behind a valid entry, how many locks hold it); None: that cannot be told."""
+    """(whether the trimmer may take the page behind a valid entry, or None; how many locks hold it)."""
     if entries[-1].level != 1:
         return False, 0
     try:
@@ -120,10 +120,10 @@ def verdict_of_valid(address, entries):
     if can_go is None:
         return "unknown. The page is there now; whether it may be taken away, the page-frame database does not tell."
     if can_go and locks:
-        return f"yes, for now. The page is pageable, but {locks} lock{'s' * (locks > 1)} (MDLs, sections) hold it in memory."
+        return f"yes, for now. The page is pageable, but locked in memory: {locks} MDLs or locked sections hold it."
     if can_go:
-        return ("only by luck. The page is in memory now, but it is pageable: the trimmer may take it at any moment, and "
-                "then the same touch stops the machine.")
+        return ("only by luck. The page is in memory now, but it is pageable: the trimmer may take it at any moment, "
+                "and then the same touch stops the machine.")
     return "yes. The page is resident, and nothing takes it away."
 
 
@@ -148,14 +148,15 @@ def verdict(address, entries):
     if kind == "valid":
         return verdict_of_valid(address, entries)
     if kind == "transition":
-        return (f"no. The contents are still in page frame {frame(contents):x} ({location_of(frame(contents))}), but the "
-                f"entry is not valid: the touch is a page fault, and at that level every page fault is the end.")
+        where = f"page frame {frame(contents):x} ({location_of(frame(contents))})"
+        return (f"no. The contents are still in {where}, but the entry is not valid: the touch is a page fault, and at "
+                f"that level every page fault is the end.")
     if kind == "page file":
-        return (f"no. The page is in the page file, slot 0x{slot(contents):x}: it must be read, whoever waits for the disk "
-                f"gives up the CPU, and the scheduler that would take it runs at DISPATCH_LEVEL itself.")
+        return (f"no. The page is in the page file, slot 0x{slot(contents):x}: it must be read, whoever waits for the "
+                f"disk gives up the CPU, and the scheduler that would take it runs at DISPATCH_LEVEL itself.")
     if kind == "demand zero":
-        return ("no. The page was never touched: the first touch is a page fault that has to find a page frame, and may "
-                "have to wait for one.")
+        return ("no. The page was never touched: the first touch is a page fault that has to find a page frame, and "
+                "may have to wait for one.")
     if kind == "prototype":
         return "no. A view of a cached page, mapped and not yet touched: the first touch is a page fault."
     if kind == "unreadable":
@@ -205,8 +206,9 @@ def link(number):
 
 def pfn_flags(pfn):
     """The letters that WinDbg puts behind the state, and the words for them."""
-    letters = (("M", "IsModified", "Modified"), ("R", "HasRead", "Read in progress"), ("W", "HasWrite", "Write in progress"),
-               ("P", "IsPageable", "Pageable"), ("D", "IsDeleted", "Deleted: freed when its transfer ends"))
+    letters = (("M", "IsModified", "Modified"), ("R", "HasRead", "Read in progress"),
+               ("W", "HasWrite", "Write in progress"), ("P", "IsPageable", "Pageable"),
+               ("D", "IsDeleted", "Deleted: freed when its transfer ends"))
     found = [(letter, word) for letter, field, word in letters if int(pfn[field])]
     return "".join(letter for letter, _ in found), ", ".join(word for _, word in found)
 

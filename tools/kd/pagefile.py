@@ -1,4 +1,4 @@
-"""The page file at hand: what was paged out is read from the disk's image beside the dump, or from the RAM in its place.
+"""The page file at hand: what was paged out is read from the disk's image beside the dump, or from RAM in its place.
 
 The page-table entry of a paged-out address names a slot; slot N is the page at N * 4096 of the disk that the kernel
 pages to. A dump's folder has its image: pagefile.img, or shared.img of a seeded run. Whoever read from it is told so,
@@ -90,7 +90,18 @@ def slot_of(address):
     if not is_canonical(address):
         return None
     contents = walk(address)[-1].contents
+    if form(contents) == "unreadable":
+        return noted_slot(address)
     return slot(contents) if form(contents) == "page file" else None
+
+
+def noted_slot(address):
+    """The slot of an address by the dump's own table of what it leaves out, or None."""
+    from kd.session import session
+    for start, end, _, first in (session.dump or {}).get("left_out", ()):
+        if start <= address < end and first is not None:
+            return first + (address - start) // PAGE
+    return None
 
 
 def paged_out(address, length):
@@ -143,7 +154,8 @@ def report():
     """Says which pages the command that ends here has read from the page file."""
     if not used:
         return
-    named = [f"{grave(page)} (slot {slot:#x} of {source})" for page, (slot, source) in sorted(used.items())[:MOST_NAMED]]
+    first = sorted(used.items())[:MOST_NAMED]
+    named = [f"{grave(page)} (slot {slot:#x} of {source})" for page, (slot, source) in first]
     more = f" and {len(used) - MOST_NAMED} more" if len(used) > MOST_NAMED else ""
     used.clear()
     print(f"kd: paged out, read from the page file: {', '.join(named)}{more}")

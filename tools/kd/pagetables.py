@@ -62,7 +62,7 @@ def top_table():
 
 
 def walk(address):
-    """The entries that translate an address, from the PXE down; the last one is not valid, large, unreadable or a PTE."""
+    """The entries that translate an address, from the PXE down to one that is not valid, large, unreadable or a PTE."""
     entries, table = [], top_table()
     for level in (4, 3, 2, 1):
         contents = None
@@ -144,7 +144,7 @@ def flags(contents):
 
 
 def page_table_entries(start, pages):
-    """Yields (address, contents) for the PTEs of a range, one table at a time; what has no readable table is left out."""
+    """Yields (address, contents) for the PTEs of a range; what has no table that can be read is left out."""
     end = start + pages * PAGE
     at = start
     while at < end:

@@ -69,7 +69,7 @@ def faults_of(block, expected, page, heap):
     if block.size == 0:
         found.append("invalid block size [ 0x0 ]")
     elif unit + block.size > UNITS:
-        found.append(f"invalid block size [ {block.size:#x} ]: it ends behind the page, the most is [ {UNITS - unit:#x} ]")
+        found.append(f"invalid block size [ {block.size:#x} ]: only [ {UNITS - unit:#x} ] are left of the page")
     if block.type not in (FREE, PARKED) and not (block.type & IN_USE and block.type & 3 in (1, 2)):
         found.append(f"invalid pool type [ {block.type:#x} ]")
     if heap is not None and block.index not in heap:
@@ -152,6 +152,30 @@ def large_blocks():
 
 def find_large(address):
     return next((block for block in large_blocks() if block.start <= address < block.start + block.pages * PAGE), None)
+
+
+# ---- Pages of the nonpaged pool that hold no blocks ----
+
+def own_use(address):
+    """What the memory manager itself keeps in a page of the nonpaged pool, in words, or None."""
+    for start, size, words in own_pages():
+        if start and start <= address < (start + size + PAGE - 1 & -PAGE):
+            return words
+    return None
+
+
+def own_pages():
+    """(start, bytes, what it is) of each part of nonpaged pool that is no block."""
+    parks, leaves, table = value_of("MiPoolParks"), static("poolshadow.c", "Leaf"), static("bigpool.c", "Table")
+    for number in range(parks.type.range()[1] + 1):
+        yield int(parks[number]), size_of("POOL_PARKS"), f"the freed blocks that CPU {number} keeps for later"
+    for number in range(leaves.type.range()[1] + 1):
+        yield int(leaves[number]), PAGE, "which pages of paged pool have a record of their blocks"
+    entries = int(table.dereference()["Entries"])
+    if 0 < entries <= MOST_BIG:
+        yield int(table), size_of("BIG_TABLE") + entries * size_of("POOL_BIG_PAGE"), "the table of large allocations"
+    bitmap, words = int(static("pagefile.c", "Bitmap")), int(static("pagefile.c", "Words"))
+    yield bitmap, words * 8, "which slots of the page file are used"
 
 
 # ---- Special pool ----

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.memory import grave, read, try_read, why_unreadable
-from kd.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, pool_page,
-                           shadow_blocks, state, tag_text, walk_headers)
+from kd.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, own_use,
+                           pool_page, shadow_blocks, state, tag_text, walk_headers)
 from kd.pooltags import OTHERS, TagOwners, tag_uses
 from kd.regions import PAGE, region_of
 from kd.symbols import symbol
@@ -29,15 +29,15 @@ def shown_tag(tag):
 
 def owner_line(tag, owners):
     owner = owners.find(tag)
-    return f"\t\tPooltag {tag_text(tag)} : " + (f"Binary : {owner}" if owner else "owner unknown: in the code of no module")
+    return f"\t\tPooltag {tag_text(tag)} : " + (f"Binary : {owner}" if owner else "in the code of no module")
 
 
 def print_contents(start, size):
     """The bytes of a block as numbers of 32 bits, as far as they are there."""
     for line in range(start, start + size, 16):
         raw = try_read(line, min(16, start + size - line))
-        words = [f"{int.from_bytes(raw[at:at + 4], 'little'):08x}" for at in range(0, len(raw), 4)] if raw else ["????????"]
-        print(f"        {grave(line)}  {' '.join(words)}")
+        words = [int.from_bytes(raw[at:at + 4], "little") for at in range(0, len(raw), 4)] if raw else []
+        print(f"        {grave(line)}  {' '.join(f'{word:08x}' for word in words) or '????????'}")
 
 
 def print_block(block, is_wanted, owners, flags):
@@ -74,9 +74,14 @@ def print_special(block, owners, flags):
 
 def print_page(address, flags):
     """The blocks of a page of small ones, with a mark at the one that holds the address."""
+    own = own_use(address)
+    if own:
+        print(f"*{address & ~(PAGE - 1):016x} : the pool's own: {own}")
+        return
     page, owners = pool_page(address), TagOwners()
     if page.source == "shadow":
-        print(f" the page itself is not there ({why_unreadable(page.start)}): the blocks are those of the kernel's record of it")
+        print(f" the page itself is not there ({why_unreadable(page.start)})\n"
+              " the blocks are those of the kernel's own record of the page")
     found = False
     for block in page.blocks:
         is_wanted = block.header <= address < block.header + block.size * UNIT
@@ -94,11 +99,11 @@ def print_page(address, flags):
 def pool(arguments):
     """!pool ADDRESS [FLAGS]: the blocks of the page that holds an address; * marks the block of the address itself.
 
-    Each line: the header, its size with the header and the size of the block before it (hexadecimal), its state and tag.
-    (Free ) is a block that a CPU keeps for its next allocation of that size. Allocations of whole pages and those of
-    special pool (with who allocated and freed them) have a line of their own. The owner is the first module, drivers
-    before the kernel, whose code contains the tag. Of a page of paged pool that is not in memory the blocks come from
-    the kernel's record of it (their states and tags, not their contents).
+    Each line: the header, the block's size with its header and the size of the block before it (in hexadecimal), its
+    state and tag. (Free ) is a block that a CPU keeps for its next allocation of that size. Allocations of whole pages
+    and those of special pool (with who allocated and freed them) have a line of their own. The owner is the first
+    module, drivers before the kernel, whose code contains the tag. Of a page of paged pool that is neither in memory
+    nor in a page file at hand, the blocks come from the kernel's record of it: their states and tags, no contents.
 
     FLAGS: 1 the contents too; 2 only the block of the address; 3 both.
     """
@@ -155,8 +160,9 @@ def other_faults(raw, page, blocks):
             body = block.header + UNIT - page
             for at in (body, body + 8):
                 if int.from_bytes(raw[at:at + 8], "little") != seal:
-                    lines.append(f"[ {block.header:016x} ]: written to after it was freed: "
-                                 f"{int.from_bytes(raw[at:at + 8], 'little'):016x} at {page + at:016x} should be {seal:016x}")
+                    word = int.from_bytes(raw[at:at + 8], "little")
+                    lines.append(f"[ {block.header:016x} ]: written to after it was freed: {word:016x} at "
+                                 f"{page + at:016x} should be {seal:016x}")
         elif not block.type & IN_USE and block.size > 1:
             lines += free_list_faults(block.header + UNIT)
     if region_of(page).kind == "RegionPagedPool":

@@ -1,4 +1,4 @@
-"""Arrays of the kernel's structures, read in one piece: a table of thousands of entries costs one read, not thousands."""
+"""Arrays of the kernel's structures, read in one piece: a table of a thousand entries costs one read."""
 
 import gdb
 

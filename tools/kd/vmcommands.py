@@ -1,4 +1,4 @@
-"""!vm and !memusage: what the machine's memory is used for, by the kernel's own counters and by a count of every frame."""
+"""!vm and !memusage: what the memory is used for, by the kernel's own counters and by a count of every frame."""
 
 from collections import Counter
 
