@@ -94,6 +94,7 @@ VOID KiReportParameters(BUG_WINDOW *Window);
 VOID KiReportStack(BUG_WINDOW *Window);
 VOID KiReportVerifier(BUG_WINDOW *Window); /* nothing when it knows nothing */
 VOID KiReportMachine(BUG_WINDOW *Window);
+VOID KiReportTrace(BUG_WINDOW *Window); /* bugtrace.c: the guilty CPU's last events; as many as there are rows for */
 VOID KiReportProcessors(BUG_WINDOW *Window);
 ULONG KiProcessorCount(VOID);
 VOID KiReportFix(BUG_WINDOW *Window);

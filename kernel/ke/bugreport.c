@@ -330,6 +330,7 @@ VOID KiReportOnSerial(VOID) {
     KiReportSpinLocks(&Window);
     KiReportVerifier(&Window);
     KiReportMachine(&Window);
+    KiReportTrace(&Window);
     KiReportProcessors(&Window);
     KiReportFix(&Window);
     KiBugPrint(&Window, 0, "");

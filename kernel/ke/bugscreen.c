@@ -5,6 +5,7 @@
  *   | why                                            |
  *   | the four parameters                            |
  *   | stack of the guilty CPU    | registers, PTE    |  takes the rows that are left
+ *   | its last events            |                   |  where the stack leaves room
  *   | what each CPU was doing                        |
  *   | what to change                                 |
  *   | where the same text is                         |  foot
@@ -23,6 +24,7 @@
 #define MAXIMUM_CPU_ROWS 9
 #define MINIMUM_STACK_ROWS 6
 #define REGISTER_COLUMNS 44
+#define MINIMUM_TRACE_ROWS 3 /* a heading and two events, where the stack leaves room */
 
 static ULONG Columns, Rows; /* the screen's, in characters */
 static ULONG Margin;        /* columns at the left and the right */
@@ -108,6 +110,10 @@ static VOID DrawLowerParts(ULONG Top) {
     BUG_WINDOW Machine = MakeWindow(Columns - Margin - REGISTER_COLUMNS, Top, REGISTER_COLUMNS, StackRows);
     KiReportStack(&Stack);
     KiReportMachine(&Machine);
+    if (StackRows >= Stack.Row + 1 + MINIMUM_TRACE_ROWS) {
+        BUG_WINDOW Trace = MakeWindow(Margin, Top + Stack.Row + 1, Stack.Columns, StackRows - Stack.Row - 1);
+        KiReportTrace(&Trace);
+    }
     DrawPart(KiReportProcessors, CpuTop, CpuRows);
     DrawPart(KiReportFix, FixTop, FixRows);
 }
