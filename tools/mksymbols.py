@@ -13,6 +13,7 @@ All numbers are little-endian 32-bit words unless noted. kernel/kd/symbols.c is 
 Symbols and lines are sorted by offset within their group; names are offsets into the strings, which end with a 0 byte.
 """
 import os
+import pathlib
 import re
 import struct
 import subprocess
@@ -22,6 +23,7 @@ import tempfile
 from elffile import ET_REL, ElfFile
 
 SECTION_STEP = 1 << 24
+DDK = pathlib.Path(__file__).resolve().parent.parent / "kernel/include/ddk"
 
 
 class Strings:
@@ -71,10 +73,11 @@ def collect_symbols(elf, base, place):
         section = elf.section(symbol.section)
         if section is None or not section.is_allocated or symbol.value < base:
             continue
-        # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions. What the
+        # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions, as would the
+        # one that stands in KiCallOnStack for GDB. What the
         # compiler made of a function ("Foo.isra.0", "Foo.cold") counts as that function.
         name = symbol.name.split(".")[0] if symbol.type == "FUNC" else symbol.name
-        if symbol.type not in ("NOTYPE", "OBJECT", "FUNC") or re.search(r"^\.|^\$|\.[A-Za-z_]", name):
+        if symbol.type not in ("NOTYPE", "OBJECT", "FUNC") or re.search(r"^\.|^\$|\.[A-Za-z_]|^__morestack$", name):
             continue
         key = place(symbol.value)
         rank = (symbol.type == "FUNC", symbol.bind != "LOCAL", symbol.size)
@@ -101,10 +104,15 @@ def one_word(name):
 
 
 def collect_lines(elf, base, place):
-    """[(group, offset, file, line)], one row for each change; line 0 where a sequence ends."""
+    """[(group, offset, file, line)], one row for each change; line 0 where a sequence ends.
+
+    What a driver has from an inline function of our headers counts as the line before it: there the driver calls it.
+    """
     rows = []
+    headers = set() if base else {path.name for path in DDK.rglob("*.h")}
     for address, file, line in elf.lines():
-        if address >= (base or SECTION_STEP):  # below: a section that the linker dropped
+        # Below: a section that the linker dropped.
+        if address >= (base or SECTION_STEP) and not (line and os.path.basename(file) in headers):
             rows.append(place(address) + (os.path.basename(file) if line else "", line))
     # At one address the end of one sequence must not hide the start of the next, and the last row of a run counts.
     rows.sort(key=lambda r: (r[0], r[1], r[3] != 0))

@@ -13,7 +13,10 @@
 ; Each instruction for itself is atomic. What is missing is one instruction that does both, as xchg does. A LOCK prefix
 ; would not help: it makes one instruction indivisible, never two.
 
+%include "cfi.inc"
+
         section .text.leaf progbits alloc exec nowrite align=16
+        CFI_START
 
         global KiAcquireBrokenLock, KiReleaseBrokenLock, KiAddOne
 
@@ -36,3 +39,4 @@ KiAddOne:
         add     eax, 1
         mov     [rdi], eax
         ret
+        CFI_END

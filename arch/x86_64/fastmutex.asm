@@ -12,10 +12,12 @@
 ; Leaves without a stack frame (see irql.asm): the slow paths are jumped to, and return to our caller.
 
 %include "offsets.inc"
+%include "cfi.inc"
 %include "trace.inc"
 %define APC_LEVEL 1
 
         section .text.leaf progbits alloc exec nowrite align=16
+        CFI_START
 
         global ExAcquireFastMutex, ExReleaseFastMutex, KeAcquireGuardedMutex, KeReleaseGuardedMutex
         extern ExpAcquireFastMutexContended, ExpAcquireGuardedMutexContended, ExpReleaseFastMutexContended
@@ -78,3 +80,4 @@ KeReleaseGuardedMutex:
         ret
 .waited: mov    esi, eax
         jmp     ExpReleaseFastMutexContended
+        CFI_END

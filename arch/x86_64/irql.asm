@@ -10,9 +10,11 @@
 %define SYNCH_LEVEL 12
 
 %include "offsets.inc"
+%include "cfi.inc"
 %include "trace.inc"
 
         section .text.leaf progbits alloc exec nowrite align=16
+        CFI_START
 
         global KeGetCurrentIrql, KfRaiseIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeRaiseIrqlToSynchLevel
 %ifdef CHECKED
@@ -61,3 +63,4 @@ KeRaiseIrqlToDpcLevel:
 KeRaiseIrqlToSynchLevel:
         mov     edi, SYNCH_LEVEL
         jmp     KfRaiseIrql
+        CFI_END

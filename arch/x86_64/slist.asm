@@ -16,7 +16,10 @@
 %define DEPTH_ONE 1
 %define SEQUENCE_ONE 0x10000
 
+%include "cfi.inc"
+
         section .text.leaf progbits alloc exec nowrite align=16
+        CFI_START
 
         global ExInitializeSListHead, ExpInterlockedPushEntrySList, ExpInterlockedPopEntrySList, ExpInterlockedFlushSList
         global ExpInterlockedPopEntrySListFault, ExpInterlockedPopEntrySListResume
@@ -42,6 +45,7 @@ FirstEntrySList:
 ; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER, PSLIST_ENTRY). Any IRQL. Returns what was first before.
 ExpInterlockedPushEntrySList:
         mov     r8, rbx
+        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
 .try:   mov     r9, rdx
@@ -53,11 +57,13 @@ ExpInterlockedPushEntrySList:
         jnz     .try
         mov     rax, r9
         mov     rbx, r8
+        CFI_ROW DW_SAME + DW_RBX
         ret
 
 ; PSLIST_ENTRY ExpInterlockedPopEntrySList(PSLIST_HEADER). Any IRQL. NULL: it is empty.
 ExpInterlockedPopEntrySList:
         mov     r8, rbx
+        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
 ExpInterlockedPopEntrySListResume:
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
@@ -71,11 +77,13 @@ ExpInterlockedPopEntrySListFault:
         jnz     ..@try
 ..@done: mov     rax, r9
         mov     rbx, r8
+        CFI_ROW DW_SAME + DW_RBX
         ret
 
 ; PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER): takes all entries out. Any IRQL.
 ExpInterlockedFlushSList:
         mov     r8, rbx
+        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
 .try:   mov     r9, rdx
@@ -88,4 +96,6 @@ ExpInterlockedFlushSList:
         jnz     .try
 .done:  mov     rax, r9
         mov     rbx, r8
+        CFI_ROW DW_SAME + DW_RBX
         ret
+        CFI_END

@@ -20,6 +20,7 @@
 ; Leaves without a stack frame (see irql.asm); only the checked build's calls into C make one.
 
 %include "offsets.inc"
+%include "cfi.inc"
 %include "trace.inc"
 %define DISPATCH_LEVEL 2
 %define SYNCH_LEVEL 12
@@ -27,6 +28,7 @@
 %define LOCK_QUEUE_OWNER 2
 
         section .text.leaf progbits alloc exec nowrite align=16
+        CFI_START
 
         global KeInitializeSpinLock, KeTestSpinLock, KeTryToAcquireSpinLockAtDpcLevel
         global KeAcquireSpinLockRaiseToDpc, KeAcquireSpinLockRaiseToSynch, KeAcquireSpinLockAtDpcLevel
@@ -61,13 +63,16 @@ KiReleaseTextbookLock:
 %ifdef CHECKED
         mov     rsi, [rsp]
         push    rbp
+        CFI_RBP_PUSHED
         mov     rbp, rsp
+        CFI_RBP_FRAME
         push    rax
         sub     rsp, 8
         call    KiLockAcquired
         add     rsp, 8
         pop     rax
         pop     rbp
+        CFI_NO_FRAME
 %endif
 %endmacro
 
@@ -83,13 +88,16 @@ KiReleaseTextbookLock:
 %ifdef CHECKED
         mov     rsi, [rsp]
         push    rbp
+        CFI_RBP_PUSHED
         mov     rbp, rsp
+        CFI_RBP_FRAME
         push    rax
         push    rdi
         call    KiLockContended         ; stops the machine if this CPU would wait for itself
         pop     rdi
         pop     rax
         pop     rbp
+        CFI_NO_FRAME
 %endif
 %%wait: mov     [gs:PCR_SPINNING_ON], rdi ; for the watchdog's report; an interrupt's own spinning forgets ours
         pause
@@ -108,7 +116,9 @@ KiReleaseTextbookLock:
 %macro NOTE_RELEASING 0
 %ifdef CHECKED
         push    rbp
+        CFI_RBP_PUSHED
         mov     rbp, rsp
+        CFI_RBP_FRAME
         push    rdi
         push    rsi
         mov     rsi, [rbp + 8]
@@ -116,6 +126,7 @@ KiReleaseTextbookLock:
         pop     rsi
         pop     rdi
         pop     rbp
+        CFI_NO_FRAME
 %endif
 %endmacro
 
@@ -277,3 +288,4 @@ KeReleaseInStackQueuedSpinLockFromDpcLevel:
 .pass:  and     qword [rdi + LOCK_HANDLE_LOCK], ~LOCK_QUEUE_OWNER
         xor     qword [rcx + LOCK_HANDLE_LOCK], LOCK_QUEUE_WAIT | LOCK_QUEUE_OWNER
         ret
+        CFI_END

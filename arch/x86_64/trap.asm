@@ -17,10 +17,13 @@
 ;       +98h  Vector, ErrorCode        pushed by the stub (the error code by the CPU for some exceptions)
 ;       +A8h  Rip, Cs, EFlags, Rsp, Ss pushed by the CPU
 ;
+; For a debugger the frame of an interrupt begins above Ss (CFA = rbp + D0h), and all registers lie below it.
+;
 ; There is no user mode: no swapgs, and the caller's stack is always a kernel stack. kd/stack.c takes a frame as a trap
 ; frame when the return address above it lies between KiTrapCodeStart and KiTrapCodeEnd.
 
 %include "offsets.inc"
+%include "cfi.inc"
 
 VECTOR_NMI          equ 2
 VECTOR_DOUBLE_FAULT equ 8
@@ -39,28 +42,48 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         global  KiVectorStubs, KiTrapCodeStart, KiTrapCodeEnd
         extern  KiTrap, KiInterrupt, KiApcInterrupt, KiDpcInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
 
+; The CPU has pushed Ss..Rip and perhaps an error code, %1 bytes in all; no other register is saved.
+%macro CFI_AT_STUB 1
+        CFI_ROW DW_CFA, DW_RSP, %1, DW_SAME + 0, DW_SAME + 1, DW_SAME + 2, DW_SAME + 3, DW_SAME + 4, DW_SAME + 5, \
+                DW_SAME + DW_RBP, DW_SAME + 8, DW_SAME + 9, DW_SAME + 10, DW_SAME + 11, DW_SAME + 12, DW_SAME + 13, \
+                DW_SAME + 14, DW_SAME + 15
+%endmacro
+
+; Pushes register %1, whose number in DWARF is %2; CfiDepth: the bytes of the frame so far.
+%macro SAVE 2
+        push    %1
+%assign CfiDepth CfiDepth + 8
+        CFI_ROW DW_CFA_OFFSET, DW_LEB(CfiDepth), DW_AT + %2, CfiDepth / 8
+%endmacro
+
 %macro ENTER_TRAP 0
-        push    rax                 ; +90h
-        push    rcx                 ; +88h
-        push    rdx                 ; +80h
-        push    rbx                 ; +78h
-        push    rbp                 ; +70h
-        push    rsi                 ; +68h
-        push    rdi                 ; +60h
-        push    r8                  ; +58h
-        push    r9                  ; +50h
-        push    r10                 ; +48h
-        push    r11                 ; +40h
-        push    r12                 ; +38h
-        push    r13                 ; +30h
-        push    r14                 ; +28h
-        push    r15                 ; +20h
+%assign CfiDepth 38h
+        CFI_AT_STUB 38h
+        SAVE    rax, 0              ; +90h
+        SAVE    rcx, 2              ; +88h
+        SAVE    rdx, 1              ; +80h
+        SAVE    rbx, 3              ; +78h
+        SAVE    rbp, 6              ; +70h
+        SAVE    rsi, 4              ; +68h
+        SAVE    rdi, 5              ; +60h
+        SAVE    r8, 8               ; +58h
+        SAVE    r9, 9               ; +50h
+        SAVE    r10, 10             ; +48h
+        SAVE    r11, 11             ; +40h
+        SAVE    r12, 12             ; +38h
+        SAVE    r13, 13             ; +30h
+        SAVE    r14, 14             ; +28h
+        SAVE    r15, 15             ; +20h
         push    0                   ; +18h FaultAddress
+        CFI_ROW DW_CFA_OFFSET, DW_LEB(0B8h)
         mov     rax, cr8
         push    rax                 ; +10h PreviousIrql
+        CFI_ROW DW_CFA_OFFSET, DW_LEB(0C0h)
         push    qword [rsp + FRAME_RIP - FRAME_PREVIOUS_IRQL] ; +08h LinkRip
+        CFI_ROW DW_CFA_OFFSET, DW_LEB(0C8h)
         push    rbp                 ; +00h LinkRbp
         mov     rbp, rsp
+        CFI_ROW DW_CFA, DW_RBP, DW_LEB(0D0h)
         cld
         cmp     byte [rel HalFeatures + FEATURES_SMAP], 0
         je      %%no_smap
@@ -82,11 +105,17 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         pop     rdi
         pop     rsi
         pop     rbp
+        CFI_ROW DW_CFA, DW_RSP, 58h     ; the registers are what they were, below the stack too
         pop     rbx
+        CFI_ROW DW_CFA_OFFSET, 50h
         pop     rdx
+        CFI_ROW DW_CFA_OFFSET, 48h
         pop     rcx
+        CFI_ROW DW_CFA_OFFSET, 40h
         pop     rax
+        CFI_ROW DW_CFA_OFFSET, 38h
         add     rsp, 16             ; Vector, ErrorCode
+        CFI_ROW DW_CFA_OFFSET, 28h
         iretq
 %endmacro
 
@@ -96,6 +125,8 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 %endmacro
 
 KiTrapCodeStart:
+        ; "S": an interrupt's frame. The CPU's own part of it: Rip and Rsp lie 5 and 2 words below its beginning.
+        CFI_OPEN {"S"}, DW_CFA, DW_RSP, 28h, DW_AT + DW_RIP, 5, DW_AT + DW_RSP, 2
 
 ; 256 stubs of 16 bytes each: error code, vector, way. idt.c computes their addresses.
         align   16
@@ -104,10 +135,14 @@ KiVectorStubs:
 %rep 256
         align   16
   %if Vector == 8 || (Vector >= 10 && Vector <= 14) || Vector == 17 || Vector == 21 || Vector == 29 || Vector == 30
+        CFI_AT_STUB 30h
   %else
+        CFI_AT_STUB 28h
         push    0                   ; the CPU pushes no error code for this one
+        CFI_ROW DW_CFA_OFFSET, 30h
   %endif
         push    Vector
+        CFI_ROW DW_CFA_OFFSET, 38h
   %if Vector == VECTOR_NMI
         jmp     NmiEntry
   %elif Vector == VECTOR_DOUBLE_FAULT || Vector == VECTOR_MACHINE_CHECK
@@ -182,7 +217,10 @@ Lower:  cli
 
 ; The local APIC's "never mind": an interrupt that went away before it was taken. It is not in service and gets no EOI.
 SpuriousEntry:
+        CFI_AT_STUB 38h
         add     rsp, 16
+        CFI_ROW DW_CFA_OFFSET, 28h
         iretq
 
 KiTrapCodeEnd:
+        CFI_END

@@ -1,7 +1,7 @@
 /* dump.h: the crash dump: an ELF64 core file that the dying kernel writes onto a disk of its own, from byte 0.
  *
- *   header page    ELF header; notes: NT_PRPSINFO, "Bugcheck" type 1 (KD_DUMP_HEADER)
- *                  notes go on: NT_PRSTATUS for each CPU, the guilty one first; "Bugcheck" type 2 (KD_DUMP_LEFT_OUT[])
+ *   header page    ELF header; notes: NT_PRPSINFO, "Bugcheck" (KD_DUMP_HEADER)
+ *                  notes go on: NT_PRSTATUS for each CPU, the guilty one first; "Bugcheck" (KD_DUMP_LEFT_OUT[])
  *   program headers, then the contents of memory, one PT_LOAD for each range of virtual addresses
  *
  * The header page is written first, as incomplete, and again at the end with the checksum: so what there is of a torn
@@ -13,8 +13,9 @@
 #include <block.h>
 
 #define KD_DUMP_NOTE_NAME "Bugcheck"
-#define KD_DUMP_NOTE_HEADER 1
-#define KD_DUMP_NOTE_LEFT_OUT 2
+/* Debuggers take an unknown owner's note for the system's own of that type: these are nobody's. */
+#define KD_DUMP_NOTE_HEADER 0x42430001
+#define KD_DUMP_NOTE_LEFT_OUT 0x42430002
 #define KD_DUMP_SIGNATURE "BUGCHECK"
 #define KD_DUMP_VERSION 1
 #define KD_DUMP_COMPLETE 1      /* Flags: all that the header names has been written */
@@ -33,7 +34,7 @@ typedef struct _KD_DUMP_HEADER {
     ULONG GuiltyProcessor, ProcessorCount;
     ULONG64 Tsc, TscHz;         /* when the dump was begun */
     ULONG64 TotalBytes;         /* of the file */
-    ULONG64 LeftOutRanges;      /* in the note of type 2 */
+    ULONG64 LeftOutRanges;      /* in the table of them */
     ULONG PageFileBytesPerSlot; /* the slots of ranges that are paged out: offset in the page file = slot * this */
     ULONG HeaderPageBytes;
     ULONG Crc32;       /* of all bytes behind the header page; 0 while incomplete */
@@ -115,8 +116,8 @@ ULONG KdExtendCrc(ULONG Crc, const void *Data, SIZE_T Bytes); /* kd/crc32.c */
 /* ---- The ELF file before the contents (kd/dumpelf.c) ---- */
 typedef struct _KD_DUMP_SIZES {
     ULONG Level;
-    ULONG64 Loads, LeftOut;                            /* how many */
-    ULONG64 HeadersOffset, ContentsOffset, TotalBytes; /* in the file */
+    ULONG64 Loads, LeftOut;                                        /* how many */
+    ULONG64 NotesBytes, HeadersOffset, ContentsOffset, TotalBytes; /* in the file */
 } KD_DUMP_SIZES;
 VOID KdMeasureDump(ULONG Level, KD_DUMP_SIZES *Sizes);
 VOID KdPutDumpHead(const KD_DUMP_SIZES *Sizes);

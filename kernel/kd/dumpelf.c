@@ -104,6 +104,7 @@ VOID KdMeasureDump(ULONG Level, KD_DUMP_SIZES *Sizes) {
     ULONG64 Notes = NoteBytes("CORE", sizeof(ELF_PROCESS_NOTE)) + NoteBytes(KD_DUMP_NOTE_NAME, sizeof(KD_DUMP_HEADER)) +
                     ProcessorCount() * NoteBytes("CORE", sizeof(ELF_STATUS_NOTE)) +
                     NoteBytes(KD_DUMP_NOTE_NAME, Sizes->LeftOut * sizeof(KD_DUMP_LEFT_OUT));
+    Sizes->NotesBytes = Notes;
     Sizes->HeadersOffset = RoundUp(sizeof(ELF_HEADER) + Notes, 8);
     Sizes->ContentsOffset = RoundUp(Sizes->HeadersOffset + (1 + Sizes->Loads) * sizeof(ELF_PROGRAM_HEADER), PAGE_SIZE);
     Sizes->TotalBytes = Sizes->ContentsOffset + Contents;
@@ -198,7 +199,7 @@ static VOID PutProgramHeaders(const KD_DUMP_SIZES *Sizes) {
     ELF_PROGRAM_HEADER Note = {.Type = SEGMENT_NOTE,
                                .Flags = SEGMENT_READ,
                                .Offset = sizeof(ELF_HEADER),
-                               .FileBytes = Sizes->HeadersOffset - sizeof(ELF_HEADER),
+                               .FileBytes = Sizes->NotesBytes,
                                .Alignment = 4};
     KdPutDump(&Note, sizeof(Note));
     while (Loads < Sizes->Loads && KdNextDumpRange(&Cursor, Sizes->Level, &Range)) {

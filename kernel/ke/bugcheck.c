@@ -186,19 +186,16 @@ static BUG_PLACE CallerOf(const ULONG64 *StackFrame) {
     return (BUG_PLACE){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
 }
 
-/* What a debugger needs of a function to unwind from it: where it is, and the registers that it keeps for its caller. */
-static FORCEINLINE KD_REGISTERS CaptureRegisters(VOID) {
-    KD_REGISTERS Now = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
-    __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"
-                     "mov %%rbp, %4\n\tmov %%rbx, %5\n\tmov %%rsp, %6\n\t"
-                     "lea 0f(%%rip), %%rax\n0:\tmov %%rax, %7"
-                     : "=m"(Now.R15), "=m"(Now.R14), "=m"(Now.R13), "=m"(Now.R12), "=m"(Now.Rbp), "=m"(Now.Rbx),
-                       "=m"(Now.Rsp), "=m"(Now.Rip)
-                     :
-                     : "rax");
-    __asm__ volatile("pushfq\n\tpop %0" : "=r"(Now.EFlags));
-    return Now;
-}
+/* What a debugger needs of a function to unwind from it: where it is, and the registers that it keeps for its caller. A
+ * macro, because a debugger would show an inlined function as a frame of its own. */
+#define CAPTURE_REGISTERS(Now)                                                                                   \
+    __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"                      \
+                     "mov %%rbp, %4\n\tmov %%rbx, %5\n\tmov %%rsp, %6\n\t"                                       \
+                     "lea 0f(%%rip), %%rax\n0:\tmov %%rax, %7\n\tpushfq\n\tpop %%rax\n\tmov %%rax, %8"           \
+                     : "=m"(Now.R15), "=m"(Now.R14), "=m"(Now.R13), "=m"(Now.R12), "=m"(Now.Rbp), "=m"(Now.Rbx), \
+                       "=m"(Now.Rsp), "=m"(Now.Rip), "=m"(Now.EFlags)                                            \
+                     :                                                                                           \
+                     : "rax")
 
 static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
@@ -216,8 +213,7 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Pla
 }
 
 /* Comes here once for the bugcheck, and again for each fault while dying. */
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place,
-                                  const KD_REGISTERS *Registers) {
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, const KD_REGISTERS *Registers) {
     KIRQL Irql = KiCurrentIrql();
     _disable();
     __writecr8(HIGH_LEVEL);
@@ -252,13 +248,15 @@ DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
 DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
-    const KD_REGISTERS Registers = CaptureRegisters();
+    KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
+    CAPTURE_REGISTERS(Registers);
     Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }
 
 /* Stops the machine, without parameters. Any IRQL, any locks. */
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
-    const KD_REGISTERS Registers = CaptureRegisters();
+    KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
+    CAPTURE_REGISTERS(Registers);
     Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }

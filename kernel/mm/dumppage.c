@@ -6,7 +6,8 @@
 #include "mi.h"
 #include <dump.h>
 
-#define LONGEST_RUN 256 /* of contiguous pages that are taken for a driver's; the RAM page file's are longer */
+#define LONGEST_STEP 0x10000 /* pages */
+#define LONGEST_RUN 256      /* of contiguous pages that are taken for a driver's; the RAM page file's are longer */
 
 static MM_DUMP_PAGE Say(ULONG Reason, ULONG64 Pages, ULONG64 Value) {
     return (MM_DUMP_PAGE){.Reason = Reason, .Pages = Pages, .Physical = Value};
@@ -20,17 +21,28 @@ static MM_DUMP_PAGE SayFrame(ULONG64 Frame, ULONG64 Pages) {
     return MiIsRamFrame(Frame) ? Say(KdDumpPresent, Pages, Frame << PAGE_SHIFT) : Say(KdDumpDevice, Pages, 0);
 }
 
-/* RAM is in the dump by the addresses that it is mapped at; by this one only what was allocated to be reached so. */
-static MM_DUMP_PAGE QueryDirectMap(ULONG64 Va, const MM_REGION *Region) {
-    ULONG64 Frame = (Va - MM_DIRECT_MAP) >> PAGE_SHIFT;
-    if (!MiIsRamFrame(Frame)) {
-        ULONG64 Next = MiNextFrame(Frame);
-        return Say(KdDumpAbsent, Next > Frame ? Next - Frame : PagesTo(Va, Region->End), 0);
-    }
-    PMMPFN Pfn = MiGetPfn(Frame);
+/* How many pages from this frame on were allocated to be reached through the direct map; 0: it is no first one of them. */
+static ULONG64 RunFrom(ULONG64 Frame) {
+    const MMPFN *Pfn = MiGetPfn(Frame);
     BOOLEAN IsRun = Pfn->Location == LocationActive && !Pfn->IsPageable && Pfn->PteAddress == NULL &&
                     Pfn->RunPages != 0 && Pfn->RunPages <= LONGEST_RUN && MiIsRamFrame(Frame + Pfn->RunPages - 1);
-    return IsRun ? Say(KdDumpPresent, Pfn->RunPages, Frame << PAGE_SHIFT) : Say(KdDumpDirectMap, 1, 0);
+    return IsRun ? Pfn->RunPages : 0;
+}
+
+/* RAM is in the dump by the addresses that it is mapped at; by this one only what was allocated to be reached so. */
+static MM_DUMP_PAGE QueryDirectMap(ULONG64 Va, const MM_REGION *Region) {
+    ULONG64 Frame = (Va - MM_DIRECT_MAP) >> PAGE_SHIFT, Next = MiNextFrame(Frame), Pages = 1;
+    if (!MiIsRamFrame(Frame)) {
+        return Say(KdDumpAbsent, Next > Frame ? Next - Frame : PagesTo(Va, Region->End), 0);
+    }
+    ULONG64 Run = RunFrom(Frame);
+    if (Run != 0) {
+        return Say(KdDumpPresent, Run, Frame << PAGE_SHIFT);
+    }
+    while (Pages < LONGEST_STEP && MiIsRamFrame(Frame + Pages) && RunFrom(Frame + Pages) == 0) {
+        Pages++;
+    }
+    return Say(KdDumpDirectMap, Pages, 0);
 }
 
 static MM_DUMP_PAGE QueryInvalid(MMPTE Pte) {
