@@ -79,14 +79,16 @@ def test_the_goals_are_what_the_crash_is_about(crash):
     note, verdict = crash
     fatal = int(verdict["p"][0], 16)
     text = go(note, "--to", "trim", "-c", f"!pte {fatal:x}; to allocate; k; to acquire; to raise; back; forward; to bugcheck; r cr8")
-    events = re.findall(r"^event (\d+):(\d+) +CPU (\d+) +tsc (\d+) +(\w+)\b.*$", text, re.M)
-    assert [event[4] for event in events[:4]] == ["Trim", "PoolAllocate", "Acquire", "Raise"]
-    assert f"Trim {fatal & ~0xFFF:#x} " in text
-    assert re.search(rf"PoolAllocate 0x[0-9a-f]+{fatal & 0xFFF:03x} .* by secret!SecretCreate", text), text
-    assert re.search(r"Acquire .* by secret!SecretStore", text) and re.search(r"Raise .* by secret!SecretStore", text)
-    assert events[5] == events[3] and int(events[4][3]) <= int(events[3][3]), "forward undoes back"
-    trimmed, allocated, acquired, raised = (int(event[3]) for event in events[:4])
-    assert allocated < trimmed < raised < acquired
+    events = re.findall(r"^event (\d+):(\d+)  tsc (\d+)  (.*)$", text, re.M)
+    words = [event[3] for event in events]
+    page = f"{fatal & ~0xFFF:016x}"
+    assert words[0].startswith(f"trim: page {page[:8]}`{page[8:]} leaves the working set"), text
+    assert re.match(rf"allocate \S+{fatal & 0xFFF:03x}, \d+ bytes of paged pool, .* by secret!SecretCreate", words[1]), text
+    assert re.match(r"lock secret!SecretLock acquired by .*, IRQL 2, by secret!SecretStore", words[2]), text
+    assert re.match(r"IRQL raised 0 -> 2, by secret!SecretStore", words[3]), text
+    trimmed, allocated, acquired, raised, before, again = (int(event[2]) for event in events[:6])
+    assert allocated < trimmed < raised < acquired and before <= raised
+    assert words[5] == words[3], "forward undoes back"
     assert f"{verdict['code']} is written down" in text
     assert re.search(r"cr8\s*=\s*(0x)?0*f\b", text), text
 

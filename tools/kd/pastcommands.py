@@ -5,10 +5,10 @@ import gdb
 from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.memory import PAGE, address_of, grave, u64
-from kd.past import Past, describe, kind_names
+from kd.past import Past, describe
 from kd.processors import gdb_threads
 from kd.session import session
-from kd.symbols import nearest, symbol
+from kd.symbols import symbol
 
 DISPATCH_LEVEL = 2
 SHOWN = 12
@@ -26,11 +26,6 @@ def past():
 
 # ---- Which event ----
 
-def kinds(*names):
-    """The numbers of these kinds of events."""
-    return {number for number, name in kind_names().items() if name in names}
-
-
 def concerns_page(address):
     return lambda event: event.a // PAGE == address // PAGE
 
@@ -40,22 +35,22 @@ def concerns_block(address):
 
 
 def raises_to_dispatch(where):
-    return lambda event: event.cpu == where.guilty and event.detail >> 8 >= DISPATCH_LEVEL > event.detail & 0xFF
+    return lambda event: event.processor == where.guilty and event.detail >> 8 >= DISPATCH_LEVEL > event.detail & 0xFF
 
 
 def on_guilty(where):
-    return lambda event: event.cpu == where.guilty
+    return lambda event: event.processor == where.guilty
 
 
-# word: (kinds, what makes one of them the one that is meant, what it is in words)
+# word: (kind, what makes one of them the one that is meant, the complaint where there is none)
 GOALS = {
-    "trim": (("Trim",), lambda where: concerns_page(where.fatal), "the page of {fatal} was never trimmed"),
-    "allocate": (("PoolAllocate",), lambda where: concerns_block(where.fatal), "{fatal} was never allocated from a pool"),
-    "free": (("PoolFree",), lambda where: concerns_block(where.fatal), "no block at {fatal} was ever freed"),
-    "acquire": (("Acquire",), lambda where: where.held_lock().__eq__, "CPU {guilty} held no spin lock at the crash"),
-    "raise": (("Raise",), raises_to_dispatch, "CPU {guilty} never raised its IRQL to DISPATCH_LEVEL"),
-    "fault": (("PageFault",), on_guilty, "CPU {guilty} never took a page fault"),
-    "switch": (("Switch",), on_guilty, "CPU {guilty} never switched threads"),
+    "trim": ("Trim", lambda where: concerns_page(where.fatal), "the page of {fatal} was never trimmed"),
+    "allocate": ("PoolAllocate", lambda where: concerns_block(where.fatal), "{fatal} was never allocated from a pool"),
+    "free": ("PoolFree", lambda where: concerns_block(where.fatal), "no block at {fatal} was ever freed"),
+    "acquire": ("Acquire", lambda where: where.held_lock().__eq__, "CPU {guilty} held no spin lock at the crash"),
+    "raise": ("Raise", raises_to_dispatch, "CPU {guilty} never raised its IRQL to DISPATCH_LEVEL"),
+    "fault": ("PageFault", on_guilty, "CPU {guilty} never took a page fault"),
+    "switch": ("Switch", on_guilty, "CPU {guilty} never switched threads"),
 }
 CHECKED_ONLY = ("acquire", "raise")
 
@@ -65,11 +60,11 @@ def find(where, text):
     if text == "bugcheck":
         return None
     if text in GOALS:
-        names, condition, complaint = GOALS[text]
-        wanted, fits = kinds(*names), condition(where)
+        kind, condition, complaint = GOALS[text]
+        fits = condition(where)
         if text in CHECKED_ONLY and where.machine.build != "checked":
             raise KdError(f"the {where.machine.build} build does not record that: make the run with the checked one")
-        found = where.search(lambda event: event.kind in wanted and fits(event))
+        found = where.search(lambda event: event.kind == kind and fits(event))
         if found is None:
             raise KdError("in all of the run: " + complaint.format(fatal=grave(where.fatal), guilty=where.guilty))
         return found
@@ -110,7 +105,7 @@ def select(cpu):
 def show(where):
     """Where we are now: the event, and the function that writes it."""
     print(where.moment)
-    select(where.here.cpu if where.here else where.guilty)
+    select(where.here.processor if where.here else where.guilty)
     place = next((found for found in frames_here() if found), None)
     if place:
         print(f"    in {place}")
@@ -120,9 +115,10 @@ def frames_here():
     """What the selected CPU is in, a text for each frame."""
     frame = gdb.newest_frame()
     while frame is not None and frame.is_valid():
-        found = nearest(frame.pc())
-        if found and found[3]:
-            yield f"{symbol(frame.pc())} ({found[3]}:{found[4]})"
+        place = frame.find_sal()
+        file = place.symtab.filename.rpartition("/")[2] if place.symtab else None
+        if file and file != "trace.h":          # where the event is written; whose it is stands in the next frame
+            yield f"{symbol(frame.pc())} ({file}:{place.line})"
         frame = frame.older()
 
 
