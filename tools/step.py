@@ -2,7 +2,7 @@
 
 Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
 guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine has become.
-With --auto nobody is asked: the exit status is 0 when all went as announced, 1 when not, 2 when the place was not reached.
+With --auto nobody is asked: the exit status is 0 when all went as announced, 1 when not, 2 when it could not.
 """
 
 import argparse
@@ -77,10 +77,10 @@ def debugger(options, machine, link):
     gdb = shutil.which("gdb")
     if not gdb:
         raise CannotRun("no GDB: Debian package gdb is not installed")
-    told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"), "socket": str(link),
-            "subject": options.subject, "auto": options.auto, "limit": int(options.timeout)}
-    line = [gdb, "-q", "-nx", "-iex", "set debuginfod enabled off", "-iex", "set pagination off", "-iex", "set confirm off",
-            "-iex", "set auto-load off", "-iex", "set prompt (step) ",
+    told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"),
+            "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout)}
+    line = [gdb, "-q", "-nx", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
+            "-iex", "set confirm off", "-iex", "set auto-load off", "-iex", "set prompt (step) ",
             "-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
             "-ex", "python import steps.start; steps.start.main()"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
@@ -101,8 +101,8 @@ def walk(options):
         if options.auto:
             status = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL).returncode
             if status not in (0, 1):
-                spoken = [text for text in run.serial.text().splitlines() if text.strip()]
-                print(f"bugcheck: the last line on COM1 was: {spoken[-1] if spoken else '(none at all)'}", file=sys.stderr)
+                spoken = [text for text in run.serial.text().splitlines() if text.strip()] or ["(none at all)"]
+                print(f"bugcheck: the last line on COM1 was: {spoken[-1]}", file=sys.stderr)
             return status
         signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's: it stops a machine that runs
         return subprocess.run(line, env=environment).returncode

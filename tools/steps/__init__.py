@@ -1,1 +1,1 @@
-"""What `tools/bugcheck step` runs inside GDB: guided walks, instruction by instruction, through four places of the kernel."""
+"""What `tools/bugcheck step` runs inside GDB: guided walks, instruction by instruction, through four places."""

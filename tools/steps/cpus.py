@@ -1,7 +1,7 @@
 """The machine's CPUs, seen from GDB: look at one, step one alone while the others stand still, run one to a place.
 
-GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them move alone; QEMU masks interrupts while it
-steps unless told otherwise, so a step never ends in a handler that nobody asked for.
+GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them move alone; QEMU masks interrupts while
+it steps unless told otherwise, so a step never ends in a handler that nobody asked for.
 """
 
 import os
@@ -182,7 +182,7 @@ class Cpu:
             raise WalkError(f"{selected()} stopped in {function_at(at)} before it came to {name}")
 
     def go(self, command):
-        """A command of GDB's that makes this CPU run; WalkError when it runs for too long, or when the machine has gone."""
+        """A command of GDB's that makes this CPU run; WalkError when it runs for too long or has gone."""
         Cpu.moved = self
         try:
             with Limit(self.seconds) as limit:
@@ -193,7 +193,8 @@ class Cpu:
             if not limit.is_over:
                 raise
         if limit.is_over:
-            raise WalkError(f"the machine did not come to the next stop within {self.seconds} s; " + "; ".join(whereabouts()))
+            raise WalkError(f"the machine did not come to the next stop within {self.seconds} s; " +
+                            "; ".join(whereabouts()))
 
     def name(self):
         """The function as the C source has it, one that the compiler has put into its caller too."""

@@ -1,15 +1,18 @@
 """A DPC: queued at DISPATCH_LEVEL, held back by the interrupt controller, run in the instant in which CR8 drops."""
 
-from steps.cpus import (MASKED, OPEN, Cpu, address_of, find_instruction, function_at, interrupts_of, read, stepping, u64, value)
+from steps.cpus import (MASKED, OPEN, Cpu, address_of, find_instruction, function_at, interrupts_of, read, stepping,
+                        u64, value)
 from steps.guide import steps_of
 from steps.source import line_at
 
 TITLE = "A DPC, from the queue to its routine"
-INTRODUCTION = ("A thread is about to raise IRQL to DISPATCH_LEVEL, to queue a DPC, and to lower IRQL again: what every interrupt service "
-                "routine does in effect. We follow the one bit that makes the DPC run, in the local APIC's request register (IRR).")
-LESSON = ("Nobody called the DPC. The APIC compares vector >> 4 with CR8 after every write of CR8, and that comparison is NT's rule `DPCs run "
-          "when IRQL falls below DISPATCH_LEVEL`. It is also why code at DISPATCH_LEVEL may not wait: what would wake it, the DPC of a disk "
-          "or a timer, is being held back by the very CR8 that it has raised.")
+INTRODUCTION = ("A thread is about to raise IRQL to DISPATCH_LEVEL, to queue a DPC, and to lower IRQL again: what "
+                "every interrupt service routine does in effect. We follow the one bit that makes the DPC run, in "
+                "the local APIC's request register (IRR).")
+LESSON = ("Nobody called the DPC. The APIC compares vector >> 4 with CR8 after every write of CR8, and that "
+          "comparison is NT's rule `DPCs run when IRQL falls below DISPATCH_LEVEL`. It is also why code at "
+          "DISPATCH_LEVEL may not wait: what would wake it, the DPC of a disk or a timer, is being held back by the "
+          "very CR8 that it has raised.")
 STEPS, step = steps_of()
 CPU = Cpu(0)
 VECTOR = 0x2F
@@ -33,7 +36,8 @@ def panel():
     stack = CPU.register("rsp")
     lines = [f"{file}:{number}   {text}" if text else function_at(at), f"  => {CPU.instruction.split(' #')[0]}"]
     return lines, [
-        ("CPU 0", {"IRQL": CPU.irql, "IF": CPU.register("eflags") >> 9 & 1, "stack": "DPC" if is_dpc_stack(stack) else "thread",
+        ("CPU 0", {"IRQL": CPU.irql, "IF": CPU.register("eflags") >> 9 & 1,
+                   "stack": "DPC" if is_dpc_stack(stack) else "thread",
                    "in": CPU.name()}),
         ("local APIC", {"requested": vectors(requested), "in service": vectors(served)}),
         ("DPC queue", {"depth": depth(), "routine has run": runs()})]
@@ -74,40 +78,44 @@ def raised():
     return [("IRQL", CPU.irql, 2), ("the queue's depth", depth(), 0), ("whether 0x2F is requested", pending(), False)]
 
 
-@step("KeInsertQueueDpc puts the DPC at the end of this CPU's list. It does so at HIGH_LEVEL, IRQL 15, because an interrupt of any level "
-      "may want the same list. The depth is 1 now; next it will ask for the interrupt.")
+@step("KeInsertQueueDpc puts the DPC at the end of this CPU's list. It does so at HIGH_LEVEL, IRQL 15, because an "
+      "interrupt of any level may want the same list. The depth is 1 now; next it will ask for the interrupt.")
 def queued():
     CPU.step_to(address_of("HalRequestSoftwareInterrupt"), 600)
     return [("the queue's depth", depth(), 1), ("IRQL", CPU.irql, 15), ("whether 0x2F is requested", pending(), False)]
 
 
-@step("One write to the local APIC: an interrupt to ourselves, vector 0x2F. The bit appears in the request register, the IRR. And stays "
-      "there: 0x2F >> 4 is 2, and CR8 is 15.")
+@step("One write to the local APIC: an interrupt to ourselves, vector 0x2F. The bit appears in the request register, "
+      "the IRR. And stays there: 0x2F >> 4 is 2, and CR8 is 15.")
 def requested():
     CPU.step_until(pending, "the write to the APIC", 80)
     return [("whether 0x2F is requested", pending(), True), ("IRQL", CPU.irql, 15)]
 
 
-@step("KeInsertQueueDpc lowers CR8 to what it was, 2, and returns. 2 is not above 2: the APIC still holds the interrupt back. And not because "
-      "GDB keeps interrupts away while it steps: this time the machine runs freely, with interrupts open, as far as KeLowerIrql.",
+@step("KeInsertQueueDpc lowers CR8 to what it was, 2, and returns. 2 is not above 2: the APIC still holds the "
+      "interrupt back. And not because GDB keeps interrupts away while it steps: this time the machine runs freely, "
+      "with interrupts open, as far as KeLowerIrql.",
       act="Held back")
 def held_back():
     CPU.run_to(address_of("KeLowerIrql"))
-    return [("IRQL", CPU.irql, 2), ("IF", CPU.register("eflags") >> 9 & 1, 1), ("whether 0x2F is requested", pending(), True),
+    return [("IRQL", CPU.irql, 2), ("IF", CPU.register("eflags") >> 9 & 1, 1),
+            ("whether 0x2F is requested", pending(), True),
             ("how often the routine has run", runs(), 0)]
 
 
-@step("KeLowerIrql runs on to its `mov cr8, rdi`, with RDI = 0. Interrupts are open (IF = 1), the bit is pending, nothing happens.")
+@step("KeLowerIrql runs on to its `mov cr8, rdi`, with RDI = 0. Interrupts are open (IF = 1), the bit is pending, "
+      "nothing happens.")
 def about_to_lower():
     Place.lowering = find_instruction("KeLowerIrql", "^mov cr8,")
     CPU.run_to(Place.lowering)
     Place.after = Place.lowering + CPU.length()
-    return [("the new level", CPU.register("rdi"), 0), ("IRQL", CPU.irql, 2), ("whether 0x2F is requested", pending(), True)]
+    return [("the new level", CPU.register("rdi"), 0), ("IRQL", CPU.irql, 2),
+            ("whether 0x2F is requested", pending(), True)]
 
 
-@step("Now the one instruction, and from here on our steps let interrupts in. CR8 becomes 0, 2 is above 0, and before the next instruction, the "
-      "`ret`, the CPU takes the interrupt: it is in the stub of vector 0x2F, the `ret`'s address is on the stack, and the bit has moved to "
-      "the in-service register.", act="The instant")
+@step("Now the one instruction, and from here on our steps let interrupts in. CR8 becomes 0, 2 is above 0, and "
+      "before the next instruction, the `ret`, the CPU takes the interrupt: it is in the stub of vector 0x2F, the "
+      "`ret`'s address is on the stack, and the bit has moved to the in-service register.", act="The instant")
 def lowered():
     stepping(OPEN)
     CPU.step()
@@ -117,20 +125,25 @@ def lowered():
         CPU.run_to(stub(VECTOR))
     stepping(MASKED)
     requested_now, served = interrupts_of(CPU)
-    return [("where the CPU is", CPU.pc, stub(VECTOR)), ("IRQL", CPU.irql, 0), ("the RIP on the stack", u64(CPU.register("rsp")), Place.after),
-            ("whether 0x2F is requested", VECTOR in requested_now, False), ("whether 0x2F is in service", VECTOR in served, True)]
+    return [("where the CPU is", CPU.pc, stub(VECTOR)), ("IRQL", CPU.irql, 0),
+            ("the RIP on the stack", u64(CPU.register("rsp")), Place.after),
+            ("whether 0x2F is requested", VECTOR in requested_now, False),
+            ("whether 0x2F is in service", VECTOR in served, True)]
 
 
-@step("trap.asm saves the registers, raises CR8 to 2 (the vector's level) and calls KiDpcInterrupt: it tells the APIC that the interrupt was "
-      "taken (EOI), opens interrupts, changes to the CPU's DPC stack, takes the DPC off the list, and calls its routine.")
+@step("trap.asm saves the registers, raises CR8 to 2 (the vector's level) and calls KiDpcInterrupt: it tells the "
+      "APIC that the interrupt was taken (EOI), opens interrupts, changes to the CPU's DPC stack, takes the DPC off "
+      "the list, and calls its routine.")
 def in_routine():
     CPU.run_to(address_of("StepDpcRoutine"))
-    return [("IRQL", CPU.irql, 2), ("the queue's depth", depth(), 0), ("whether it is the DPC stack", is_dpc_stack(CPU.register("rsp")), True),
-            ("whether 0x2F is in service", VECTOR in interrupts_of(CPU)[1], False), ("how often the routine has run", runs(), 0)]
+    return [("IRQL", CPU.irql, 2), ("the queue's depth", depth(), 0),
+            ("whether it is the DPC stack", is_dpc_stack(CPU.register("rsp")), True),
+            ("whether 0x2F is in service", VECTOR in interrupts_of(CPU)[1], False),
+            ("how often the routine has run", runs(), 0)]
 
 
-@step("The routine does its work and returns. The drain finds the list empty, trap.asm puts CR8 back to 0, and iretq goes on where the "
-      "interrupt came in: at the `ret` of KeLowerIrql. The thread has noticed nothing.")
+@step("The routine does its work and returns. The drain finds the list empty, trap.asm puts CR8 back to 0, and iretq "
+      "goes on where the interrupt came in: at the `ret` of KeLowerIrql. The thread has noticed nothing.")
 def returned():
     CPU.run_to(Place.after)
     return [("how often the routine has run", runs(), 1), ("IRQL", CPU.irql, 0), ("whether it is the DPC stack",

@@ -1,8 +1,8 @@
 """The guide: announces each step in a plain sentence, does it, shows what the machine has become, and compares.
 
-A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("the sentence"). A step
-returns its promises, a list of (what, what the machine shows, what was announced): one that is not kept is told, and
-makes the walk fail. panel() returns the lines above the values, and rows of values: [(title, {name: value})].
+A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("the sentence"). A
+step returns its promises, a list of (what, what the machine shows, what was announced): one that is not kept is told,
+and makes the walk fail. panel() returns the lines above the values, and rows of values: [(title, {name: value})].
 """
 
 import os
@@ -95,7 +95,7 @@ class Step:
 
 
 def steps_of():
-    """An empty list of steps, and the decorator that fills it: step(sentence, act="the heading, on an act's first step")."""
+    """An empty list of steps, and the decorator that fills it: step(sentence, act="a heading above the step")."""
     steps = []
 
     def step(sentence, act=None):

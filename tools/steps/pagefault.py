@@ -1,4 +1,4 @@
-"""A store to a page that is in the page file, at DISPATCH_LEVEL: the page tables, the trap, the IRQL test, the bugcheck."""
+"""A store to a page that is in the page file, at DISPATCH_LEVEL: page tables, trap, IRQL test, bugcheck."""
 
 import re
 
@@ -10,12 +10,13 @@ from steps.guide import steps_of
 from steps.source import line_at
 
 TITLE = "The page fault at DISPATCH_LEVEL, from the store to the bugcheck"
-INTRODUCTION = ("secret.sys has taken its spin lock, so IRQL is 2. The next instruction writes to its structure in paged pool, "
-                "whose page the trimmer has sent to the page file. First we look at what the CPU will look at: four tables.")
-LESSON = ("Nothing in the handler looked for the page: the IRQL test comes first, because at IRQL 2 nobody could wait for the disk. "
-          "The same store at IRQL 0 takes the other branch of that one instruction, sleeps, and succeeds: "
-          "tools/bugcheck run passive. The cure is not in the handler but in the driver: memory that is touched under a spin lock "
-          "comes from NonPagedPoolNx.")
+INTRODUCTION = ("secret.sys has taken its spin lock, so IRQL is 2. The next instruction writes to its structure in "
+                "paged pool, whose page the trimmer has sent to the page file. First we look at what the CPU will "
+                "look at: four tables.")
+LESSON = ("Nothing in the handler looked for the page: the IRQL test comes first, because at IRQL 2 nobody could "
+          "wait for the disk. The same store at IRQL 0 takes the other branch of that one instruction, sleeps, and "
+          "succeeds: tools/bugcheck run passive. The cure is not in the handler but in the driver: memory that is "
+          "touched under a spin lock comes from NonPagedPoolNx.")
 STEPS, step = steps_of()
 CPU = Cpu(0)
 FOLDER = None                                   # where the drivers' symbols are
@@ -106,11 +107,14 @@ def trap_rows():
     """What the CPU has pushed, then the whole frame, then what is handed to the bugcheck."""
     if Fault.frame:
         frame = trap_frame()
-        rows = [("trap frame", {"at": f"{Fault.frame:016X}", "vector": int(frame["Vector"]), "error code": int(frame["ErrorCode"]),
-                                "address": f"{int(frame['FaultAddress']) & WORD:016X}", "IRQL before": int(frame["PreviousIrql"])})]
+        rows = [("trap frame", {"at": f"{Fault.frame:016X}", "vector": int(frame["Vector"]),
+                                "error code": int(frame["ErrorCode"]),
+                                "address": f"{int(frame['FaultAddress']) & WORD:016X}",
+                                "IRQL before": int(frame["PreviousIrql"])})]
     elif Fault.is_taken:
         stack = CPU.register("rsp")
-        rows = [("pushed", {"error code": u64(stack), "RIP": f"{u64(stack + 8):016X}", "RSP": f"{u64(stack + 32):016X}"}),
+        rows = [("pushed", {"error code": u64(stack), "RIP": f"{u64(stack + 8):016X}",
+                "RSP": f"{u64(stack + 32):016X}"}),
                 ("CR2", {"is": f"{CPU.register('cr2'):016X}"})]
     else:
         rows = []
@@ -135,8 +139,9 @@ def table_promises(level):
     return [(f"V of the {LEVELS[level]}", entry & 1, 1)]
 
 
-@step("The CPU cuts the address into four numbers of 9 bits and an offset of 12. Bits 39-47 choose the entry of the top table, to which "
-      "CR3 points: the PXE. Its V bit is 1: go on in the table of that frame.", act="The page tables")
+@step("The CPU cuts the address into four numbers of 9 bits and an offset of 12. Bits 39-47 choose the entry of the "
+      "top table, to which CR3 points: the PXE. Its V bit is 1: go on in the table of that frame.", act="The page "
+                                                                                                        "tables")
 def walk_pxe():
     root = u64(entry_address(entry_address(0, 0), 0) & ~0xFFF | SELF_MAP << 3) >> 12 & (1 << 40) - 1
     return table_promises(0) + [("the frame of the top table", root, CPU.register("cr3") >> 12 & (1 << 40) - 1)]
@@ -152,39 +157,43 @@ def walk_pde():
     return table_promises(2)
 
 
-@step("Bits 12-20 choose the entry of the last: the PTE. Here V = 0. For the CPU the walk is over, it looks at no other bit. The memory "
-      "manager has kept a note for itself in the rest: the slot of the page file where the page's content is.")
+@step("Bits 12-20 choose the entry of the last: the PTE. Here V = 0. For the CPU the walk is over, it looks at no "
+      "other bit. The memory manager has kept a note for itself in the rest: the slot of the page file where the "
+      "page's content is.")
 def walk_pte():
     entry = look_up(3)
     return [("V of the PTE", entry & 1, 0), ("the PTE's transition bit", entry >> 11 & 1, 0),
             ("whether it names a page file slot", entry >> 32 != 0, True)]
 
 
-@step("The CPU executes the store, or rather begins to: it finds V = 0, puts the address into CR2, pushes SS, RSP, RFLAGS, CS, RIP and an "
-      "error code, clears IF, and goes to the stub of vector 14. The store has not happened; RIP on the stack points at it.",
+@step("The CPU executes the store, or rather begins to: it finds V = 0, puts the address into CR2, pushes SS, RSP, "
+      "RFLAGS, CS, RIP and an error code, clears IF, and goes to the stub of vector 14. The store has not happened; "
+      "RIP on the stack points at it.",
       act="The trap")
 def the_store():
     CPU.step()
     Fault.is_taken = True
     stack = CPU.register("rsp")
     return [("CR2", CPU.register("cr2"), Fault.address), ("the RIP on the stack", u64(stack + 8), Fault.store),
-            ("the error code (bit 0: protection, bit 1: write)", u64(stack), 2), ("IF", CPU.register("eflags") >> 9 & 1, 0),
+            ("the error code (bit 0: protection, bit 1: write)", u64(stack), 2),
+            ("IF", CPU.register("eflags") >> 9 & 1, 0),
             ("where the CPU is", CPU.pc, address_of("KiVectorStubs") + 14 * 16), ("IRQL", CPU.irql, 2)]
 
 
-@step("trap.asm pushes the vector, all registers, CR2 and CR8 below that: the KTRAP_FRAME. Then it opens interrupts again, as they were, "
-      "and calls KiTrap with the frame's address.")
+@step("trap.asm pushes the vector, all registers, CR2 and CR8 below that: the KTRAP_FRAME. Then it opens interrupts "
+      "again, as they were, and calls KiTrap with the frame's address.")
 def the_frame():
     CPU.step_to(address_of("KiTrap"))
     Fault.frame = CPU.register("rdi")
     frame = trap_frame()
     return [("the vector", int(frame["Vector"]), 14), ("the error code", int(frame["ErrorCode"]), 2),
-            ("the fault address", int(frame["FaultAddress"]) & WORD, Fault.address), ("RIP", int(frame["Rip"]) & WORD, Fault.store),
+            ("the fault address", int(frame["FaultAddress"]) & WORD, Fault.address),
+            ("RIP", int(frame["Rip"]) & WORD, Fault.store),
             ("the IRQL before", int(frame["PreviousIrql"]), 2), ("IF", CPU.register("eflags") >> 9 & 1, 1)]
 
 
-@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault. Its first question is for the IRQL in the frame: is it above "
-      "APC_LEVEL, 1? Look at the instruction that asks it.", act="The question")
+@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault. Its first question is for the IRQL in the "
+      "frame: is it above APC_LEVEL, 1? Look at the instruction that asks it.", act="The question")
 def the_test():
     CPU.step_to(address_of("MmAccessFault"))
     CPU.step_until(lambda: TEST in line_at(CPU.pc)[2] and CPU.instruction.startswith("cmp"), "the test of the IRQL")
@@ -198,8 +207,9 @@ def the_jump():
     return [("the branch", CPU.name(), "FaultAtRaisedIrql")]
 
 
-@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), finds V = 0 still, and calls "
-      "KiBugCheckFromTrap, the trap handler's KeBugCheckEx, with 0xA and four parameters: address, IRQL, kind of access, RIP.",
+@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), finds V = 0 still, "
+      "and calls KiBugCheckFromTrap, the trap handler's KeBugCheckEx, with 0xA and four parameters: address, IRQL, "
+      "kind of access, RIP.",
       act="The end")
 def the_bugcheck():
     CPU.step_to(address_of("KiBugCheckFromTrap"))
@@ -213,8 +223,8 @@ def parameters(code):
     return list(zip(names, Fault.bugcheck(), (code, Fault.address, 2, 1, Fault.store)))
 
 
-@step("RIP lies in secret.sys and not in the kernel, so 0xA becomes 0xD1, DRIVER_IRQL_NOT_LESS_OR_EQUAL. CR8 becomes 15, and the report "
-      "begins: KiBugCheckData holds what the blue screen will say.")
+@step("RIP lies in secret.sys and not in the kernel, so 0xA becomes 0xD1, DRIVER_IRQL_NOT_LESS_OR_EQUAL. CR8 becomes "
+      "15, and the report begins: KiBugCheckData holds what the blue screen will say.")
 def the_report():
     CPU.run_to(address_of("KiReportOnSerial"))
     data = address_of("KiBugCheckData")

@@ -1,4 +1,4 @@
-"""Source lines of the machine's code: the assembly as its authors wrote it, with the comments, and the CPUs marked in it."""
+"""Source lines of the machine's code: the assembly with its comments, and the CPUs marked in it."""
 
 import functools
 from pathlib import Path

@@ -1,16 +1,17 @@
-"""Two CPUs and one lock: first the lock that works, one exchange; then the lock that tests and sets, which lets both in."""
+"""Two CPUs and one lock: first the lock that works, then the one that tests and sets, and lets both in."""
 
 from steps.cpus import MASKED, Cpu, address_of, find_instruction, instructions_of, read, selected, stepping, u8
 from steps.guide import steps_of
 from steps.source import listing
 
 TITLE = "The spin lock, one instruction at a time, on two CPUs"
-INTRODUCTION = ("Two threads, one on each CPU, are about to take the same lock and to add 1 to the same sum. The machine stands "
-                "still; each step moves one CPU, and only that one. The arrows show what a CPU is about to execute.")
-LESSON = ("The two locks differ in one thing: xchg reads the old value and writes the new one in one step that no other CPU can "
-          "come between; `test, then set` are two instructions, and CPU 1 came between. No test finds that on most days: it "
-          "takes the same few nanoseconds on both CPUs. KeAcquireSpinLock (arch/x86_64/spinlock.asm) is the first lock, with "
-          "CR8 := 2 before it and a `pause` in its loop.")
+INTRODUCTION = ("Two threads, one on each CPU, are about to take the same lock and to add 1 to the same sum. The "
+                "machine stands still; each step moves one CPU, and only that one. The arrows show what a CPU is "
+                "about to execute.")
+LESSON = ("The two locks differ in one thing: xchg reads the old value and writes the new one in one step that no "
+          "other CPU can come between; `test, then set` are two instructions, and CPU 1 came between. No test finds "
+          "that on most days: it takes the same few nanoseconds on both CPUs. KeAcquireSpinLock "
+          "(arch/x86_64/spinlock.asm) is the first lock, with CR8 := 2 before it and a `pause` in its loop.")
 STEPS, step = steps_of()
 FIRST, SECOND = Cpu(0), Cpu(1)
 CPUS = (FIRST, SECOND)
@@ -36,7 +37,7 @@ class Lock:
         self.leaving = next(address for address, text in calls if self.release in text)
 
     def owns(self, cpu):
-        """Whether a CPU has the lock, by where it is: its exchange gave it 0 (or: it has written its 1); it is not back."""
+        """Whether a CPU has the lock, by where it is: its exchange gave it 0 (or it wrote its 1); it is not back."""
         at, function = cpu.pc, cpu.function
         if function == self.acquire:
             return at == self.won or (self.is_textbook and at > self.exchange and cpu.register("al") == 0)
@@ -118,15 +119,15 @@ def leave_sum(cpu):
     cpu.step_to(current.let_go)
 
 
-@step("CPU 0 raises its IRQL to DISPATCH_LEVEL: CR8 := 2. From now on no other thread and no DPC can come in on CPU 0. It goes as "
-      "far as the lock.", act="Act 1: the lock that works")
+@step("CPU 0 raises its IRQL to DISPATCH_LEVEL: CR8 := 2. From now on no other thread and no DPC can come in on CPU "
+      "0. It goes as far as the lock.", act="Act 1: the lock that works")
 def cpu0_raises():
     raise_and_enter(FIRST)
     return [("IRQL of CPU 0", FIRST.irql, 2), ("IRQL of CPU 1", SECOND.irql, 0)]
 
 
-@step("CPU 1 does the same. IRQL belongs to a CPU: that CPU 0 is at 2 does not keep CPU 1 out of anything. That is what the lock "
-      "is for.")
+@step("CPU 1 does the same. IRQL belongs to a CPU: that CPU 0 is at 2 does not keep CPU 1 out of anything. That is "
+      "what the lock is for.")
 def cpu1_raises():
     raise_and_enter(SECOND)
     return [("IRQL of CPU 1", SECOND.irql, 2), word(0), owner()]
@@ -139,15 +140,15 @@ def both_load_one():
     return [(*al(FIRST), 1), (*al(SECOND), 1), word(0), owner()]
 
 
-@step("CPU 0 executes xchg: its 1 goes into the lock, what was in the lock comes into AL, in one step that CPU 1 cannot divide. "
-      "There was a 0: CPU 0 wins.")
+@step("CPU 0 executes xchg: its 1 goes into the lock, what was in the lock comes into AL, in one step that CPU 1 "
+      "cannot divide. There was a 0: CPU 0 wins.")
 def cpu0_wins():
     FIRST.step()
     return [(*al(FIRST), 0), word(1), owner(0)]
 
 
-@step("CPU 1 executes the same xchg. Its 1 goes into the lock too, over the 1 of CPU 0, which changes nothing; and into AL comes a 1: "
-      "CPU 1 has lost.")
+@step("CPU 1 executes the same xchg. Its 1 goes into the lock too, over the 1 of CPU 0, which changes nothing; and "
+      "into AL comes a 1: CPU 1 has lost.")
 def cpu1_loses():
     SECOND.step()
     return [(*al(SECOND), 1), word(1), owner(0)]
@@ -165,20 +166,22 @@ def cpu1_jumps_back():
     return [("where CPU 1 is", SECOND.pc, current.exchange), owner(0)]
 
 
-@step("CPU 1 goes round three more times. Each xchg writes 1 over 1 and brings 1 back. It would do so for as long as CPU 0 is "
-      "inside, at IRQL 2, doing nothing else: that is why a spin lock is held for microseconds.")
+@step("CPU 1 goes round three more times. Each xchg writes 1 over 1 and brings 1 back. It would do so for as long as "
+      "CPU 0 is inside, at IRQL 2, doing nothing else: that is why a spin lock is held for microseconds.")
 def cpu1_spins():
     SECOND.step(9)
     return [("where CPU 1 is", SECOND.pc, current.exchange), (*al(SECOND), 1), word(1), owner(0)]
 
 
-@step("CPU 0 adds 1 to the sum: load, add, store. Nobody can come between, because whoever wants to must have the lock.")
+@step("CPU 0 adds 1 to the sum: load, add, store. Nobody can come between, because whoever wants to must have the "
+      "lock.")
 def cpu0_adds():
     leave_sum(FIRST)
     return [summed(1), owner(0)]
 
 
-@step("CPU 0 releases: one plain store of 0. x86 lets no store overtake an earlier one, so whoever sees the 0 sees the new sum too.")
+@step("CPU 0 releases: one plain store of 0. x86 lets no store overtake an earlier one, so whoever sees the 0 sees "
+      "the new sum too.")
 def cpu0_releases():
     FIRST.step()
     return [word(0), owner()]
@@ -197,15 +200,16 @@ def cpu1_adds():
     return [summed(2), owner(1)]
 
 
-@step("CPU 1 releases, and both lower IRQL to PASSIVE_LEVEL: first the lock, then CR8. Two CPUs have added 1, and the sum is 2.")
+@step("CPU 1 releases, and both lower IRQL to PASSIVE_LEVEL: first the lock, then CR8. Two CPUs have added 1, and "
+      "the sum is 2.")
 def both_leave():
     for cpu in CPUS:
         cpu.step_until(lambda: cpu.irql == 0, "PASSIVE_LEVEL")
     return [word(0), owner(), summed(2), ("IRQL of both", (FIRST.irql, SECOND.irql), (0, 0))]
 
 
-@step("Both CPUs go on to the second lock, and raise IRQL as before. It is a plausible lock: look whether it is free (mov al, [rdi]), "
-      "and if it is, take it (mov byte [rdi], 1).", act="Act 2: the lock that tests and then sets")
+@step("Both CPUs go on to the second lock, and raise IRQL as before. It is a plausible lock: look whether it is free "
+      "(mov al, [rdi]), and if it is, take it (mov byte [rdi], 1).", act="Act 2: the lock that tests and then sets")
 def both_come_to_the_second():
     meet(BROKEN)
     for cpu in CPUS:
@@ -219,7 +223,8 @@ def cpu0_looks():
     return [(*al(FIRST), 0), word(0)]
 
 
-@step("Now CPU 1 looks at the lock: 0 as well, for CPU 0 has not written its 1 yet. Two CPUs know that the lock is free.")
+@step("Now CPU 1 looks at the lock: 0 as well, for CPU 0 has not written its 1 yet. Two CPUs know that the lock is "
+      "free.")
 def cpu1_looks():
     SECOND.step()
     return [(*al(SECOND), 0), word(0)]
@@ -231,8 +236,8 @@ def cpu0_sets():
     return [word(1), owner(0)]
 
 
-@step("CPU 1 tests its AL. There is still the 0 of a moment ago in it: it does not spin either, writes its 1 over the other 1, and owns "
-      "the lock too. The word looks exactly as it would with one owner.")
+@step("CPU 1 tests its AL. There is still the 0 of a moment ago in it: it does not spin either, writes its 1 over "
+      "the other 1, and owns the lock too. The word looks exactly as it would with one owner.")
 def cpu1_sets():
     SECOND.step_to(current.won)
     return [word(1), owner(0, 1)]
@@ -252,8 +257,9 @@ def cpu0_stores():
     return [summed(1)]
 
 
-@step("CPU 1 adds 1 to the 0 that it has loaded, and stores: the sum is 1 again. What CPU 0 has done is lost: two CPUs have added 1, "
-      "and the sum is 1. In a list it would have been a lost entry, in the pool a block given to two owners.")
+@step("CPU 1 adds 1 to the 0 that it has loaded, and stores: the sum is 1 again. What CPU 0 has done is lost: two "
+      "CPUs have added 1, and the sum is 1. In a list it would have been a lost entry, in the pool a block given to "
+      "two owners.")
 def cpu1_stores():
     leave_sum(SECOND)
     return [summed(1), owner(0, 1)]

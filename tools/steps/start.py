@@ -25,8 +25,8 @@ def main():
             leave(walk(guide))
         install_commands(guide)
         print()
-        say("Type n, or just Enter, to do what is announced; `plan` lists the steps, `panel` shows the values again; all of "
-            "GDB works in between, and `quit` ends it all.")
+        say("Type n, or just Enter, to do what is announced; `plan` lists the steps, `panel` shows the values again; "
+            "all of GDB works in between, and `quit` ends it all.")
         guide.announce()
     except (WalkError, gdb.error) as problem:
         say(f"step: {problem}")

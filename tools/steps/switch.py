@@ -1,14 +1,17 @@
 """A thread switch: two stacks, one CPU, and the one instruction that exchanges RSP."""
 
-from steps.cpus import MASKED, Cpu, WalkError, address_of, find_instruction, function_at, instructions_of, stepping, u64, value
+from steps.cpus import (MASKED, Cpu, WalkError, address_of, find_instruction, function_at, instructions_of, stepping,
+                        u64, value)
 from steps.guide import steps_of
 from steps.source import listing
 
 TITLE = "How one thread stops and another goes on"
-INTRODUCTION = ("Two threads share one CPU. The first has just set the event that the second waits for, and now waits itself, so the scheduler "
-                "has called KiSwapContext(first, second). The second called the same function some time ago, and has not come back yet.")
-LESSON = ("A thread that does not run is its stack, and nothing else: seven words on it, and a pointer to them in the KTHREAD. The switch is one "
-          "`mov rsp`. What calls KiSwapContext is one thread, what returns from it is the other, by the same `ret`.")
+INTRODUCTION = ("Two threads share one CPU. The first has just set the event that the second waits for, and now "
+                "waits itself, so the scheduler has called KiSwapContext(first, second). The second called the same "
+                "function some time ago, and has not come back yet.")
+LESSON = ("A thread that does not run is its stack, and nothing else: seven words on it, and a pointer to them in "
+          "the KTHREAD. The switch is one `mov rsp`. What calls KiSwapContext is one thread, what returns from it is "
+          "the other, by the same `ret`.")
 STEPS, step = steps_of()
 CPU = Cpu(0)
 SAVED_BYTES = 6 * 8                             # rbp rbx r12 r13 r14 r15
@@ -46,7 +49,8 @@ def begin():
 
 def panel():
     rsp = CPU.register("rsp")
-    rows = [("CPU 0", {"RSP": f"{rsp:016X}", "on the stack of the": stack_owner(rsp), "IRQL": CPU.irql, "in": CPU.function}),
+    rows = [("CPU 0", {"RSP": f"{rsp:016X}", "on the stack of the": stack_owner(rsp), "IRQL": CPU.irql,
+            "in": CPU.function}),
             ("gs:[188h]", {"current thread": named(current_thread())})]
     for name, thread in zip(NAMES, threads):
         rows.append((name, {"stack": f"{thread.field('StackLimit'):X}..{thread.field('StackBase'):X}",
@@ -80,12 +84,13 @@ def instruction(pattern):
     return find_instruction("KiSwapContext", pattern)
 
 
-@step("KiSwapContext pushes the six registers that a C function may count on to find unchanged after a call. Everything else of the first "
-      "thread is on its stack already.", act="The first thread leaves")
+@step("KiSwapContext pushes the six registers that a C function may count on to find unchanged after a call. "
+      "Everything else of the first thread is on its stack already.", act="The first thread leaves")
 def pushes():
     before = CPU.register("rsp")
     CPU.step_to(instruction(r"^mov QWORD PTR \[rdi"))
-    return [("how far RSP went down", before - CPU.register("rsp"), SAVED_BYTES), ("whose stack it is", stack_owner(CPU.register("rsp")), NAMES[FIRST])]
+    return [("how far RSP went down", before - CPU.register("rsp"), SAVED_BYTES),
+            ("whose stack it is", stack_owner(CPU.register("rsp")), NAMES[FIRST])]
 
 
 @step("The first thread's RSP goes into its KTHREAD, as KernelStack: the only trace of it that is not on its stack.")
@@ -96,7 +101,8 @@ def saves():
             ("whether it has changed", before != CPU.register("rsp"), True)]
 
 
-@step("And this is the switch: RSP := KernelStack of the second thread. One instruction ago the CPU stood on one stack, now on the other.",
+@step("And this is the switch: RSP := KernelStack of the second thread. One instruction ago the CPU stood on one "
+      "stack, now on the other.",
       act="The second thread comes")
 def exchanges():
     CPU.step()
@@ -105,21 +111,24 @@ def exchanges():
             ("the current thread, as the kernel sees it", named(current_thread()), NAMES[FIRST])]
 
 
-@step("The kernel is told: gs:[188h], the current thread of this CPU, becomes the second one. Between the two instructions the kernel would "
-      "have got a wrong answer; at DISPATCH_LEVEL, with the dispatcher lock held, nobody asks.")
+@step("The kernel is told: gs:[188h], the current thread of this CPU, becomes the second one. Between the two "
+      "instructions the kernel would have got a wrong answer; at DISPATCH_LEVEL, with the dispatcher lock held, "
+      "nobody asks.")
 def tells():
     CPU.step()
-    return [("the current thread, as the kernel sees it", named(current_thread()), NAMES[SECOND]), ("IRQL", CPU.irql, 2)]
+    return [("the current thread, as the kernel sees it", named(current_thread()), NAMES[SECOND]),
+            ("IRQL", CPU.irql, 2)]
 
 
 @step("The six registers come back from the second thread's stack, where it pushed them when it began to wait.")
 def pops():
     CPU.step_to(instruction("^ret"))
-    return [("how far RSP is above KernelStack", CPU.register("rsp") - threads[SECOND].field("KernelStack"), SAVED_BYTES)]
+    return [("how far RSP is above KernelStack", CPU.register("rsp") - threads[SECOND].field("KernelStack"),
+            SAVED_BYTES)]
 
 
-@step("`ret`. The call came from StepPing's wait, the return goes to StepPong's: into the same function of the scheduler, but for another "
-      "thread, on another stack.")
+@step("`ret`. The call came from StepPing's wait, the return goes to StepPong's: into the same function of the "
+      "scheduler, but for another thread, on another stack.")
 def returns():
     old = threads[FIRST].field("KernelStack")
     waiting = callers(u64(old + SAVED_BYTES), u64(old + SAVED_BYTES - 8))
@@ -132,11 +141,12 @@ def returns():
             ("both threads called KiSwapContext from", running[0], waiting[0])]
 
 
-@step("The second thread releases the dispatcher lock that the first one took, lowers IRQL, and comes out of KeWaitForSingleObject in StepPong: "
-      "its wait is over.")
+@step("The second thread releases the dispatcher lock that the first one took, lowers IRQL, and comes out of "
+      "KeWaitForSingleObject in StepPong: its wait is over.")
 def goes_on():
     code = instructions_of("StepPong")
     call = next(address for address, text in code if "KeWaitForSingleObject" in text)
     CPU.run_to(next(address for address, _ in code if address > call))
-    return [("the function", CPU.function, "StepPong"), ("IRQL", CPU.irql, 0), ("what the wait returned", CPU.register("eax"), 0),
+    return [("the function", CPU.function, "StepPong"), ("IRQL", CPU.irql, 0),
+            ("what the wait returned", CPU.register("eax"), 0),
             ("whose stack it is", stack_owner(CPU.register("rsp")), NAMES[SECOND])]
