@@ -159,6 +159,16 @@ def test_json_is_one_object(build):
     assert (broken["result"], broken["exit"]) == ("unbuildable", 2)
 
 
+def test_a_wait_in_pieces_has_begun_with_the_first(build):
+    """A resource is waited for half a second at a time; what counts is when the thread came to it."""
+    done = tool("tests/drivers/lock_order_resource.c", "--json")
+    result = json.loads(done.stdout)
+    waits = [wait for wait in result["waits"] if wait["kind"] == "resource (exclusive)"]
+    assert len(waits) == 2
+    for wait in waits:
+        assert result["guestSeconds"] * 1000 - wait["sinceMs"] >= 950       # it was stuck for a second before that was said
+
+
 def test_the_same_seed_gives_the_same_end(build):
     """To the last parameter and address."""
     ends = {tool("tests/drivers/judge_two_mutexes.c", "--seed", "11").stdout for _ in range(3)}

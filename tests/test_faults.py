@@ -10,6 +10,10 @@ import shutil
 
 import pytest
 
+import driver
+import driverbuild
+import driverheads
+from conftest import ensure_built
 from test_disk import page_table_entry
 from test_files import complaints
 from volume import list_files, make_volume, read_file
@@ -17,16 +21,19 @@ from volume import list_files, make_volume, read_file
 STATUS_IO_DEVICE_ERROR = 0xFFFFFFFFC0000185
 READ_WRITE = 4 << 5                             # the protection field of a software PTE
 MIB = 1 << 20
+OF_OTHERS = 2                                   # reads of sector 0: QEMU's own, and the kernel's to see what the disk is
 SPARE = 2                                       # QEMU looks at sector 0 itself, and the next run may have one request more
 FILES = 4
 
 
-def drive(image, folder, kind=None, at=0):
-    """QEMU's arguments for a disk of which request number `at` of a kind ("read", "write") fails; 0: none does."""
+def drive(image, folder, kind=None, at=0, once=True):
+    """QEMU's arguments for a disk of which request number `at` of a kind ("read", "write") fails; 0: none does. Not once:
+    all behind it fail too."""
     rules = folder / "blkdebug.rules"
-    event = f"{kind}_aio"
+    event, times = f"{kind}_aio", "on" if once else "off"
     states = "".join(f'[set-state]\nevent = "{event}"\nstate = "{i}"\nnew_state = "{i + 1}"\n' for i in range(1, at))
-    rules.write_text(f'{states}[inject-error]\nevent = "{event}"\nstate = "{at}"\nerrno = "5"\nonce = "on"\n' if at else "")
+    rules.write_text(f'{states}[inject-error]\nevent = "{event}"\nstate = "{at}"\nerrno = "5"\nonce = "{times}"\n'
+                     if at else "")
     return ("-drive", f"if=none,id=faulty,driver=raw,file.driver=blkdebug,file.config={rules},file.image.driver=file,"
                       f"file.image.filename={image},werror=report,rerror=report",
             "-device", "virtio-blk-pci,disable-legacy=on,drive=faulty")
@@ -128,6 +135,23 @@ def test_any_request_to_the_page_file_that_fails(boot, tmp_path, kind):
         else:
             outcome.assert_ktap()
     assert ("bugcheck" in ends) == (kind == "read")
+
+
+def test_a_driver_whose_page_cannot_be_read_is_named(tmp_path):
+    """Its pages have gone out, and come back no more: 0x7A, where it touched one."""
+    options = driver.parse([str(driverheads.FOLDER / "page_more_than_ram.c"), "--free-running", "--mem", "16", "--json"])
+    ensure_built("free")
+    driverbuild.make_kernel("free")
+    modules = driverbuild.build(options.files, "free", tmp_path)
+    machine = driver.machine_of(options, modules, tmp_path)
+    with open(tmp_path / "pagefile", "wb") as file:
+        file.truncate(64 * MIB)
+    machine.disk, machine.extra = False, drive(tmp_path / "pagefile", tmp_path, "read", OF_OTHERS + 1, once=False)
+    result = driver.run_machine(machine, tmp_path, options)
+    assert (result["result"], result["code"]) == ("bugcheck", "0x0000007A"), result
+    assert (result["module"], result["function"]) == ("page_more_than_ram", "ReadBack"), result["where"]
+    entry, status, contents, address = (int(word, 16) for word in result["parameters"])
+    assert status == STATUS_IO_DEVICE_ERROR and entry == page_table_entry(address) and contents >> 32
 
 
 # ---- The long run ----

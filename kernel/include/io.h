@@ -15,6 +15,22 @@ VOID IopReadyDevices(
 VOID IoShutdownSystem(VOID);             /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
 BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL, a snapshot */
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
+/* The current thread ends: cancels its requests and waits until they have come back, at most five minutes. PASSIVE. */
+VOID IoCancelThreadIo(VOID);
+
+/* What is known of a request that has not come back, for an explanation. */
+typedef struct _IO_PENDING_IRP {
+    PIRP Irp;
+    BOOLEAN IsSent;        /* and not completed */
+    PDEVICE_OBJECT Device; /* whose driver has it; NULL though it is sent: the device is gone */
+    UCHAR MajorFunction;
+    BOOLEAN IsCompleting; /* it waits for an APC of its thread */
+    BOOLEAN IsCancelled;
+    ULONG64 CancelRoutine;
+} IO_PENDING_IRP, *PIO_PENDING_IRP;
+/* The Index-th request of a thread that exists, or with NULL of all that have ended. FALSE: there are not so many.
+ * <= DISPATCH_LEVEL; a snapshot. */
+BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
 PBLOCK_DEVICE IoGetDumpDisk(VOID); /* the one that is marked for the crash dump, else that of role 1 */

@@ -121,6 +121,7 @@ typedef struct _KTHREAD {
     volatile LONG IoBoostCount;  /* resources that it owns exclusively and others wait for (0x13C) */
     PVOID volatile BlockingLock; /* the lock that it waits for, without limit; NULL: none */
     volatile UCHAR BlockingKind; /* KLOCK_KIND */
+    ULONG64 BlockingTime;        /* tick when it began to wait for it, however many waits that takes */
     LIST_ENTRY ObjectListEntry;  /* ke/autoboost.c: every thread object that is not deleted yet */
     PKSTART_ROUTINE StartRoutine;
     PVOID StartContext;
@@ -133,6 +134,7 @@ typedef struct _ETHREAD {
     NTSTATUS ExitStatus;
     BOOLEAN ActiveExWorker;
     WORK_QUEUE_ITEM *WorkItem; /* the work item that a worker thread runs, for exit checks */
+    LIST_ENTRY IrpList;        /* requests that end in this thread (io/threadirp.c) */
 } ETHREAD;
 
 /* One queue of deferred procedure calls; one per CPU. */

@@ -15,7 +15,7 @@ PCSTR StoryName(VOID);
 
 /* The driver that is being judged now, NULL: none. Any IRQL. */
 PCSTR JudgeCurrentDriver(VOID);
-ULONG64 JudgeCurrentRoutine(VOID); /* its DriverEntry or DriverUnload, or 0. Any IRQL */
+VOID JudgeFormatCurrentRoutine(PCHAR Buffer, SIZE_T Bytes); /* its DriverEntry or DriverUnload, or its name. Any IRQL */
 /* Whether an address is in a judged driver's image. Any IRQL. */
 BOOLEAN JudgeIsDriverAddress(ULONG64 Address);
 

@@ -85,8 +85,8 @@ NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device) {
         return Status;
     }
     PCSTR Name = IsVolume ? "volume C:" : RoleName(1);
-    BOOLEAN HasRole = IsVolume ? IopSetVolumeDisk(Device)
-                               : IsForDump && __sync_bool_compare_and_swap(&MarkedDumpDisk, NULL, Device);
+    BOOLEAN HasRole =
+        IsVolume ? IopSetVolumeDisk(Device) : IsForDump && __sync_bool_compare_and_swap(&MarkedDumpDisk, NULL, Device);
     if (!HasRole) {
         Name = RoleName(IopInsertBlockDevice(Device));
     }

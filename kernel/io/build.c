@@ -1,7 +1,7 @@
 /* build.c: IRPs that drivers build for other drivers: a transfer or a control request, with its buffers attached.
  *
  * A synchronous one belongs to the thread that built it: completion copies the output back, fills the status block,
- * frees the IRP and sets the event, all in that thread. An asynchronous one is freed by its builder's completion
+ * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. An asynchronous one is freed by its builder's completion
  * routine. */
 #include "iop.h"
 
@@ -40,6 +40,7 @@ PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObj
         IopDropIrp(Irp);
         return NULL;
     }
+    IopQueueThreadIrp(Irp);
     return Irp;
 }
 
@@ -75,6 +76,7 @@ PIRP IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObje
         IoBuildAsynchronousFsdRequest(MajorFunction, DeviceObject, Buffer, Length, StartingOffset, IoStatusBlock);
     if (Irp != NULL) {
         Irp->UserEvent = Event;
+        IopQueueThreadIrp(Irp);
     }
     return Irp;
 }

@@ -156,6 +156,8 @@ VOID IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     }
     if (Irp->Flags & IRP_ASSOCIATED_IRP) {
         CompletePart(Irp, PriorityBoost);
+    } else if (!IopBeginThreadCompletion(Irp)) {
+        IopDropIrp(Irp);
     } else if (Irp->AllocationFlags & IOP_IRP_WAITED) {
         KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE);
     } else if (Irp->Tail.Overlay.Thread != NULL) {

@@ -48,6 +48,14 @@ VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
 #define IOP_IRP_HOLDS_FILE 0x04   /* OriginalFileObject is referenced */
 #define IOP_IRP_HOLDS_EVENT 0x08  /* UserEvent is an object that is referenced */
 #define IOP_IRP_FROM_ZW 0x10      /* an event of the file object is to be set too */
+#define IOP_IRP_QUEUED 0x20       /* it ends in its thread: threadirp.c, whose lock guards this and the next two */
+#define IOP_IRP_COMPLETING 0x40   /* it has no stack location any more */
+#define IOP_IRP_ORPHAN 0x80       /* its thread has ended */
+
+/* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL ---- */
+VOID IopQueueThreadIrp(PIRP Irp);           /* Tail.Overlay.Thread is set */
+VOID IopUnqueueThreadIrp(PIRP Irp);         /* it is freed, or made anew; no other IRP minds */
+BOOLEAN IopBeginThreadCompletion(PIRP Irp); /* FALSE: nobody is left who wants the result */
 
 /* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction);

@@ -47,6 +47,7 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
 
 /* For the owner of an IRP from IoAllocateIrp, whose completion routine has kept it. Any IRQL. wdm.h: IoReuseIrp. */
 VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
+    IopUnqueueThreadIrp(Irp);
     UCHAR AllocationFlags = Irp->AllocationFlags;
     IoInitializeIrp(Irp, Irp->Size, (CCHAR)Irp->StackCount);
     Irp->AllocationFlags = AllocationFlags;
@@ -55,6 +56,7 @@ VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
 
 /* <= DISPATCH_LEVEL. The type is wiped, so that a use of the dead IRP is noticed. wdm.h: IoFreeIrp. */
 VOID IoFreeIrp(PIRP Irp) {
+    IopUnqueueThreadIrp(Irp);
     UCHAR Holds = Irp->AllocationFlags;
     if (Holds & IOP_IRP_HOLDS_THREAD) {
         ObDereferenceObjectDeferDelete(Irp->Tail.Overlay.Thread);

@@ -137,11 +137,7 @@ VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes) {
     if (Routine != 0) {
         KdFormatAddress(Buffer, Bytes, Routine);
     } else if (Guilty == Count && JudgeCurrentDriver() != NULL) {
-        if (IsDriverCode(JudgeCurrentRoutine())) {
-            KdFormatAddress(Buffer, Bytes, JudgeCurrentRoutine());
-        } else {
-            RtlFormat(Buffer, Bytes, "%s", JudgeCurrentDriver());
-        }
+        JudgeFormatCurrentRoutine(Buffer, Bytes);
     } else if (Count > 0) {
         KdFormatFrame(Buffer, Bytes, &Frames[Guilty < Count ? Guilty : 0]);
     }

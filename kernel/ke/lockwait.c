@@ -5,18 +5,19 @@
  * what for. So each lock's slow path names the lock in the thread. */
 #include "ki.h"
 
-static VOID SetBlockingLock(PVOID Lock, KLOCK_KIND Kind) {
+static VOID SetBlockingLock(PVOID Lock, KLOCK_KIND Kind, ULONG64 Since) {
     PKTHREAD Thread = KiCurrentThread();
     Thread->BlockingKind = (UCHAR)Kind;
+    Thread->BlockingTime = Since;
     Thread->BlockingLock = Lock;
 }
 
 VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind) {
-    SetBlockingLock(Lock, Kind);
+    SetBlockingLock(Lock, Kind, KiTickCount);
 }
 
 VOID KeEndLockWait(VOID) {
-    SetBlockingLock(NULL, LockNone);
+    SetBlockingLock(NULL, LockNone, 0);
 }
 
 /* An APC that runs inside a wait at PASSIVE_LEVEL may wait for another lock: the outer wait is what is left then. */
@@ -24,9 +25,10 @@ NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON R
     PKTHREAD Thread = KiCurrentThread();
     PVOID OuterLock = Thread->BlockingLock;
     KLOCK_KIND OuterKind = Thread->BlockingKind;
-    KeBeginLockWait(Lock, Kind);
+    ULONG64 OuterSince = Thread->BlockingTime;
+    SetBlockingLock(Lock, Kind, OuterLock == Lock ? OuterSince : KiTickCount); /* a wait in pieces has begun before */
     NTSTATUS Status = KeWaitForSingleObject(Object, Reason, KernelMode, FALSE, Timeout);
-    SetBlockingLock(OuterLock, OuterKind);
+    SetBlockingLock(OuterLock, OuterKind, OuterSince);
     return Status;
 }
 

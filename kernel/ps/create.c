@@ -56,6 +56,7 @@ static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, 
     Thread->Cid.UniqueThread = NextThreadId();
     Thread->ExitStatus = STATUS_PENDING;
     Thread->Tcb.Process = PsInitialSystemProcess;
+    InitializeListHead(&Thread->IrpList);
     NameThread(Thread, Name, Start);
     KeInitializeThread(&Thread->Tcb, StackBase, StackBase - KERNEL_STACK_SIZE, Start, Context, Priority);
     KeInitializeThreadLocks(&Thread->Tcb);

@@ -1,5 +1,6 @@
 /* exit.c: the end of a thread: what it still holds is looked at first, because nobody could release it afterwards. */
 #include "psp.h"
+#include <io.h>
 #include <verifier.h>
 
 /* In NT's order. Each of these leaves something locked for ever, or kills a thread that is not the caller's to kill. */
@@ -24,6 +25,7 @@ NTSTATUS PsTerminateSystemThread(NTSTATUS ExitStatus) {
     PETHREAD Thread = PsGetCurrentThread();
     CheckExit(Thread);
     PsNotifyThread(Thread, FALSE);
+    IoCancelThreadIo();
     VfNotifyThreadEnd();
     Thread->ExitStatus = ExitStatus;
     KeTerminateThread();

@@ -76,7 +76,7 @@ static PCSTR StateName(ULONG State) {
 }
 
 /* "secret!Work" without offset and line; the address where there is no name. */
-static VOID FormatName(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
+VOID JudgeFormatName(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
     KD_SYMBOL Symbol;
     if (!KdLookupAddress(Address, &Symbol) || Symbol.Function == NULL) {
         KdFormatAddress(Buffer, Bytes, Address);
@@ -106,7 +106,7 @@ static BOOLEAN FormatExtension(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
 /* Where a lock or object lies, as its driver's author knows it. */
 static VOID FormatPlace(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
     if (LdrFindModule(Address) != NULL) {
-        FormatName(Address, Buffer, Bytes);
+        JudgeFormatName(Address, Buffer, Bytes);
     } else if (!FormatExtension(Address, Buffer, Bytes)) {
         MmDescribeAddress(Address, Buffer, Bytes);
     }
@@ -158,7 +158,7 @@ static VOID Collect(PKTHREAD Thread) {
     Told.State = Thread->State;
     Told.Reason = Thread->WaitReason;
     Told.Priority = Thread->Priority;
-    Told.WaitTime = Thread->WaitTime;
+    Told.WaitTime = Thread->BlockingLock != NULL ? Thread->BlockingTime : Thread->WaitTime;
     Told.IsBlocked = JudgeIsBlocked(Thread);
     Told.Object = JudgeFindObject(Thread, &Told.Kind);
     Told.Owner = JudgeFindOwner(Thread, &Told.OwnerHasEnded);
@@ -214,7 +214,7 @@ static VOID FormatToldThread(PCHAR Buffer, SIZE_T Bytes) {
             Start -= KdLookupAddress(Start, &Symbol) ? Symbol.Offset : 0;
         }
     }
-    FormatName(Start, Name, sizeof(Name));
+    JudgeFormatName(Start, Name, sizeof(Name));
     RtlFormat(Buffer, Bytes, "thread 0x%X (%s)", Told.Id, Name);
 }
 
@@ -251,7 +251,7 @@ static VOID TellWait(VOID) {
         RtlFormat(Owner, sizeof(Owner), ", which it owns itself");
     } else if (Told.Owner != NULL && (PVOID)Told.Owner != Told.Object) {
         CHAR Name[96];
-        FormatName(Told.OwnerStart, Name, sizeof(Name));
+        JudgeFormatName(Told.OwnerStart, Name, sizeof(Name));
         RtlFormat(Owner, sizeof(Owner), ", owned by thread 0x%X (%s)", Told.OwnerId, Name);
     }
     ULONG64 SinceMs = TICKS_TO_MS(Told.WaitTime);
@@ -263,7 +263,7 @@ static VOID TellWait(VOID) {
 /* The same as data: one line for each thread. */
 static VOID TellData(VOID) {
     CHAR Who[128], What[240], Name[128], Escaped[320];
-    FormatName(Told.Start, Name, sizeof(Name));
+    JudgeFormatName(Told.Start, Name, sizeof(Name));
     FormatToldThread(Who, sizeof(Who));
     FormatToldObject(What, sizeof(What));
     KdEscapeText(Escaped, sizeof(Escaped), What);
@@ -316,7 +316,7 @@ VOID JudgeExplainPending(VOID) {
         CHAR Place[160], Name[96] = "no DPC";
         FormatPlace((ULONG64)Found, Place, sizeof(Place));
         if (Routine != 0) {
-            FormatName(Routine, Name, sizeof(Name));
+            JudgeFormatName(Routine, Name, sizeof(Name));
         }
         JudgeSay("  timer %p (%s) is set%s, period %u ms, DPC routine: %s", Found, Place,
                  Copy.Period != 0 ? " periodically" : "", Copy.Period, Name);

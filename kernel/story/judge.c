@@ -1,17 +1,18 @@
 /* judge.c: loads the drivers that the command line names, watches them, and says how they ended, in guest time alone.
  *
- *      completed   DriverEntry succeeded, every thread of the drivers has ended, none of their timers, DPCs and work items
- *                  is queued, and it stays so for SETTLE_MS: what the reaper finds late (0x13C, 0x153) still comes
+ *      completed   DriverEntry succeeded, every thread of the drivers has ended, none of their timers, DPCs, work items and
+ *                  APCs is queued, no request is pending in one of them, and it stays so for SETTLE_MS: what the reaper
+ *                  finds late (0x13C, 0x153) still comes
  *      failed      DriverEntry, or the loader, returned an error
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
  *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
  *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait: it spins
- *                  at a low IRQL
+ *                  at a low IRQL; or only requests and APCs are left, which nothing will ever move, for STUCK_MS
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
- * can end what they do: their threads wait for ever but not for each other; for SERVING_SECONDS there was nothing but
- * threads that sleep and wake, and timers; or the limit has come. Then they have the limit's time again. */
+ * can end what they do: their threads wait for ever but not for each other; only requests and APCs are left; for
+ * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have the limit's time again. */
 #include "judge.h"
 
 #include <io.h>
@@ -40,23 +41,29 @@ static NTSTATUS StepStatus;
 static PCSTR StepName;
 
 static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
-static PVOID volatile StepRoutine; /* or this, its DriverUnload; NULL: neither */
+static CHAR UnloadName[160];       /* or this, its DriverUnload: when the driver is gone, nobody can look its name up */
 
 PCSTR JudgeCurrentDriver(VOID) {
     return StepName;
 }
 
-ULONG64 JudgeCurrentRoutine(VOID) {
-    if (!IsLoading) {
-        return (ULONG64)StepRoutine;
-    }
+static PKLDR_DATA_TABLE_ENTRY FindStepModule(VOID) {
     for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
         PKLDR_DATA_TABLE_ENTRY Module = CONTAINING_RECORD(Entry, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
         if (strcmp(Module->Name, StepName) == 0) {
-            return (ULONG64)Module->EntryPoint;
+            return Module;
         }
     }
-    return 0;
+    return NULL;
+}
+
+VOID JudgeFormatCurrentRoutine(PCHAR Buffer, SIZE_T Bytes) {
+    PKLDR_DATA_TABLE_ENTRY Module = IsLoading ? FindStepModule() : NULL;
+    if (Module != NULL && Module->EntryPoint != NULL) {
+        KdFormatAddress(Buffer, Bytes, (ULONG64)Module->EntryPoint);
+    } else {
+        RtlFormat(Buffer, Bytes, "%s", UnloadName[0] != 0 ? UnloadName : StepName);
+    }
 }
 
 /* ---- What may take for ever happens in a thread of its own ---- */
@@ -76,9 +83,11 @@ static VOID UnloadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     for (ULONG i = JudgeNameCount; i-- > 0;) {
         StepName = JudgeNames[i];
-        StepRoutine = (PVOID)Drivers[i]->DriverUnload;
+        if (Drivers[i]->DriverUnload != NULL) {
+            KdFormatAddress(UnloadName, sizeof(UnloadName), (ULONG64)Drivers[i]->DriverUnload);
+        }
         NTSTATUS Status = LdrUnloadDriver(Drivers[i]);
-        StepRoutine = NULL;
+        UnloadName[0] = 0;
         if (!NT_SUCCESS(Status)) {
             JudgeSay("%s.sys stays loaded: %s", JudgeNames[i],
                      Status == STATUS_INVALID_DEVICE_REQUEST ? "it has no DriverUnload" : "its unload failed");
@@ -149,13 +158,17 @@ static BOOLEAN AreAllStuck(const JUDGE_STATE *State) {
            IsQuietFor(State, STUCK_MS);
 }
 
+static BOOLEAN IsNothingButLeftovers(const JUDGE_STATE *State) {
+    return State->View.Threads == 0 && State->View.Pending == 0 && State->View.Left > 0 && IsQuietFor(State, STUCK_MS);
+}
+
 /* What a driver does that serves until it is told to stop, seen from outside. */
 static BOOLEAN IsServing(const JUDGE_STATE *State) {
     return (State->View.Threads > State->View.Blocked || State->View.Pending > 0) &&
            State->NowMs - State->WorkMs >= (KeSeed != 0 ? SERVING_SECONDS : SERVING_SECONDS_UNSEEDED) * 1000;
 }
 
-typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndServing, EndLimit } JUDGE_END;
+typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLeft, EndServing, EndLimit } JUDGE_END;
 
 static ULONG64 LimitMs(VOID) {
     return KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
@@ -178,7 +191,8 @@ static JUDGE_END WatchStep(BOOLEAN MayServe) {
             State.ChangedMs = State.NowMs;
             WasDone = IsDone;
         }
-        if (IsDone && State.View.Threads == 0 && State.View.Pending == 0 && IsQuietFor(&State, SETTLE_MS)) {
+        BOOLEAN IsOver = State.View.Threads == 0 && State.View.Pending == 0 && State.View.Left == 0;
+        if (IsDone && IsOver && IsQuietFor(&State, SETTLE_MS)) {
             if (State.View.Ended > 0) {
                 JudgeSay("note: the objects of %u ended threads are still there: a handle or reference was left",
                          State.View.Ended);
@@ -190,6 +204,9 @@ static JUDGE_END WatchStep(BOOLEAN MayServe) {
         }
         if (AreAllStuck(&State)) {
             return EndStuck;
+        }
+        if (IsDone && IsNothingButLeftovers(&State)) {
+            return EndLeft;
         }
         if (MayServe && IsDone && IsServing(&State)) {
             return EndServing;
@@ -222,6 +239,7 @@ static DECLSPEC_NORETURN VOID EndStuckRun(VOID) {
     static CHAR Text[SUMMARY_BYTES];
     JudgeSay("deadlock:");
     JudgeExplainThreads();
+    JudgeExplainLeft();
     JudgeSummarize(TRUE, Text, sizeof(Text));
     JudgeSay("%s", Text);
     PutVerdict(Text, STATUS_POSSIBLE_DEADLOCK);
@@ -232,11 +250,16 @@ static DECLSPEC_NORETURN VOID EndUndecided(BOOLEAN IsDone) {
     static CHAR Text[SUMMARY_BYTES];
     JUDGE_VIEW View;
     JudgeLook(&View);
-    JudgeSay("undecided after %I64u s of the guest's time: threads that have not ended: %u, queued: %u", NowMs() / 1000,
-             View.Threads, View.Pending);
+    JudgeSay("undecided after %I64u s of the guest's time: threads that have not ended: %u, queued: %u, left with "
+             "others: %u",
+             NowMs() / 1000, View.Threads, View.Pending, View.Left);
     JudgeExplainThreads();
     JudgeExplainPending();
+    JudgeExplainLeft();
     JudgeSummarize(FALSE, Text, sizeof(Text));
+    if (Text[0] == 0 && View.Pending == 0) {
+        JudgeSummarizeLeft(Text, sizeof(Text));
+    }
     if (Text[0] == 0) {
         RtlFormat(Text, sizeof(Text), IsDone ? "%u timers, DPCs or work items are still queued" : "the load goes on",
                   View.Pending);
@@ -265,7 +288,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
     StartStep(LoadAll);
     JUDGE_END End = WatchStep(MustUnload);
-    if (End == EndDone && !NT_SUCCESS(StepStatus)) {
+    if ((End == EndDone || End == EndLeft) && !NT_SUCCESS(StepStatus)) {
         EndFailed();
     }
     if (MustUnload && End != EndCircle && IsStepDone && NT_SUCCESS(StepStatus)) {
@@ -280,7 +303,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
         PutVerdict("", STATUS_SUCCESS);
         KeEndMachine("completed", TRUE);
     }
-    if (End == EndLimit) {
+    if (End == EndLimit || End == EndLeft) {
         EndUndecided(IsStepDone);
     }
     EndStuckRun();

@@ -18,6 +18,7 @@ typedef struct _JUDGE_VIEW {
     ULONG Blocked;     /* of these: wait, and no time-out will end the wait */
     ULONG Busy;        /* of these: run, or could, and began no wait for a second */
     ULONG Pending;     /* timers, DPCs, work items */
+    ULONG Left;        /* requests that have not come back, APCs that have not run: by themselves they never will */
     ULONG Ended;       /* thread objects that outlive their thread: a handle or reference is left */
     ULONG64 Signature; /* the same as long as no thread gets anywhere */
     ULONG64 Cycle;     /* the same as long as the same threads wait for each other in a circle; 0: none */
@@ -42,8 +43,14 @@ VOID JudgeRememberTimers(VOID);
 /* ---- deadlock.c: the explanation, on COM1 for people and on COM2 as data. PASSIVE ---- */
 VOID JudgeExplainThreads(VOID); /* each thread: what it waits for, since when, its stack; then the cycle */
 VOID JudgeExplainPending(VOID); /* each timer, DPC and work item that is queued */
+VOID JudgeFormatName(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes);   /* "secret!Work"; any IRQL */
 VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes); /* the same in one line */
 VOID JudgeSay(PCSTR Format, ...);                                    /* one line, both ways */
+
+/* ---- left.c: requests and APCs ---- */
+ULONG JudgeCountLeft(PKTHREAD Thread); /* with one thread; NULL: with those that have ended. Dispatcher lock held */
+VOID JudgeExplainLeft(VOID);           /* each of them; PASSIVE */
+VOID JudgeSummarizeLeft(PCHAR Buffer, SIZE_T Bytes); /* the first of them; PASSIVE */
 
 /* ---- judge.c ---- */
 DECLSPEC_NORETURN VOID JudgeRun(VOID); /* PASSIVE, the first thread: the boot option driver=NAME,NAME */

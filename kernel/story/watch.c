@@ -210,6 +210,7 @@ static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
         View->Ended += JudgeIsDriverAddress((ULONG64)Thread->StartRoutine);
         return;
     }
+    View->Left += JudgeCountLeft(Thread);
     if (Thread == KeGetCurrentThread() || !JudgeIsDriverThread(Thread)) {
         return;
     }
@@ -232,6 +233,7 @@ VOID JudgeLook(JUDGE_VIEW *View) {
     KIRQL OldIrql;
     *View = (JUDGE_VIEW){0};
     KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);
+    View->Left = JudgeCountLeft(NULL);
     for (PKTHREAD Thread = KeNextThreadObject(NULL); Thread != NULL; Thread = KeNextThreadObject(Thread)) {
         LookAtThread(View, Thread);
     }
@@ -241,5 +243,6 @@ VOID JudgeLook(JUDGE_VIEW *View) {
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
     View->Pending += KeCountQueuedDpcs(IsDriverDpc) + ExCountWorkItems();
     Mix(&View->Signature, View->Pending);
+    Mix(&View->Signature, View->Left);
     Mix(&View->Signature, View->Ended);
 }

@@ -1,0 +1,152 @@
+/* threadirp.c: the requests of a thread, which end in it, and what becomes of them when the thread ends first.
+ *
+ * A request that completion finishes in its requester (complete.c) is in that thread's list from when it is built until it
+ * is freed.
+ * A thread that ends takes its requests back: it cancels each, and waits until they have come back. Whoever holds on to
+ * one that is cancelled delays the end of the thread, but not for ever: after five minutes, as on NT, the request loses its
+ * requester, and whenever it is completed, it is only freed. */
+#include "iop.h"
+#include <kd.h>
+
+#define POLL_MS 100
+#define POLLS 3000 /* five minutes */
+
+KE_DECLARE_LOCK(IopThreadIrpLock, RANK_DISPATCHER + 1, "the lists of requests that end in their threads");
+
+/* Those whose thread has ended. */
+static LIST_ENTRY Orphans = {&Orphans, &Orphans};
+
+VOID IopQueueThreadIrp(PIRP Irp) {
+    KIRQL OldIrql;
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    Irp->AllocationFlags |= IOP_IRP_QUEUED;
+    InsertTailList(&Irp->Tail.Overlay.Thread->IrpList, &Irp->ThreadListEntry);
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+}
+
+VOID IopUnqueueThreadIrp(PIRP Irp) {
+    KIRQL OldIrql;
+    if (!(Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+        return;
+    }
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    RemoveEntryList(&Irp->ThreadListEntry);
+    Irp->AllocationFlags &= (UCHAR) ~(IOP_IRP_QUEUED | IOP_IRP_COMPLETING | IOP_IRP_ORPHAN);
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+}
+
+BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
+    KIRQL OldIrql;
+    if (!(Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+        return TRUE;
+    }
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    BOOLEAN HasRequester = !(Irp->AllocationFlags & IOP_IRP_ORPHAN);
+    Irp->AllocationFlags |= IOP_IRP_COMPLETING;
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+    return HasRequester;
+}
+
+/* ---- The end of a thread ---- */
+
+/* The Index-th request of a list, or NULL. Lock held. */
+static PIRP FindIn(const LIST_ENTRY *Head, ULONG Index) {
+    for (const LIST_ENTRY *Entry = Head->Flink; Entry != Head; Entry = Entry->Flink) {
+        if (Index-- == 0) {
+            return CONTAINING_RECORD(Entry, IRP, ThreadListEntry);
+        }
+    }
+    return NULL;
+}
+
+static PIRP FindOfThread(PETHREAD Thread, ULONG Index) {
+    KIRQL OldIrql;
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    PIRP Irp = FindIn(&Thread->IrpList, Index);
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+    return Irp;
+}
+
+/* At APC_LEVEL none of the thread's requests can go away: what finishes one is an APC of the thread. */
+static VOID CancelAll(PETHREAD Thread) {
+    PIRP Irp;
+    KIRQL OldIrql = KfRaiseIrql(APC_LEVEL);
+    for (ULONG Index = 0; (Irp = FindOfThread(Thread, Index)) != NULL; Index++) {
+        IoCancelIrp(Irp);
+    }
+    KeLowerIrql(OldIrql);
+}
+
+/* The first request that nobody has begun to complete has no requester any more. NULL: there is none. */
+static PIRP Disown(PETHREAD Thread) {
+    KIRQL OldIrql;
+    PIRP Irp, Found = NULL;
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    for (ULONG Index = 0; Found == NULL && (Irp = FindIn(&Thread->IrpList, Index)) != NULL; Index++) {
+        Found = Irp->AllocationFlags & IOP_IRP_COMPLETING ? NULL : Irp;
+    }
+    BOOLEAN HoldsThread = FALSE;
+    if (Found != NULL) {
+        HoldsThread = (Found->AllocationFlags & IOP_IRP_HOLDS_THREAD) != 0;
+        Found->AllocationFlags = (UCHAR)((Found->AllocationFlags & ~IOP_IRP_HOLDS_THREAD) | IOP_IRP_ORPHAN);
+        Found->Tail.Overlay.Thread = NULL;
+        RemoveEntryList(&Found->ThreadListEntry);
+        InsertTailList(&Orphans, &Found->ThreadListEntry);
+    }
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+    if (HoldsThread) {
+        ObDereferenceObjectDeferDelete(Thread);
+    }
+    return Found;
+}
+
+/* See io.h. */
+VOID IoCancelThreadIo(VOID) {
+    PETHREAD Thread = PsGetCurrentThread();
+    LARGE_INTEGER Interval = {.QuadPart = -POLL_MS * 10000LL};
+    ULONG64 Haste = KeGetBootOptionNumber("haste", 1);
+    PIRP Irp;
+    for (ULONG64 Polls = 0; FindOfThread(Thread, 0) != NULL && Polls * Haste < POLLS; Polls++) {
+        CancelAll(Thread);
+        if (FindOfThread(Thread, 0) != NULL) {
+            KeDelayExecutionThread(KernelMode, FALSE, &Interval);
+        }
+    }
+    while ((Irp = Disown(Thread)) != NULL) {
+        KdPrintf("io: thread 0x%X ends, and its request %p has not come back for five minutes after it was cancelled\n",
+                 HandleToULong(Thread->Cid.UniqueThread), Irp);
+    }
+}
+
+/* ---- For whoever explains ---- */
+
+/* A request keeps its device's memory as little as its driver. */
+static BOOLEAN IsDevice(PDEVICE_OBJECT Device) {
+    return MmIsAddressValid(Device) && Device->Type == IO_TYPE_DEVICE && MmIsAddressValid(Device->DriverObject) &&
+           Device->DriverObject->Type == IO_TYPE_DRIVER;
+}
+
+static VOID Describe(PIRP Irp, PIO_PENDING_IRP Pending) {
+    BOOLEAN IsCompleting = (Irp->AllocationFlags & IOP_IRP_COMPLETING) != 0;
+    *Pending = (IO_PENDING_IRP){.Irp = Irp,
+                                .IsCompleting = IsCompleting,
+                                .IsCancelled = Irp->Cancel,
+                                .CancelRoutine = (ULONG64)Irp->CancelRoutine};
+    if (!IsCompleting && Irp->CurrentLocation >= 1 && Irp->CurrentLocation <= Irp->StackCount) {
+        PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
+        Pending->IsSent = TRUE;
+        Pending->MajorFunction = Stack->MajorFunction;
+        Pending->Device = IsDevice(Stack->DeviceObject) ? Stack->DeviceObject : NULL;
+    }
+}
+
+BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending) {
+    KIRQL OldIrql;
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    PIRP Irp = FindIn(Thread != NULL ? &Thread->IrpList : &Orphans, Index);
+    if (Irp != NULL) {
+        Describe(Irp, Pending);
+    }
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+    return Irp != NULL;
+}
