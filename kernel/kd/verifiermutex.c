@@ -38,45 +38,47 @@ static VOID CheckUnsafe(ULONG Rule, PFAST_MUTEX Mutex) {
     }
 }
 
-static VOID VerifierInitializeFastMutex(PFAST_MUTEX Mutex) {
-    VfCheckResident(Mutex);
-    VfLockInitialized(Mutex, VfFastMutex);
-    ExInitializeFastMutex(Mutex);
-}
-
-static VOID VerifierAcquireFastMutex(PFAST_MUTEX Mutex) {
-    BeforeAcquire(Mutex, VfFastMutex, TRUE);
-    ExAcquireFastMutex(Mutex);
-    VfLockAcquired(Mutex, VfFastMutex, VfExclusive);
-}
-
-static BOOLEAN VerifierTryToAcquireFastMutex(PFAST_MUTEX Mutex) {
-    BeforeAcquire(Mutex, VfFastMutex, FALSE);
-    BOOLEAN IsTaken = ExTryToAcquireFastMutex(Mutex);
-    if (IsTaken) {
-        VfLockAcquired(Mutex, VfFastMutex, VfExclusive);
+/* The thunks of one kind of mutex around its six calls, which differ in nothing but their names. */
+#define MUTEX_THUNKS(Kind, Initialize, Acquire, TryToAcquire, Release, AcquireUnsafe, ReleaseUnsafe) \
+    static VOID Verifier##Initialize(PFAST_MUTEX Mutex) {                                            \
+        VfCheckResident(Mutex);                                                                      \
+        VfLockInitialized(Mutex, Kind);                                                              \
+        Initialize(Mutex);                                                                           \
+    }                                                                                                \
+    static VOID Verifier##Acquire(PFAST_MUTEX Mutex) {                                               \
+        BeforeAcquire(Mutex, Kind, TRUE);                                                            \
+        Acquire(Mutex);                                                                              \
+        VfLockAcquired(Mutex, Kind, VfExclusive);                                                    \
+    }                                                                                                \
+    static BOOLEAN Verifier##TryToAcquire(PFAST_MUTEX Mutex) {                                       \
+        BeforeAcquire(Mutex, Kind, FALSE);                                                           \
+        BOOLEAN IsTaken = TryToAcquire(Mutex);                                                       \
+        if (IsTaken) {                                                                               \
+            VfLockAcquired(Mutex, Kind, VfExclusive);                                                \
+        }                                                                                            \
+        return IsTaken;                                                                              \
+    }                                                                                                \
+    static VOID Verifier##Release(PFAST_MUTEX Mutex) {                                               \
+        BeforeRelease(Mutex, Kind);                                                                  \
+        Release(Mutex);                                                                              \
+    }                                                                                                \
+    static VOID Verifier##AcquireUnsafe(PFAST_MUTEX Mutex) {                                         \
+        CheckUnsafe(0x39, Mutex);                                                                    \
+        VfCheckResident(Mutex);                                                                      \
+        VfLockWanted(Mutex, Kind, VfExclusive);                                                      \
+        AcquireUnsafe(Mutex);                                                                        \
+        VfLockAcquired(Mutex, Kind, VfExclusive);                                                    \
+    }                                                                                                \
+    static VOID Verifier##ReleaseUnsafe(PFAST_MUTEX Mutex) {                                         \
+        CheckUnsafe(0x3A, Mutex);                                                                    \
+        VfLockReleased(Mutex, Kind);                                                                 \
+        ReleaseUnsafe(Mutex);                                                                        \
     }
-    return IsTaken;
-}
 
-static VOID VerifierReleaseFastMutex(PFAST_MUTEX Mutex) {
-    BeforeRelease(Mutex, VfFastMutex);
-    ExReleaseFastMutex(Mutex);
-}
-
-static VOID VerifierAcquireFastMutexUnsafe(PFAST_MUTEX Mutex) {
-    CheckUnsafe(0x39, Mutex);
-    VfCheckResident(Mutex);
-    VfLockWanted(Mutex, VfFastMutex, VfExclusive);
-    ExAcquireFastMutexUnsafe(Mutex);
-    VfLockAcquired(Mutex, VfFastMutex, VfExclusive);
-}
-
-static VOID VerifierReleaseFastMutexUnsafe(PFAST_MUTEX Mutex) {
-    CheckUnsafe(0x3A, Mutex);
-    VfLockReleased(Mutex, VfFastMutex);
-    ExReleaseFastMutexUnsafe(Mutex);
-}
+MUTEX_THUNKS(VfFastMutex, ExInitializeFastMutex, ExAcquireFastMutex, ExTryToAcquireFastMutex, ExReleaseFastMutex,
+             ExAcquireFastMutexUnsafe, ExReleaseFastMutexUnsafe)
+MUTEX_THUNKS(VfGuardedMutex, KeInitializeGuardedMutex, KeAcquireGuardedMutex, KeTryToAcquireGuardedMutex,
+             KeReleaseGuardedMutex, KeAcquireGuardedMutexUnsafe, KeReleaseGuardedMutexUnsafe)
 
 static VOID VerifierEnterCriticalRegionAndAcquireFastMutexUnsafe(PFAST_MUTEX Mutex) {
     BeforeAcquire(Mutex, VfFastMutex, TRUE);
@@ -90,60 +92,23 @@ static VOID VerifierReleaseFastMutexUnsafeAndLeaveCriticalRegion(PFAST_MUTEX Mut
     ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(Mutex);
 }
 
-static VOID VerifierInitializeGuardedMutex(PKGUARDED_MUTEX Mutex) {
-    VfCheckResident(Mutex);
-    VfLockInitialized(Mutex, VfGuardedMutex);
-    KeInitializeGuardedMutex(Mutex);
-}
-
-static VOID VerifierAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
-    BeforeAcquire(Mutex, VfGuardedMutex, TRUE);
-    KeAcquireGuardedMutex(Mutex);
-    VfLockAcquired(Mutex, VfGuardedMutex, VfExclusive);
-}
-
-static BOOLEAN VerifierTryToAcquireGuardedMutex(PKGUARDED_MUTEX Mutex) {
-    BeforeAcquire(Mutex, VfGuardedMutex, FALSE);
-    BOOLEAN IsTaken = KeTryToAcquireGuardedMutex(Mutex);
-    if (IsTaken) {
-        VfLockAcquired(Mutex, VfGuardedMutex, VfExclusive);
-    }
-    return IsTaken;
-}
-
-static VOID VerifierReleaseGuardedMutex(PKGUARDED_MUTEX Mutex) {
-    BeforeRelease(Mutex, VfGuardedMutex);
-    KeReleaseGuardedMutex(Mutex);
-}
-
-static VOID VerifierAcquireGuardedMutexUnsafe(PKGUARDED_MUTEX Mutex) {
-    CheckUnsafe(0x39, Mutex);
-    VfCheckResident(Mutex);
-    VfLockWanted(Mutex, VfGuardedMutex, VfExclusive);
-    KeAcquireGuardedMutexUnsafe(Mutex);
-    VfLockAcquired(Mutex, VfGuardedMutex, VfExclusive);
-}
-
-static VOID VerifierReleaseGuardedMutexUnsafe(PKGUARDED_MUTEX Mutex) {
-    CheckUnsafe(0x3A, Mutex);
-    VfLockReleased(Mutex, VfGuardedMutex);
-    KeReleaseGuardedMutexUnsafe(Mutex);
-}
+#define THUNK(Call) \
+    { #Call, Verifier##Call }
 
 const VF_THUNK VfMutexThunks[] = {
-    {"ExInitializeFastMutex", VerifierInitializeFastMutex},
-    {"ExAcquireFastMutex", VerifierAcquireFastMutex},
-    {"ExTryToAcquireFastMutex", VerifierTryToAcquireFastMutex},
-    {"ExReleaseFastMutex", VerifierReleaseFastMutex},
-    {"ExAcquireFastMutexUnsafe", VerifierAcquireFastMutexUnsafe},
-    {"ExReleaseFastMutexUnsafe", VerifierReleaseFastMutexUnsafe},
+    THUNK(ExInitializeFastMutex),
+    THUNK(ExAcquireFastMutex),
+    THUNK(ExTryToAcquireFastMutex),
+    THUNK(ExReleaseFastMutex),
+    THUNK(ExAcquireFastMutexUnsafe),
+    THUNK(ExReleaseFastMutexUnsafe),
     {"ExEnterCriticalRegionAndAcquireFastMutexUnsafe", VerifierEnterCriticalRegionAndAcquireFastMutexUnsafe},
     {"ExReleaseFastMutexUnsafeAndLeaveCriticalRegion", VerifierReleaseFastMutexUnsafeAndLeaveCriticalRegion},
-    {"KeInitializeGuardedMutex", VerifierInitializeGuardedMutex},
-    {"KeAcquireGuardedMutex", VerifierAcquireGuardedMutex},
-    {"KeTryToAcquireGuardedMutex", VerifierTryToAcquireGuardedMutex},
-    {"KeReleaseGuardedMutex", VerifierReleaseGuardedMutex},
-    {"KeAcquireGuardedMutexUnsafe", VerifierAcquireGuardedMutexUnsafe},
-    {"KeReleaseGuardedMutexUnsafe", VerifierReleaseGuardedMutexUnsafe},
+    THUNK(KeInitializeGuardedMutex),
+    THUNK(KeAcquireGuardedMutex),
+    THUNK(KeTryToAcquireGuardedMutex),
+    THUNK(KeReleaseGuardedMutex),
+    THUNK(KeAcquireGuardedMutexUnsafe),
+    THUNK(KeReleaseGuardedMutexUnsafe),
     {NULL, NULL},
 };
