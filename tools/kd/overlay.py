@@ -14,10 +14,21 @@ def install(folder=None):
     from kd import printers, unwinder
     for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on"):
         gdb.execute(f"set {setting}")
+    forget_initial_data()
     unwinder.install(folder)
     printers.install()
     gdb.events.stop.connect(on_stop)
     gdb.execute("define info hookpost-threads\npython import kd.overlay; kd.overlay.list_waiting_threads()\nend")
+
+
+def forget_initial_data():
+    """Moves the kernel file's variables out of the way: what a dump leaves out is not there, and not what it was at first."""
+    from kd.modules import NOWHERE
+    for number, section in enumerate((".data", ".bss")):
+        try:
+            gdb.execute(f"section {section} {NOWHERE + (number + 1 << 24):#x}", to_string=True)
+        except gdb.error:
+            return                          # no file is loaded, or it has no such section
 
 
 def on_stop(event):

@@ -11,7 +11,8 @@ import gdb
 from kd.command import KdError
 from kd.memory import address_of, grave, is_readable, offset_of, structure, value_of
 
-Context = namedtuple("Context", "rip rsp rbp trap_frame")   # trap_frame: the KTRAP_FRAME that it was read from, or 0
+# trap_frame: the KTRAP_FRAME that it was read from, or 0; is_call: rip is where a call would have returned to
+Context = namedtuple("Context", "rip rsp rbp trap_frame is_call", defaults=(False,))
 IRQL_NAMES = ("PASSIVE_LEVEL", "APC_LEVEL", "DISPATCH_LEVEL") + ("DEVICE_LEVEL",) * 9 + (
     "SYNCH_LEVEL", "CLOCK_LEVEL", "IPI_LEVEL", "HIGH_LEVEL")
 
@@ -79,7 +80,7 @@ class Processor:
             bug = value_of("KiBug")
             frame = int(bug["Frame"])
             if not frame:
-                return Context(int(bug["Rip"]), int(bug["Rsp"]), int(bug["Rbp"]), 0)
+                return Context(int(bug["Rip"]), int(bug["Rsp"]), int(bug["Rbp"]), 0, True)
         elif is_dead() and self.is_frozen:
             frame = int(self.block["FreezeFrame"])
         if frame:

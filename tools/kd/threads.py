@@ -67,8 +67,8 @@ def source_of(frame):
 
 def interrupted(context):
     """The frames of where a CPU was: one, or two where its caller would be missing from the chain."""
-    frames = [described(context.rip, context.rsp, context.rbp, True, context.trap_frame)]
-    caller = word(context.rsp) if is_unframed(context.rip) else None
+    frames = [described(context.rip, context.rsp, context.rbp, not context.is_call, context.trap_frame)]
+    caller = word(context.rsp) if not context.is_call and is_unframed(context.rip) else None
     if caller and nearest(caller):
         frames.append(described(caller, context.rsp + 8, context.rbp, False))
     return frames
