@@ -121,6 +121,17 @@ static ULONG64 MapDirect(ULONG64 Physical, ULONG64 End) {
     return PAGE_SIZE;
 }
 
+/* The archive lies where the loader has put it, which the firmware may have taken out of the RAM that it reports. */
+static VOID MapArchive(VOID) {
+    for (ULONG64 At = Boot->ArchiveBase & ~(PAGE_SIZE - 1ULL); At < Boot->ArchiveBase + Boot->ArchiveBytes;
+         At += PAGE_SIZE) {
+        ULONG Level;
+        if (!(MiReadPte(MM_DIRECT_MAP + At, &Level) & PTE_VALID)) {
+            MapDirect(At, At + PAGE_SIZE);
+        }
+    }
+}
+
 static VOID MakeDirectMap(VOID) {
     for (ULONG Index = 0; Index < Boot->RangeCount; Index++) {
         ULONG64 Physical = Boot->Range[Index].Base, End = Physical + Boot->Range[Index].Bytes;
@@ -128,6 +139,7 @@ static VOID MakeDirectMap(VOID) {
             Physical += MapDirect(Physical, End);
         }
     }
+    MapArchive();
 }
 
 /* Zeroed pages for [Va, Va + Bytes); those that are there already stay. */
