@@ -100,9 +100,7 @@ def pageable(address, entries):
     try:
         pfn = pfn_of(frame(entries[-1].contents))
         return bool(pfn["IsPageable"]), int(pfn["LockCount"])
-    except KdError:
-        return False, 0         # device registers: no RAM, no trimmer
-    except gdb.error:
+    except (KdError, gdb.error):
         return None, 0
 
 
@@ -116,6 +114,8 @@ def location_of(number):
 
 
 def verdict_of_valid(address, entries):
+    if not is_ram(frame_of(address, entries)):
+        return "yes. The page is no RAM but a device's, and nothing takes it away."
     can_go, locks = pageable(address, entries)
     if can_go is None:
         return "unknown. The page is there now; whether it may be taken away, the page-frame database does not tell."

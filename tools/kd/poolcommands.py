@@ -4,11 +4,11 @@ from fnmatch import fnmatchcase
 
 from kd.command import KdError, command
 from kd.expression import evaluate
-from kd.memory import grave, read, try_read, why_unreadable
+from kd.memory import grave, is_readable, read, try_read, why_unreadable
 from kd.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, own_use,
                            pool_page, shadow_blocks, state, tag_text, walk_headers)
 from kd.pooltags import OTHERS, TagOwners, tag_uses
-from kd.regions import PAGE, region_of
+from kd.regions import PAGE, history, region_of
 from kd.symbols import symbol
 
 POOLS = {"RegionPagedPool": "Paged pool", "RegionNonPagedPool": "Nonpaged pool", "RegionSpecialPool": "Special pool",
@@ -77,6 +77,9 @@ def print_page(address, flags):
     own = own_use(address)
     if own:
         print(f"*{address & ~(PAGE - 1):016x} : the pool's own: {own}")
+        return
+    if not is_readable(address) and history(address, region_of(address).kind) == "freed":
+        print(f" {address & ~(PAGE - 1):016x} was given back as a whole page: nothing has been allocated there since")
         return
     page, owners = pool_page(address), TagOwners()
     if page.source == "shadow":
@@ -274,8 +277,8 @@ def poolused(arguments):
     if len(arguments) > 1 and not uses:
         raise KdError(f"no tag '{arguments[1]}' was ever used; !poolused lists those that were")
     by = next((bit for bit in (2, 4) if flags & bit), 0)
-    keys = {0: lambda use: use.name, 2: lambda use: -use.nonpaged.bytes, 4: lambda use: -use.paged.bytes}
-    uses.sort(key=keys[by])
+    keys = {0: lambda use: 0, 2: lambda use: -use.nonpaged.bytes, 4: lambda use: -use.paged.bytes}
+    uses.sort(key=lambda use: (keys[by](use), use.name))
     print(f"   Sorting by {SORTED.get(by, 'Tag')}\n\n  Pool Used:", end="")
     print_uses(uses, flags & 1, TagOwners())
     nonpaged, paged = total(uses) if uses else (None, None)
