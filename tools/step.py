@@ -18,6 +18,9 @@ from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals
 
 NOT_REACHED = 2
+# GDB's, before it reads anything; a busy host's QEMU may take its time to answer.
+SETTINGS = ("debuginfod enabled off", "pagination off", "confirm off", "auto-load off", "remotetimeout 60",
+            "prompt (step) ")
 
 
 @dataclass
@@ -79,10 +82,9 @@ def debugger(options, machine, link):
         raise CannotRun("no GDB: Debian package gdb is not installed")
     told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"),
             "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout)}
-    line = [gdb, "-q", "-nx", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
-            "-iex", "set confirm off", "-iex", "set auto-load off", "-iex", "set prompt (step) ",
-            "-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
-            "-ex", "python import steps.start; steps.start.main()"]
+    line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
+    line += ["-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
+             "-ex", "python import steps.start; steps.start.main()"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
 
 
