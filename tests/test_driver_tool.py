@@ -283,3 +283,8 @@ def test_symbols_of_cplusplus_are_named_as_written():
     names = {"_ZL4Freev": "Free", "_ZN12_GLOBAL__N_14LockEi": "Lock", "_ZN4ListIiE3AddEi": "List<int>::Add",
              "_ZZ11DriverEntryENKUlRT_E_clIiEEDaS0_": "DriverEntry::<lambda_1>::operator()<int>", "_ZnwmP3Arg": "operator_new"}
     assert mksymbols.demangled({"DriverEntry", *names}) == names
+
+
+def test_inline_call_is_blamed_on_the_line_that_makes_it(build):
+    """RemoveEntryList is an inline function of our headers: the verdict names the driver's line, not the header's."""
+    assert re.search(r"\(list_removed_twice\.c:\d+\)", last(tool("tests/drivers/list_removed_twice.c")))
