@@ -47,9 +47,10 @@ def serial_of(path):
 
 
 def make_dump(machine, folder, by):
-    """Runs a machine until it has died, and leaves crash.elf, verdict.json and kernel.elf in folder."""
+    """Runs a machine until it has died; leaves crash.elf, verdict.json, kernel.elf and the drivers' symbols in folder."""
     ensure_built(machine.build)
-    shutil.copy(machine.files() / "kernel.elf", folder / "kernel.elf")
+    for path in [machine.files() / "kernel.elf", *(machine.files() / "drivers").glob("*.dbg")]:
+        shutil.copy(path, folder)
     path = folder / "crash.elf"
     with Run(machine, folder) as run:
         outcome = run.wait(MACHINE_LIMIT)

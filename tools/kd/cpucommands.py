@@ -7,8 +7,8 @@ from kd.expression import evaluate
 from kd.memory import address_of, offset_of, structure, value_of, walk_list
 from kd.processors import current_number, irql_name, is_dead, processor, processors
 from kd.symbols import symbol
-from kd.threadcommands import headline, say_stack
-from kd.waits import complaint, constant, place, thread_at, threads, time_of
+from kd.threadcommands import owner_label, say_stack
+from kd.waits import complaint, constant, place, thread_at, threads, time_of, waiters_of
 
 PRIORITIES = 32
 LOCK_WAIT, LOCK_OWNER = 1, 2            # KSPIN_LOCK_QUEUE.Lock
@@ -230,7 +230,8 @@ def timer_target(timer, owners, address):
         return f"{dpc_text(dpc).partition(' ')[2] or dpc_text(dpc)} (DPC @ {dpc:016x})"
     if address in owners:
         return f"thread {owners[address].label()}"
-    return "nobody yet"
+    waiting = waiters_of(address)
+    return " ".join(f"thread {owner_label(waiter)}" for waiter in waiting) if waiting else "nobody waits for it"
 
 
 @command("!timer", "[ADDRESS]", "the timers that are set, in the order of their due times")

@@ -8,7 +8,7 @@ from kd.memory import structure, value_of
 from kd.processors import current_number, processor
 from kd.symbols import symbol
 from kd.threads import source_of, stack_of
-from kd.waits import (complaint, has_timeout, held_locks, object_detail, object_kind, obstacle_of, place, thread_at,
+from kd.waits import (TICK_MS, complaint, has_timeout, held_locks, object_detail, object_kind, obstacle_of, place, thread_at,
                       thread_named, threads, time_of, wait_blocks, waiters_of)
 
 WAITS, STACK = 2, 4                     # flags of !thread
@@ -106,8 +106,15 @@ def say_objects(thread):
 
 
 def due_in(thread):
-    left = int(thread.value["Timer"]["DueTime"]["QuadPart"]) - value_of("KiInterruptTime")
-    return f"{left / 10000000:.3f} s"
+    try:
+        left = int(thread.value["Timer"]["DueTime"]["QuadPart"]) - value_of("KiInterruptTime")
+        return f"{left / 10000000:.3f} s"
+    except (KdError, gdb.error):
+        return "a time that is not known"
+
+
+def ticks_text(thread):
+    return "unknown" if thread.ticks is None else str(thread.ticks)
 
 
 def process_line(title, address):
@@ -124,7 +131,7 @@ def say_details(thread):
     print("Not impersonating")
     process_line("Owning Process", thread["Process"])
     process_line("Attached Process", thread["AttachedProcess"] if thread["ApcStateIndex"] else 0)
-    print(f"{'Wait Start TickCount':<26}{thread['WaitTime']:<15}Ticks: {thread.ticks} ({time_of(thread.ticks)})")
+    print(f"{'Wait Start TickCount':<26}{thread['WaitTime']:<15}Ticks: {ticks_text(thread)} ({time_of(thread.ticks)})")
     print(f"{'Context Switch Count':<26}{thread['ContextSwitches']:<15}IdealProcessor: {thread['IdealProcessor']}")
     print(f"{'UserTime':<26}{time_of(0)}")
     print(f"{'KernelTime':<26}{time_of(thread['KernelTime'])}")
@@ -197,8 +204,10 @@ def process_name(thread):
 
 def waited(thread):
     """How long it has waited, as MEX says it: 1s.250."""
-    ms = int(thread.ticks * 15.625)
-    return f"{ms // 1000}s.{ms % 1000:03}" if thread.is_waiting else ""
+    if not thread.is_waiting:
+        return ""
+    ms = int((thread.ticks or 0) * TICK_MS)
+    return "unknown" if thread.ticks is None else f"{ms // 1000}s.{ms % 1000:03}"
 
 
 def say_wait_blocks(thread):
@@ -229,7 +238,7 @@ def t_command(arguments):
     threads.cache_clear()
     thread = chosen_thread(list(arguments))
     table(("Process", "Thread", "CID", "UserTime", "KernelTime", "ContextSwitches", "Wait Reason", "Time", "State"),
-          [(process_name(thread), f"{thread.address:016x}", thread.cid, "0", f"{thread['KernelTime'] * 15.625:.0f}ms",
+          [(process_name(thread), f"{thread.address:016x}", thread.cid, "0", f"{thread['KernelTime'] * TICK_MS:.0f}ms",
             thread["ContextSwitches"], thread.reason if thread.is_waiting else "", waited(thread), state_words(thread))])
     if thread.has_ended:
         print("Thread is marked as terminated")
@@ -286,7 +295,8 @@ def stacks(arguments):
         place_ = blocker(frames)
         text = place_.symbol if place_ else "(no stack)"
         state = "Blocked" if thread.is_waiting else thread.state
-        print(f"{thread.cid:<12} {thread.address:016x}  {thread.ticks if thread.is_waiting else 0:<8x} {state:<11} {text}")
+        ticks = (thread.ticks or 0) if thread.is_waiting else 0
+        print(f"{thread.cid:<12} {thread.address:016x}  {ticks:<8x} {state:<11} {text}")
         if level == 2:
             for frame in frames[frames.index(place_) + 1 if place_ else 0:]:
                 print(f"{'':<52}{frame.symbol}")

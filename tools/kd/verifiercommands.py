@@ -22,6 +22,7 @@ OPTIONS = ((0x1, "Special pool"), (0x2, "Force IRQL checking"), (0x8, "Pool trac
            (0x20, "Deadlock detection"), (0x80, "DMA checking"), (0x100, "Security checks"), (0x800, "Miscellaneous checks"),
            (0x20000, "DDI compliance checking"))
 MORE_OPTIONS = ((0x4, "Randomized low resources simulation"), (0x200, "Force pending I/O requests"), (0x400, "IRP logging"))
+DEADLOCK_OPTION = 0x20
 BUILT = 0x83F                           # the others check nothing here
 MOST_BLOCKS = 10000
 MOST_SHOWN_BLOCKS = 64
@@ -214,6 +215,28 @@ def say_recorded(state, with_stacks):
         print("\n`!deadlock 1` shows where each lock was taken")
 
 
+def say_found(with_stacks):
+    """What the verifier has found; returns whether it has found anything."""
+    try:
+        state = value_of("VfDeadlock")
+        if int(state["Rule"]) == 0x1001 and int(state["PathLength"]):
+            say_recorded(state, with_stacks)
+        elif int(state["Rule"]):
+            say_violation(state)
+        return int(state["Rule"]) != 0
+    except (KdError, gdb.error) as problem:
+        print(f"kd: what the verifier has found: {complaint(problem)}")
+        return False
+
+
+def is_watching():
+    """Whether the verifier looks for deadlocks; None where that is not known."""
+    try:
+        return bool(value_of("VfOptions") & DEADLOCK_OPTION)
+    except (KdError, gdb.error):
+        return None
+
+
 def rule_text(rule):
     """What the kernel's own table says about a rule of the verifier."""
     rows = gdb.parse_and_eval("'bugtable.c'::Subcodes")
@@ -273,13 +296,7 @@ def deadlock(arguments):
     threads wait. A thread's end that another waits for counts as a lock that it has."""
     threads.cache_clear()
     with_stacks = bool(arguments) and evaluate(arguments[0]) & 1 == 1
-    state, found = value_of("VfDeadlock"), False
-    if int(state["Rule"]) == 0x1001 and int(state["PathLength"]):
-        say_recorded(state, with_stacks)
-        found = True
-    elif int(state["Rule"]):
-        say_violation(state)
-        found = True
+    found = say_found(with_stacks)
     obstacles = spinning()
     obstacles.update(waits_for(threads()))
     for circle in circles(obstacles):
@@ -291,5 +308,5 @@ def deadlock(arguments):
         except (KdError, gdb.error) as problem:
             print(f"kd: {complaint(problem)}")
     if not found:
-        print("No deadlock is known: no threads wait for each other in a circle, and the verifier has found none"
-              + ("" if value_of("VfOptions") & 0x20 else " (its deadlock detection is off)"))
+        watched = {True: "", False: " (its deadlock detection is off)", None: " that is known"}[is_watching()]
+        print(f"No deadlock is known: no threads wait for each other in a circle, and the verifier has found none{watched}")

@@ -11,6 +11,7 @@ import gdb
 
 from kd.command import KdError, first_line, memory_complaint
 from kd.memory import address_of, is_readable, printable, read, structure, type_named, unreadable, value_of, walk_list
+from kd.processors import processors
 from kd.symbols import symbol
 from kd.threads import all_threads
 
@@ -105,8 +106,11 @@ class Thread:
 
     @property
     def ticks(self):
-        """Clock ticks since its last wait began."""
-        return max(0, value_of("KiTickCount") - self["WaitTime"])
+        """Clock ticks since its last wait began; None where a small dump does not hold the time."""
+        try:
+            return max(0, value_of("KiTickCount") - self["WaitTime"])
+        except (KdError, gdb.error):
+            return None
 
     def label(self):
         return f"{self.address:016x} ({self.name or symbol(self['StartRoutine'])})"
@@ -131,7 +135,10 @@ def threads():
     Read once for a command that asks again and again: each command starts with threads.cache_clear().
     """
     seen = {}
-    for address in list(all_threads()) + list(walk_list(address_of("KiThreadObjects"), "KTHREAD", "ObjectListEntry")):
+    found = list(all_threads()) + list(walk_list(address_of("KiThreadObjects"), "KTHREAD", "ObjectListEntry"))
+    if not found:
+        print("kd: the list of threads is not there: only those that run on a CPU are known")
+    for address in found or [cpu.thread for cpu in processors()]:
         if address in seen:
             continue
         seen[address] = None
@@ -152,6 +159,8 @@ def thread_named(number):
 
 def time_of(ticks):
     """hours:minutes:seconds.milliseconds of clock ticks."""
+    if ticks is None:
+        return "unknown"
     ms = int(ticks * TICK_MS)
     return f"{ms // 3600000:02}:{ms // 60000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"
 
