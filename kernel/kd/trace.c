@@ -7,7 +7,7 @@
 #include <bootinfo.h>
 
 #define TRACE_TAG 'crTK'
-#define RAM_PER_RING_BYTE 128   /* all rings together: 1/128 of the RAM */
+#define RAM_PER_RING_BYTE 64    /* all rings together: 1/64 of the RAM */
 #define SMALLEST_RING PAGE_SIZE /* 128 events */
 #define LARGEST_RING 0x80000    /* 16,384 events */
 
