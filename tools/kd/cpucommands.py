@@ -31,8 +31,8 @@ def chosen_all(arguments):
 
 @command("!irql", "[CPU]", "the IRQL of a CPU when the machine stopped")
 def irql(arguments):
-    """The level before the bugcheck, or the freeze that it caused, raised it. On a machine that has not died the level at
-    which the debugger stopped it, where the CPU's CR8 can be read."""
+    """The level before the bugcheck, or the freeze that it caused, raised it. On a machine that has not died the level
+    at which the debugger stopped it, where the CPU's CR8 can be read."""
     cpu = chosen(arguments)
     if cpu.irql is None:
         why = "it did not answer the freeze" if is_dead() else "this file does not hold CR8"
@@ -66,8 +66,8 @@ def dpc_text(address):
 
 @command("!pcr", "[CPU]", "the processor control region: the CPU's tables, its threads, its queued DPCs")
 def pcr(arguments):
-    """The fields of the KPCR, which GS points to, and of the PRCB inside it. Fields of Windows that this kernel has no use
-    for (NtTib, IRR, IDR, InterruptMode) are not shown; the local APIC's own registers are not in memory."""
+    """The fields of the KPCR, which GS points to, and of the PRCB inside it. Fields of Windows that this kernel has no
+    use for (NtTib, IRR, IDR, InterruptMode) are not shown; the local APIC's own registers are not in memory."""
     cpu = chosen(arguments)
     base = cpu.prcb - offset_of("KPCR", "Prcb")
     value = structure("KPCR", base)
@@ -101,12 +101,14 @@ def inconsistencies(base, value, cpu):
 
 @command("!prcb", "[CPU]", "the processor control block: threads, counts of interrupts, times")
 def prcb(arguments):
-    """Times are clock ticks of 15.625 ms. Below WinDbg's lines: the watchdog's counts, and the spin lock that it waits for."""
+    """Times are clock ticks of 15.625 ms. Below WinDbg's lines: the watchdog's counts, and the spin lock that the CPU
+    waits for."""
     cpu = chosen(arguments)
     block = cpu.block
     print(f"PRCB for Processor {cpu.number:x} at {cpu.prcb:016x}:")
     print(f"Current IRQL -- {level_text(cpu)}")
-    print(f"Threads--  Current {cpu.thread:016x} Next {int(block['NextThread']):016x} Idle {int(block['IdleThread']):016x}")
+    print(f"Threads--  Current {cpu.thread:016x} Next {int(block['NextThread']):016x} "
+          f"Idle {int(block['IdleThread']):016x}")
     print(f"Processor Index {cpu.number} Number (0, {cpu.number}) GroupSetMember {1 << cpu.number:x}")
     print(f"Interrupt Count -- {int(block['InterruptCount']):08x}")
     print(f"Times -- Dpc    {int(block['DpcTicks']):08x} Interrupt {0:08x}")
@@ -150,7 +152,7 @@ def running_line(cpu):
 def running(arguments):
     """CPUs that run their idle thread are left out unless -i is given; -t shows each CPU's stack.
 
-    The last column has a letter for each numbered queued spin lock: '.' free, 'O' owned by this CPU, 'W' this CPU waits."""
+    The last column has a letter for each numbered queued spin lock: '.' free, 'O' owned by this CPU, 'W' it waits."""
     threads.cache_clear()
     letters = set("".join(word.lstrip("-/") for word in arguments))
     if letters - set("it"):
@@ -183,8 +185,8 @@ def ready(arguments):
             head = cpu.prcb + offset_of("KPRCB", "ReadyListHead") + 16 * priority
             queue = list(walk_list(head, "KTHREAD", "QueueListEntry"))
             if bool(queue) != bool(int(cpu.block["ReadySummary"]) >> priority & 1):
-                print(f"kd: processor {cpu.number}: ReadySummary says otherwise about priority {priority}: the machine stood "
-                      f"while the queue was being changed, or memory was written over")
+                print(f"kd: processor {cpu.number}: ReadySummary says otherwise about priority {priority}: the machine "
+                      f"stood while the queue was being changed, or memory was written over")
             if queue:
                 print(f"Processor {cpu.number}: Ready Threads at priority {priority}")
             for address in queue:
@@ -199,8 +201,8 @@ def ready(arguments):
 
 @command("!dpcs", "[CPU]", "the deferred procedure calls that are queued")
 def dpcs(arguments):
-    """Normal: for the CPU's next fall below DISPATCH_LEVEL. Threaded: for its thread of priority 31. A DPC that runs has
-    left its queue; `!running -t` shows it as the CPU's stack."""
+    """Normal: for the CPU's next fall below DISPATCH_LEVEL. Threaded: for its thread of priority 31. A DPC that runs
+    has left its queue; `!running -t` shows it as the CPU's stack."""
     print("CPU Type      KDPC       Function")
     count = 0
     for cpu in chosen_all(arguments):
@@ -236,8 +238,8 @@ def timer_target(timer, owners, address):
 
 @command("!timer", "[ADDRESS]", "the timers that are set, in the order of their due times")
 def timer(arguments):
-    """Due times are interrupt times (100 ns since the start). Period in ms, 0: once. The last column: the DPC, or the thread
-    whose wait has this time-out. With an ADDRESS: that timer, set or not."""
+    """Due times are interrupt times (100 ns since the start). Period in ms, 0: once. The last column: the DPC, or the
+    thread whose wait has this time-out, or who waits for it. With an ADDRESS: that timer, set or not."""
     threads.cache_clear()
     now, owners = value_of("KiInterruptTime"), timer_owners()
     addresses = [evaluate(arguments[0])] if arguments else None
@@ -278,8 +280,8 @@ def say_timer(address, now, owners, last, is_listed):
 
 @command("!ipi", "[CPU]", "the interprocessor call that is under way, and which CPUs have not answered")
 def ipi(arguments):
-    """There is one packet for all: TLB shoot-downs and KeIpiGenericCall. Arriving counts the CPUs that have not taken the
-    interrupt yet, Finishing those that have not run the function. A CPU with a pending request has not taken it."""
+    """There is one packet for all: TLB shoot-downs and KeIpiGenericCall. Arriving counts the CPUs that have not taken
+    the interrupt yet, Finishing those that have not run the function. A CPU with a pending request has not taken it."""
     packet = value_of("KiIpiPacket")
     arriving, finishing = int(packet["Arriving"]), int(packet["Finishing"])
     lock = value_of("KiIpiLock")

@@ -8,8 +8,8 @@ from kd.memory import address_of, is_readable, offset_of, size_of, structure, tr
 from kd.processors import processors
 from kd.symbols import symbol
 from kd.threadcommands import due_in, owner_label
-from kd.waits import (POINTER_FLAGS, Obstacle, complaint, constant, enumeration, has_timeout, holders_of, listed, object_kind, obstacle_of,
-                      place, resource_owners, threads, wait_blocks, waiters_of)
+from kd.waits import (POINTER_FLAGS, Obstacle, complaint, constant, enumeration, has_timeout, holders_of, listed,
+                      object_kind, obstacle_of, place, resource_owners, threads, wait_blocks, waiters_of)
 
 EXCLUSIVE = 0x80                        # ERESOURCE.Flag: ResourceOwnedExclusive
 LOCK_WAIT, LOCK_OWNER = 1, 2            # KSPIN_LOCK_QUEUE.Lock
@@ -91,15 +91,15 @@ def show_resource(address, value):
     say_queue("Exclusive", waiting_threads(int(value["ExclusiveWaiters"])))
     say_queue("Shared", waiting_threads(int(value["SharedWaiters"])))
     if len(owners) != int(value["ActiveEntries"]):
-        print(f"kd: it counts {int(value['ActiveEntries'])} owners and names {len(owners)}: it was written over, or the machine "
-              f"stood while it was being changed")
+        print(f"kd: it counts {int(value['ActiveEntries'])} owners and names {len(owners)}: it was written over, or "
+              f"the machine stood while it was being changed")
     print()
 
 
 @command("!locks", "[-v] [ADDRESS]", "the ERESOURCEs that are held, with owners and waiters")
 def locks(arguments):
-    """Walks the list of all resources (ExpSystemResourcesList). -v shows those that nobody holds too. With an ADDRESS that
-    resource alone. `<*>` marks a thread that owns it; the number before it says how often."""
+    """Walks the list of all resources (ExpSystemResourcesList). -v shows those that nobody holds too. With an ADDRESS
+    that resource alone. `<*>` marks a thread that owns it; the number before it says how often."""
     threads.cache_clear()
     words = [word for word in arguments if word not in ("-v", "-V")]
     if words:
@@ -152,8 +152,8 @@ def queue_order(places, number):
 
 @command("!qlocks", "", "the numbered queued spin locks: owner and order of waiting, by CPU")
 def qlocks(arguments):
-    """Rows are locks, columns CPUs. In-stack queued locks of drivers lie on stacks and are not in the matrix; `!spinlock`
-    tells which lock a CPU waits for."""
+    """Rows are locks, columns CPUs. In-stack queued locks of drivers lie on stacks and are not in the matrix;
+    `!spinlock` tells which lock a CPU waits for."""
     places, names = queue_places(), enumeration("_KSPIN_LOCK_QUEUE_NUMBER")
     cpus = [cpu.number for cpu in processors()]
     print("Key: O = Owner, 1-n = Wait order, blank = not owned/waiting, C = Corrupt\n")
@@ -210,8 +210,8 @@ def say_spin_lock(lock):
 
 @command("!spinlock", "[ADDRESS]", "the spin locks that each CPU holds or waits for; with an address, who has that one")
 def spinlock(arguments):
-    """The lock word does not say who holds it: the checked build keeps a list for each CPU (KPRCB.HeldLock), and every build
-    notes which lock a CPU waits for (KPRCB.SpinningOn)."""
+    """The lock word does not say who holds it: the checked build keeps a list for each CPU (KPRCB.HeldLock), and every
+    build notes which lock a CPU waits for (KPRCB.SpinningOn)."""
     if arguments:
         say_spin_lock(evaluate(arguments[0]))
         return
@@ -224,7 +224,8 @@ def spinlock(arguments):
         lock = int(cpu.block["SpinningOn"])
         if lock:
             any_lock = True
-            print(f"{lock:016x}{place(lock)}: processor {cpu.number} waits for it; it found 0x{int(cpu.block['SpinningWord']):x}")
+            word = int(cpu.block["SpinningWord"])
+            print(f"{lock:016x}{place(lock)}: processor {cpu.number} waits for it; it found 0x{word:x}")
     if not any_lock:
         print("No CPU is known to hold a spin lock (the checked build notes that), and none waits for one")
 
@@ -261,8 +262,8 @@ def state_text(kind, state):
 
 @command("!mutex", "ADDRESS", "a KMUTEX (or a fast mutex): its owner and who waits for it")
 def mutex(arguments):
-    """SignalState 1: free; 0: owned; -1 and less: acquired again by its owner. A FAST_MUTEX or KGUARDED_MUTEX at the address
-    is shown as such."""
+    """SignalState 1: free; 0: owned; -1 and less: acquired again by its owner. A FAST_MUTEX or KGUARDED_MUTEX at the
+    address is shown as such."""
     threads.cache_clear()
     address = argument(arguments, "a mutex")
     if is_fast_mutex(address):
@@ -291,7 +292,8 @@ def show_fast_mutex(address):
     count, owner = int(value["Count"]), int(value["Owner"])
     print(f"Fast mutex or guarded mutex {address:016x}{place(address)}")
     state = "free" if count & WAKES_FREE else "owned"
-    print(f"    Count: {count} ({state}, {count // WAITER} waiting{', one of them woken' if count & WAKES_ONE else ''})")
+    woken = ", one of them woken" if count & WAKES_ONE else ""
+    print(f"    Count: {count} ({state}, {count // WAITER} waiting{woken})")
     print(f"    Owner: {owner_label(owner) if owner else 'none'}")
     print(f"    Contention: {int(value['Contention'])}  OldIrql: {int(value['OldIrql'])}")
     say_waiters(address + offset_of("FAST_MUTEX", "Event"))
@@ -331,8 +333,8 @@ def semaphore(arguments):
 
 @command("!pushlock", "ADDRESS", "a push lock: shared or exclusive, its owners and its waiters")
 def pushlock(arguments):
-    """The word is 0 (free), LOCKED, or the newest waiter's block with flags. Owners are the threads that have the lock in
-    their own entries; with flag 1 of the ...Ex calls there is none."""
+    """The word is 0 (free), LOCKED, or the newest waiter's block with flags. Owners are the threads that have the lock
+    in their own entries; with flag 1 of the ...Ex calls there is none."""
     threads.cache_clear()
     address = argument(arguments, "a push lock")
     word = u64(address)
@@ -411,7 +413,9 @@ def obstacles_of(thread):
     except (KdError, gdb.error) as problem:
         print(f"kd: what thread {thread.address:016x} waits for: {complaint(problem)}")
         obstacle = None
-    return [obstacle] if obstacle else [candidate(block.object) for block in wait_blocks(thread) if not block.is_timeout]
+    if obstacle:
+        return [obstacle]
+    return [candidate(block.object) for block in wait_blocks(thread) if not block.is_timeout]
 
 
 def say_group(obstacle, members):

@@ -1,4 +1,4 @@
-"""!thread, !t, !stacks, !us, !lt, !tl: what each thread does or waits for, since when, who holds that, and its stack."""
+"""!thread, !t, !stacks, !us, !lt, !tl: what each thread does or waits for, since when, who holds that, its stack."""
 
 import gdb
 
@@ -8,8 +8,8 @@ from kd.memory import structure, value_of
 from kd.processors import current_number, processor
 from kd.symbols import symbol
 from kd.threads import source_of, stack_of
-from kd.waits import (TICK_MS, complaint, has_timeout, held_locks, object_detail, object_kind, obstacle_of, place, thread_at,
-                      thread_named, threads, time_of, wait_blocks, waiters_of)
+from kd.waits import (TICK_MS, complaint, has_timeout, held_locks, object_detail, object_kind, obstacle_of, place,
+                      thread_at, thread_named, threads, time_of, wait_blocks, waiters_of)
 
 WAITS, STACK = 2, 4                     # flags of !thread
 # The kernel's own part of every wait: files whose functions are not what a thread waits in.
@@ -78,7 +78,7 @@ def blocker(frames):
 def say_stack(thread, info=""):
     frames = frames_of(thread)
     if not frames:
-        print("(its stack is gone: the thread has ended)" if thread.has_ended else "(no frame of its stack can be read)")
+        print("(its stack is gone: it has ended)" if thread.has_ended else "(no frame of its stack can be read)")
         return
     noted = blocker(frames) if info else None
     print(f"{'Child-SP':<16} {'RetAddr':<16} : Call Site")
@@ -171,7 +171,7 @@ def chosen_thread(words):
     return thread_at(processor(current_number()).thread)
 
 
-@command("!thread", "[ADDRESS | -t NUMBER] [FLAGS]", "a thread: its state, what it waits for, times, priority and stack")
+@command("!thread", "[ADDRESS | -t NUMBER] [FLAGS]", "a thread: its state, what it waits for, times, priority, stack")
 def thread_command(arguments):
     """Without an address the thread of the current CPU. -t names it by its number, the second half of Cid.
 
@@ -216,7 +216,8 @@ def say_wait_blocks(thread):
         try:
             kind = object_kind(block.object)
             others = len([w for w in waiters_of(block.object) if w != thread.address])
-            info = f"due in {due_in(thread)}" if block.is_timeout else (object_detail(block.object, kind) + place(block.object))
+            info = object_detail(block.object, kind) + place(block.object)
+            info = f"due in {due_in(thread)}" if block.is_timeout else info
             rows.append((f"{block.object:016x}", kind, others, info.lstrip(" -,")))
         except (KdError, gdb.error) as problem:
             rows.append((f"{block.object:016x}", "?", "", complaint(problem)))
@@ -239,7 +240,8 @@ def t_command(arguments):
     thread = chosen_thread(list(arguments))
     table(("Process", "Thread", "CID", "UserTime", "KernelTime", "ContextSwitches", "Wait Reason", "Time", "State"),
           [(process_name(thread), f"{thread.address:016x}", thread.cid, "0", f"{thread['KernelTime'] * TICK_MS:.0f}ms",
-            thread["ContextSwitches"], thread.reason if thread.is_waiting else "", waited(thread), state_words(thread))])
+            thread["ContextSwitches"], thread.reason if thread.is_waiting else "", waited(thread),
+            state_words(thread))])
     if thread.has_ended:
         print("Thread is marked as terminated")
     say_wait_blocks(thread)
@@ -360,7 +362,7 @@ def counters(members):
     return running, ready, blocked, locks, disk
 
 
-@command("!tl", "", "the processes, with how many of their threads run, are ready, blocked, wait for locks or for pages")
+@command("!tl", "", "the processes, with how many of their threads run, are ready, blocked, wait for locks or pages")
 def task_list(arguments):
     """Rn running, Ry ready, Bk blocked, Lc waiting for a lock that threads sleep on, IO waiting for a page, Th all."""
     threads.cache_clear()

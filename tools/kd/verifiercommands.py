@@ -19,9 +19,10 @@ from kd.waits import Obstacle, circles, complaint, enumeration, listed, place, t
 
 # Driver Verifier's own bits and words; the kernel has the first column's in VfOptions.
 OPTIONS = ((0x1, "Special pool"), (0x2, "Force IRQL checking"), (0x8, "Pool tracking"), (0x10, "I/O verification"),
-           (0x20, "Deadlock detection"), (0x80, "DMA checking"), (0x100, "Security checks"), (0x800, "Miscellaneous checks"),
-           (0x20000, "DDI compliance checking"))
-MORE_OPTIONS = ((0x4, "Randomized low resources simulation"), (0x200, "Force pending I/O requests"), (0x400, "IRP logging"))
+           (0x20, "Deadlock detection"), (0x80, "DMA checking"), (0x100, "Security checks"),
+           (0x800, "Miscellaneous checks"), (0x20000, "DDI compliance checking"))
+MORE_OPTIONS = ((0x4, "Randomized low resources simulation"), (0x200, "Force pending I/O requests"),
+                (0x400, "IRP logging"))
 DEADLOCK_OPTION = 0x20
 BUILT = 0x83F                           # the others check nothing here
 MOST_BLOCKS = 10000
@@ -65,8 +66,8 @@ def say_summary():
     print()
     for when in ("Current", "Peak"):
         for kind, name in (("Paged", "paged"), ("NonPaged", "nonpaged")):
-            print(f"  {when} {name} pool allocations".ljust(41)
-                  + f"0x{int(numbers[f'{when}{kind}Allocations']):x} for {int(numbers[f'{when}{kind}Bytes']):08x} bytes")
+            count, size = int(numbers[f"{when}{kind}Allocations"]), int(numbers[f"{when}{kind}Bytes"])
+            print(f"  {when} {name} pool allocations".ljust(41) + f"0x{count:x} for {size:08x} bytes")
     print(f"\n  Locks watched for deadlocks 0x{int(numbers['DeadlockNodes']):x}, orders "
           f"0x{int(numbers['DeadlockEdges']):x}, found no room 0x{int(numbers['DeadlockDropped']):x}")
 
@@ -131,16 +132,17 @@ def say_blocks(wanted):
             continue
         shown += 1
         kind = "paged" if int(block["IsPaged"]) else "nonpaged"
-        print(f"{int(block['Start']):016x}  {int(block['Bytes']):08x}  {tag_text(int(block['Tag']))}  {name} ({kind}), allocated at")
+        print(f"{int(block['Start']):016x}  {int(block['Bytes']):08x}  {tag_text(int(block['Tag']))}  {name} ({kind}), "
+              f"allocated at")
         print("\n".join(frames_text(block["Stack"])))
     print(f"{shown} allocations" + (f" shown, {left} more" if left else ""))
 
 
 @command("!verifier", "[FLAGS [DRIVER]]", "Driver Verifier: its options and its counts")
 def verifier(arguments):
-    """FLAGS: 1 what each verified driver has of the pool, 2 each outstanding allocation with the stack that made it; a DRIVER's
-    name limits both. Logs of IRQL changes and of freed blocks (8, 0x80, 0x200) are not kept: `!trace` shows IRQL changes,
-    and a bugcheck in special pool says where its block was freed."""
+    """FLAGS: 1 what each verified driver has of the pool, 2 each outstanding allocation with the stack that made it; a
+    DRIVER's name limits both. Logs of IRQL changes and of freed blocks (8, 0x80, 0x200) are not kept: `!trace` shows
+    IRQL changes, and a bugcheck in special pool says where its block was freed."""
     flags = evaluate(arguments[0]) if arguments else 0
     wanted = arguments[1].lower().removesuffix(".sys") if len(arguments) > 1 else None
     mask = value_of("VfOptions")
@@ -292,8 +294,8 @@ def say_circle(circle, obstacles, with_stacks):
 
 @command("!deadlock", "[1]", "circles of locks and threads: what the verifier has found, and who waits for whom now")
 def deadlock(arguments):
-    """"Thread 0: A B": thread 0 has lock A and takes, or waits for, lock B. 1 adds where the locks were acquired, or where the
-    threads wait. A thread's end that another waits for counts as a lock that it has."""
+    """"Thread 0: A B": thread 0 has lock A and takes, or waits for, lock B. 1 adds where the locks were acquired, or
+    where the threads wait. A thread's end that another waits for counts as a lock that it has."""
     threads.cache_clear()
     with_stacks = bool(arguments) and evaluate(arguments[0]) & 1 == 1
     found = say_found(with_stacks)
@@ -309,4 +311,5 @@ def deadlock(arguments):
             print(f"kd: {complaint(problem)}")
     if not found:
         watched = {True: "", False: " (its deadlock detection is off)", None: " that is known"}[is_watching()]
-        print(f"No deadlock is known: no threads wait for each other in a circle, and the verifier has found none{watched}")
+        print("No deadlock is known: no threads wait for each other in a circle, and the verifier has found none"
+              f"{watched}")

@@ -20,7 +20,8 @@ MOST_WAIT_BLOCKS = 65       # MAXIMUM_WAIT_OBJECTS and the time-out
 MOST_OWNERS = 4096          # of one resource: more is a table that was written over
 TICK_MS = 15.625
 
-OBJECT_KINDS = (("EventNotificationObject", "NotificationEvent"), ("EventSynchronizationObject", "SynchronizationEvent"),
+OBJECT_KINDS = (("EventNotificationObject", "NotificationEvent"),
+                ("EventSynchronizationObject", "SynchronizationEvent"),
                 ("MutantObject", "Mutant"), ("ProcessObject", "ProcessObject"), ("QueueObject", "QueueObject"),
                 ("SemaphoreObject", "Semaphore"), ("ThreadObject", "Thread"),
                 ("TimerNotificationObject", "NotificationTimer"),
