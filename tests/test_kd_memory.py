@@ -537,3 +537,13 @@ def test_a_page_file_in_RAM(dump, kd):
     fatal = int(verdict_of(path)["p"][0], 16)
     text = kd(path, f"!pool {fatal:x} 3")
     assert "of the RAM store)" in text and re.search(r"^ {8}\S+  0000002a 00000000 00000001", text, re.M), text
+
+
+def test_a_small_dump_is_not_read_as_zeros(dump, kd):
+    """It has none of the kernel's counters: a question mark for each; the fatal page comes from the page file."""
+    path = dump("paged", level="small")
+    fatal = int(verdict_of(path)["p"][0], 16)
+    text = kd(path, f"!pool {fatal:x} 3", f"!poolval {fatal:x}", f"!pte {fatal:x}", "!vm")
+    assert re.search(r"^ {8}\S+  0000002a 00000000 00000001", text, re.M) and "of pagefile.img)" in text, text
+    assert "__VALID" in text and "PageFile:  0" in text
+    assert re.search(r"Available Pages: +\? \(.*cannot be read: not in the dump\)", text), text

@@ -114,9 +114,12 @@ def location_of(number):
 
 
 def verdict_of_valid(address, entries):
-    if not is_ram(frame_of(address, entries)):
-        return "yes. The page is no RAM but a device's, and nothing takes it away."
-    can_go, locks = pageable(address, entries)
+    try:
+        if not is_ram(frame_of(address, entries)):
+            return "yes. The page is no RAM but a device's, and nothing takes it away."
+        can_go, locks = pageable(address, entries)
+    except (KdError, gdb.error):
+        can_go, locks = None, 0
     if can_go is None:
         return "unknown. The page is there now; whether it may be taken away, the page-frame database does not tell."
     if can_go and locks:

@@ -34,11 +34,20 @@ def device_name():
     return text_at(int(structure("BLOCK_DEVICE", int(static("pagefile.c", "Device")))["Name"]))
 
 
+def image_name():
+    """What the image of the paging disk is called; None where the kernel pages to no disk."""
+    from kd.session import session
+    try:
+        name = device_name()
+    except (KdError, gdb.error):                # a small dump: only seeded machines have the shared disk
+        return "shared.img" if (session.dump or {}).get("seed") else "pagefile.img"
+    return next((image for word, image in IMAGES.items() if name and name.startswith(word)), None)
+
+
 def image_path():
     """The image of the paging disk beside what is being debugged; KdError with the reason where there is none."""
     from kd.session import session
-    name = device_name()
-    image = next((image for word, image in IMAGES.items() if name and name.startswith(word)), None)
+    image = image_name()
     if image is None or not session.path:
         raise KdError("the page file is not at hand")
     path = os.path.join(os.path.dirname(os.path.abspath(session.path)), image)
@@ -79,7 +88,14 @@ def from_ram(slot):
 
 def read_slot(slot):
     """(the page in a slot of the page file, where it was read from); KdError where it is not at hand."""
-    return from_ram(slot) if device_name() == RAM_STORE else from_image(slot)
+    return from_ram(slot) if is_in_ram() else from_image(slot)
+
+
+def is_in_ram():
+    try:
+        return device_name() == RAM_STORE
+    except (KdError, gdb.error):
+        return False
 
 
 # ---- Paged-out addresses ----

@@ -236,7 +236,7 @@ def free_list_faults(entry):
         other = int.from_bytes(links[at:at + 8], "little")
         raw = try_read(other + back, 8)
         if raw is None:
-            if not may_be_paged_out(other):
+            if not is_elsewhere(other):
                 lines.append(f"[ {entry - UNIT:016x} ]: {name} of the free block is {other:016x}, where nothing is")
         elif int.from_bytes(raw, "little") != entry:
             lines.append(f"[ {entry - UNIT:016x} ]: {name} of the free block leads to {other:016x}, "
@@ -244,6 +244,7 @@ def free_list_faults(entry):
     return lines
 
 
-def may_be_paged_out(address):
-    place = region_of(address)
-    return place is not None and place.kind == "RegionPagedPool" and "paged out" in why_unreadable(address)
+def is_elsewhere(address):
+    """Whether what cannot be read may be sound all the same: left out of the dump, or paged-out paged pool."""
+    why, place = why_unreadable(address), region_of(address)
+    return "not in the dump" in why or "paged out" in why and place is not None and place.kind == "RegionPagedPool"

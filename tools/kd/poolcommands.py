@@ -2,7 +2,9 @@
 
 from fnmatch import fnmatchcase
 
-from kd.command import KdError, command
+import gdb
+
+from kd.command import KdError, command, first_line
 from kd.expression import evaluate
 from kd.memory import grave, is_readable, read, try_read, why_unreadable
 from kd.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, own_use,
@@ -19,6 +21,23 @@ CONTENTS, ONLY_THIS = 1, 2                      # the flags of !pool
 def pool_name(address):
     place = region_of(address)
     return POOLS.get(place.kind, "Unknown") if place else "Unknown"
+
+
+def known(ask, *arguments):
+    """What one of the kernel's tables says; None where the table cannot be read."""
+    try:
+        return ask(*arguments)
+    except (KdError, gdb.error):
+        return None
+
+
+def large_block(address):
+    """The allocation of whole pages that holds an address, or None; where the table cannot be read, that is said."""
+    try:
+        return find_large(address)
+    except (KdError, gdb.error) as problem:
+        print(f" whether it is a large allocation is not known: {first_line(problem)}")
+        return None
 
 
 # ---- !pool ----
@@ -74,11 +93,11 @@ def print_special(block, owners, flags):
 
 def print_page(address, flags):
     """The blocks of a page of small ones, with a mark at the one that holds the address."""
-    own = own_use(address)
+    own = known(own_use, address)
     if own:
         print(f"*{address & ~(PAGE - 1):016x} : the pool's own: {own}")
         return
-    if not is_readable(address) and history(address, region_of(address).kind) == "freed":
+    if not is_readable(address) and known(history, address, region_of(address).kind) == "freed":
         print(f" {address & ~(PAGE - 1):016x} was given back as a whole page: nothing has been allocated there since")
         return
     page, owners = pool_page(address), TagOwners()
@@ -118,14 +137,14 @@ def pool(arguments):
         place = region_of(address)
         print(f" {address:016x} is no pool memory: it lies in {place.name if place else 'no region of the kernel'}")
         return
-    special = find_special(address)
     if pool_name(address) == "Special pool":
+        special = find_special(address)
         if special is None or special.state == "never used":
             print(f" {address:016x} lies in no block: that slot of special pool was never used")
         else:
             print_special(special, TagOwners(), flags)
         return
-    large = find_large(address)
+    large = large_block(address)
     if large:
         print_large(large, TagOwners(), flags)
     else:
@@ -176,8 +195,8 @@ def other_faults(raw, page, blocks):
 def shadow_faults(page, blocks):
     try:
         shadow = shadow_blocks(page)
-    except KdError as problem:
-        return [f"the kernel's record of the page: {problem}"]
+    except (KdError, gdb.error):
+        return []                               # a dump without it says nothing against the page
     if shadow is None:
         return ["the kernel has no record of this page: it is no page of small paged blocks"]
     here, there = {block.header for block in blocks}, {block.header for block in shadow}
@@ -210,7 +229,7 @@ def poolval(arguments):
     if pool_name(page) not in ("Paged pool", "Nonpaged pool"):
         print(" no page of small pool blocks: it has no headers to validate")
         return
-    large = find_large(address)
+    large = large_block(address)
     if large:
         print(f" part of the large page allocation at {large.start:016x}: it has no headers to validate")
         return

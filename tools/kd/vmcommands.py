@@ -4,7 +4,7 @@ from collections import Counter
 
 import gdb
 
-from kd.command import KdError, command
+from kd.command import KdError, command, first_line
 from kd.frames import LOCATIONS, pfn_address, ram_runs
 from kd.memory import offset_of, read, size_of, value_of
 from kd.pagetables import form, page_table_entries
@@ -26,7 +26,15 @@ def row(label, pages):
         number = pages() if callable(pages) else pages
         print(f"    {label + ':':<24}{number:>10} ({kilobytes(number):>12} Kb)")
     except (KdError, gdb.error) as problem:
-        print(f"    {label + ':':<24}         ? ({problem})")
+        print(f"    {label + ':':<24}         ? ({first_line(problem)})")
+
+
+def attempt(label, printer):
+    """Runs a printer; a line that says what cannot be read in place of what it prints."""
+    try:
+        printer()
+    except (KdError, gdb.error) as problem:
+        print(f"    {label}: ? ({first_line(problem)})")
 
 
 # ---- What has to be counted ----
@@ -82,31 +90,37 @@ def vm(arguments):
     promised as resident. Usage of a pool is its address space with pages promised behind it; Maximum is the size of its
     address space on this machine. FLAGS are taken for the habit: there are no processes that 1 would leave out.
     """
-    counters = value_of("MiCounters")
     print("*** Virtual Memory Usage ***")
     row("Physical Memory", ram_pages)
-    print_page_file()
-    row("Available Pages", value_of("MiAvailablePages"))
-    row("ResAvail Pages", value_of("MiResidentLimit") - value_of("MiResidentCommit"))
+    attempt("Page File", print_page_file)
+    row("Available Pages", lambda: value_of("MiAvailablePages"))
+    row("ResAvail Pages", lambda: value_of("MiResidentLimit") - value_of("MiResidentCommit"))
     row("Locked IO Pages", locked_pages)
     row("Free System PTEs", lambda: range_of("RegionSystemPtes").pages - used_pages("RegionSystemPtes"))
-    row("Modified Pages", int(value_of("MiModifiedList")["Count"]))
-    row("Standby Pages", int(value_of("MiStandbyList")["Count"]))
-    row("NonPagedPool Usage", int(counters["NonPagedPoolBytes"]) // PAGE)
+    row("Modified Pages", lambda: int(value_of("MiModifiedList")["Count"]))
+    row("Standby Pages", lambda: int(value_of("MiStandbyList")["Count"]))
+    row("NonPagedPool Usage", lambda: counter("NonPagedPoolBytes") // PAGE)
     row("NonPagedPool Max", lambda: range_of("RegionNonPagedPool").pages)
-    row("PagedPool Usage", int(counters["PagedPoolBytes"]) // PAGE)
+    row("PagedPool Usage", lambda: counter("PagedPoolBytes") // PAGE)
     row("PagedPool Maximum", lambda: range_of("RegionPagedPool").pages)
-    row("Resident Pageable", value_of("MiResidentPages"))
+    row("Resident Pageable", lambda: value_of("MiResidentPages"))
     row("Special Pool", special_pages)
     row("Kernel Stacks", lambda: mapped_pages("RegionStacks"))
     row("Driver Commit", lambda: mapped_pages("RegionDriverImages"))
-    row("Committed pages", value_of("MiCommittedPages"))
-    row("Commit limit", value_of("MiCommitLimit"))
-    print(f"    Faults: {int(counters['PageFaults'])}, of them demand zero {int(counters['DemandZeroFaults'])}, "
-          f"transition {int(counters['TransitionFaults'])}, collided {int(counters['CollidedFaults'])}; "
-          f"pages read {int(counters['PageReads'])}, written {int(counters['PageWrites'])}, "
-          f"trimmed {int(counters['Trims'])}")
-    print_warning()
+    row("Committed pages", lambda: value_of("MiCommittedPages"))
+    row("Commit limit", lambda: value_of("MiCommitLimit"))
+    attempt("Faults", print_faults)
+    attempt("Shortage", print_warning)
+
+
+def counter(name):
+    return int(value_of("MiCounters")[name])
+
+
+def print_faults():
+    print(f"    Faults: {counter('PageFaults')}, of them demand zero {counter('DemandZeroFaults')}, "
+          f"transition {counter('TransitionFaults')}, collided {counter('CollidedFaults')}; "
+          f"pages read {counter('PageReads')}, written {counter('PageWrites')}, trimmed {counter('Trims')}")
 
 
 def print_warning():
@@ -149,6 +163,12 @@ def print_disagreements(counts):
             print(f"    {name} counts {listed} pages, and {counts[number]} frames say that they are in it")
 
 
+def print_frames():
+    counts = count_locations()
+    print_states(counts)
+    print_disagreements(counts)
+
+
 def usage_of(place):
     """How many pages of a region there are of each form, by its page tables."""
     if place.kind in RANGES:
@@ -169,7 +189,7 @@ def print_usage():
         try:
             uses = usage_of(place)
         except (KdError, gdb.error) as problem:
-            print(f"    {place.name:<20} ? ({problem})")
+            print(f"    {place.name:<20} ? ({first_line(problem)})")
             continue
         if uses:
             cells = [kilobytes(uses[kind]) for kind in ("valid", "transition", "page file", "demand zero")]
@@ -184,7 +204,5 @@ def memusage(arguments):
     written. Zeroed, Free and Standby ones are available. Below, for each region that the kernel cuts up, what its
     page-table entries say: in memory, out of the working set but still in its frame, in the page file, never touched.
     """
-    counts = count_locations()
-    print_states(counts)
-    print_disagreements(counts)
+    attempt("Page frames", print_frames)
     print_usage()
