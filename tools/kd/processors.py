@@ -61,7 +61,7 @@ class Processor:
         thread, previous = self.gdb_thread, gdb.selected_thread()
         if thread is None:
             return None
-        frame = gdb.selected_frame()
+        frame = selected_frame()
         try:
             thread.switch()
             return int(gdb.newest_frame().read_register(name)) & (1 << 64) - 1
@@ -69,7 +69,7 @@ class Processor:
             return None
         finally:
             previous.switch()
-            if frame.is_valid():
+            if frame is not None and frame.is_valid():
                 frame.select()
 
     @property
@@ -89,6 +89,14 @@ class Processor:
         if None in registers:
             raise KdError(f"where CPU {self.number} was is not known: it has neither a trap frame nor registers")
         return Context(*registers, 0)
+
+
+def selected_frame():
+    """GDB's selected frame; None where GDB cannot find it again after a stop in the middle of a switch."""
+    try:
+        return gdb.selected_frame()
+    except gdb.error:
+        return None
 
 
 def context_of_trap(frame):
