@@ -77,6 +77,11 @@ def memory_complaint(problem):
     return first_line(problem)
 
 
+def reason(problem):
+    """Why something could not be had, in one line: a KdError, or an error of GDB's."""
+    return memory_complaint(problem) if isinstance(problem, gdb.MemoryError) else first_line(problem)
+
+
 class Overlay(gdb.Command):
     """A command of ours as GDB knows it."""
 

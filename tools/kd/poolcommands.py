@@ -4,7 +4,7 @@ from fnmatch import fnmatchcase
 
 import gdb
 
-from kd.command import KdError, command, first_line
+from kd.command import KdError, command, reason
 from kd.expression import evaluate
 from kd.memory import grave, is_readable, read, try_read, why_unreadable
 from kd.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, own_use,
@@ -36,7 +36,7 @@ def large_block(address):
     try:
         return find_large(address)
     except (KdError, gdb.error) as problem:
-        print(f" whether it is a large allocation is not known: {first_line(problem)}")
+        print(f" whether it is a large allocation is not known: {reason(problem)}")
         return None
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import gdb
 
-from kd.command import KdError, command, first_line
+from kd.command import KdError, command, reason
 from kd.frames import LOCATIONS, pfn_address, ram_runs
 from kd.memory import offset_of, read, size_of, value_of
 from kd.pagetables import form, page_table_entries
@@ -26,7 +26,7 @@ def row(label, pages):
         number = pages() if callable(pages) else pages
         print(f"    {label + ':':<24}{number:>10} ({kilobytes(number):>12} Kb)")
     except (KdError, gdb.error) as problem:
-        print(f"    {label + ':':<24}         ? ({first_line(problem)})")
+        print(f"    {label + ':':<24}         ? ({reason(problem)})")
 
 
 def attempt(label, printer):
@@ -34,7 +34,7 @@ def attempt(label, printer):
     try:
         printer()
     except (KdError, gdb.error) as problem:
-        print(f"    {label}: ? ({first_line(problem)})")
+        print(f"    {label}: ? ({reason(problem)})")
 
 
 # ---- What has to be counted ----
@@ -189,7 +189,7 @@ def print_usage():
         try:
             uses = usage_of(place)
         except (KdError, gdb.error) as problem:
-            print(f"    {place.name:<20} ? ({first_line(problem)})")
+            print(f"    {place.name:<20} ? ({reason(problem)})")
             continue
         if uses:
             cells = [kilobytes(uses[kind]) for kind in ("valid", "transition", "page file", "demand zero")]
