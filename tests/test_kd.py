@@ -1,6 +1,44 @@
-"""The debugger's frame: its commands, on dumps and on a live machine, against what nm, readelf, QMP and COM1 say."""
+"""The debugger's frame, on dumps and on a live machine, against what nm, objdump, QMP, COM1 and the bytes of the dump say."""
 
-from kdhelp import dump, kd, live, serial_of, verdict_of        # noqa: F401
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import pytest
+
+from corefile import Core, symbols
+from kdhelp import dump, kd, live, run_kd, serial_of, verdict_of        # noqa: F401
+from machine import OUT, TOP
+
+STACKS = ("story", "pageable-code", "wait-in-dpc", "double-free", "stack-overflow")
+TERMINAL_LIMIT = 60
+
+
+def number(text):
+    """A number as the debugger prints addresses."""
+    return int(text.replace("`", ""), 16)
+
+
+def kernel_of(path):
+    return path.parent / "kernel.elf"
+
+
+def reported_stack(path):
+    """{number: (address, text)} of the stack in COM1's report of the same crash."""
+    text = serial_of(path).partition("innermost first\n")[2].partition("\n\n")[0]
+    rows = re.findall(r"^>?\s+(\d+) ([0-9A-F]{16})  (.*?)(?:  <-.*)?$", text.replace("\r", ""), re.MULTILINE)
+    assert rows, "COM1 has no stack"
+    return {int(row): (int(address, 16), what) for row, address, what in rows}
+
+
+def frames(text):
+    """[(child stack pointer, return address, call site)] of what k prints."""
+    rows = re.findall(r"^(?:[0-9a-f]{2} )?([0-9a-f]{8}`[0-9a-f]{8}) ([0-9a-f]{8}`[0-9a-f]{8}) (.*)$", text, re.MULTILINE)
+    return [(number(pointer), number(back), site) for pointer, back, site in rows]
 
 
 def test_bugcheck_names_code_and_parameters(dump, kd):
@@ -8,5 +46,269 @@ def test_bugcheck_names_code_and_parameters(dump, kd):
     verdict = verdict_of(path)
     text = kd(path, ".bugcheck")
     assert f"Bugcheck code {int(verdict['code'], 16):08X}" in text
-    for parameter in verdict["p"]:
-        assert f"{parameter[2:10]}`{parameter[10:]}".lower() in text
+    assert [number(word) for word in text.split("Arguments ")[1].split()[:4]] == [int(p, 16) for p in verdict["p"]]
+
+
+def is_near(shown, said):
+    """Whether two sources are the same line: GDB takes the statement, the report the last row of its instruction."""
+    return shown == said or shown[0] == said[0] and abs(int(shown[1]) - int(said[1])) <= 2
+
+
+@pytest.mark.parametrize("scenario", STACKS)
+def test_stack_is_that_of_the_report(dump, kd, scenario):
+    path = dump(scenario)
+    text, _, plain = kd(path, "k", "? 0xabcdef", "bt -frame-arguments none").partition("Evaluate expression")
+    found, report = frames(text), reported_stack(path)
+    assert len(found) > max(report)
+    for row, (address, said) in report.items():
+        name, _, place = said.partition(" (")
+        site, _, source = found[row][2].partition(" [")
+        assert site == name.removesuffix("+0x0")
+        assert is_near(source.rstrip("]").split(" @ "), place.rstrip(")").split(":"))
+        assert row == 0 or found[row - 1][1] == address
+    assert all(pointer % 8 == 0 for pointer, _, _ in found)
+    # GDB's own frames, by DWARF and without those of inlined calls, are the same.
+    addresses = [int(word, 16) for word in re.findall(r"^#\d+ +0x([0-9a-f]+) in", plain, re.MULTILINE)]
+    backs = [back for _, back, _ in found if back]
+    assert backs and addresses[-len(backs):] == backs
+
+
+def test_registers_are_those_of_the_report(dump, kd):
+    path = dump("story")
+    report = serial_of(path).partition("The machine")[2]
+    said = {name.lower(): int(value, 16) for name, value in re.findall(r"\b(R[A-Z0-9]{1,2})\s+([0-9A-F]{16})", report)}
+    text = kd(path, "r", "r eax", ".trap", "? @rsp")
+    block, _, rest = text.partition("\neax=")
+    shown = {name: int(value, 16) for name, value in re.findall(r"\b(r\w{1,2})=([0-9a-f]{16})", block)}
+    assert shown == {name: said[name] for name in shown} and len(shown) == 17
+    assert int(rest[:16], 16) == said["rax"] & 0xFFFFFFFF
+    assert f"efl={said['rfl']:08x}" in block
+    line = re.search(r"secret!SecretStore\+0x[0-9a-f]+:\n.* mov .*ds:(\S+)=(\S+)\n", block)
+    assert number(line[1]) == said["rax"]
+    slot = int(re.search(r"page file, slot (\d+)", report)[1])      # the page is out: its contents are in the page file
+    with open(path.parent / "pagefile.img", "rb") as pages:
+        pages.seek(slot * 4096 + said["rax"] % 4096)
+        assert int(line[2], 16) == int.from_bytes(pages.read(8), "little")
+    assert rest.count(f"rip={said['rip']:016x}") == 1
+    assert number(text.rsplit("= ", 1)[1].strip()) == said["rsp"]
+
+
+def test_memory_is_what_the_dump_holds(dump, kd):
+    path = dump("story")
+    core, known = Core(path), symbols(kernel_of(dump("story")))
+    place = known["KiBugCheckData"]
+    data = core.read(place, 40)
+    text = kd(path, "db nt!KiBugCheckData L20", "? 1", "dd nt!KiBugCheckData L8", "? 1", "dq nt!KiBugCheckData L5", "? 1",
+              "dc nt!KiBugCheckData L4", "? 1", "dps nt!LdrExports L4")
+    shown_bytes, doubles, quads, letters, pointers = re.split(r"Evaluate expression: .*\n", text)
+    assert bytes.fromhex("".join(re.findall(r"^\S+  ([0-9a-f -]{47})", shown_bytes, re.M)).replace("-", " ")) == data[:32]
+    assert [int(word, 16) for word in re.findall(r"\b[0-9a-f]{8}\b(?!`)", re.sub(r"^\S+", "", doubles, flags=re.M))] == [
+        int.from_bytes(data[at:at + 4], "little") for at in range(0, 32, 4)]
+    assert [number(word) for line in quads.split("\n") for word in line.split()[1:]] == [
+        core.u64(place + at) for at in range(0, 40, 8)]
+    assert letters.split()[0] == f"{place >> 32:08x}`{place & 0xFFFFFFFF:08x}" and len(letters.split()) >= 5
+    by_address = {}
+    for name, address in known.items():
+        by_address.setdefault(address, set()).add(name)
+    rows = re.findall(r"^\S+  (\S+) nt!(\w+)", pointers, re.M)
+    assert rows and all(name in by_address[number(address)] for address, name in rows)
+
+
+def test_symbols_and_instructions_are_those_of_the_file(dump, kd):
+    path = dump("story")
+    kernel = kernel_of(path)
+    known = symbols(kernel)
+    text = kd(path, "x nt!KiFind*", "x nt!PsLoadedModule?ist", "? nt!KeAcquireSpinLockRaiseToDpc", "ln nt!KiBugCheckData",
+              "uf nt!KeGetCurrentIrql")
+    listed = {name: number(address) for address, name in re.findall(r"^(\S+) nt!(\w+)", text.partition("Evaluate")[0], re.M)}
+    assert listed == {name: address for name, address in known.items()
+                      if name.lower().startswith("kifind") or name == "PsLoadedModuleList"}
+    assert number(re.search(r"Evaluate expression: \S+ = (\S+)", text)[1]) == known["KeAcquireSpinLockRaiseToDpc"]
+    assert f"({known['KiBugCheckData'] >> 32:08x}`{known['KiBugCheckData'] & 0xFFFFFFFF:08x})   nt!KiBugCheckData" in text
+    code = text.partition("nt!KeGetCurrentIrql:\n")[2]
+    shown = [(number(address), data) for address, data in re.findall(r"^([0-9a-f`]{17}) ([0-9a-f]+)\s", code, re.M)]
+    start = known["KeGetCurrentIrql"]
+    listing = subprocess.run(["objdump", "-d", f"--start-address={start}", f"--stop-address={start + 64}", kernel],
+                             capture_output=True, text=True, check=True).stdout
+    expected = [(int(address, 16), data.replace(" ", "")) for address, data in
+                re.findall(r"^\s*([0-9a-f]+):\t((?:[0-9a-f]{2} )+)", listing, re.M)]
+    assert shown and shown == expected[:len(shown)] and expected[len(shown) - 1][1] == "c3"
+
+
+def test_modules_lie_where_their_code_runs(dump, kd):
+    path = dump("story")
+    text = kd(path, "lm", "lmvm secret")
+    start = number(re.search(r"\.text\s+(\S+)", text)[1])
+    address, said = reported_stack(path)[0]
+    function, _, offset = said.partition(" ")[0].partition("!")[2].partition("+")
+    inside = symbols(OUT / "checked/drivers/secret.dbg")[function]
+    assert start + inside + int(offset, 16) == address
+    listed = re.findall(r"^(\S{17}) (\S{17})   (\S+) ", text.partition("lmvm")[0], re.M)
+    assert {"nt", "secret", "fastfat", "virtio-blk"} <= {name for _, _, name in listed}
+    assert all(number(first) < number(last) for first, last, _ in listed)
+
+
+def test_types_have_the_compilers_offsets(dump, kd):
+    path = dump("story")
+    offsets = dict(re.findall(r"%define (\w+) (\d+)", (OUT / "checked/generated/offsets.inc").read_text()))
+    text = kd(path, "dt KTHREAD KernelStack", "dt nt!_KTRAP_FRAME Rip", "dt KTRAP_FRAME EFlags", "dt BUG_STATE KiBug",
+              "dt KTHREAD StackBase KiBug.Thread", "? KiBug.Thread")
+    for field, name in (("KernelStack", "THREAD_KERNEL_STACK"), ("Rip", "FRAME_RIP"), ("EFlags", "FRAME_EFLAGS"),
+                        ("StackBase", "THREAD_STACK_BASE")):
+        assert re.search(rf"^   \+0x{int(offsets[name]):03x} {field} +: ", text, re.M), text
+    core, thread = Core(path), number(text.rsplit("= ", 1)[1].strip())
+    assert f"StackBase                : {core.u64(thread + int(offsets['THREAD_STACK_BASE'])):#x}" in text
+    assert "Code                     : 0xd1" in text
+
+
+def test_contexts_and_frames(dump, kd):
+    """A thread that waits: its stack ends where threads begin, for k and for GDB; the crash comes back after it."""
+    path = dump("story")
+    other = 1 - verdict_of(path)["cpu"]
+    core, known = Core(path), symbols(kernel_of(path))
+    offsets = dict(re.findall(r"%define (\w+) (\d+)", (OUT / "checked/generated/offsets.inc").read_text()))
+    waiting = [int(word.replace("`", ""), 16) for word in
+               re.findall(r"^  (\S{17})  .*Waiting", kd(path, "info threads"), re.M)]
+    assert len(waiting) >= 5
+    text = kd(path, f".thread {waiting[0]:x}", "k", "bt", ".frame 1", "r rip", ".thread", "k 1", f"~{other}s", "~", "r rip")
+    stack = core.u64(waiting[0] + int(offsets["THREAD_KERNEL_STACK"]))
+    first = frames(text)[0]
+    assert first[0] == stack + 0x38 and f"rip={core.u64(stack + 0x30):016x}" in text
+    assert "nt!KiThreadStartup" in text.split("#1")[0] and re.search(r"^#\d+ .*KiThreadStartup", text, re.M)
+    assert "#0" not in text.partition("Implicit")[2].partition("Implicit")[0]
+    assert reported_stack(path)[0][1].split()[0] in text.rpartition("Implicit thread")[2]
+    assert re.search(rf"^\. +{other} ", text, re.M) and re.search(rf"^ +{1 - other} ", text, re.M)
+    assert known["KiIdleLoop"] <= int(text.rsplit("rip=", 1)[1], 16) < known["KiIdleLoop"] + 0x400
+
+
+def test_every_command_has_help_and_no_answer_is_a_traceback(dump, kd):
+    path = dump("story")
+    names = [line.split()[0] for line in kd(path, "help").splitlines() if line and not line[0].isspace()]
+    assert {"k", "kb", "kn", "r", "u", "ub", "uf", "dt", "dps", "dc", "dq", "ln", "lm", "lmvm", "x", ".trap", ".frame", ".thread",
+            ".bugcheck", ".formats", "~", "?", "q", "help", "!analyze", "!pool", "!pte", "!thread", "!irql"} <= set(names)
+    pages = kd(path, *(f"help {name}" for name in names))
+    for name in names:
+        page = re.search(rf"^{re.escape(name)}(?: .*)?\n    \S.*\n\n\S", pages, re.M)
+        assert page, f"help {name} says too little"
+    harmless = [name for name in names if name != "q" and not name.startswith(".trace")]
+    text = kd(path, *(f"{name} 1234" for name in harmless), *(f"{name} fffff123`45678900" for name in harmless),
+              *(f"{name} nonsense! (" for name in harmless), status=None)
+    assert "cannot be read" in text and "Python Exception" not in text
+
+
+@pytest.mark.parametrize("words, status, said", [
+    ("!nosuch", 1, "unknown command '!nosuch'"), ("dd 1234", 1, "memory at 00000000`00001234 cannot be read: not mapped"),
+    ("? nosuchsymbol", 1, "no symbol"), ("? poi(0)", 1, "cannot be read"), ("? 1/0", 1, "division by zero"),
+    ("? (1", 1, "parenthesis"), ("dt NOSUCHTYPE", 1, "there is no type 'NOSUCHTYPE'"), (".thread 1234", 1, "no thread at"),
+    (".frame 77", 1, "there is no frame 77"), ("~77s", 1, "there is no CPU 77"), ("help nosuch", 1, "there is no command"),
+    ("? 0n10 + 10", 0, "= 00000000`0000001a"), ("? fffff800`00000000 + (2*3)", 0, "= fffff800`00000006"),
+    ("? poi(nt!KiBugCheckData)", 0, "= 00000000`000000d1"), ("? KiBug.Processor", 0, "Evaluate expression"),
+    (".formats 41424344", 0, "ABCD"), ("print \"a;b\"; q; !nosuch", 0, "a;b"), ("dd fffff8a0`ffff0000", 1, "cannot be read"),
+    ("ln 1234", 1, "lies in no module"), ("u 1234", 1, "cannot be read"), ("lmvm nosuch", 1, "the modules are: nt"),
+])
+def test_answers_and_complaints(dump, kd, words, status, said):
+    assert said in kd(dump("story"), words, status=status)
+
+
+def test_launcher_complains_in_one_line(dump, tmp_path):
+    path = dump("story")
+    other = tmp_path / "other"
+    other.mkdir()
+    core = Core(path)
+    place = core.offset(symbols(kernel_of(path))["KiThreadStartup"])
+    core.data[place] ^= 0xFF
+    (tmp_path / "text").write_text("no dump")
+    for words, said in (([tmp_path / "none"], "there is no such file"), ([tmp_path / "text"], "not a dump"),
+                        (["--live", tmp_path / "none"], "there is no such socket"), (["--live", tmp_path / "text"], "not a socket"),
+                        (["--nonsense"], "usage: tools/bugcheck kd"), ([path, "--live", path], "not both"),
+                        ([path, "--kernel", tmp_path / "none"], "there is no such kernel"),
+                        ([core.save(other / "crash.elf")], "another kernel's dump")):
+        text = run_kd([*words, "-c", ".bugcheck"], status=2)
+        lines = [line for line in text.splitlines() if "CRC mismatch" not in line]
+        assert len(lines) == 1 and said in lines[0] and lines[0].startswith("bugcheck: "), text
+
+
+def test_truncated_dump_shows_what_is_there(dump, tmp_path):
+    path = dump("story")
+    data = path.read_bytes()
+    (tmp_path / "kernel.elf").write_bytes(kernel_of(path).read_bytes())
+    torn = tmp_path / "crash.elf"
+    torn.write_bytes(data[:len(data) * 3 // 4])
+    text = run_kd([torn, "-c", ".bugcheck"], status=None)
+    assert "truncated" in text and "what is there is shown" in text
+
+
+def test_corrupt_list_is_said_to_be_so(dump, kd, tmp_path):
+    path = dump("story")
+    core, known = Core(path), symbols(kernel_of(path))
+    (tmp_path / "kernel.elf").write_bytes(kernel_of(path).read_bytes())
+    first = core.u64(known["PsLoadedModuleList"])
+    second = core.u64(first)
+    third = core.u64(second)
+    core.write_u64(second, first)               # a loop, and a link that is not answered
+    text = run_kd([core.save(tmp_path / "crash.elf"), "-c", "lm; p PsLoadedModuleList"])
+    assert f"but its Blink is {known['PsLoadedModuleList'] >> 32:08x}`" in text and "nt " in text
+    assert "broken after 2 entries" in text
+    core.write_u64(second, third)
+    core.write_u64(second + 8, 0x1234)
+    assert "is corrupt" in run_kd([core.save(tmp_path / "crash.elf"), "-c", "lm"])
+
+
+def test_200_mutilated_dumps(dump):
+    """Flipped bytes and torn ends, by a fixed seed, all in one GDB: nothing hangs, nothing is a defect of ours."""
+    path = dump("story")
+    script = TOP / "tests/kd/mutilated.py"
+    text = run_kd([path, "-c", f"source {script}"], limit=400)
+    assert text.count("dump ") == 200 and "all 200" in text, text[-2000:]
+    assert "Python Exception" not in text
+
+
+def test_live_machine(live):
+    """Stopped at the crash: registers and memory are what QMP says; modules loaded since the start have their symbols."""
+    run, socket = live("story", seed=5)
+    words = ["--live", socket, "-c", "r rip; hbreak KiBugCheckFromTrap; c; r rip; k; ~; lm; dq nt!KiBugCheckData L1; "
+             "x secret!SecretStore; bt 3; dq @rsp L4; gdb monitor info registers -a"]
+    text = run_kd(words, status=None)
+    assert "rip=000000000000fff0" in text                  # at its first instruction
+    after = text.partition("Continuing")[2]
+    known = symbols(run.machine.files() / "kernel.elf")
+    assert f"rip={known['KiBugCheckFromTrap']:016x}" in after
+    assert "secret!SecretStore+" in after and "secret!SecretStore\n" in after and "in SecretStore" not in after.split("#3")[1:]
+    assert re.search(r"^#0 .*KiBugCheckFromTrap", after, re.M)
+    registers = [block for block in after.split("CPU#") if f"RIP={known['KiBugCheckFromTrap']:016x}" in block]
+    stack_pointer = int(re.search(r"RSP=([0-9a-f]{16})", registers[0])[1], 16)
+    assert f"\n{stack_pointer >> 32:08x}`{stack_pointer & 0xFFFFFFFF:08x}  " in after
+    assert frames(after)[0][0] == stack_pointer
+
+
+def test_prompt_names_the_cpu_and_survives_ctrl_c(dump):
+    path = dump("story")
+    verdict = verdict_of(path)
+    master, terminal = pty.openpty()
+    process = subprocess.Popen(["setsid", "--ctty", "--wait", sys.executable, TOP / "tools/kdrun.py", path], stdin=terminal,
+                               stdout=terminal, stderr=terminal, env=dict(os.environ, OUT=str(OUT), TERM="dumb"))
+    os.close(terminal)
+    try:
+        said = expect(master, f"{verdict['cpu']}: kd> ")
+        os.write(master, b"\x03\n")
+        said += expect(master, "kd> ")
+        os.write(master, b"~0s\n")
+        expect(master, "0: kd> ")
+        os.write(master, b".bugcheck\n")
+        assert "Bugcheck code 000000D1" in expect(master, "0: kd> ")
+        os.write(master, b"q\n")
+        assert process.wait(TERMINAL_LIMIT) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(master)
+
+
+def expect(master, text):
+    """What a terminal shows until this text comes."""
+    shown, end = "", time.monotonic() + TERMINAL_LIMIT
+    while text not in shown:
+        assert time.monotonic() < end, f"'{text}' did not come: {shown!r}"
+        if select.select([master], [], [], 1)[0]:
+            shown += os.read(master, 4096).decode("utf-8", "replace")
+    return shown

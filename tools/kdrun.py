@@ -143,7 +143,7 @@ def debug(settings, start="start"):
         path = Path(folder) / "options.json"
         path.write_text(json.dumps(settings | {"folder": folder}))
         environment = dict(os.environ, KD_OPTIONS=str(path), PYTHONDONTWRITEBYTECODE="1")
-        signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's
+        signal.signal(signal.SIGINT, lambda *_: None)       # Ctrl-C is GDB's
         status = subprocess.run(words, env=environment).returncode
     return status if status >= 0 else 128 - status
 

@@ -15,7 +15,10 @@ from kd.session import interact, leave, run_line, session
 
 def quiet(text):
     """Runs a command of GDB's without showing what it says."""
-    return gdb.execute(text, to_string=True)
+    try:
+        return gdb.execute(text, to_string=True)
+    except UnicodeDecodeError:              # it has run; what a damaged dump calls itself is no text
+        return ""
 
 
 def main():

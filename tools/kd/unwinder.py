@@ -96,8 +96,9 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
         return self.made(pending, top + 8, pc, registers)
 
     def from_nowhere(self, pending, pc):
-        """An address where no code is was called: the caller's address is on top of the stack."""
-        if has_code(pc):
+        """An address where no code is was called, or a function that has not begun (its page is out, perhaps, so that GDB
+        cannot look at it): the caller's address is on top of the stack."""
+        if has_code(pc) and (raw_symbol(pc) or (None, None))[1] != 0:
             return None
         sp = int(pending.read_register("rsp")) & MASK
         caller = word(sp)
