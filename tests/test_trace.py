@@ -1,5 +1,5 @@
-"""The event trace: what it says of a crash against COM1 and nm, that seeds repeat it, its drawings, its cost of nothing in the
-free build's lock."""
+"""The event trace: what it says of a crash against COM1 and nm, that seeds repeat it, its drawings, and that the free
+build's lock knows nothing of it."""
 
 import json
 import os
@@ -66,14 +66,16 @@ def test_the_trace_tells_the_way_to_the_crash(dump, build, tmp_path):
     end, = instants(events, "BugCheck", f"bugcheck 0x{int(verdict['code'], 16):X} (0x{address:x}")
     fault = last_before(instants(events, "PageFault", f"write of {grave(address)} at IRQL 2"), end)
     trim = last_before(instants(events, "Trim", grave(address & ~0xFFF)), fault)
-    allocation = last_before(instants(events, "PoolAllocate", f"allocate {grave(address)}, 48 bytes of paged pool, tag 'Secr'"), trim)
+    block = f"allocate {grave(address)}, 48 bytes of paged pool, tag 'Secr'"
+    allocation = last_before(instants(events, "PoolAllocate", block), trim)
     assert allocation < trim < fault < end
     locks = [row for row in events if row.get("cat") == "lock"]
     levels = [row for row in events if row["ph"] == "C" and row["pid"] == verdict["cpu"] + 1 and row["ts"] <= fault]
     if build == "free":
         assert not locks and '"checked":false' in page
         return
-    held, = [row for row in locks if row["name"] == "secret!SecretLock" and row["args"]["until"] == "the machine stopped"]
+    held, = [row for row in locks
+             if row["name"] == "secret!SecretLock" and row["args"]["until"] == "the machine stopped"]
     assert held["pid"] == verdict["cpu"] + 1 and trim < held["ts"] < fault
     assert max(levels, key=lambda row: row["ts"])["args"]["IRQL"] == 2
     raised = max(row["ts"] for row in levels if row["args"]["IRQL"] == 2 and row["ts"] <= held["ts"])
@@ -92,7 +94,8 @@ def test_com1_and_the_debugger_show_the_last_events(dump):
     assert len(shown) == 4 and f"page fault: write of {grave(address)} at IRQL 2, by {place}" in shown[-2]
     assert "bugcheck 0xD1" in shown[-1]
     assert len(ask(path, "!trace 0 5").splitlines()) == 6
-    for wrong, complaint in (("!trace 63", "there is no CPU 99"), ("!trace 0 0", "must be 1 or more"), ("!trace 0 1 2", "at most")):
+    for wrong, complaint in (("!trace 63", "no CPU 99"), ("!trace 0 0", "must be 1 or more"),
+                             ("!trace 0 1 2", "at most")):
         assert complaint in ask(path, wrong, status=1)
 
 
@@ -133,7 +136,8 @@ def stop_at(cpu, index, folder):
     """Runs the same machine again until that event; returns what GDB finds there."""
     folder.mkdir()
     run = Run(Machine(cmdline="scenario=paged", cpus=2, mem=32, seed=4), folder)
-    run.machine.extra = ("-S", "-chardev", f"socket,path={run.sockets}/gdb,server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
+    run.machine.extra = ("-S", "-gdb", "chardev:gdb", "-chardev",
+                         f"socket,path={run.sockets}/gdb,server=on,wait=off,id=gdb")
     with run:
         deadline = time.monotonic() + LIMIT
         while not os.path.exists(f"{run.sockets}/gdb"):
@@ -167,10 +171,11 @@ def test_a_seed_repeats_the_rings_and_the_stop_at_an_event(tmp_path):
 def test_the_page_in_a_browser(dump, tmp_path):
     path = dump("paged")
     _, page, _ = draw(path, tmp_path, *kernel_words("checked"))
-    assert not re.search(r"""(?:src|href)=|url\(|https?://|@import|fetch\(""", page), "the page wants something from elsewhere"
+    assert not re.search(r"(?:src|href)=|url\(|https?://|@import|fetch\(", page), "the page wants what is elsewhere"
     done = subprocess.run(
-        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", f"--user-data-dir={tmp_path / 'profile'}",
-         "--window-size=1400,1000", "--virtual-time-budget=2000", f"--screenshot={tmp_path / 'page.png'}", "--dump-dom",
+        ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+         f"--user-data-dir={tmp_path / 'profile'}", "--window-size=1400,1000", "--virtual-time-budget=2000",
+         f"--screenshot={tmp_path / 'page.png'}", "--dump-dom",
          f"file://{tmp_path / 't.html'}"], capture_output=True, text=True, timeout=LIMIT)
     dom = done.stdout
     assert done.returncode == 0 and "</html>" in dom, done.stderr[-2000:]
@@ -179,7 +184,8 @@ def test_the_page_in_a_browser(dump, tmp_path):
     mark = re.search(r'<div id="bugcheck" data-cpu="(\d+)" style="display: block;[^>]*><span[^>]*>([^<]*)', dom)
     assert mark and int(mark[1]) == verdict["cpu"] and mark[2] == f"0xD1 {verdict['name']}"
     way = re.search(r'<ul id="way">(.*?)</ul>', dom, re.DOTALL)[1]
-    steps = ["allocate", "trim: page", "IRQL raised 0 -&gt; 2", "lock secret!SecretLock acquired", "page fault: write", "bugcheck 0xD1"]
+    steps = ["allocate", "trim: page", "IRQL raised 0 -&gt; 2", "lock secret!SecretLock acquired", "page fault: write",
+             "bugcheck 0xD1"]
     assert [way.find(step) for step in steps] == sorted(way.find(step) for step in steps) and way.find(steps[0]) >= 0
     picture = Picture(tmp_path / "page.png")
     assert (picture.width, picture.height) == (1400, 1000)
@@ -208,8 +214,8 @@ def test_bars_of_locks_that_cross_do_not_overlap_in_a_row():
 def test_levels_threads_and_interrupts_of_a_lane():
     lanes, _ = traceshapes.lanes_of(trace_of([
         (5, "Raise", 0 | 2 << 8, 0, 0), (10, "Interrupt", 2, 0xD1, 0), (20, "InterruptEnd", 2, 0xD1, 0),
-        (30, "Lower", 2 | 0 << 8, 0, 0), (40, "Interrupt", 0, 0x2F, 0), (45, "Dpc", 0, 0xD, 0), (50, "DpcEnd", 0, 0xD, 0),
-        (60, "Switch", 5, 3, 7), (70, "InterruptEnd", 0, 0x2F, 0)]))
+        (30, "Lower", 2 | 0 << 8, 0, 0), (40, "Interrupt", 0, 0x2F, 0), (45, "Dpc", 0, 0xD, 0),
+        (50, "DpcEnd", 0, 0xD, 0), (60, "Switch", 5, 3, 7), (70, "InterruptEnd", 0, 0x2F, 0)]))
     lane = lanes[0]
     assert lane.levels == [(0, 0), (0, 2), (5, 13), (15, 2), (25, 0), (35, 2), (65, 0)]
     assert lane.threads == [(0, 55, 3), (55, 65, 7)]
@@ -219,9 +225,10 @@ def test_levels_threads_and_interrupts_of_a_lane():
 
 def test_only_the_last_owner_of_a_block_is_on_the_way():
     size = 64
-    rows = [(0, "PoolAllocate", 1, 0x5000, size), (1, "PoolFree", 1, 0x5000, size), (2, "PoolAllocate", 1, 0x5000, size),
-            (3, "Trim", 0, 0x5000, 0), (4, "Trim", 0, 0x6000, 0), (5, "Acquire", 2, 0xA, 7), (6, "Acquire", 2, 0xB, 7),
-            (7, "Release", 2, 0xB, 7), (8, "PageFault", 2 | 2 << 8, 0x5010, 0), (9, "BugCheck", 0, 0xD1, 0x5010)]
+    rows = [(0, "PoolAllocate", 1, 0x5000, size), (1, "PoolFree", 1, 0x5000, size),
+            (2, "PoolAllocate", 1, 0x5000, size), (3, "Trim", 0, 0x5000, 0), (4, "Trim", 0, 0x6000, 0),
+            (5, "Acquire", 2, 0xA, 7), (6, "Acquire", 2, 0xB, 7), (7, "Release", 2, 0xB, 7),
+            (8, "PageFault", 2 | 2 << 8, 0x5010, 0), (9, "BugCheck", 0, 0xD1, 0x5010)]
     bug = {"code": 0xD1, "name": "N", "parameters": [0x5010, 2, 1, 0], "cpu": 0, "irql": 2}
     assert [event.index for event in traceshapes.milestones(trace_of(rows, bugcheck=bug))] == [2, 3, 5, 8, 9]
 

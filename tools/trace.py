@@ -51,16 +51,17 @@ def read_trace(options):
         path = Path(folder) / "trace"
         kernel = ["--kernel", options.kernel] if options.kernel else []
         try:
-            done = subprocess.run([sys.executable, TOP / "tools/kdrun.py", options.file, *kernel, "-c", f".tracejson {path}"],
-                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT)
+            done = subprocess.run(
+                [sys.executable, TOP / "tools/kdrun.py", options.file, *kernel, "-c", f".tracejson {path}"],
+                stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT)
         except subprocess.TimeoutExpired:
             raise CannotRun(f"{options.file}: the debugger has not read the trace in {LIMIT} s") from None
         if done.returncode or not path.exists():
             said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            raise CannotRun(f"{options.file}: {said[-1].removeprefix('bugcheck: ') if said else 'the debugger said nothing'}")
+            raise CannotRun(f"{options.file}: {said[-1].removeprefix('bugcheck: ') if said else 'GDB said nothing'}")
         trace = json.loads(path.read_text("utf-8"))
     if not any(cpu["events"] for cpu in trace["cpus"]):
-        raise CannotRun(f"{options.file}: it holds no event of the trace (a small dump holds only what the report needs)")
+        raise CannotRun(f"{options.file}: it holds no event of the trace (a small dump need not)")
     return trace
 
 
@@ -70,7 +71,7 @@ def named(pid, tid, what, name):
     return {"ph": "M", "pid": pid, "tid": tid, "name": what, "args": {"name": name}}
 
 
-def chrome_lane(trace, lane, end):
+def chrome_lane(trace, lane):
     """The rows of one CPU: what ran, interrupts and DPCs, locks, the counter of the IRQL, marks."""
     pid = lane.cpu + 1
     rows = [named(pid, 0, "process_name", f"CPU {lane.cpu}"), named(pid, 1, "thread_name", "thread")]
@@ -94,9 +95,9 @@ def chrome_lane(trace, lane, end):
     return rows
 
 
-def chrome_json(trace, lanes, end):
+def chrome_json(trace, lanes):
     """A trace in the Trace Event Format: times in microseconds."""
-    return {"displayTimeUnit": "ns", "traceEvents": [row for lane in lanes for row in chrome_lane(trace, lane, end)],
+    return {"displayTimeUnit": "ns", "traceEvents": [row for lane in lanes for row in chrome_lane(trace, lane)],
             "otherData": {"seed": trace["seed"], "build": "checked" if trace["checked"] else "free",
                           "bugcheck": bug_text(trace)}}
 
@@ -110,14 +111,13 @@ def bug_text(trace):
 
 
 def page_lane(trace, lane, counts):
-    kinds = {}
+    """One lane as the page wants it."""
     names, numbers = [], {}
     for _, _, thread in lane.threads:
         if thread not in numbers:
             numbers[thread] = len(names)
             names.append(trace["threads"].get(str(thread), hex(thread)))
     idle = next((cpu["idle"] for cpu in trace["cpus"] if cpu["cpu"] == lane.cpu), 0)
-    del kinds
     return {"cpu": lane.cpu, "count": counts[lane.cpu], "names": names, "idle": numbers.get(idle, -1),
             "threads": [[start, stop, numbers[thread]] for start, stop, thread in lane.threads],
             "levels": lane.levels,
@@ -159,8 +159,9 @@ def main(words):
         return 0
     trace = read_trace(options)
     lanes, end = lanes_of(trace)
-    print(f"{sum(len(lane.events) for lane in lanes)} events of {len(lanes)} CPUs, {end / 1000:.3f} ms: {bug_text(trace) or 'alive'}")
-    write(options.json, json.dumps(chrome_json(trace, lanes, end)) + "\n")
+    events = sum(len(lane.events) for lane in lanes)
+    print(f"{events} events of {len(lanes)} CPUs, {end / 1000:.3f} ms: {bug_text(trace) or 'alive'}")
+    write(options.json, json.dumps(chrome_json(trace, lanes)) + "\n")
     write(options.html, html_page(trace, lanes, end))
     return 0
 

@@ -159,7 +159,8 @@ def milestones(trace):
         elif event.kind == "Release":
             held.pop(event.a, None)
     chosen |= {event for event in held.values() if event.tsc <= end.tsc}
-    raises = [event for event in guilty if event.kind == "Raise" and event.detail >> 8 == bug["irql"] and event.tsc <= end.tsc]
+    raises = [event for event in guilty
+              if event.kind == "Raise" and event.detail >> 8 == bug["irql"] and event.tsc <= end.tsc]
     return sorted(chosen | set(raises[-1:]), key=lambda event: (event.tsc, event.index))
 
 

@@ -1,7 +1,7 @@
 /* trace.c: the rings of the event trace: their memory, and what stands in them (theory: trace.h).
  *
- * The rings share a fixed part of the RAM, whatever the number of CPUs, so that a machine with 16 MiB and 64 CPUs starts
- * too: there each ring is one page. Until CPU 0 has its ring, its events go to a ring of one event, and count. */
+ * The rings share a fixed part of the RAM, whatever the number of CPUs, so that a machine with 16 MiB and 64 CPUs
+ * starts too: there each ring is one page. Until CPU 0 has its ring, its events go to a ring of one, and count. */
 #include <trace.h>
 
 #include <bootinfo.h>

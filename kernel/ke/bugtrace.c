@@ -1,7 +1,7 @@
 /* bugtrace.c: the last lines of the guilty CPU's event trace, in words: what led to the end, read backwards.
  *
- * What the kernel itself did at HIGH_LEVEL and has finished (it printed a line) is left out, and so is the bugcheck's own
- * event: the rest of the report is about that. */
+ * What the kernel itself did at HIGH_LEVEL and has finished (it printed a line) is left out, and so is the bugcheck's
+ * own event: the rest of the report is about that. */
 #include "bug.h"
 
 #include <arch.h>

@@ -1,7 +1,7 @@
 """The event trace: reads each CPU's ring (kernel/include/trace.h) and says each event in words.
 
-The ring is read as bytes and page by page, because a small dump may hold only a part of it. An event counts only when it
-is whole: its time is stored last, so a place that was taken but not filled shows a time from before the whole ring.
+The ring is read as bytes and page by page, because a small dump may hold only a part of it. An event counts only when
+it is whole: its time is stored last, so a place that was taken but not filled shows a time from before the whole ring.
 """
 
 import struct
@@ -163,7 +163,8 @@ def words_of_level(event, verb):
 
 
 def words_of_lock(event, verb):
-    return f"lock {place_text(event.a)} {verb} by {thread_text(event.b)}, IRQL {event.detail}{caller_text(event.caller)}"
+    return (f"lock {place_text(event.a)} {verb} by {thread_text(event.b)}, IRQL {event.detail}"
+            f"{caller_text(event.caller)}")
 
 
 WORDS = {
