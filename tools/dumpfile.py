@@ -127,13 +127,15 @@ def judge(dump, stream, header_offset, rest):
     header_page_bytes, crc, header_crc = rest[8:11]
     stream.seek(0)
     page = stream.read(HEADER_PAGE)
-    if header_checksum(page, header_offset) != header_crc:
+    if dump.size < dump.total:
+        dump.problems.append(f"truncated: {dump.size} of {dump.total} bytes are there")
+    if len(page) == HEADER_PAGE and header_checksum(page, header_offset) != header_crc:
         dump.problems.append("its header page is damaged: the checksum in it does not fit it")
     if not dump.complete:
         dump.problems.append("torn: the machine did not come to the end of writing it")
-    if dump.size < dump.total:
-        dump.problems.append(f"truncated: {dump.size} of {dump.total} bytes are there")
-    elif dump.complete and header_page_bytes == HEADER_PAGE and checksum(stream, HEADER_PAGE, dump.total) != crc:
+    elif dump.size < dump.total:
+        return
+    elif header_page_bytes == HEADER_PAGE and checksum(stream, HEADER_PAGE, dump.total) != crc:
         dump.problems.append("CRC mismatch: its contents are not what the kernel wrote")
 
 

@@ -74,6 +74,7 @@ SOURCES_ktest += tests/kernel/test_memory.c
 SOURCES_ktest += tests/kernel/crash_bugcheck.c
 SOURCES_ktest += tests/kernel/crash_pool.c
 SOURCES_ktest += tests/kernel/crash_checked.c
+SOURCES_ktest += tests/kernel/crash_dump.c
 SOURCES_ktest += tests/kernel/test_describe.c
 SOURCES_ktest += tests/kernel/test_schedule.c
 SOURCES_ktest += tests/kernel/test_block.c

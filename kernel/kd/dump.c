@@ -64,7 +64,7 @@ static VOID ShowEnd(PCSTR Disk, ULONG64 Bytes, ULONG64 Ticks) {
 }
 
 static VOID ShowError(PCSTR Disk, NTSTATUS Status) {
-    PCSTR What = Status == STATUS_TIMEOUT ? "does not answer" : "fails";
+    PCSTR What = Status == STATUS_IO_TIMEOUT ? "does not answer" : "fails";
     KdPutString("\n");
     RtlFormat(Line, sizeof(Line), "%s %s (0x%08X) after %llu KiB: the dump is incomplete", Disk, What, (ULONG)Status,
               KdGetDumpOffset() >> 10);
@@ -77,8 +77,8 @@ VOID KdDumpFaulted(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     CHAR Where[120];
     KdFormatAddress(Where, sizeof(Where), Rip);
     KdPutString("\n");
-    RtlFormat(Line, sizeof(Line), "stopped after %llu KiB by 0x%X in %s, address 0x%016llX: it is incomplete",
-              KdGetDumpOffset() >> 10, Code, Where, FaultAddress);
+    RtlFormat(Line, sizeof(Line), "stopped after %llu KiB by a fault in %s, 0x%X, address 0x%016llX: it is incomplete",
+              KdGetDumpOffset() >> 10, Where, Code, FaultAddress);
     SayLine();
 }
 

@@ -7,7 +7,7 @@
 #include <dump.h>
 #include <rtl.h>
 
-#define ANSWER_SECONDS 10
+#define ANSWER_SECONDS 5
 #define ELF_MAGIC 0x7F
 
 UCHAR KdDumpBuffer[KD_DUMP_BUFFER_BYTES] DECLSPEC_ALIGN(PAGE_SIZE);
@@ -26,7 +26,7 @@ static VOID Completed(PBLOCK_REQUEST Done) {
     UNREFERENCED_PARAMETER(Done);
 }
 
-/* STATUS_TIMEOUT: the disk does not answer. */
+/* STATUS_IO_TIMEOUT: the disk does not answer. */
 static NTSTATUS WriteSectors(ULONG64 Sector, ULONG64 Physical, ULONG Bytes) {
     ULONG64 Hz = HalFeatures.TscHz ? HalFeatures.TscHz : 1000000000, Start = HalReadTsc();
     Request = (BLOCK_REQUEST){.IsWrite = TRUE,
@@ -38,7 +38,7 @@ static NTSTATUS WriteSectors(ULONG64 Sector, ULONG64 Physical, ULONG Bytes) {
     Disk->Submit(Disk, &Request);
     for (Disk->Poll(Disk); *(volatile NTSTATUS *)&Request.Status == STATUS_PENDING; Disk->Poll(Disk)) {
         if (HalReadTsc() - Start > Hz * ANSWER_SECONDS) {
-            return STATUS_TIMEOUT;
+            return STATUS_IO_TIMEOUT;
         }
         YieldProcessor();
     }

@@ -44,7 +44,8 @@ VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers) {
         } else {
             *Registers = KiBug.Registers;
         }
-    } else if (Prcb->IsFrozen && KiIsReadable(Prcb->FreezeFrame, sizeof(KTRAP_FRAME))) {
+    } else if (KiIsReadable(Prcb, sizeof(KPRCB)) && Prcb->IsFrozen &&
+               KiIsReadable(Prcb->FreezeFrame, sizeof(KTRAP_FRAME))) {
         TakeFrame(Registers, Prcb->FreezeFrame);
     }
     if (Prcb) {
