@@ -111,6 +111,18 @@ def test_the_free_builds_lock_path_knows_nothing_of_the_trace():
     assert path[:8] == ["mov", "mov", "mov", "mov", "xchg", "test", "jne", "ret"]
 
 
+def test_one_instruction_reserves_an_event():
+    """Two would let an interrupt in between, which then fills the same place; no schedule of QEMU's shows that."""
+    ensure_built("free")
+    kernel = OUT / "free/kernel.elf"
+    offset = subprocess.run(["gdb", "-nx", "-batch", "-ex", "print/x (long)&((KPCR *)0)->Prcb.TraceCursor", kernel],
+                            capture_output=True, text=True, check=True, timeout=LIMIT).stdout.split()[-1]
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", kernel], capture_output=True, text=True,
+                             check=True).stdout
+    users = re.findall(rf"\t(\S+ .*%gs:{offset})$", listing, re.MULTILINE)
+    assert len(users) > 15 and all(re.match(r"xadd +%r\w+,", user) for user in users), users
+
+
 # ---- Repeating ------------------------------------------------------------------------------------------------------
 
 def rings_of(path, folder):
