@@ -96,9 +96,11 @@ class Overlay(gdb.Command):
 
 
 def split_words(text):
-    """The words of a line; quoted text is one word, and an open quote is no error."""
+    """The words of a line; quoted text is one word, an open quote is no error, and a backslash is what NT's paths are of."""
+    lexer = shlex.shlex(text, posix=True)
+    lexer.whitespace_split, lexer.escape, lexer.commenters = True, "", ""
     try:
-        return shlex.split(text, posix=True)
+        return list(lexer)
     except ValueError:
         return text.split()
 
