@@ -93,6 +93,16 @@ def test_the_goals_are_what_the_crash_is_about(crash):
     assert re.search(r"cr8\s*=\s*(0x)?0*f\b", text), text
 
 
+def test_from_a_snapshot_it_is_the_same_run(crash):
+    """The moment at which the lock was taken, once from power-on and once from a snapshot."""
+    note, _ = crash
+    look = "to acquire; r; kb; !trace 0 8"
+    plain = go(note, "--to", "allocate", "-c", look).split("lock secret!SecretLock", 1)[1]
+    kept = go(note, "--to", "allocate", "-c", f"snapshot; {look}")
+    assert re.search(r"^kept: event \d+:\d+, as moment0$", kept, re.M), kept
+    assert kept.split("lock secret!SecretLock", 1)[1] == plain
+
+
 def test_why_an_address_holds_what_it_holds(crash):
     note, verdict = crash
     text = go(note, "--to", "-1", "-c", f"why {verdict['p'][0]} 8")

@@ -108,7 +108,7 @@ def volume_arguments(machine, folder):
     if size & (size - 1):
         raise CannotRun(f"{image}: under a seed the volume's size must be a power of two, and it is {size} bytes")
     return ["-object", f"memory-backend-file,id=volume,share=on,mem-path={image},size={size}",
-            "-device", "ivshmem-plain,memdev=volume"]
+            "-device", "ivshmem-plain,memdev=volume,master=on"]
 
 
 def dump_disk_bytes(machine):
@@ -129,7 +129,7 @@ def dump_disk(machine, folder):
         return ["-drive", f"if=none,id=dump,format=raw,file={image}",
                 "-device", "virtio-blk-pci,drive=dump,disable-legacy=on"]
     return ["-object", f"memory-backend-file,id=dump,share=on,mem-path={image},size={size}",
-            "-device", "ivshmem-plain,memdev=dump"]
+            "-device", "ivshmem-plain,memdev=dump,master=on"]
 
 
 def qemu_arguments(machine, folder):
@@ -160,7 +160,7 @@ def qemu_arguments(machine, folder):
     elif machine.disk:
         make_disk(folder / "shared.img", SHARED_DISK_BYTES)
         line += ["-object", f"memory-backend-file,id=pm,share=on,mem-path={folder}/shared.img,"
-                            f"size={SHARED_DISK_BYTES}", "-device", "ivshmem-plain,memdev=pm"]
+                            f"size={SHARED_DISK_BYTES}", "-device", "ivshmem-plain,memdev=pm,master=on"]
 
     if machine.volume:
         line += volume_arguments(machine, folder)

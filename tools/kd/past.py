@@ -1,11 +1,15 @@
 """Going back: the seeded run that crashed is made again, and stopped once, at an earlier event.
 
 A seeded run repeats to the last bit as long as nobody stops it on the way. So each move is a machine of its own, from
-power-on: QEMU's plugin (tools/plugin/rewind.c) counts the stores to one word and pauses the machine at the N-th. For an
+power-on or from a snapshot: QEMU's plugin (tools/plugin/rewind.c) counts the stores to one word and pauses the machine at the N-th. For an
 event of the trace the word is its CPU's cursor, which moves by one for each event.
+
+A snapshot is QEMU's savevm at such a stop. What runs on from `-loadvm` is the same run to the last bit; what runs on from
+the stop itself is not.
 """
 
 import os
+import subprocess
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -24,6 +28,8 @@ FIRST_STORES = 1
 LIMIT = 300                                 # seconds of the host that a run may take
 MOST_PASSES = 64                            # runs that look for an event older than the rings
 
+# counts: events of each CPU before it
+Snapshot = namedtuple("Snapshot", "name tsc counts")
 Store = namedtuple("Store", "watch count cpu instruction address size")
 
 
@@ -37,6 +43,7 @@ class Past:
         self.run, self.runs, self.guilty = None, 0, 0
         self.events, self.here, self.moment = {}, None, ""
         self.cursors = {}                   # of each CPU: its trace cursor's address
+        self.snapshots = []
         self.skew = {}                      # of each CPU: stores to the cursor that were no event: one sets it up
 
     # ---- One run ----
@@ -48,8 +55,9 @@ class Past:
             self.run.end()
             self.run = None
 
-    def start(self, watches):
-        """A new machine, stopped where a watch (ADDRESS, BYTES, COUNT) comes to its count; returns the stores noted."""
+    def start(self, watches, snapshot=None):
+        """A new machine, stopped where a watch (ADDRESS, BYTES, COUNT) comes to its count; returns the stores noted. The
+        counts begin at power-on, or at the snapshot."""
         self.leave()
         self.runs += 1
         log, link = self.folder / "stores.log", os.path.relpath(self.folder / "gdb.sock")
@@ -57,8 +65,10 @@ class Past:
         log.unlink(missing_ok=True)
         Path(link).unlink(missing_ok=True)
         wanted = "".join(f",watch={address:#x}:{size}:{count}" for address, size, count in watches)
+        load = ("-loadvm", snapshot.name) if snapshot else ()
         machine = type(self.machine)(**vars(self.machine))
         machine.extra += ("-plugin", f"{session.plugin},log={log}{wanted}",
+                          "-drive", f"if=none,id=snapshots,format=qcow2,file={self.image()}", *load,
                           "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
         self.run = Run(machine, self.folder)
         self.run.start()
@@ -66,6 +76,31 @@ class Past:
         gdb.execute(f"target remote {link}", to_string=True)
         forget()
         return [store_of(line) for line in log.read_text().splitlines() if line.startswith("store")]
+
+    def image(self):
+        """The image that holds the snapshots; QEMU takes one only if it has it from the start."""
+        path = self.folder / "snapshots.qcow2"
+        if not path.exists():
+            done = subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "4G"], capture_output=True, text=True,
+                                  timeout=60)
+            if done.returncode:
+                raise KdError(f"no room for snapshots: {done.stderr.strip()}")
+        return path
+
+    def save(self):
+        """Keeps this moment, so that later ones start from it; returns the Snapshot."""
+        counts = {number: int(self.block(number).block["TraceCount"]) for number in self.cursors}
+        made = Snapshot(f"moment{len(self.snapshots)}", self.here.tsc, counts)
+        complaint = self.run.monitor(f"savevm {made.name}").strip()
+        if complaint:
+            raise KdError(f"QEMU makes no snapshot: {complaint.splitlines()[0]}")
+        self.snapshots.append(made)
+        return made
+
+    def snapshot_before(self, event):
+        """The latest snapshot from which an event is still to come; None: from power-on."""
+        usable = [kept for kept in self.snapshots if kept.counts[event.processor] <= event.index]
+        return max(usable, key=lambda kept: kept.tsc, default=None)
 
     def wait_for_stop(self, log):
         deadline = time.monotonic() + LIMIT
@@ -114,9 +149,10 @@ class Past:
 
     def go(self, event):
         """Stops at an event, and makes sure that it is the same run."""
-        cpu = event.processor
+        cpu, snapshot = event.processor, self.snapshot_before(event)
         for _ in range(3):
-            self.start([(self.cursors[cpu], 8, event.index + 1 + self.skew.get(cpu, FIRST_STORES))])
+            before = -snapshot.counts[cpu] if snapshot else self.skew.get(cpu, FIRST_STORES)
+            self.start([(self.cursors[cpu], 8, event.index + 1 + before)], snapshot)
             off = event.index + 1 - int(self.block(cpu).block["TraceCount"])
             if off == 0:
                 break

@@ -166,6 +166,16 @@ def forward(arguments):
     step(arguments, 1)
 
 
+@command("snapshot", "", "keeps this moment: going to later ones starts here, not at power-on")
+def snapshot(arguments):
+    """For long runs: go to an event before what you look for, `snapshot`, and each move behind it is short."""
+    where = past()
+    if where.here is None:
+        raise KdError("not at an event: `to` one first")
+    made = where.save()
+    print(f"kept: event {where.here.processor}:{where.here.index}, as {made.name}")
+
+
 @command("events", "[N]", "the last N events before here, of all CPUs in the order of time")
 def events(arguments):
     """N is 12 unless told. `>` marks where we are."""
