@@ -10,12 +10,12 @@ import gdb
 
 from kd.command import KdError, command
 from kd.expression import evaluate
-from kd.lockcommands import spin_holders
-from kd.memory import is_readable, offset_of, size_of, structure, text_at, unreadable, value_of
+from kd.lockcommands import LOCK_OWNER, spin_holders
+from kd.memory import address_of, is_readable, offset_of, size_of, structure, text_at, unreadable, value_of
 from kd.processors import processors
 from kd.threadcommands import frames_of, owner_label
 from kd.threads import described
-from kd.waits import Obstacle, circles, complaint, enumeration, listed, place, thread_at, threads, waits_for
+from kd.waits import Obstacle, circles, complaint, constant, enumeration, listed, place, thread_at, threads, waits_for
 
 # Driver Verifier's own bits and words; the kernel has the first column's in VfOptions.
 OPTIONS = ((0x1, "Special pool"), (0x2, "Force IRQL checking"), (0x8, "Pool tracking"), (0x10, "I/O verification"),
@@ -261,15 +261,27 @@ def say_violation(state):
         print("\n".join(frames_text(hold["Stack"])))
 
 
+def queued_lock_owners(lock):
+    """The threads of the CPUs that own a numbered queued spin lock: its entry in the PRCB says so in every build."""
+    number, rest = divmod(lock - address_of("QueuedLocks"), 8)
+    if rest or not 0 <= number < constant("LockQueueMaximumLock"):
+        return []
+    return [cpu.thread for cpu in processors() if int(cpu.block["LockQueue"][number]["Lock"]) & LOCK_OWNER]
+
+
 def spinning():
-    """{thread: Obstacle} of the CPUs that wait for a spin lock whose holder is known."""
-    found = {}
+    """({thread: Obstacle} of the CPUs that wait for a spin lock, [(CPU, lock)] of those whose holder is not known)."""
+    found, unknown = {}, []
     for cpu in processors():
         lock = int(cpu.block["SpinningOn"])
-        owners = [int(held["Thread"]) for _, held in spin_holders(lock)] if lock else []
+        if not lock:
+            continue
+        owners = [int(held["Thread"]) for _, held in spin_holders(lock)] or queued_lock_owners(lock)
         if owners:
             found[cpu.thread] = Obstacle(lock, "SpinLock", owners, True)
-    return found
+        else:
+            unknown.append((cpu, lock))
+    return found, unknown
 
 
 def say_circle(circle, obstacles, with_stacks):
@@ -299,7 +311,7 @@ def deadlock(arguments):
     threads.cache_clear()
     with_stacks = bool(arguments) and evaluate(arguments[0]) & 1 == 1
     found = say_found(with_stacks)
-    obstacles = spinning()
+    obstacles, unknown = spinning()
     obstacles.update(waits_for(threads()))
     for circle in circles(obstacles):
         if found:
@@ -309,6 +321,9 @@ def deadlock(arguments):
             say_circle(circle, obstacles, with_stacks)
         except (KdError, gdb.error) as problem:
             print(f"kd: {complaint(problem)}")
+    for cpu, lock in unknown:
+        print(f"Processor {cpu.number} waits for the spin lock {lock:016x}{place(lock)}; "
+              f"who holds it is not noted: only the checked build does that")
     if not found:
         watched = {True: "", False: " (its deadlock detection is off)", None: " that is known"}[is_watching()]
         print("No deadlock is known: no threads wait for each other in a circle, and the verifier has found none"
