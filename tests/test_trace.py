@@ -83,20 +83,29 @@ def test_the_trace_tells_the_way_to_the_crash(dump, build, tmp_path):
 
 
 def test_com1_and_the_debugger_show_the_last_events(dump):
-    path = dump("paged")
+    path = dump("paged", seed=3, by="qmp")      # a clock's interrupt would have lines of its own
     address, place = fatal_address(path), verdict_of(path)["where"].split(" ")[0]
     lines = serial_of(path).partition("What this CPU did last")[2].partition("\n\n")[0].splitlines()[1:]
     assert 4 <= len(lines) <= 8
     assert f"page fault: write of {address:016X}, {place}" in lines[-1]
     assert "lock taken: secret!SecretLock, secret!SecretStore+" in lines[-2]
     assert "IRQL 0 -> 2, secret!SecretStore+" in lines[-3]
-    shown = ask(path, "!trace * 3").splitlines()
+    shown = ask(path, f"!trace {verdict_of(path)['cpu']} 3").splitlines()
     assert len(shown) == 4 and f"page fault: write of {grave(address)} at IRQL 2, by {place}" in shown[-2]
     assert "bugcheck 0xD1" in shown[-1]
     assert len(ask(path, "!trace 0 5").splitlines()) == 6
     for wrong, complaint in (("!trace 63", "no CPU 99"), ("!trace 0 0", "must be 1 or more"),
                              ("!trace 0 1 2", "at most")):
         assert complaint in ask(path, wrong, status=1)
+
+
+def test_a_small_dump_has_the_last_events(dump, tmp_path):
+    path = dump("paged", level="small")
+    assert path.stat().st_size < 256 << 10
+    shown = ask(path, f"!trace {verdict_of(path)['cpu']} 20")
+    assert f"page fault: write of {grave(fatal_address(path))} at IRQL 2" in shown
+    events, _, said = draw(path, tmp_path, *kernel_words("checked"))
+    assert instants(events, "PageFault", grave(fatal_address(path))) and 100 < int(said.split()[0]) < 600
 
 
 def test_the_free_builds_lock_path_knows_nothing_of_the_trace():

@@ -45,6 +45,14 @@ def parse(words):
     return options
 
 
+def complaint(done, file):
+    """What the debugger says is wrong: its last line, without what stands in front of our own complaints anyway."""
+    said = (done.stdout.strip() or done.stderr.strip() or "the debugger said nothing").splitlines()[-1]
+    for word in ("bugcheck: ", "kd: ", ".tracejson: ", f"{file}: "):
+        said = said.removeprefix(word)
+    return said
+
+
 def read_trace(options):
     """The trace as plain data, read by the debugger."""
     with tempfile.TemporaryDirectory(prefix="trace-") as folder:
@@ -57,8 +65,7 @@ def read_trace(options):
         except subprocess.TimeoutExpired:
             raise CannotRun(f"{options.file}: the debugger has not read the trace in {LIMIT} s") from None
         if done.returncode or not path.exists():
-            said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-            raise CannotRun(f"{options.file}: {said[-1].removeprefix('bugcheck: ') if said else 'GDB said nothing'}")
+            raise CannotRun(f"{options.file}: {complaint(done, options.file)}")
         trace = json.loads(path.read_text("utf-8"))
     if not any(cpu["events"] for cpu in trace["cpus"]):
         raise CannotRun(f"{options.file}: it holds no event of the trace (a small dump need not)")

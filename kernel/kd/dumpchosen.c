@@ -2,13 +2,14 @@
  *
  * In the order of their worth, until the budget is used up: the bugcheck's own state, the stack and the trap frame of the
  * guilty CPU, the page tables of the addresses in question and what lies around them, the CPUs' control blocks and
- * threads, locks that are held and their holders, the stacks of the other CPUs, the list of modules.
+ * threads, locks that are held and their holders, the stacks of the other CPUs, the list of modules, each CPU's last events.
  * Parts are multiples of a sector, kept in ascending order and apart from each other. */
 #include <arch.h>
 #include <dump.h>
 #include <kd.h>
 #include <ldr.h>
 #include <rtl.h>
+#include <trace.h>
 
 #define UNIT 512
 #define MAXIMUM_PARTS 768
@@ -16,6 +17,8 @@
 #define MAXIMUM_FRAMES 64
 #define MAXIMUM_MODULES 48
 #define SHARE_OF_STACKS (64 << 10) /* for the CPUs that are not guilty, all together */
+#define GUILTY_EVENTS 512          /* of the trace; 16 KiB */
+#define OTHER_EVENTS 32
 
 typedef struct _PART {
     ULONG64 Start, End;
@@ -163,6 +166,17 @@ static VOID ChooseModules(VOID) {
     }
 }
 
+/* The newest events of a CPU's trace. */
+static VOID ChooseTrace(const KPRCB *Prcb, ULONG64 Most) {
+    ULONG64 Count = Prcb->TraceCount;
+    for (ULONG64 Index = Count > Most ? Count - Most : 0; Index < Count; Index++) {
+        const KTRACE_EVENT *Event = KdFindTraceEvent(Prcb, Index);
+        if (Event != NULL) {
+            Choose((ULONG64)Event, sizeof(*Event));
+        }
+    }
+}
+
 /* Begins anew. Dying, at HIGH_LEVEL. */
 VOID KdChooseForSmallDump(VOID) {
     KD_DUMP_HEADER Bug;
@@ -184,6 +198,13 @@ VOID KdChooseForSmallDump(VOID) {
         if (Number != Bug.GuiltyProcessor) {
             KiQueryRegisters(Number, &Registers);
             ChooseWalk(&Registers, SHARE_OF_STACKS / Bug.ProcessorCount & ~(UNIT - 1));
+        }
+    }
+    Choose((ULONG64)&HalFeatures, sizeof(HalFeatures));
+    Choose((ULONG64)&KeSeed, sizeof(KeSeed));
+    for (ULONG Number = 0; Number < Bug.ProcessorCount; Number++) {
+        if (KiProcessorBlock[Number] != NULL) {
+            ChooseTrace(KiProcessorBlock[Number], Number == Bug.GuiltyProcessor ? GUILTY_EVENTS : OTHER_EVENTS);
         }
     }
 }

@@ -1,6 +1,6 @@
 """The event trace: reads each CPU's ring (kernel/include/trace.h) and says each event in words.
 
-The ring is read as bytes and page by page, because a small dump may hold only a part of it. An event counts only when
+The ring is read as bytes and piece by piece, because a small dump holds only a part of it. An event counts only when
 it is whole: its time is stored last, so a place that was taken but not filled shows a time from before the whole ring.
 """
 
@@ -16,6 +16,7 @@ from kd.processors import processors
 from kd.symbols import is_kernel_address, nearest, symbol
 
 EVENT = struct.Struct("<QQQII")
+SECTOR = 512                                # of what a small dump holds
 UPPER_HALF = 0xFFFFFFFF00000000
 ERROR_WRITE, ERROR_FETCH = 2, 16            # of a page fault's error code
 VECTORS = {0x1F: "APC", 0x2F: "DISPATCH", 0xD1: "clock", 0xE1: "IPI", 0xE2: "APIC error"}
@@ -44,16 +45,16 @@ def read_ring(block):
     count, bytes_, ring = int(block["TraceCount"]), int(block["TraceMask"]) + 1, int(block["TraceRing"])
     if bytes_ % EVENT.size or bytes_ > 1 << 26 or not is_kernel_address(ring):
         raise KdError(f"CPU {int(block['Number'])} has no event trace: its ring is at {grave(ring)}, {bytes_} bytes")
-    whole = try_read(ring, bytes_)
-    if whole is None:
-        parts = [(at, min(PAGE - (ring + at) % PAGE, bytes_ - at)) for at in page_starts(ring, bytes_)]
-        whole = b"".join(try_read(ring + at, length) or bytes(length) for at, length in parts)
-    return count, bytes_ // EVENT.size, whole
+    return count, bytes_ // EVENT.size, read_what_is_there(ring, bytes_, (bytes_, PAGE, SECTOR))
 
 
-def page_starts(address, length):
-    """The offsets into a range at which it, or a new page of it, begins."""
-    return [0] + list(range(PAGE - address % PAGE, length, PAGE))
+def read_what_is_there(address, length, steps):
+    """The bytes of a range, zeros for those that cannot be read: as a whole, or else in smaller and smaller steps."""
+    data = try_read(address, length)
+    if data is not None or not steps:
+        return data or bytes(length)
+    step, smaller = steps[0], steps[1:]
+    return b"".join(read_what_is_there(address + at, min(step, length - at), smaller) for at in range(0, length, step))
 
 
 def read_events(processor):
