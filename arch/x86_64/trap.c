@@ -4,6 +4,7 @@
  * bugcheck of them. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */
 #include "hal.h"
 #include <mm.h>
+#include <trace.h>
 
 enum {
     VectorDivideError = 0,
@@ -54,12 +55,18 @@ static DECLSPEC_NORETURN VOID DieOfMachineCheck(PKTRAP_FRAME Frame) {
     KiBugCheckFromTrap(MACHINE_CHECK_EXCEPTION, Bank, Address, Status >> 32, (ULONG)Status, Frame);
 }
 
+static FORCEINLINE VOID TraceFault(const KTRAP_FRAME *Frame) {
+    KdTraceAt((KIRQL)Frame->PreviousIrql, TracePageFault, (ULONG)((Frame->ErrorCode & 0xFF) | Frame->PreviousIrql << 8),
+              Frame->FaultAddress, Frame->Rip, 0);
+}
+
 /* From trap.asm, for every exception but NMI, and for `int 29h`. IRQL and IF are those of the interrupted code (#DF,
  * #MC: IF = 0, own stack). Returns to retry the instruction; only a page fault that the memory manager has served
  * does. */
 VOID KiTrap(PKTRAP_FRAME Frame) {
     switch (Frame->Vector) {
     case VectorPageFault:
+        TraceFault(Frame);
         if (KiResumeSListPop(Frame) || NT_SUCCESS(MmAccessFault(Frame))) {
             return;
         }

@@ -5,7 +5,6 @@
  * the end of the machine, also when the page is in memory and only its PTE is not valid: nobody may depend on luck.
  * Below, the fault is first classified, by reading alone; pagein.c then resolves what can be resolved. */
 #include "mi.h"
-#include <trace.h>
 
 #define ERROR_PRESENT 0x1ULL
 #define ERROR_WRITE 0x2ULL
@@ -81,8 +80,6 @@ static BOOLEAN IsPageableAddress(ULONG64 Va) {
  * DISPATCH_LEVEL. STATUS_SUCCESS: the instruction may be tried again. STATUS_ACCESS_VIOLATION: an address of the
  * lower half, for the trap handler to raise. Otherwise the machine stops with 0xA, 0x50, 0xBE, 0xFC or 0x7A. */
 NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
-    KdTraceAt((KIRQL)Frame->PreviousIrql, TracePageFault, (ULONG)((Frame->ErrorCode & 0xFF) | Frame->PreviousIrql << 8),
-              Frame->FaultAddress, Frame->Rip, 0);
     if (Frame->PreviousIrql > APC_LEVEL) {
         return FaultAtRaisedIrql(Frame);
     }
