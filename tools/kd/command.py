@@ -44,6 +44,8 @@ class Command:
             print(f"kd: {self.name}: {memory_complaint(problem)}")
         except gdb.error as problem:
             print(f"kd: {self.name}: {first_line(problem)}")
+        except UnicodeDecodeError:          # GDB's own words with names from the machine's memory in them
+            print(f"kd: {self.name}: a text in the machine's memory is damaged")
         except KeyboardInterrupt:
             print(f"kd: {self.name}: stopped by Ctrl-C")
         except BrokenPipeError:

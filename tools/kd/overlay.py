@@ -9,13 +9,13 @@ from kd.command import KdError, first_line
 from kd.memory import address_of, grave, is_readable, structure
 
 
-def install(folder=None):
-    """Once, when the kernel's symbols are there and before the machine is: folder holds files while GDB runs."""
+def install():
+    """Once, when the kernel's symbols are there."""
     from kd import printers, unwinder
     for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on"):
         gdb.execute(f"set {setting}")
     forget_initial_data()
-    unwinder.install(folder)
+    unwinder.install()
     printers.install()
     gdb.events.stop.connect(on_stop)
     gdb.execute("define info hookpost-threads\npython import kd.overlay; kd.overlay.list_waiting_threads()\nend")

@@ -19,7 +19,7 @@ def main():
     session.plugin, session.run = options["plugin"], options["run"]
     modules.folders[:] = options["folders"]
     gdb.execute(f"file {options['kernel']}", to_string=True)
-    overlay.install(options["folder"])
+    overlay.install()
     gdb.execute("set suppress-cli-notifications on")        # it would tell of each stop on the way
     everything.load()
     atexit.register(end)

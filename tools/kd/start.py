@@ -44,10 +44,10 @@ def open_target(options):
     if session.kind == "live":
         quiet(f"target remote {options['target']}")
         quiet(f"file {running_kernel(kernels)}")
-        overlay.install(options.get("folder"))
+        overlay.install()
     else:
         quiet(f"file {options['kernels'][0]}")
-        overlay.install(options.get("folder"))
+        overlay.install()
         quiet(f"core-file {options['target']}")
     overlay.look()
     if overlay.is_up():

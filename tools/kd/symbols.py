@@ -13,6 +13,7 @@ from kd.command import KdError
 from kd.memory import MASK, grave
 
 KERNEL_SPACE = 0xFFFF800000000000
+STACK_SWITCH = "__morestack"                # what GDB wants a call onto another stack to be called: a label in KiCallOnStack
 ADDRESS_TEXT = re.compile(r"0x[0-9a-f]+ <(.+?)(?:\+(\d+))?>")
 
 
@@ -29,7 +30,7 @@ def raw_symbol(address):
     if match is None:
         return None
     name, offset = match[1], int(match[2] or 0)
-    base = name.split(".")[0]
+    base = name.split(".")[0] if name != STACK_SWITCH else ""
     if base == name:
         return name, offset
     before = raw_symbol(address - offset - 1)

@@ -1,4 +1,4 @@
-"""GDB's way through what DWARF does not describe: traps, assembly, code that is not there, and threads that wait.
+"""GDB's way through what DWARF does not describe: code that is not there, and threads that wait.
 
 A chosen thread or trap frame (.thread, .trap) has no CPU whose registers GDB could show: its first frame is made the
 caller of frame 0, which a frame filter then hides. Nothing of the machine is changed, so that it works on a dump too.
@@ -8,15 +8,13 @@ import gdb
 import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
-from kd import cfi, modules, scope
-from kd.asmframes import call_state, placed, trap_state
+from kd import modules, scope
 from kd.command import KdError
 from kd.memory import MASK, address_of, structure, try_read, type_named, unreadable
 from kd.symbols import is_kernel_address, raw_symbol
 
 TRAP_REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
-NAMES = ("KiTrapCodeStart", "KiTrapCodeEnd", "KiVectorStubs", "KernelImageStart", "KernelImageEnd")
-states = {}                                 # address -> State of assembly, or None
+NAMES = ("KernelImageStart", "KernelImageEnd")
 
 
 class FrameId:
@@ -24,20 +22,6 @@ class FrameId:
 
     def __init__(self, sp, pc):
         self.sp, self.pc = sp, pc
-
-
-def state_at(address):
-    """The State of assembly at an address, remembered: code does not change."""
-    if address not in states:
-        is_trap = address_of("KiTrapCodeStart") <= address < address_of("KiTrapCodeEnd")
-        states[address] = trap_state(address) if is_trap else call_state(address) if is_assembly(address) else None
-    return states[address]
-
-
-def is_assembly(address):
-    """Whether an address lies in a source of the assembler."""
-    place = gdb.find_pc_line(address)
-    return place.symtab is not None and place.symtab.filename.endswith(".asm")
 
 
 def word(address):
@@ -60,7 +44,7 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
                 return self.into_scope(pending, pc)
             if not is_kernel_address(pc) and pc >= 0x1000:
                 return None                 # before paging
-            return self.through_assembly(pending, pc)
+            return self.from_nowhere(pending, pc)
         except (KdError, gdb.error, ValueError, TypeError):
             return None
 
@@ -80,31 +64,22 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
         registers = scope.context().registers
         return self.made(pending, registers["rsp"] - 8, pc, registers)
 
-    def through_assembly(self, pending, pc):
-        if cfi.covers(pc):
-            return None
-        state = state_at(pc)
-        if state is None:
-            return self.from_nowhere(pending, pc)
-        base, offset = placed(state)
-        top = (int(pending.read_register(base)) + offset) & MASK
-        registers = {name: word(top - below) for name, below in state.saved.items()}
-        registers["rip"] = word(top)
-        registers["rsp"] = word(top + 24) if state.kind == "trap" else top + 8
-        if state.kind == "trap":
-            registers["eflags"] = word(top + 16)
-        return self.made(pending, top + 8, pc, registers)
-
     def from_nowhere(self, pending, pc):
-        """An address where no code is was called, or a function that has not begun (its page is out, perhaps, so that GDB
-        cannot look at it): the caller's address is on top of the stack."""
-        if has_code(pc) and (raw_symbol(pc) or (None, None))[1] != 0:
+        """An address where no code is was called, or a function that has not begun (pageable code that is out: GDB guesses):
+        the caller's address is on top of the stack."""
+        if has_code(pc) and not is_entry(pc):
             return None
         sp = int(pending.read_register("rsp")) & MASK
         caller = word(sp)
         if not has_code(caller):
             return None
         return self.made(pending, sp + 8, pc, {"rip": caller, "rsp": sp + 8, "rbp": int(pending.read_register("rbp"))})
+
+
+def is_entry(address):
+    """Whether an address is the first instruction of a function in C: of assembly that may be the entry of a trap."""
+    place = gdb.find_pc_line(address)
+    return (raw_symbol(address) or (None, None))[1] == 0 and place.symtab is not None and not place.symtab.filename.endswith(".asm")
 
 
 def has_code(address):
@@ -119,7 +94,8 @@ class Named(FrameDecorator):
 
     def function(self):
         frame = self.inferior_frame()
-        found = raw_symbol(frame.pc() - 1) if frame.type() == gdb.SIGTRAMP_FRAME else None
+        is_assembly = frame.type() == gdb.SIGTRAMP_FRAME or frame.function() is None
+        found = raw_symbol(frame.pc() - 1) if is_assembly else None
         return found[0] if found else super().function() or "??"
 
     def line(self):
@@ -141,13 +117,12 @@ class Filter:
                 yield Named(frame) if inferior.type() in (gdb.SIGTRAMP_FRAME, gdb.NORMAL_FRAME) else frame
 
 
-def install(folder=None):
+def install():
     """Makes GDB use both. While it unwinds, nothing may ask GDB for the value of an expression: that would want a frame.
     So what the unwinder has to know of the kernel is looked up here."""
     for name in NAMES:
         address_of(name)
     type_named("KTRAP_FRAME")
-    cfi.install(folder)
     gdb.unwinder.register_unwinder(None, KernelUnwinder(), replace=True)
     gdb.frame_filters[Filter.name] = Filter()
 
