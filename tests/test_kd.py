@@ -181,6 +181,24 @@ def test_contexts_and_frames(dump, kd):
     assert known["KiIdleLoop"] <= int(text.rsplit("rip=", 1)[1], 16) < known["KiIdleLoop"] + 0x400
 
 
+def test_printers_and_plain_gdb(dump):
+    """In a plain GDB: our commands without their !, printers, and GDB's own `thread` in all its forms."""
+    path = dump("story")
+    cpu, kernel = verdict_of(path)["cpu"], kernel_of(path)
+    words = ["gdb", "-nx", "-q", "-batch", "-iex", f"python import sys; sys.path.insert(0, '{TOP / 'tools'}')", kernel, path,
+             "-ex", "python import kd.modules; kd.modules.folders.append('" + str(OUT / "checked/drivers") + "')",
+             "-ex", "python import kd.plain"]
+    for text in ("p SecretLock", "p PsLoadedModuleList", "p *KiBug.Thread", "p KiProcessorBlock[0]->ReadyListHead[3]",
+                 "thread apply all -q p $_thread", "thread 2", "thread", "irql", "info threads"):
+        words += ["-ex", text]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
+    assert f"0x1 held by CPU {cpu}, taken by secret!SecretStore+" in done.stdout, done.stdout + done.stderr
+    assert re.search(r"= \[[4-9] entries\]", done.stdout) and "thread 'phase 1', Running on CPU" in done.stdout
+    assert "= [empty]" in done.stdout and re.search(r"= 2\n.*= 1\n", done.stdout)
+    assert "[Switching to thread 2 (" in done.stdout and "[Current thread is 2 (" in done.stdout
+    assert "Debugger saved IRQL" in done.stdout and re.search(r"reaper +Waiting +WrTerminated", done.stdout)
+
+
 def test_every_command_has_help_and_no_answer_is_a_traceback(dump, kd):
     path = dump("story")
     names = [line.split()[0] for line in kd(path, "help").splitlines() if line and not line[0].isspace()]
