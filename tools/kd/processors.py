@@ -9,7 +9,7 @@ from collections import namedtuple
 import gdb
 
 from kd.command import KdError
-from kd.memory import address_of, grave, is_readable, offset_of, structure, value_of
+from kd.memory import grave, is_readable, offset_of, structure, value_of
 
 # trap_frame: the KTRAP_FRAME that it was read from, or 0; is_call: rip is where a call would have returned to
 Context = namedtuple("Context", "rip rsp rbp trap_frame is_call", defaults=(False,))
@@ -162,7 +162,3 @@ def irql_name(level):
     if level is None:
         return "unknown"
     return IRQL_NAMES[level] if level < len(IRQL_NAMES) else "not a level"
-
-
-def image_start():
-    return address_of("KernelImageStart")
