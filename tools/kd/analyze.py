@@ -6,19 +6,25 @@ import os
 import gdb
 
 from kd import blame as blaming
-from kd.bugcodes import Bug, current, row_of
-from kd.command import KdError, command
+from kd.bugcodes import ACCESS_CODES, Bug, current, row_of
+from kd.command import KdError, command, first_line
 from kd.expression import evaluate
-from kd.memory import grave, is_readable, size_of, value_of
+from kd.memory import grave, is_readable, size_of, structure, unreadable, value_of
 from kd.regions import region_of
 from kd.session import session
+from kd.symbols import nearest, symbol
+from statuses import status_name
 
 WIDTH = 79
 SOURCE_LINES = 3                                # shown before and behind the guilty one
-PAGE_FAULT = 14
-# Codes whose bucket begins with what was done to memory, and those that the first parameter divides.
-ACCESS_CODES = {0x0A, 0xD1, 0x50, 0xBE, 0xFC, 0xD5, 0xD6, 0xCC, 0xCD, 0xCE, 0xD3, 0xD4}
-DIVIDED_CODES = {0x19, 0xC1, 0xC2, 0xC4, 0x133, 0x139, 0x13A, 0xE3, 0x7F}
+PASSIVE_ROUTINES = ("Zw", "Nt")                  # what begins so is for PASSIVE_LEVEL: the file calls, above all
+DISPATCH_LEVEL = 2
+EXCEPTION_CODES = {0x1E, 0x3B, 0x7E, 0x8E}       # their first parameter is a status
+# Codes that the first parameter divides, and what WinDbg says of its values.
+DIVIDED_CODES = {0x19, 0xC2, 0xC4, 0xC9, 0x133, 0x139, 0x13A, 0xC7, 0xE4, 0x7F, 0x1A}
+VALUE_WORDS = {0x133: {0: "DPC", 1: "ISR"}}
+FAST_FAIL = 0x139
+NULL_POINTERS = 0x10000                          # below: a NULL pointer and an offset
 
 
 @command("!analyze", "[-v] [-show [CODE [P1 P2 P3 P4]]]", "what the machine died of, whose fault it is, and what to do")
@@ -38,7 +44,7 @@ def analyze(arguments):
     print("Debugging Details:\n------------------\n")
     if "-v" in arguments:
         details(bug, number, frames, guilty)
-    verdict(bug, guilty)
+    verdict(bug, number, frames, guilty)
 
 
 def show(words):
@@ -105,6 +111,7 @@ def details(bug, number, frames, guilty):
     if session.path:
         field("FILE_IN_CAB", os.path.basename(session.path))
     print_access(bug)
+    print_exception(bug)
     field("CURRENT_IRQL", f"{int(value_of('KiBug')['Irql']):x}")
     print_trap(bug)
     print_process()
@@ -118,12 +125,34 @@ def level_of_dump():
 
 def print_access(bug):
     """READ_ADDRESS or its kind, with the region's name."""
-    touched, access = bug.values("ADDRESS"), bug.access()
-    if bug.code not in ACCESS_CODES or not touched or access is None:
+    touch = bug.touch()
+    if touch is None:
         return
-    place = region_of(touched[0])
-    name = {"read": "READ_ADDRESS", "write": "WRITE_ADDRESS", "execute": "EXECUTE_ADDRESS"}[access]
-    field(name, f"{touched[0]:016x} {place.name if place else 'unknown region'}".rstrip())
+    place = region_of(touch.address)
+    field(f"{touch.access.upper()}_ADDRESS", f"{touch.address:016x} {place.name if place else 'unknown region'}".rstrip())
+
+
+def block_of(name, value, shower, command_name):
+    """A structure under a title; a line where this dump does not have it."""
+    field(name, f"{value:016x} -- ({command_name} {value:#x})", blank=False)
+    try:
+        shower(value)
+    except (KdError, gdb.error) as problem:
+        print(f"    ({first_line(problem)})")
+    print()
+
+
+def print_exception(bug):
+    """The exception and its registers, for codes that have them as parameters."""
+    from kd.exceptioncommands import print_context, print_record
+    for index in range(4):
+        kind, value = bug.kind(index)[0], bug.parameters[index]
+        if kind == "RECORD" and value:
+            block_of("EXCEPTION_RECORD", value, print_record, ".exr")
+        elif kind == "CONTEXT" and value:
+            block_of("CONTEXT", value, print_context, ".cxr")
+    if bug.code in EXCEPTION_CODES:
+        field("EXCEPTION_CODE", f"({status_name(bug.parameters[0])}) {bug.parameters[0] & 0xFFFFFFFF:#x}")
 
 
 def print_trap(bug):
@@ -133,19 +162,23 @@ def print_trap(bug):
     frame = int(value_of("KiBug")["Frame"])
     if not frame:
         return
-    field("TRAP_FRAME", f"{frame:016x} -- (.trap {frame:#x})", blank=False)
+
+    def shower(address):
+        if not is_readable(address, size_of("KTRAP_FRAME")):
+            raise unreadable(address)
+        registers = trap_registers(address)
+        print_registers(registers)
+        print_instruction(registers["rip"], registers)
+
+    block_of("TRAP_FRAME", frame, shower, ".trap")
     if not is_readable(frame, size_of("KTRAP_FRAME")):
-        print("    (not in this dump)\n")
         return
-    registers = trap_registers(frame)
-    print_registers(registers)
-    print_instruction(registers["rip"], registers)
-    print()
-    section = section_of(registers["rip"])
+    rip = int(structure("KTRAP_FRAME", frame)["Rip"])
+    section = section_of(rip)
     if section is not None and section.name.startswith("PAGE"):
         field("IP_IN_PAGED_CODE", f"{section.name} section: this code itself may be out of memory")
     if bug.access() == "execute":
-        field("FAILED_INSTRUCTION_ADDRESS", f"{registers['rip']:016x}")
+        field("FAILED_INSTRUCTION_ADDRESS", f"{rip:016x} {symbol(rip)}")
 
 
 def section_of(address):
@@ -203,21 +236,33 @@ def source_lines(path):
 # ---- The end: who, what to do ----
 
 def bucket(bug, guilty):
-    """The name under which crashes of one cause are put together: AV_WRITE_secret!SecretStore."""
-    place = place_of(guilty)
-    if bug.code in ACCESS_CODES and bug.access() == "execute":
-        return f"AV_CODE_AV_{'PAGED_IP_' if is_paged_code(bug) else ''}{place}"
+    """The name under which crashes of one cause are put together: AV_W_secret!SecretStore, 0x139_3_CORRUPT_LIST_ENTRY_..."""
+    place, touch = place_of(guilty), bug.touch()
+    if touch is not None and touch.access == "execute":
+        return f"AV_CODE_AV_{'PAGED_IP_' if is_paged_code(touch.address) else ''}{place}"
+    if touch is not None:
+        return f"AV_{touch.access[0].upper()}_{'(null)_' if touch.address < NULL_POINTERS else ''}{place}"
     if bug.code in ACCESS_CODES:
-        return f"AV_{place}" if bug.access() is None else f"AV_{bug.access()[0].upper()}_{place}"
+        return f"AV_{place}"
+    if bug.code in EXCEPTION_CODES:
+        return f"{bug.code:#x}_{bug.parameters[0] & 0xFFFFFFFF:x}_{place}"
     if bug.code in DIVIDED_CODES:
-        name = (bug.value_name(0) or "").split(":")[0].split(",")[0]
-        words = "_".join(name.upper().replace("(", "").replace(")", "").split()[:5])
-        return "_".join(filter(None, (f"{bug.code:#x}_{bug.parameters[0]:x}", words, place)))
+        return "_".join(filter(None, (f"{bug.code:#x}", value_words(bug), place)))
     return f"{bug.code:#x}_{place}"
 
 
-def is_paged_code(bug):
-    section = section_of(bug.parameters[0])
+def value_words(bug):
+    """What the first parameter adds to the bucket: "7", "DPC", "3_CORRUPT_LIST_ENTRY"."""
+    value = bug.parameters[0]
+    known = VALUE_WORDS.get(bug.code, {}).get(value)
+    if known or bug.code != FAST_FAIL:
+        return known or f"{value:x}"
+    name = (bug.value_name(0) or "").split(":")[0].split(",")[0].split("(")[0]
+    return "_".join([f"{value:x}"] + name.upper().split())
+
+
+def is_paged_code(address):
+    section = section_of(address)
     return section is not None and section.name.startswith("PAGE")
 
 
@@ -227,7 +272,7 @@ def place_of(guilty):
     return f"{guilty.module}!{guilty.function}" if guilty.function else guilty.module
 
 
-def verdict(bug, guilty):
+def verdict(bug, number, frames, guilty):
     """SYMBOL_NAME to the end, and the paragraph for a beginner."""
     if guilty is not None:
         offset = f"+{guilty.offset:x}" if guilty.function else ""
@@ -235,7 +280,7 @@ def verdict(bug, guilty):
         field("MODULE_NAME", guilty.module)
         field("IMAGE_NAME", "kernel.elf" if guilty.module == "nt" else f"{guilty.module}.sys")
     frame = int(value_of("KiBug")["Frame"])
-    field("STACK_COMMAND", f".trap {frame:#x} ; kb" if frame else f"~{blaming.crash_stack(bug)[0]}s ; kb")
+    field("STACK_COMMAND", f".trap {frame:#x} ; kb" if frame else f"~{number}s ; kb")
     if guilty is not None and guilty.function:
         field("BUCKET_ID_FUNC_OFFSET", f"{guilty.offset:x}")
     name = bucket(bug, guilty)
@@ -244,28 +289,71 @@ def verdict(bug, guilty):
     digest = hashlib.sha256(name.encode()).hexdigest()
     field("FAILURE_ID_HASH", "{" + "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])) + "}")
     field("Followup", f"whoever wrote {guilty.module}" if guilty and guilty.module != "nt" else "the kernel's own team")
-    print("In plain words:\n" + filled(plain(bug, guilty)) + "\n")
-    print("What to do:\n" + filled(bug.row.fix))
+    print("In plain words:\n" + filled(plain(bug, number, frames, guilty)) + "\n")
+    print("What to do:\n" + filled(advice(bug, frames, guilty)))
 
 
 def version():
     return (session.dump or {}).get("version") or "Bugcheck (a core by the emulator says no version)"
 
 
-def plain(bug, guilty):
+def plain(bug, number, frames, guilty):
     """One paragraph for someone who sees a bugcheck for the first time."""
+    sentences = [whereabouts(number, guilty)]
+    worker = servant(frames, guilty)
+    touch = bug.touch()
+    subject = "It"
+    if worker:
+        called = blaming.called_by(frames, guilty)
+        sentences.append(f"It called {called or 'the system'}, and so the machine died in {worker}, on its behalf.")
+        subject = "That code"
+    if touch is not None:
+        verb = {"read": "read from", "write": "wrote to", "execute": "ran code at"}[touch.access]
+        from kd.bugcodes import reached
+        try:
+            words = reached(touch.address)
+        except (KdError, gdb.error) as problem:
+            words = str(problem)
+        sentences.append(f"{subject} {verb} {grave(touch.address)}: {words}.")
+    elif bug.value_name(0):
+        sentences.append(f"What was found: {bug.value_name(0)}.")
+    return " ".join(sentences + [bug.row.why])
+
+
+def whereabouts(number, guilty):
+    """The first sentence: which CPU, at which IRQL, and who."""
     from kd.bugcodes import level
+    from kd.processors import processor
     state = value_of("KiBug")
+    died = int(state["Processor"])
     irql = int(state["Irql"])
-    words = [f"CPU {int(state['Processor'])} was at IRQL {irql} ({level(irql)})"]
-    if guilty is not None and guilty.frame is not None and guilty.function:
-        line = f", {guilty.file} line {guilty.line}" if guilty.line else ""
-        words.append(f"in {place_of(guilty)}{line}")
-    elif guilty is not None:
-        words.append(f"and the trail leads to {place_of(guilty)} ({guilty.why})")
-    touched = bug.values("ADDRESS")
-    text = " ".join(words) + "."
-    if bug.code in ACCESS_CODES and touched and bug.access():
-        verb = {"read": "read from", "write": "wrote to", "execute": "ran code at"}[bug.access()]
-        text += f" It {verb} {grave(touched[0])}: {said(bug, bug.parameters.index(touched[0]))}."
-    return text + " " + bug.row.why
+    text = f"CPU {died} was at IRQL {irql} ({level(irql)})"
+    if number != died:
+        hung = processor(number).irql
+        text = f"CPU {died} found that CPU {number} hangs" + (f" at IRQL {hung} ({level(hung)})" if hung is not None else "")
+    if guilty is None:
+        return f"{text}."
+    line = f", {guilty.file} line {guilty.line}" if guilty.line else ""
+    if guilty.frame is not None and guilty.function:
+        return f"{text} in {place_of(guilty)}{line}."
+    return f"{text}. No driver was running there, but the trail leads to {place_of(guilty)}{line}: {guilty.why}."
+
+
+def servant(frames, guilty):
+    """Where the machine died, if that was in a module that worked for the guilty one: "fastfat!FatVerifyVolume (driver.c:48)"."""
+    from kd.bugcodes import code_place
+    frame = blaming.servant_of(frames, guilty)
+    found = frame and nearest(blaming.looked_up(frame))
+    if not found or not value_of("KiBug")["Frame"]:
+        return None                             # raised by a call: the kernel's own check found it
+    return code_place(blaming.looked_up(frame))
+
+
+def advice(bug, frames, guilty):
+    """The fix: the code's own, or what is wrong with a call at this IRQL."""
+    called = blaming.called_by(frames, guilty)
+    if called and called.startswith(PASSIVE_ROUTINES) and int(value_of("KiBug")["Irql"]) >= DISPATCH_LEVEL:
+        return (f"{called} may be called at PASSIVE_LEVEL only: what it does needs pageable code and data, and waits. Release "
+                "the spin lock before the call; where the IRQL is not yours (a DPC, a timer, an interrupt), give the work to "
+                "a system thread: IoQueueWorkItem.")
+    return bug.row.fix

@@ -2,17 +2,18 @@
 
 The kernel does what it is asked, and the file system works for whoever called it; so both are passed over. Where no
 driver is on the stack, because the damage is found late (at a thread's end, in a worker, in the reaper), it is the
-routine that the parameters or the thread name.
+routine that the parameters or the thread name, or the driver that was being loaded or unloaded.
 """
 
+import re
 from collections import namedtuple
 
 import gdb
 
-from kd.bugcodes import Bug
 from kd.command import KdError
 from kd.memory import structure, text_at, value_of
-from kd.processors import guilty, processor
+from kd.modules import unloaded_at
+from kd.processors import guilty
 from kd.records import static
 from kd.symbols import line_of, nearest
 from kd.threads import is_thread, processor_stack
@@ -58,12 +59,15 @@ def find(bug, frames):
     for frame in frames:
         if is_driver(looked_up(frame)):
             return blame_of(looked_up(frame), frame, "first frame that is neither the kernel's nor the file system's")
+        gone = unloaded_at(looked_up(frame))
+        if gone:
+            return Blame(gone, None, 0, None, None, None, frame, "its code was called after it was unloaded")
     for address, why in routines(bug):
         if address and is_driver(address):
             return blame_of(address, None, why)
-    driver = judged_driver()
-    if driver:
-        return Blame(driver, None, 0, None, None, None, None, "the driver that was being loaded or unloaded")
+    judged = judged_driver()
+    if judged:
+        return judged
     for frame in frames:
         found = nearest(looked_up(frame))
         if found and found[0] != "nt":
@@ -80,7 +84,6 @@ def routines(bug):
         else:
             yield value, f"parameter {index + 1}"
     try:
-        yield static_value("judge.c", "StepRoutine"), "the routine that was being called"
         thread = int(value_of("KiBug")["Thread"])
         if is_thread(thread):
             yield int(structure("KTHREAD", thread)["StartRoutine"]), "start routine of the thread that died"
@@ -88,14 +91,43 @@ def routines(bug):
         return
 
 
-def static_value(source, name):
-    return int(static(source, name))
+JUDGED = re.compile(r"(?P<module>[^!+\s]+)!(?P<function>[^+\s]+)(?:\+0x(?P<offset>[0-9a-f]+))?(?: \((?P<file>[^:]+):(?P<line>\d+)\))?")
 
 
 def judged_driver():
-    """The driver that was being loaded or unloaded, or None."""
+    """A Blame for the driver that was being loaded or unloaded, or None; the rules of story/judge.c."""
+    from kd.modules import module_named
     try:
-        name = static_value("judge.c", "StepName")
-        return text_at(name) if name else None
+        step = int(static("judge.c", "StepName"))
+        name = text_at(step) if step else None
+        unloading = text_at(int(static("judge.c", "UnloadName").address))
+        if name and int(static("judge.c", "IsLoading")):
+            entry = int(structure("KLDR_DATA_TABLE_ENTRY", module_named(name).entry)["EntryPoint"])
+            return blame_of(entry, None, "its DriverEntry was running") if entry else named(name)
     except (KdError, gdb.error):
         return None
+    found = JUDGED.match(unloading or "")
+    if found is None:
+        return named(name) if name else None
+    return Blame(found["module"], found["function"], int(found["offset"] or "0", 16), None, found["file"],
+                 int(found["line"]) if found["line"] else None, None, "its DriverUnload was running")
+
+
+def named(name):
+    """A Blame for a driver of which no more is known."""
+    return Blame(name, None, 0, None, None, None, None, "the driver that was being loaded or unloaded")
+
+
+def servant_of(frames, guilty):
+    """The frame of a module that died while it worked for the guilty one, or None: the file system's, the kernel's."""
+    if guilty is None or guilty.frame is None or not frames or guilty.frame is frames[0]:
+        return None
+    return frames[0]
+
+
+def called_by(frames, guilty):
+    """The name of the kernel's routine that the guilty frame called, or None: "ZwWriteFile"."""
+    if guilty is None or guilty.frame not in frames[1:]:
+        return None
+    found = nearest(looked_up(frames[frames.index(guilty.frame) - 1]))
+    return found[1] if found and found[0] == "nt" else None

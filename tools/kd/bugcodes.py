@@ -5,13 +5,19 @@ The table is bugcodes.def as the kernel has it in its read-only data; the screen
 
 from collections import namedtuple
 
+import gdb
+
 from kd.command import KdError
 from kd.memory import MASK, is_readable, size_of, structure, text_at, type_named, value_of
 from kd.records import static
+from statuses import status_name
 
 Row = namedtuple("Row", "code name kinds meanings why fix")
 VALID = 1                                       # of a page-table entry
 ACCESS = {0: "read", 1: "write", 8: "execute"}
+# Codes of memory that was touched.
+ACCESS_CODES = {0x0A, 0xD1, 0x50, 0xBE, 0xFC, 0xD5, 0xD6, 0xCC, 0xCD, 0xCE, 0xD3, 0xD4}
+ALWAYS = {0xBE: "write", 0xFC: "execute"}       # codes that are of one kind of access
 UNKNOWN = Row(0, "(no name)", ("ADDRESS",) * 4, ("",) * 4, "The code is not one of the kernel's: a driver chose it.",
               "See the driver's own documentation for this code.")
 
@@ -57,7 +63,18 @@ class Bug:
             return ACCESS.get(value)
         for value in self.values("RAWACCESS"):
             return "execute" if value & 0x10 else "write" if value & 2 else "read"
-        return None
+        return ALWAYS.get(self.code)
+
+    def touch(self):
+        """The memory that the fatal instruction touched, and how: a Touch, or None where the bugcheck is of no access."""
+        from kd.exceptioncommands import Touch, record_at, touch_of
+        touched = self.values("ADDRESS")
+        if self.code in ACCESS_CODES and touched and self.access():
+            return Touch(touched[0], self.access())
+        try:
+            return next((touch_of(record_at(value)) for value in self.values("RECORD")), None)
+        except KdError:
+            return None
 
 
 def table(name):
@@ -146,7 +163,24 @@ def lock(value):
 
 
 def status(value):
-    return f"status {value & 0xFFFFFFFF:#010x}"
+    """A status in the kernel's own words, else by its name in ntstatus.h, else the number."""
+    value &= 0xFFFFFFFF
+    for row in status_rows():
+        if int(row["Status"]) & 0xFFFFFFFF == value:
+            return row["Name"].string()
+    try:
+        return status_name(value)
+    except OSError:                             # the tree's headers are not here
+        return f"status {value:#010x}"
+
+
+def status_rows():
+    """The kernel's table of the statuses that it has words for."""
+    try:
+        found = gdb.parse_and_eval("DecodeStatus::Names")
+        return [found[index] for index in range(found.type.range()[1] + 1)]
+    except gdb.error:
+        return []
 
 
 def record(value):
@@ -154,7 +188,22 @@ def record(value):
     if not is_readable(value, size_of("EXCEPTION_RECORD")):
         return address(value)
     found = structure("EXCEPTION_RECORD", value)
-    return f"{status(int(found['ExceptionCode']))} at {code_place(int(found['ExceptionAddress']))}"
+    text = f"{status(int(found['ExceptionCode']))}, at {code_place(int(found['ExceptionAddress']))}"
+    from kd.exceptioncommands import touch_of
+    touch = touch_of(found)
+    return text if touch is None else f"{text}, {touch.access} of {reached(touch.address)}"
+
+
+def reached(value):
+    """An address that an instruction went for, in words; 0 is an address too."""
+    return address(value) or "a NULL pointer"
+
+
+def context(value):
+    """A CONTEXT."""
+    if not is_readable(value, size_of("CONTEXT")):
+        return address(value)
+    return f"registers at {code_place(int(structure('CONTEXT', value)['Rip']))} (.cxr {value:#x})"
 
 
 def trap_frame(value):
@@ -200,4 +249,4 @@ def text(value):
 
 DECODERS = {"NUMBER": number, "ADDRESS": address, "LEVEL": level, "ACCESS": access, "RAWACCESS": raw_access,
             "CODE": code_place, "STATUS": status, "THREAD": thread, "OBJECT": thing, "LOCK": lock, "PRCB": prcb, "TAG": tag,
-            "FRAME": trap_frame, "RECORD": record, "TEXT": text}
+            "FRAME": trap_frame, "RECORD": record, "CONTEXT": context, "TEXT": text}

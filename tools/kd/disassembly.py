@@ -10,7 +10,7 @@ from kd.symbols import nearest, raw_symbol, symbol
 
 LONGEST_INSTRUCTION = 15
 SIZES = {"BYTE": 1, "WORD": 2, "DWORD": 4, "QWORD": 8}
-OPERAND = re.compile(r"(?:(BYTE|WORD|DWORD|QWORD) PTR )?(?:([a-z]s):)?\[([^\]]+)\]")
+OPERAND = re.compile(r"(?:(BYTE|WORD|DWORD|QWORD) PTR )?(?:([a-z]s):)?(?:\[([^\]]+)\]|(?<=:)(0x[0-9a-f]+))")
 
 
 def instructions(start, count):
@@ -56,7 +56,7 @@ def effective_address(text, rip, length, registers):
     if match is None or text.startswith(("lea", "nop")) or match[2] not in (None, "ds", "ss", "es"):
         return None
     total = 0
-    for sign, term in re.findall(r"([+-]?)([^+-]+)", match[3]):
+    for sign, term in re.findall(r"([+-]?)([^+-]+)", match[3] or match[4]):
         name, _, factor = term.partition("*")
         known = dict(registers, rip=rip + length, riz=0)
         if name.startswith("0x") or name.isdigit():

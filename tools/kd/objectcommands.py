@@ -60,8 +60,8 @@ def find(text):
 @command("!object", "ADDRESS | PATH", "an object: its type, counts and name; a directory's contents")
 def object_command(arguments):
     """!object ADDRESS: the object at an address: header, type, how many handles and references there are, its name.
-    !object PATH: the object of that name; symbolic links on the way are followed, the last one is shown itself.
-    `!object \\` lists the root directory, `!object \\Device` the devices.
+    !object PATH: the object of that name; symbolic links on the way are followed, the last one is shown itself
+    unless a \\ ends the path. `!object \\` lists the root directory, `!object \\Device` the devices.
 
     PointerCount counts the handles too, and the name holds a reference of its own."""
     if len(arguments) != 1:

@@ -112,7 +112,7 @@ def look_up(path):
     if not path.startswith("\\"):
         raise KdError(f"'{path}' is no path: it begins with '\\', as \\Device does")
     here, rest, jumps = value_of("ObpRoot"), [part for part in path.split("\\") if part], 0
-    while rest:
+    while rest or path.endswith("\\"):
         kind = type_of(here)
         if kind == "SymbolicLink":
             jumps += 1
@@ -120,13 +120,13 @@ def look_up(path):
                 raise KdError(f"'{path}': its symbolic links go round in a circle")
             here, rest = value_of("ObpRoot"), [part for part in link_target(here).split("\\") if part] + rest
             continue
-        if kind != "Directory":
-            return here, "\\" + "\\".join(rest)
+        if kind != "Directory" or not rest:
+            break
         following = named_in(here, rest[0])
         if following is None:
             raise KdError(f"there is no '{rest[0]}' in {path_of(here)}; `!object {path_of(here)}` lists what is there")
         here, rest = following, rest[1:]
-    return here, ""
+    return here, "\\" + "\\".join(rest) if rest else ""
 
 
 def named_in(directory, name):

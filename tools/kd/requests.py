@@ -139,7 +139,7 @@ def in_pool():
         if not has_type(irp, IRP):
             continue
         block = find_block(irp)
-        if block is not None and getattr(block, "header", None) == irp - POOL_HEADER and state(block) == "(Allocated":
+        if block is not None and getattr(block, "header", None) == irp - POOL_HEADER and state(block) == "Allocated":
             yield irp, "allocated"
 
 
