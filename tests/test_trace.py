@@ -2,11 +2,9 @@
 build's lock knows nothing of it."""
 
 import json
-import os
 import re
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -18,7 +16,6 @@ from picture import Picture
 from running import Run, hang_report
 
 LIMIT = 240
-IMAGE_OFFSET = 0xFFFFFFFF80000000               # MM_KERNEL_BASE: the kernel is linked at this + its physical address
 LEAVES = ("irql", "spinlock", "fastmutex")      # the assembly of which the free build may not have one instruction more
 
 
@@ -148,43 +145,10 @@ def crash(folder):
     return rings_of(folder / "core", folder)
 
 
-def symbol_address(name):
-    listing = subprocess.run(["nm", OUT / "checked/kernel.elf"], capture_output=True, text=True, check=True).stdout
-    return next(int(line.split()[0], 16) for line in listing.splitlines() if line.endswith(f" {name}"))
-
-
-def stop_at(cpu, index, folder):
-    """Runs the same machine again until that event; returns what GDB finds there."""
-    folder.mkdir()
-    run = Run(Machine(cmdline="scenario=paged", cpus=2, mem=32, seed=4), folder)
-    run.machine.extra = ("-S", "-gdb", "chardev:gdb", "-chardev",
-                         f"socket,path={run.sockets}/gdb,server=on,wait=off,id=gdb")
-    with run:
-        deadline = time.monotonic() + LIMIT
-        while not os.path.exists(f"{run.sockets}/gdb"):
-            assert run.process.poll() is None and time.monotonic() < deadline, run.outcome("left").stderr
-            time.sleep(0.01)
-        target = symbol_address("KdTraceStopAt") - IMAGE_OFFSET
-        done = subprocess.run(
-            ["gdb", "-nx", "-batch", "-iex", "set auto-load off", "-ex", f"target remote {run.sockets}/gdb",
-             "-ex", f"set {{unsigned long}}{target:#x} = {cpu << 56 | index << 5:#x}", "-ex", "hbreak KdTraceStop",
-             "-ex", "continue", "-ex", f"print ((KPRCB *)KiProcessorBlock[{cpu}])->TraceCount",
-             "-ex", f"x/4gx &((KPRCB *)KiProcessorBlock[{cpu}])->TraceRing[{index}]", "-ex", "info registers",
-             "-ex", "backtrace 6", "-ex", "echo the end\\n", OUT / "checked/kernel.elf"],
-            capture_output=True, text=True, timeout=LIMIT)
-    assert "Breakpoint 1," in done.stdout and "the end" in done.stdout, done.stdout + done.stderr
-    return done.stdout[done.stdout.index("Breakpoint 1,"):done.stdout.index("the end")]
-
-
-def test_a_seed_repeats_the_rings_and_the_stop_at_an_event(tmp_path):
+def test_a_seed_repeats_the_rings(tmp_path):
     ensure_built("checked")
     first, second = crash(tmp_path / "first"), crash(tmp_path / "second")
     assert first["cpus"] == second["cpus"]
-    cpu, trim = [(cpu["cpu"], row) for cpu in first["cpus"] for row in cpu["events"] if row[2] == "Trim"][-1]
-    one, other = (stop_at(cpu, trim[0], tmp_path / name) for name in ("one", "other"))
-    assert one == other
-    assert f"= {trim[0] + 1}\n" in one and "TrimPte" in one
-    assert f"0x{trim[1]:016x}" in one and f"0x{trim[4]:016x}" in one, "the event at the stop is that of the whole run"
 
 
 # ---- The page -------------------------------------------------------------------------------------------------------

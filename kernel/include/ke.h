@@ -188,13 +188,12 @@ typedef struct _KPRCB {
     struct _KTRACE_EVENT *TraceRing;                  /* the event trace (trace.h) */
     ULONG TraceMask;                                  /* bytes of the ring - 1 */
     union {
-        volatile ULONG64 TraceCursor; /* all of it; who adds an event adds 1 << KTRACE_SHIFT */
+        volatile ULONG64 TraceCursor; /* bytes written since the start; who adds an event adds 1 << KTRACE_SHIFT */
         struct {
-            ULONG64 TraceOffset : KTRACE_SHIFT; /* 0 */
-            ULONG64 TraceCount : 56 -
-                KTRACE_SHIFT;           /* events since the start; the next one's place is this modulo the ring */
-            ULONG64 TraceProcessor : 8; /* = Number */
+            ULONG64 TraceOffset : KTRACE_SHIFT;     /* 0 */
+            ULONG64 TraceCount : 64 - KTRACE_SHIFT; /* events since the start; the next one's place: modulo the ring */
         };
+    };
     };
 } KPRCB, *PKPRCB;
 

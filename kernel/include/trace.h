@@ -68,30 +68,19 @@ VOID KdDeleteTraceRing(PKPRCB Prcb);
 
 /* The event with this number (0, 1, ...) of a CPU's; NULL: no longer there, not yet there, or not whole. Any IRQL. */
 const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index);
-/* ---- Stopping at an event ----
- * A debugger writes KTRACE_CURSOR(CPU, number of the event) into KdTraceStopAt while the machine has not begun to run,
- * and sets its one breakpoint on KdTraceStop: the machine stops when the event has been written, in the code that
- * caused it.
- * KTRACE_NEVER, as linked: it never does. */
-#define KTRACE_NEVER (~0ULL)
-#define KTRACE_CURSOR(Processor, Index) ((ULONG64)(Processor) << 56 | (ULONG64)(Index) << KTRACE_SHIFT)
-extern ULONG64 KdTraceStopAt;
-VOID KdTraceStop(VOID) __attribute__((no_caller_saved_registers)); /* empty; the hooks need not save anything for it */
 
 /* The three steps of adding an event; between the first and the last the caller cannot move to another CPU: at
  * DISPATCH_LEVEL or above, or with IF = 0. First a place in the ring. */
-static FORCEINLINE PKTRACE_EVENT KdBeginTrace(ULONG64 *Cursor) {
-    PKTRACE_EVENT Event;
-    *Cursor = 1 << KTRACE_SHIFT;
-    __asm__ volatile("xadd %0, %%gs:%c2\n\t"
-                     "mov %0, %1\n\t"
-                     "and %%gs:%c3, %k1\n\t"
-                     "add %%gs:%c4, %1"
-                     : "+r"(*Cursor), "=&r"(Event)
+static FORCEINLINE PKTRACE_EVENT KdBeginTrace(VOID) {
+    ULONG64 Event = 1 << KTRACE_SHIFT;
+    __asm__ volatile("xadd %0, %%gs:%c1\n\t"
+                     "and %%gs:%c2, %k0\n\t"
+                     "add %%gs:%c3, %0"
+                     : "+r"(Event)
                      : "i"(offsetof(KPCR, Prcb.TraceCursor)), "i"(offsetof(KPCR, Prcb.TraceMask)),
                        "i"(offsetof(KPCR, Prcb.TraceRing))
                      : "memory", "cc");
-    return Event;
+    return (PKTRACE_EVENT)Event;
 }
 
 /* Then what happened. */
@@ -103,32 +92,27 @@ static FORCEINLINE VOID KdFillTrace(PKTRACE_EVENT Event, KTRACE_KIND Kind, ULONG
 
 /* Then the time, which makes the event whole: a barrier for the compiler, and x86 keeps stores in order. (The halves in
  * registers of 64 bits: an instruction less than __rdtsc.) */
-static FORCEINLINE VOID KdEndTrace(PKTRACE_EVENT Event, ULONG64 Cursor) {
+static FORCEINLINE VOID KdEndTrace(PKTRACE_EVENT Event) {
     ULONG64 Low, High;
     __asm__ volatile("rdtsc" : "=a"(Low), "=d"(High) : : "memory");
     *(volatile ULONG64 *)&Event->Tsc = High << 32 | Low;
-    if (__builtin_expect(Cursor == KdTraceStopAt, FALSE)) {
-        KdTraceStop();
-    }
 }
 
 static FORCEINLINE VOID KdTrace(KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
-    ULONG64 Cursor;
-    PKTRACE_EVENT Event = KdBeginTrace(&Cursor);
+    PKTRACE_EVENT Event = KdBeginTrace();
     KdFillTrace(Event, Kind, Detail, A, Caller);
     Event->B = B;
-    KdEndTrace(Event, Cursor);
+    KdEndTrace(Event);
 }
 
 /* A block of pool. */
 static FORCEINLINE VOID KdTracePool(KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag,
                                     PVOID Caller) {
-    ULONG64 Cursor;
-    PKTRACE_EVENT Event = KdBeginTrace(&Cursor);
+    PKTRACE_EVENT Event = KdBeginTrace();
     KdFillTrace(Event, Kind, IsPaged, (ULONG64)Block, (ULONG64)Caller);
     Event->Bytes = (ULONG)Bytes;
     Event->Tag = Tag;
-    KdEndTrace(Event, Cursor);
+    KdEndTrace(Event);
 }
 
 /* The same at any IRQL, which is given: below DISPATCH_LEVEL a thread may be moved. */

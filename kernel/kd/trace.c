@@ -11,19 +11,12 @@
 #define SMALLEST_RING PAGE_SIZE /* 128 events */
 #define LARGEST_RING 0x80000    /* 16,384 events */
 
-ULONG64 KdTraceStopAt __attribute__((section(".data"))) = KTRACE_NEVER;
 static ULONG RingBytes = SMALLEST_RING;
 static KTRACE_EVENT FirstRing; /* CPU 0's until it has a real one */
-
-/* A debugger's breakpoint: no code is needed here, only a place. */
-__attribute__((noinline)) VOID KdTraceStop(VOID) {
-    __asm__ volatile("");
-}
 
 VOID KdInitializeTraceRing(PKPRCB Prcb) {
     Prcb->TraceRing = &FirstRing;
     Prcb->TraceMask = sizeof(FirstRing) - 1;
-    Prcb->TraceCursor = KTRACE_CURSOR(Prcb->Number, 0);
 }
 
 BOOLEAN KdCreateTraceRing(PKPRCB Prcb) {

@@ -61,15 +61,15 @@ KTEST(trace_a_full_ring_forgets_the_oldest_event) {
 KTEST(trace_an_event_that_is_not_whole_is_not_found) {
     KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
     PKPRCB Prcb = KeGetCurrentPrcb();
-    ULONG64 Cursor, Index;
+    ULONG64 Index;
     for (ULONG64 i = 0; i < RingEvents(Prcb); i++) {
         KdTrace(TraceIpi, 0, MARK + i, 0, 0);
     }
-    PKTRACE_EVENT Event = KdBeginTrace(&Cursor);
+    PKTRACE_EVENT Event = KdBeginTrace();
     KdFillTrace(Event, TraceIpi, 0, MARK, 0);
     Index = Prcb->TraceCount - 1;
     BOOLEAN WasFound = KdFindTraceEvent(Prcb, Index) != NULL;
-    KdEndTrace(Event, Cursor);
+    KdEndTrace(Event);
     BOOLEAN IsFound = KdFindTraceEvent(Prcb, Index) == Event;
     KeLowerIrql(OldIrql);
     KT_EXPECT(!WasFound);
