@@ -194,7 +194,6 @@ typedef struct _KPRCB {
             ULONG64 TraceCount : 64 - KTRACE_SHIFT; /* events since the start; the next one's place: modulo the ring */
         };
     };
-    };
 } KPRCB, *PKPRCB;
 
 /* The processor control region: what GS points to. */
