@@ -18,14 +18,14 @@ typedef struct _IO_WORKITEM {
 /* The worker routine of every item: what a bugcheck at its return names. PASSIVE_LEVEL. */
 static VOID IopProcessWorkItem(PVOID Parameter) {
     PIO_WORKITEM Work = Parameter;
-    PVOID IoObject = Work->IoObject;
+    const IO_WORKITEM Taken = *Work; /* once it is not queued, anybody may queue it for something else, or free it */
     __atomic_store_n(&Work->IsQueued, FALSE, __ATOMIC_RELEASE);
-    if (Work->RoutineEx != NULL) {
-        Work->RoutineEx(IoObject, Work->Context, Work);
+    if (Taken.RoutineEx != NULL) {
+        Taken.RoutineEx(Taken.IoObject, Taken.Context, Work);
     } else {
-        Work->Routine(IoObject, Work->Context);
+        Taken.Routine(Taken.IoObject, Taken.Context);
     }
-    ObfDereferenceObject(IoObject);
+    ObfDereferenceObject(Taken.IoObject);
 }
 
 /* <= DISPATCH_LEVEL. Bytes of an item, for IoInitializeWorkItem. wdm.h: IoSizeofWorkItem. */

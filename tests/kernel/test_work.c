@@ -117,6 +117,36 @@ KTEST(work_of_a_device_keeps_it) {
     KT_EXPECT_EQ(IoAllocateWorkItem(NULL), NULL);
 }
 
+#define CONTEXTS 64
+
+static VOID CountContext(PVOID IoObject, PVOID Context, PIO_WORKITEM Item) {
+    UNREFERENCED_PARAMETER(IoObject);
+    UNREFERENCED_PARAMETER(Item);
+    InterlockedIncrement((volatile LONG *)Context);
+}
+
+/* The item may be queued again from the moment when it has left its queue, which is before its routine is called. */
+KTEST(work_runs_with_the_context_that_it_was_queued_with) {
+    static volatile LONG Wanted[CONTEXTS], Runs[CONTEXTS];
+    PDEVICE_OBJECT Device;
+    KT_REQUIRE(NT_SUCCESS(IoCreateDevice(IotCreateDriver(), 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device)));
+    PIO_WORKITEM Item = IoAllocateWorkItem(Device);
+    KT_REQUIRE(Item != NULL);
+    for (ULONG i = 0; i < KtStress(2000); i++) {
+        ULONG Index = i % CONTEXTS;
+        while (!IoTryQueueWorkItem(Item, CountContext, CriticalWorkQueue, (PVOID)&Runs[Index])) {
+            YieldProcessor();
+        }
+        Wanted[Index]++;
+    }
+    for (ULONG i = 0; i < CONTEXTS; i++) {
+        KT_WAIT_UNTIL(Runs[i] >= Wanted[i]);
+        KT_EXPECT_EQ(Runs[i], Wanted[i]);
+    }
+    IoFreeWorkItem(Item);
+    IoDeleteDevice(Device);
+}
+
 /* ---- What stops the machine ---- */
 
 KTEST_CRASH(work_without_a_routine) {
