@@ -78,12 +78,24 @@ static VOID CheckNoApcIsLeft(PKTHREAD Thread, KIRQL Irql) {
     }
 }
 
+/* Takes the dispatcher lock when no APC is left that could run, or that its owner must get back: until the thread is
+ * Terminated, which only happens under this lock, others may still queue one. Returns the old IRQL. */
+static KIRQL LockAfterAllApcs(PKTHREAD Thread) {
+    for (;;) {
+        KiRundownUserApcs(Thread);
+        KIRQL OldIrql = KiLockAfterApcs(Thread);
+        if (IsListEmpty(&Thread->UserApcListHead)) {
+            return OldIrql;
+        }
+        KiUnlockDispatcher(OldIrql);
+    }
+}
+
 /* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's; here NT's
  * rundown: the mutexes first, then the APCs. */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID) {
     PKTHREAD Thread = KiCurrentThread();
-    KiRundownUserApcs(Thread);
-    KIRQL OldIrql = KiLockAfterApcs(Thread);
+    KIRQL OldIrql = LockAfterAllApcs(Thread);
     KiAbandonMutants(Thread);
     CheckNoApcIsLeft(Thread, OldIrql);
     Thread->Header.SignalState = 1;

@@ -226,6 +226,42 @@ KTEST(apc_for_user_mode_ends_only_an_alertable_wait_of_user_mode) {
     }
 }
 
+#define LATE_APCS 64
+
+static volatile BOOLEAN MayEnd;
+
+static VOID EndWhenTold(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    while (!MayEnd) {
+        YieldProcessor();
+    }
+}
+
+/* Whoever was told that an APC is queued gets it back before the thread's end can be seen. */
+KTEST(apc_for_user_mode_is_given_back_by_a_thread_that_ends_meanwhile) {
+    static KAPC Apcs[LATE_APCS];
+    KT_NEEDS_PROCESSORS(2);
+    for (ULONG Round = 0; Round < KtRendezvous(60); Round++) {
+        KT_THREAD Ending;
+        LONG Queued = 0;
+        Rundowns = 0;
+        MayEnd = FALSE;
+        KtPin(0);
+        KT_REQUIRE(KtCreateThread(&Ending, "ending", 8, 1, EndWhenTold, NULL));
+        for (ULONG i = 0; i < LATE_APCS; i++) {
+            KeInitializeApc(&Apcs[i], &Ending.Thread->Tcb, OriginalApcEnvironment, NoteKernel, CountRundown, NoteNormal,
+                            UserMode, NULL);
+        }
+        MayEnd = TRUE;
+        for (ULONG i = 0; i < LATE_APCS; i++) {
+            Queued += KeInsertQueueApc(&Apcs[i], NULL, NULL, IO_NO_INCREMENT);
+        }
+        KtUnpin();
+        KtJoin(&Ending);
+        KT_EXPECT_EQ(Rundowns, Queued);
+    }
+}
+
 KTEST(alert_ends_an_alertable_wait) {
     static ALERT_WAIT Wait;
     static const struct {
