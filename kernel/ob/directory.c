@@ -83,12 +83,13 @@ NTSTATUS ObInsertName(PVOID Object, PVOID Root, PCUNICODE_STRING Name, ULONG Att
     return Status;
 }
 
-/* Takes the name off. The references that it held are dropped without the lock: one of them may be the last. */
-static VOID RemoveName(PVOID Object, BOOLEAN RemovesPermanent) {
+/* Takes the name off; IsUnused: only a temporary one, of an object that has still no handle. The references that the name
+ * held are dropped without the lock: one of them may be the last. */
+static VOID RemoveName(PVOID Object, BOOLEAN IsUnused) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&ObpNameLock);
     POBP_NAME Name = ObpHeader(Object)->Name;
-    if (Name != NULL && Name->IsPermanent && !RemovesPermanent) {
-        Name = NULL;
+    if (Name != NULL && IsUnused && (Name->IsPermanent || ObpHeader(Object)->HandleCount != 0)) {
+        Name = NULL; /* it has been opened since its last handle was closed */
     }
     if (Name != NULL) {
         RemoveEntryList(&Name->ListEntry);
@@ -104,11 +105,11 @@ static VOID RemoveName(PVOID Object, BOOLEAN RemovesPermanent) {
 
 /* See ob.h; the caller has a reference of its own. */
 VOID ObRemoveName(PVOID Object) {
-    RemoveName(Object, TRUE);
+    RemoveName(Object, FALSE);
 }
 
 VOID ObpRemoveTemporaryName(PVOID Object) {
-    RemoveName(Object, FALSE);
+    RemoveName(Object, TRUE);
 }
 
 /* The name goes with the last handle, or now if there is none. <= DISPATCH_LEVEL. ntifs.h: ObMakeTemporaryObject. */
@@ -118,9 +119,7 @@ VOID ObMakeTemporaryObject(PVOID Object) {
         ObpHeader(Object)->Name->IsPermanent = FALSE;
     }
     KeReleaseSpinLock(&ObpNameLock, OldIrql);
-    if (ObpHeader(Object)->HandleCount == 0) {
-        RemoveName(Object, FALSE);
-    }
+    RemoveName(Object, TRUE);
 }
 
 /* PASSIVE_LEVEL. wdm.h: ZwCreateDirectoryObject. */

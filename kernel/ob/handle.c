@@ -230,13 +230,8 @@ static PVOID TakeBack(HANDLE Handle) {
     return Object;
 }
 
-/* PASSIVE_LEVEL by its documentation: a file is told of its last handle, and the object may be deleted. Above
- * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE. wdm.h: ZwClose. */
-NTSTATUS ZwClose(HANDLE Handle) {
-    PVOID Object = TakeBack(Handle);
-    if (Object == NULL) {
-        return STATUS_INVALID_HANDLE;
-    }
+/* See obp.h. */
+VOID ObpDropHandle(PVOID Object) {
     POBJECT_HEADER Header = ObpHeader(Object);
     if (InterlockedDecrement64(&Header->HandleCount) == 0) {
         if (Header->Type->Close != NULL) {
@@ -246,6 +241,16 @@ NTSTATUS ZwClose(HANDLE Handle) {
             ObpRemoveTemporaryName(Object);
         }
     }
+}
+
+/* PASSIVE_LEVEL by its documentation: a file is told of its last handle, and the object may be deleted. Above
+ * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE. wdm.h: ZwClose. */
+NTSTATUS ZwClose(HANDLE Handle) {
+    PVOID Object = TakeBack(Handle);
+    if (Object == NULL) {
+        return STATUS_INVALID_HANDLE;
+    }
+    ObpDropHandle(Object);
     ObfDereferenceObject(Object);
     return STATUS_SUCCESS;
 }

@@ -55,31 +55,52 @@ static NTSTATUS NameNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes) {
     return Status;
 }
 
-/* See ob.h. */
-NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle) {
-    ULONG Attributes = ObjectAttributes == NULL ? 0 : ObjectAttributes->Attributes;
-    NTSTATUS Status = STATUS_SUCCESS, Found = STATUS_SUCCESS;
-    *Handle = NULL;
-    if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL && ObjectAttributes->ObjectName->Length != 0) {
-        Status = NameNew(Object, ObjectAttributes);
-    }
-    if (Status == STATUS_OBJECT_NAME_COLLISION && (Attributes & OBJ_OPENIF)) {
-        PVOID Existing;
-        Status = ObOpenByAttributes(ObjectAttributes, ObGetType(Object), &Existing);
-        if (NT_SUCCESS(Status)) {
-            ObfDereferenceObject(Object);
-            Object = Existing;
-            Found = STATUS_OBJECT_NAME_EXISTS;
+/* The name first, then the handle. In between others may open the object by its name, and close it again: the handle to be
+ * is counted already, so that theirs is not the last one, with which the name would go. */
+static NTSTATUS NameAndInsert(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle) {
+    InterlockedIncrement64(&ObpHeader(Object)->HandleCount);
+    NTSTATUS Status = NameNew(Object, ObjectAttributes);
+    if (NT_SUCCESS(Status)) {
+        Status = ObInsertHandleWithAccess(Object, Access, ObjectAttributes->Attributes, Handle);
+        if (!NT_SUCCESS(Status)) {
+            ObRemoveName(Object);
         }
     }
     if (NT_SUCCESS(Status)) {
+        ObpDropHandle(Object);
+    } else {
+        InterlockedDecrement64(&ObpHeader(Object)->HandleCount); /* there was none that could be closed */
+    }
+    return Status;
+}
+
+/* STATUS_OBJECT_NAME_EXISTS: the handle is one of an object that has the name already, and is of the same type. */
+static NTSTATUS OpenExisting(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, ACCESS_MASK Access,
+                             HANDLE *Handle) {
+    PVOID Existing;
+    NTSTATUS Status = ObOpenByAttributes(ObjectAttributes, Type, &Existing);
+    if (NT_SUCCESS(Status)) {
+        Status = ObInsertHandleWithAccess(Existing, Access, ObjectAttributes->Attributes, Handle);
+        ObfDereferenceObject(Existing);
+    }
+    return NT_SUCCESS(Status) ? STATUS_OBJECT_NAME_EXISTS : Status;
+}
+
+/* See ob.h. */
+NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle) {
+    ULONG Attributes = ObjectAttributes == NULL ? 0 : ObjectAttributes->Attributes;
+    NTSTATUS Status;
+    *Handle = NULL;
+    if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL && ObjectAttributes->ObjectName->Length != 0) {
+        Status = NameAndInsert(Object, ObjectAttributes, Access, Handle);
+    } else {
         Status = ObInsertHandleWithAccess(Object, Access, Attributes, Handle);
     }
-    if (!NT_SUCCESS(Status) && Found == STATUS_SUCCESS) {
-        ObRemoveName(Object);
+    if (Status == STATUS_OBJECT_NAME_COLLISION && (Attributes & OBJ_OPENIF)) {
+        Status = OpenExisting(ObjectAttributes, ObGetType(Object), Access, Handle);
     }
     ObfDereferenceObject(Object);
-    return NT_SUCCESS(Status) ? Found : Status;
+    return Status;
 }
 
 /* <= DISPATCH_LEVEL. The object of that name, with a reference. Exported by NT, declared by no header of the DDK.

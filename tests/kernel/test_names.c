@@ -91,6 +91,73 @@ KTEST(names_a_temporary_object_loses_its_name_with_its_last_handle) {
     KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtEvent", 0), STATUS_OBJECT_NAME_NOT_FOUND);
 }
 
+static HANDLE Reopened;
+static BOOLEAN MustReopen;
+
+static VOID OpenAtClose(PVOID Object) {
+    if (MustReopen) {
+        MustReopen = FALSE;
+        ObInsertHandle(Object, &Reopened);
+    }
+}
+
+/* As by a thread that opens the object between the close of its last handle and the removal of its name. */
+KTEST(names_of_an_object_that_is_opened_again_while_it_is_closed_stay) {
+    static OBJECT_TYPE Type = {
+        .Name = "KtType", .Close = OpenAtClose, .ValidAccess = STANDARD_RIGHTS_ALL, .WaitOffset = OB_NOT_WAITABLE};
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtReopened");
+    HANDLE First;
+    PVOID Object = ObCreateObject(&Type, 16);
+    KT_REQUIRE(Object != NULL);
+    KT_EXPECT_EQ(ObInsertName(Object, NULL, &Name, 0, FALSE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ObInsertHandle(Object, &First), STATUS_SUCCESS);
+    MustReopen = TRUE;
+    ZwClose(First);
+    KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtReopened", 0), STATUS_SUCCESS);
+    ZwClose(Reopened);
+    KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtReopened", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    ObDereferenceObject(Object);
+}
+
+static volatile BOOLEAN GuestMustGo;
+
+static VOID OpenAndClose(PVOID Context) {
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtVisited");
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Event;
+    UNREFERENCED_PARAMETER(Context);
+    InitializeObjectAttributes(&Attributes, &Name, 0, NULL, NULL);
+    while (!GuestMustGo) {
+        if (NT_SUCCESS(ZwOpenEvent(&Event, EVENT_ALL_ACCESS, &Attributes))) {
+            ZwClose(Event);
+        }
+        YieldProcessor();
+    }
+}
+
+/* A guest may open the object, and close it again, before its maker has a handle. */
+KTEST(names_of_a_new_object_outlive_a_guest) {
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtVisited");
+    OBJECT_ATTRIBUTES Attributes;
+    KT_THREAD Guest;
+    KT_NEEDS_PROCESSORS(2);
+    InitializeObjectAttributes(&Attributes, &Name, 0, NULL, NULL);
+    GuestMustGo = FALSE;
+    KT_REQUIRE(KtCreateThread(&Guest, "guest", 8, KT_ANY_PROCESSOR, OpenAndClose, NULL));
+    for (ULONG i = 0; i < KtStress(3000); i++) {
+        HANDLE Event;
+        NTSTATUS Status = ZwCreateEvent(&Event, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE);
+        if (NT_SUCCESS(Status)) {
+            KT_EXPECT_EQ(Probe(L"\\KernelObjects\\KtVisited", 0), STATUS_SUCCESS);
+            ZwClose(Event);
+        } else {
+            KT_EXPECT_EQ(Status, STATUS_OBJECT_NAME_COLLISION); /* the guest's handle keeps the last one */
+        }
+    }
+    GuestMustGo = TRUE;
+    KtJoin(&Guest);
+}
+
 KTEST(names_are_found_again_from_the_object) {
     struct {
         OBJECT_NAME_INFORMATION Information;
