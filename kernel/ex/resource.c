@@ -49,6 +49,12 @@ static BOOLEAN IsOwnedExclusive(const ERESOURCE *Resource) {
     return (Resource->Flag & ResourceOwnedExclusive) != 0;
 }
 
+/* The table that a table has replaced. Whoever explains a deadlock looks for owners without the resource's lock, so the
+ * smaller tables stay until the resource goes; all together they are smaller than the last. */
+static POWNER_ENTRY SmallerTable(const OWNER_ENTRY *Table) {
+    return (POWNER_ENTRY)Table[0].OwnerThread; /* which in the first entry is nobody's */
+}
+
 /* ---- Life ---- */
 
 static VOID ResetResource(PERESOURCE Resource) {
@@ -83,9 +89,12 @@ NTSTATUS ExDeleteResourceLite(PERESOURCE Resource) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&ExpResourceSpinLock);
     RemoveEntryList(&Resource->SystemResourcesList);
     KeReleaseSpinLock(&ExpResourceSpinLock, OldIrql);
-    if (Resource->OwnerTable != NULL) {
-        ExFreePoolWithTag(Resource->OwnerTable, TAG_RESOURCE);
-        Resource->OwnerTable = NULL;
+    POWNER_ENTRY Table = Resource->OwnerTable;
+    Resource->OwnerTable = NULL;
+    while (Table != NULL) {
+        POWNER_ENTRY Smaller = SmallerTable(Table);
+        ExFreePoolWithTag(Table, TAG_RESOURCE);
+        Table = Smaller;
     }
     return STATUS_SUCCESS;
 }
@@ -110,18 +119,19 @@ static POWNER_ENTRY FindOwner(PERESOURCE Resource, ERESOURCE_THREAD Owner) {
     return NULL;
 }
 
-/* Exchanges the table for a larger one, unless somebody else has done so. Returns the table that is left over. */
-static POWNER_ENTRY InstallTable(PERESOURCE Resource, POWNER_ENTRY Larger, ULONG Size) {
+/* Exchanges the table for a larger one. FALSE: somebody else has done so. */
+static BOOLEAN InstallTable(PERESOURCE Resource, POWNER_ENTRY Larger, ULONG Size) {
     POWNER_ENTRY Old = Resource->OwnerTable;
     if (Capacity(Resource) >= Size) {
-        return Larger;
+        return FALSE;
     }
     if (Old != NULL) {
         memcpy(Larger, Old, Old[0].TableSize * sizeof(*Old));
     }
     Larger[0].TableSize = Size;
-    Resource->OwnerTable = Larger;
-    return Old;
+    Larger[0].OwnerThread = (ERESOURCE_THREAD)Old;
+    __atomic_store_n(&Resource->OwnerTable, Larger, __ATOMIC_RELEASE); /* pairs with ExQueryResourceOwner's look */
+    return TRUE;
 }
 
 /* Makes room for one more owner beside those who own it or wait to share it: whoever lets them in cannot allocate. Lock
@@ -138,9 +148,8 @@ static VOID ReserveEntry(PERESOURCE Resource, PKIRQL OldIrql) {
             memset(Table, 0, Size * sizeof(*Table));
         }
         *OldIrql = KeAcquireSpinLockRaiseToDpc(&Resource->SpinLock);
-        POWNER_ENTRY Unused = Table ? InstallTable(Resource, Table, Size) : NULL;
-        if (Unused != NULL) {
-            ExFreePoolWithTag(Unused, TAG_RESOURCE);
+        if (Table != NULL && !InstallTable(Resource, Table, Size)) {
+            ExFreePoolWithTag(Table, TAG_RESOURCE);
         }
     }
 }

@@ -50,7 +50,7 @@ VOID ExDisableResourceBoostLite(PERESOURCE Resource) {
 
 PKTHREAD ExQueryResourceOwner(PERESOURCE Resource) {
     ERESOURCE_THREAD Owner = Resource->OwnerEntry.OwnerThread;
-    POWNER_ENTRY Table = Resource->OwnerTable;
+    POWNER_ENTRY Table = __atomic_load_n(&Resource->OwnerTable, __ATOMIC_ACQUIRE);
     for (ULONG i = 1; Owner == 0 && Table != NULL && i < Table[0].TableSize; i++) {
         Owner = Table[i].OwnerThread;
     }

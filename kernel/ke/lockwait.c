@@ -5,11 +5,15 @@
  * what for. So each lock's slow path names the lock in the thread. */
 #include "ki.h"
 
+/* Whoever explains holds the dispatcher lock, and must not take the one lock for the other's kind: it would look for an
+ * owner where there is none. */
 static VOID SetBlockingLock(PVOID Lock, KLOCK_KIND Kind, ULONG64 Since) {
     PKTHREAD Thread = KiCurrentThread();
+    KIRQL OldIrql = KiLockDispatcher();
     Thread->BlockingKind = (UCHAR)Kind;
     Thread->BlockingTime = Since;
     Thread->BlockingLock = Lock;
+    KiUnlockDispatcher(OldIrql);
 }
 
 VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind) {

@@ -234,6 +234,29 @@ KTEST(resource_owner_is_known_to_who_asks) {
     Finish();
 }
 
+/* Owner pointers make many owners without as many threads. */
+KTEST(resource_owners_are_found_in_a_table_that_has_been_replaced) {
+    const ULONG Owners = 20;
+    Prepare();
+    POWNER_ENTRY First = NULL;
+    for (ULONG i = 1; i <= Owners; i++) {
+        ExAcquireResourceSharedLite(&Resource, TRUE);
+        ExSetResourceOwnerPointer(&Resource, (PVOID)(ULONG64)(16 * i | 3));
+        First = First == NULL ? Resource.OwnerTable : First;
+    }
+    KT_REQUIRE(First != NULL && Resource.OwnerTable != First);
+    POWNER_ENTRY Smaller = Resource.OwnerTable;
+    while (Smaller != NULL && Smaller != First) {
+        Smaller = (POWNER_ENTRY)Smaller[0].OwnerThread;
+    }
+    KT_EXPECT_EQ(Smaller, First);
+    KT_EXPECT_EQ(First[1].OwnerThread, 16 * 2 | 3);
+    for (ULONG i = 1; i <= Owners; i++) {
+        ExReleaseResourceForThreadLite(&Resource, 16 * i | 3);
+    }
+    Finish();
+}
+
 /* ---- Under load ---- */
 
 static volatile LONG Readers, Writers;
