@@ -143,6 +143,7 @@ typedef struct _KDPC_DATA {
     KSPIN_LOCK DpcLock;
     volatile LONG DpcQueueDepth;
     ULONG DpcCount;
+    PKDEFERRED_ROUTINE volatile ActiveRoutine; /* of the DPC that was taken last and runs; NULL: none does */
 } KDPC_DATA;
 
 #define KTRACE_SHIFT 5 /* log2 of the bytes of an event of the trace */
@@ -164,7 +165,7 @@ typedef struct _KPRCB {
     KDPC_DATA ThreadedDpcData;             /* those that a thread of this CPU runs */
     KEVENT ThreadedDpcEvent;               /* wakes that thread */
     volatile BOOLEAN ThreadedDpcRequested; /* it is to be woken */
-    volatile BOOLEAN HasThreadedDpcThread;
+    PKTHREAD volatile ThreadedDpcThread;   /* NULL: there is none yet */
     volatile LONG64 InterruptCount;
     volatile ULONG64 ClockTicks;
     ULONG64 KernelTicks, DpcTicks, IdleTicks;
@@ -386,7 +387,8 @@ PKTHREAD
 KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
 PKTIMER
 KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
-ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
+ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
+PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* what Thread runs; NULL: none. Dispatcher lock held */
 
 /* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,

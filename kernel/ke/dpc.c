@@ -123,7 +123,7 @@ static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
     ULONG64 OldIrql = RaiseToHigh();
     PKPRCB Own = KeGetCurrentPrcb();
     PKPRCB Prcb = Dpc->Number < MAXIMUM_PROCESSORS ? Own : TargetOf(Dpc);
-    BOOLEAN MustRequest = FALSE, IsThreaded = Dpc->Type == ThreadedDpcObject && Prcb->HasThreadedDpcThread;
+    BOOLEAN MustRequest = FALSE, IsThreaded = Dpc->Type == ThreadedDpcObject && Prcb->ThreadedDpcThread != NULL;
     KDPC_DATA *Queue = IsThreaded ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
     LockQueue(Queue);
     /* Two CPUs may queue it at one time, each under the lock of its own queue: one of them wins the object. */
@@ -175,8 +175,9 @@ BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
     return WasQueued;
 }
 
-/* How many queued DPCs are wanted. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot. */
-ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)) {
+/* How many of the DPCs that are queued, or run now, have a wanted routine. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot.
+ * A threaded one that runs is not counted: it is what its thread does. */
+ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)) {
     ULONG Wanted = 0;
     ULONG64 OldIrql = RaiseToHigh();
     for (ULONG Index = 0; Index < 2 * KeNumberProcessors; Index++) {
@@ -184,8 +185,9 @@ ULONG KeCountQueuedDpcs(BOOLEAN (*IsWanted)(const KDPC *Dpc)) {
         KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
         LockQueue(Queue);
         for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
-            Wanted += IsWanted(CONTAINING_RECORD(Entry, KDPC, DpcListEntry));
+            Wanted += IsWanted(CONTAINING_RECORD(Entry, KDPC, DpcListEntry)->DeferredRoutine);
         }
+        Wanted += Index % 2 == 0 && Queue->ActiveRoutine != NULL && IsWanted(Queue->ActiveRoutine);
         UnlockQueue(Queue);
     }
     __writecr8(OldIrql);
@@ -233,6 +235,7 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
         Queue->DpcCount++;
         Dpc->DpcData = NULL;
     }
+    Queue->ActiveRoutine = HasDpc ? Call->Routine : NULL;
     *IsActive = HasDpc;
     UnlockQueue(Queue);
     __writecr8(Irql);
@@ -242,6 +245,11 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
 BOOLEAN KiTakeThreadedDpc(KDPC_DATA *Queue, KDPC_CALL *Call) {
     volatile BOOLEAN IsActive;
     return TakeNext(Queue, Call, &IsActive, PASSIVE_LEVEL);
+}
+
+PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread) {
+    PKPRCB Prcb = KiProcessorBlock[Thread->Processor];
+    return Prcb->ThreadedDpcThread == Thread ? Prcb->ThreadedDpcData.ActiveRoutine : NULL;
 }
 
 /* A DPC must leave the machine at the IRQL and with the APC-disable count that it found. */

@@ -32,8 +32,8 @@ VOID KeInitializeThreadedDpcs(VOID) {
         PKPRCB Prcb = KiProcessorBlock[Number];
         RtlFormat(Name, sizeof(Name), "threaded dpc %u", Number);
         if (NT_SUCCESS(PsCreateNamedThread(&Thread, Name, HIGH_PRIORITY, KiExecuteDpc, Prcb))) {
-            ObDereferenceObject(Thread);
-            Prcb->HasThreadedDpcThread = TRUE; /* without memory for the thread they stay ordinary ones */
+            Prcb->ThreadedDpcThread = &Thread->Tcb; /* without memory for the thread they stay ordinary ones */
+            ObDereferenceObject(Thread);            /* it never ends */
         }
     }
 }

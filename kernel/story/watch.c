@@ -57,7 +57,8 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
     }
     if (IsOnCpu(Thread)) {
         /* Its stack moves. A worker that works counts: what it runs may be the driver's, and will soon be over if not. */
-        return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL;
+        return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL ||
+               JudgeIsDriverAddress((ULONG64)KeQueryThreadedDpc(Thread));
     }
     ULONG Count = JudgeWalkThread(Thread, WatchFrames, MAXIMUM_FRAMES);
     for (ULONG i = 0; i < Count; i++) {
@@ -225,8 +226,8 @@ static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
     View->Cycle = Cycle > View->Cycle ? Cycle : View->Cycle;
 }
 
-static BOOLEAN IsDriverDpc(const KDPC *Dpc) {
-    return JudgeIsDriverAddress((ULONG64)Dpc->DeferredRoutine);
+static BOOLEAN IsDriverDpc(PKDEFERRED_ROUTINE Routine) {
+    return JudgeIsDriverAddress((ULONG64)Routine);
 }
 
 VOID JudgeLook(JUDGE_VIEW *View) {
@@ -241,7 +242,7 @@ VOID JudgeLook(JUDGE_VIEW *View) {
         View->Pending += JudgeIsDriverTimer(Timer);
     }
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
-    View->Pending += KeCountQueuedDpcs(IsDriverDpc) + ExCountWorkItems();
+    View->Pending += KeCountDpcs(IsDriverDpc) + ExCountWorkItems();
     Mix(&View->Signature, View->Pending);
     Mix(&View->Signature, View->Left);
     Mix(&View->Signature, View->Ended);
