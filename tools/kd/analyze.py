@@ -204,9 +204,9 @@ def print_stack(number, frames):
 
 def print_source(guilty):
     """FAULTING_SOURCE_LINE and what follows it: the guilty line among its neighbours."""
-    if guilty is None or guilty.address is None or not guilty.line:
+    if guilty is None or not guilty.line:
         return
-    path = source_path(guilty.address)
+    path = guilty.path
     field("FAULTING_SOURCE_LINE", path or guilty.file)
     field("FAULTING_SOURCE_FILE", path or guilty.file)
     field("FAULTING_SOURCE_LINE_NUMBER", guilty.line)
@@ -218,11 +218,6 @@ def print_source(guilty):
     for at in range(max(guilty.line - SOURCE_LINES, 1), min(guilty.line + SOURCE_LINES, len(lines)) + 1):
         print(f"{'>' if at == guilty.line else ' '}{at:6}: {lines[at - 1]}".rstrip())
     print()
-
-
-def source_path(address):
-    place = gdb.find_pc_line(address)
-    return place.symtab.fullname() if place.symtab else None
 
 
 def source_lines(path):
@@ -299,7 +294,7 @@ def version():
 
 def plain(bug, number, frames, guilty):
     """One paragraph for someone who sees a bugcheck for the first time."""
-    sentences = [whereabouts(number, guilty)]
+    sentences = [whereabouts(number, frames, guilty)]
     worker = servant(frames, guilty)
     touch = bug.touch()
     subject = "It"
@@ -320,7 +315,7 @@ def plain(bug, number, frames, guilty):
     return " ".join(sentences + [bug.row.why])
 
 
-def whereabouts(number, guilty):
+def whereabouts(number, frames, guilty):
     """The first sentence: which CPU, at which IRQL, and who."""
     from kd.bugcodes import level
     from kd.processors import processor
@@ -334,6 +329,9 @@ def whereabouts(number, guilty):
     if guilty is None:
         return f"{text}."
     line = f", {guilty.file} line {guilty.line}" if guilty.line else ""
+    called = blaming.called_by(frames, guilty)
+    if called and number == died and not int(state["Frame"]):
+        return f"{place_of(guilty)}{line}, called {called}, and a check of the kernel's stopped the machine: {text} then."
     if guilty.frame is not None and guilty.function:
         return f"{text} in {place_of(guilty)}{line}."
     return f"{text}. No driver was running there, but the trail leads to {place_of(guilty)}{line}: {guilty.why}."

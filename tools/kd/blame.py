@@ -15,14 +15,16 @@ from kd.memory import structure, text_at, value_of
 from kd.modules import unloaded_at
 from kd.processors import guilty
 from kd.records import static
-from kd.symbols import line_of, nearest
+from kd.symbols import nearest
 from kd.threads import is_thread, processor_stack
 
 SERVANTS = ("nt", "fastfat", "virtio-blk", "ivshmem")       # who works for others
 CLOCK_WATCHDOG_TIMEOUT = 0x101
+HEADERS = "/include/ddk/"
+MOST_FRAMES = 200
 
-# frame: the Frame, or None where only a routine or a name is known; address: to look up; why: how it was found
-Blame = namedtuple("Blame", "module function offset address file line frame why")
+# frame: the Frame, or None where only a routine or a name is known; path: of the source; why: how it was found
+Blame = namedtuple("Blame", "module function offset path file line frame why")
 
 
 def crash_stack(bug):
@@ -43,9 +45,32 @@ def blame_of(address, frame, why):
     found = nearest(address)
     if found is None:
         return None
-    file, line = line_of(address)
     offset = found[2] if frame is None or frame.is_trap else found[2] + 1
-    return Blame(found[0], found[1], offset, address, file, line, frame, why)
+    place = gdb.find_pc_line(address)
+    if is_header(place) and frame is not None:
+        place = calling_place(frame) or place
+    path = place.symtab.fullname() if place.symtab and place.line else None
+    return Blame(found[0], found[1], offset, path, path and path.rpartition("/")[2], place.line if path else None, frame, why)
+
+
+def calling_place(frame):
+    """Where a driver calls the inline function of our headers that a frame is in, as GDB's own frames tell; None."""
+    try:
+        candidate = gdb.newest_frame()
+        for _ in range(MOST_FRAMES):
+            if candidate is None:
+                return None
+            place = candidate.find_sal()
+            if candidate.pc() == frame.rip and place.symtab and not is_header(place):
+                return place
+            candidate = candidate.older()
+    except gdb.error:
+        pass
+    return None
+
+
+def is_header(place):
+    return place.symtab is not None and HEADERS in place.symtab.fullname()
 
 
 def is_driver(address):

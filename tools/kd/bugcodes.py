@@ -63,6 +63,9 @@ class Bug:
             return ACCESS.get(value)
         for value in self.values("RAWACCESS"):
             return "execute" if value & 0x10 else "write" if value & 2 else "read"
+        for index in range(4):
+            if self.value_name(index) in ACCESS.values():
+                return self.value_name(index)
         return ALWAYS.get(self.code)
 
     def touch(self):
