@@ -193,6 +193,36 @@ def test_foreign_habits(build, tmp_path):
     assert "twice 42\n" in done.stdout
 
 
+def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
+    """They share a folder: the second says that it waits; both end well, each with its own output."""
+    sources, runs = [], []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        sources.append(write(tmp_path / name, "sameness.c", GOOD.replace("return", f'DbgPrint("{name}\\n");\n    return')))
+    folder = OUT / "driver" / "sameness"
+    folder.mkdir(parents=True, exist_ok=True)
+    with driver.alone_in(folder):
+        for source in sources:
+            runs.append(subprocess.Popen([TOP / "tools/bugcheck", "driver", source, "--json"], cwd=TOP, text=True,
+                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, OUT=str(OUT))))
+        for run in runs:
+            assert "waiting for its end" in run.stderr.readline()
+    for name, run in zip(("one", "two"), runs):
+        output, complaints = run.communicate(timeout=100)
+        assert run.returncode == 0, output + complaints
+        assert json.loads(output)["output"] == f"{name}\n"
+
+
+def test_a_folder_that_stays_in_use_is_told_in_one_line(tmp_path):
+    """The wait for another run has a limit."""
+    with driver.alone_in(tmp_path):
+        with pytest.raises(driver.CannotRun, match="another run still uses .* after 1 s"):
+            with driver.alone_in(tmp_path, 1):
+                pass
+    with driver.alone_in(tmp_path, 1):                                        # and is over with it
+        pass
+
+
 def test_two_drivers_are_loaded_in_order(build, tmp_path):
     """A file with its own DriverEntry is another module."""
     for name in ("first", "second"):

@@ -6,11 +6,14 @@ kernel/story/judge.c: what it says on COM2, one JSON object a line, is put toget
 """
 
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import re
 import shutil
 import sys
+import time
 from pathlib import Path
 
 from crashdump import dump_line, forget_dump, keep_dump
@@ -31,6 +34,7 @@ SEEDED_SHIFT = 7
 # The watchdogs count each tick this many times, so that NT's two minutes at DISPATCH_LEVEL are two seconds.
 HASTE = 60
 FILES_SHOWN = 20
+LOCK_SECONDS = 240
 
 
 def parse(words):
@@ -133,6 +137,29 @@ def left_files(folder):
         say(f"C: cannot be read: {problem}")
         return []
     return [{"path": str(path.relative_to(copies)), "bytes": path.stat().st_size} for path in paths]
+
+
+@contextlib.contextmanager
+def alone_in(folder, seconds=LOCK_SECONDS):
+    """Keeps other runs of a driver of this name out of its folder, and waits for one that is in it."""
+    with (folder / "lock").open("w") as lock:
+        if not try_lock(lock):
+            say(f"another run of this driver uses {shown(folder)}: waiting for its end")
+            end = time.monotonic() + seconds
+            while not try_lock(lock):
+                if time.monotonic() > end:
+                    raise CannotRun(f"another run still uses {shown(folder)} after {seconds} s: end it, or set OUT to another "
+                                    "folder")
+                time.sleep(0.1)
+        yield
+
+
+def try_lock(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 # ---- The result ----
@@ -244,9 +271,14 @@ def run_machine(machine, folder, options):
 
 def judge(options):
     qemu_version()
-    kind = "checked" if options.checked else "free"
-    make_kernel(kind)
-    modules = build(options.files, kind)
+    make_kernel("checked" if options.checked else "free")
+    with contextlib.ExitStack() as held:
+        return judge_alone(options, lambda folder: held.enter_context(alone_in(folder)))
+
+
+def judge_alone(options, enter):
+    """enter(folder) returns when the folder is this run's alone."""
+    modules = build(options.files, "checked" if options.checked else "free", enter=enter)
     folder = modules[0].path.parent
     shutil.rmtree(folder / "C", ignore_errors=True)
     (folder / "volume.img").unlink(missing_ok=True)

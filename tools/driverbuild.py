@@ -296,14 +296,19 @@ def link(module, folder):
         module.symbols = None           # stacks without names are better than no run
 
 
-def build(paths, kind, folder=None):
-    """[Module] of the sources; the kernel of this kind must have been made. CannotRun: no sources, Unbuildable."""
+def build(paths, kind, folder=None, enter=None):
+    """[Module] of the sources; the kernel of this kind must have been made. CannotRun: no sources, Unbuildable.
+
+    enter(folder) is called before anything is written into the folder.
+    """
     read = {path: read_source(path) for path in paths if language_of(path)}
     modules = group(paths, {path: text for path, (text, _) in read.items()})
     flags = [line.split() for line in (OUT / kind / "driver.flags").read_text().splitlines()]
     flags = [[f"-I{TOP}/{word[2:]}" if word.startswith("-Ikernel") else word for word in line] for line in flags]
     folder = folder or OUT / "driver" / modules[0].name
     folder.mkdir(parents=True, exist_ok=True)
+    if enter:
+        enter(folder)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = {path: pool.submit(compile_source, path, *read[path], folder, number, flags)
                 for number, path in enumerate(paths)}
