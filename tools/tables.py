@@ -1,9 +1,10 @@
 #!/usr/bin/python3
 """Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
 
-A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files. Without
+A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, commands. Without
 arguments the tool compares; --update rewrites.
 """
+import ast
 import pathlib
 import re
 import sys
@@ -99,7 +100,33 @@ def files():
     return rows(['file', 'what it is'], lines)
 
 
-MAKERS = {'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files}
+def registered():
+    """{name: (usage, summary)} of the debugger's commands: the arguments of @command in tools/kd."""
+    found = {}
+    for path in sorted((ROOT / 'tools/kd').glob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef):
+                found.update({call.args[0].value: (call.args[1].value, call.args[2].value) for call in node.decorator_list
+                              if isinstance(call, ast.Call) and getattr(call.func, 'id', '') == 'command'})
+    return found
+
+
+def commands():
+    """The debugger's commands beside WinDbg's (tools/kd/windbg.txt)."""
+    listed, known = {}, registered()
+    for line in (ROOT / 'tools/kd/windbg.txt').read_text().splitlines():
+        if not line.startswith('#'):
+            name, theirs, differs = (field.strip() for field in line.split('|'))
+            listed[name] = (theirs, differs)
+    wrong = sorted(set(listed) ^ set(known))
+    if wrong:
+        sys.exit(f'tables: tools/kd/windbg.txt and the commands in tools/kd do not agree on: {", ".join(wrong)}')
+    return rows(['WinDbg', 'here', 'what it shows', 'how it differs'], [
+        ('–' if theirs == '-' else f'`{theirs}`', f'`{f"{name} {known[name][0]}".rstrip()}`'.replace('|', '\\|'),
+         known[name][1].replace('|', '\\|'), differs) for name, (theirs, differs) in listed.items()])
+
+
+MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files}
 
 
 def main():
