@@ -24,6 +24,12 @@ EXCEPTION_CODES = {0x1E, 0x3B, 0x7E, 0x8E}       # their first parameter is a st
 DIVIDED_CODES = {0x19, 0xC2, 0xC4, 0xC9, 0x133, 0x139, 0x13A, 0xC7, 0xE4, 0x7F, 0x1A}
 VALUE_WORDS = {0x133: {0: "DPC", 1: "ISR"}}
 FAST_FAIL = 0x139
+# A thread that ended at an IRQL that a lock gives: what that means, and what to do.
+ENDED_WRONGLY = 0x20
+LEFT_AT = {1: ("The thread ended at APC_LEVEL: it still owns a fast or guarded mutex, or it raised the IRQL itself.",
+               "Release the mutex, or lower the IRQL, on every path out of the thread's routine; look at each early return."),
+           2: ("The thread ended at DISPATCH_LEVEL: it still holds a spin lock, or it raised the IRQL itself.",
+               "Release the spin lock, or lower the IRQL, on every path out of the thread's routine; look at each early return.")}
 NULL_POINTERS = 0x10000                          # below: a NULL pointer and an offset
 
 
@@ -111,9 +117,9 @@ def details(bug, number, frames, guilty):
     if session.path:
         field("FILE_IN_CAB", os.path.basename(session.path))
     print_access(bug)
-    print_exception(bug)
+    has_context = print_exception(bug)
     field("CURRENT_IRQL", f"{int(value_of('KiBug')['Irql']):x}")
-    print_trap(bug)
+    print_trap(bug, has_context)
     print_process()
     print_stack(number, frames)
     print_source(guilty)
@@ -133,30 +139,35 @@ def print_access(bug):
 
 
 def block_of(name, value, shower, command_name):
-    """A structure under a title; a line where this dump does not have it."""
+    """A structure under a title; a line where this dump does not have it. Returns whether it has."""
     field(name, f"{value:016x} -- ({command_name} {value:#x})", blank=False)
     try:
         shower(value)
+        return True
     except (KdError, gdb.error) as problem:
         print(f"    ({first_line(problem)})")
-    print()
+        return False
+    finally:
+        print()
 
 
 def print_exception(bug):
-    """The exception and its registers, for codes that have them as parameters."""
+    """The exception and its registers, for codes that have them as parameters; returns whether registers were shown."""
     from kd.exceptioncommands import print_context, print_record
+    has_context = False
     for index in range(4):
         kind, value = bug.kind(index)[0], bug.parameters[index]
         if kind == "RECORD" and value:
             block_of("EXCEPTION_RECORD", value, print_record, ".exr")
         elif kind == "CONTEXT" and value:
-            block_of("CONTEXT", value, print_context, ".cxr")
+            has_context = block_of("CONTEXT", value, print_context, ".cxr")
     if bug.code in EXCEPTION_CODES:
         field("EXCEPTION_CODE", f"({status_name(bug.parameters[0])}) {bug.parameters[0] & 0xFFFFFFFF:#x}")
+    return has_context
 
 
-def print_trap(bug):
-    """The trap frame, with registers and the instruction that faulted."""
+def print_trap(bug, has_context):
+    """The trap frame, with registers and the instruction that faulted; registers once only."""
     from kd.stackcommands import print_instruction, print_registers
     from kd.unwinder import trap_registers
     frame = int(value_of("KiBug")["Frame"])
@@ -170,7 +181,8 @@ def print_trap(bug):
         print_registers(registers)
         print_instruction(registers["rip"], registers)
 
-    block_of("TRAP_FRAME", frame, shower, ".trap")
+    if not has_context:
+        block_of("TRAP_FRAME", frame, shower, ".trap")
     if not is_readable(frame, size_of("KTRAP_FRAME")):
         return
     rip = int(structure("KTRAP_FRAME", frame)["Rip"])
@@ -312,6 +324,7 @@ def plain(bug, number, frames, guilty):
         sentences.append(f"{subject} {verb} {grave(touch.address)}: {words}.")
     elif bug.value_name(0):
         sentences.append(f"What was found: {bug.value_name(0)}.")
+    sentences += [LEFT_AT[bug.parameters[2]][0]] if left_raised(bug) else []
     return " ".join(sentences + [bug.row.why])
 
 
@@ -334,6 +347,8 @@ def whereabouts(number, frames, guilty):
         return f"{place_of(guilty)}{line}, called {called}, and a check of the kernel's stopped the machine: {text} then."
     if guilty.frame is not None and guilty.function:
         return f"{text} in {place_of(guilty)}{line}."
+    if guilty.frame is not None:
+        return f"{text} in code of {guilty.module}, but there is none any more: {guilty.why}."
     return f"{text}. No driver was running there, but the trail leads to {place_of(guilty)}{line}: {guilty.why}."
 
 
@@ -354,4 +369,9 @@ def advice(bug, frames, guilty):
         return (f"{called} may be called at PASSIVE_LEVEL only: what it does needs pageable code and data, and waits. Release "
                 "the spin lock before the call; where the IRQL is not yours (a DPC, a timer, an interrupt), give the work to "
                 "a system thread: IoQueueWorkItem.")
-    return bug.row.fix
+    return LEFT_AT[bug.parameters[2]][1] if left_raised(bug) else bug.row.fix
+
+
+def left_raised(bug):
+    """Whether a thread ended at an IRQL that a lock gives."""
+    return bug.code == ENDED_WRONGLY and bug.parameters[2] in LEFT_AT

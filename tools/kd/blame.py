@@ -105,13 +105,13 @@ def routines(bug):
     for index in range(4):
         kind, value = bug.kind(index)[0], bug.parameters[index]
         if kind == "THREAD" and is_thread(value):
-            yield int(structure("KTHREAD", value)["StartRoutine"]), f"start routine of the thread in parameter {index + 1}"
+            yield int(structure("KTHREAD", value)["StartRoutine"]), f"the thread in parameter {index + 1} began there"
         else:
-            yield value, f"parameter {index + 1}"
+            yield value, f"parameter {index + 1} names it"
     try:
         thread = int(value_of("KiBug")["Thread"])
         if is_thread(thread):
-            yield int(structure("KTHREAD", thread)["StartRoutine"]), "start routine of the thread that died"
+            yield int(structure("KTHREAD", thread)["StartRoutine"]), "the thread that died began there"
     except (KdError, gdb.error):
         return
 
