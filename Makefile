@@ -186,7 +186,13 @@ gdb:
 	@tools/bugcheck gdb $(SCENARIO)
 step:
 	@tools/bugcheck step $(SUBJECT)
-.PHONY: step
+kd:
+	@tools/bugcheck kd $(FILE)
+rewind:
+	@tools/bugcheck rewind $(if $(TO),--to $(TO))
+trace:
+	@tools/bugcheck trace $(FILE)
+.PHONY: step kd rewind trace
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
@@ -211,6 +217,9 @@ help:
 #: make bench           the table of costs in instructions and seconds; build/bench.json
 #: make gdb             boot stopped, with GDB attached
 #: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, dpc or switch
+#: make kd              the debugger on the last crash dump (FILE=PATH for another)
+#: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
+#: make trace           the last events of the crash as trace.html and trace.json
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
 #: make lint            format, shellcheck, gcc -fanalyzer, cppcheck
