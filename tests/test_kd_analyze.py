@@ -198,6 +198,15 @@ def test_analyze_shows_exception_and_context_records(crashed):
     assert field(text, "WRITE_ADDRESS").startswith("0000000000000000")
 
 
+def test_analyze_of_a_file_call_says_what_the_file_system_touched(crashed):
+    """COM1 says it too: a view of the cache, whose PTE points to a prototype and to no slot of the page file."""
+    crash = crashed("file_write_at_dispatch")
+    text = (crash.path.parent / "analysis").read_text()
+    assert "a view of a cached page, mapped and not yet touched" in " ".join(" ".join(crash.result["report"]).split())
+    assert "system cache, a view of a cached page, mapped and not yet touched" in text and "page file slot" not in text
+    assert field(text, "READ_ADDRESS") == f"{number(crash.result['parameters'][0]):016x} system cache"
+
+
 def test_same_cause_has_the_same_hash_and_another_has_another(crashed):
     hashes = {name: field((crashed(name).path.parent / "analysis").read_text(), "FAILURE_ID_HASH") for name in DRIVERS}
     assert len(set(hashes.values())) == len(hashes)

@@ -48,6 +48,8 @@ def explain(address):
 
 def describe_invalid(entry):
     """What a PTE that is not valid stands for."""
+    if entry & PROTOTYPE:
+        return "a view of a cached page, mapped and not yet touched"
     if entry & TRANSITION:
         return f"paged out, in transition: page frame {entry >> 12 & 0xFFFFFFFFFF:#x}"
     if entry >> 32:
