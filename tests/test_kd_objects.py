@@ -393,7 +393,7 @@ def test_di_says_which_machine_this_is(folder, said, kernel, core):
     ticks = core.u64(kernel["KiTickCount"])
     shown = re.search(r"System Uptime: 0 days (\d+):(\d+):(\d+)\.(\d+)", text)
     ms = ((int(shown[1]) * 60 + int(shown[2])) * 60 + int(shown[3])) * 1000 + int(shown[4])
-    assert abs(ms - ticks * 15.625) < 1
+    assert ms == int(ticks * 15.625)
     assert f"Bugcheck: {CODE:X} ({', '.join(f'{p:X}' for p in PARAMETERS)})" in text
     assert f"Dump: {folder}/crash.elf (level full, complete)" in text and "Command line: load=kdobj" in text
 
@@ -401,6 +401,48 @@ def test_di_says_which_machine_this_is(folder, said, kernel, core):
 def test_crash_adds_bugcheck_and_stack(said):
     assert said["di"].strip() in said["crash"]
     assert f"Arg4: {PARAMETERS[3]:016x}" in said["crash"] and "kdobj!DriverEntry" in said["crash"]
+
+
+# ---- Damaged ----
+
+BAD = 0xDEAD4141DEAD4141                            # no canonical address
+
+
+def damaged(folder, made, path):
+    """A copy of the dump in which one thing of each kind is broken."""
+    bent = Core(folder / "crash.elf")
+    device, upper, event, file, irp = made["device"][0], made["upper"][0], made["event"][1], made["file"][1], made["sent"][0]
+    name = bent.u64(event - 48 + 32)                # OBJECT_HEADER.Name
+    directory = bent.u64(name + 16)
+    bent.write_u64(directory, BAD)                  # \BaseNamedObjects: its list leads nowhere
+    bent.write_u64(event - 48 + 16, BAD)            # the event's type
+    bent.write_u64(file + 0x60, BAD)                # FileName.Buffer
+    bent.write_u64(file + 0x18, BAD)                # FsContext
+    bent.write_u64(device + 0x10, device)           # NextDevice
+    bent.write_u64(upper + 8, BAD)                  # DriverObject
+    at = bent.offset(irp + 0x42)
+    bent.data[at] = 0x7F                            # StackCount
+    for file_ in (*folder.glob("*.dbg"), *folder.glob("*.sys"), folder / "kernel.elf"):
+        call("cp", file_, path)
+    return bent.save(path / "crash.elf")
+
+
+def test_what_is_damaged_costs_one_line(folder, made, tmp_path):
+    commands = {"directory": "!object \\BaseNamedObjects", "event": f"!object {made['event'][1]:x}", "handles": "!handle",
+                "file": f"!file {made['file'][1]:x}", "driver": f"!drvobj {made['driver'][0]:x}",
+                "device": f"!devobj {made['upper'][0]:x}", "irp": f"!irp {made['sent'][0]:x}", "all": "!irp 0"}
+    line = ";".join(f"gdb echo @@@{name}@@@\\n;{command}" for name, command in commands.items())
+    parts = run_kd([damaged(folder, made, tmp_path), "-c", line], status=1).split("@@@")
+    said = dict(zip(parts[1::2], parts[2::2]))
+    assert re.search(r"kd: .*the list at .* is corrupt", said["directory"]) and "Names: 0" in said["directory"]
+    assert "is no object" in said["event"]
+    assert "Open handles: 2" in said["handles"] and "is no object" in said["handles"]
+    assert "(its name: memory at dead4141`dead4141 cannot be read: not a canonical address)" in said["file"]
+    assert "FCB at dead4141`dead4141: not a canonical address" in said["file"] and "CurrentByteOffset: 11" in said["file"]
+    assert "list of devices loops at" in said["driver"] and f"{made['upper'][0]:016x}" in said["driver"]
+    assert f"? DriverObject {BAD:016x}" in said["device"] and "AttachedTo (Lower)" in said["device"]
+    assert "says that it has 127 stack locations" in said["irp"]
+    assert f"kd: {made['sent'][0]:016x} " in said["all"] and f"{made['own'][0]:016x}  3/4" in said["all"]
 
 
 # ---- Live, and with less than all ----
