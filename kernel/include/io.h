@@ -26,9 +26,12 @@ typedef struct _IO_PENDING_IRP {
     UCHAR MajorFunction;
     BOOLEAN IsCompleting; /* it waits for an APC of its thread */
     BOOLEAN IsCancelled;
+    BOOLEAN IsNobodys; /* it ends in no thread: its sender's completion routine gets it */
     ULONG64 CancelRoutine;
 } IO_PENDING_IRP, *PIO_PENDING_IRP;
-/* The Index-th request of a thread that exists, or with NULL of all that have ended. FALSE: there are not so many.
+/* TRUE: requests that end in no thread are noted, too, from now on. PASSIVE, before there are such requests. */
+extern BOOLEAN IoNotesSentIrps;
+/* The Index-th request of a thread that exists, or with NULL of all that have ended, and those of no thread. FALSE: there are not so many.
  * <= DISPATCH_LEVEL; a snapshot. */
 BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */

@@ -34,6 +34,9 @@ static BOOLEAN WalkUp(PIRP Irp) {
         Irp->PendingReturned = (Stack->Control & SL_PENDING_RETURNED) != 0;
         Irp->CurrentLocation++;
         Irp->Tail.Overlay.CurrentStackLocation++;
+        if (Irp->CurrentLocation > Irp->StackCount) {
+            IopForgetSentIrp(Irp);
+        }
         if (WantsRoutine(Stack, Irp)) {
             if (CallRoutine(Stack, Irp) == STATUS_MORE_PROCESSING_REQUIRED) {
                 return FALSE;

@@ -52,9 +52,16 @@ VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
 #define IOP_IRP_COMPLETING 0x40   /* it has no stack location any more */
 #define IOP_IRP_ORPHAN 0x80       /* its thread has ended */
 
+/* IRP.ApcEnvironment: there is one here, so it has room for more of these. */
+#define IOP_IRP_FROM_POOL 0x01 /* IoAllocateIrp's: its memory is not the driver's to use for something else */
+#define IOP_IRP_SENT 0x02      /* in a list of threadirp.c, whose lock guards this too */
+
 /* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL ---- */
-VOID IopQueueThreadIrp(PIRP Irp);           /* Tail.Overlay.Thread is set */
-VOID IopUnqueueThreadIrp(PIRP Irp);         /* it is freed, or made anew; no other IRP minds */
+VOID IopQueueThreadIrp(PIRP Irp);   /* Tail.Overlay.Thread is set */
+VOID IopUnqueueThreadIrp(PIRP Irp); /* it is freed, or made anew; no other IRP minds */
+VOID IopNoteSentIrp(
+    PIRP Irp); /* its first driver is about to be called; one that is in a thread's list is left alone */
+VOID IopForgetSentIrp(PIRP Irp);            /* it has passed its last driver, or goes; no other IRP minds */
 BOOLEAN IopBeginThreadCompletion(PIRP Irp); /* FALSE: nobody is left who wants the result */
 
 /* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */

@@ -41,6 +41,7 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     PIRP Irp = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
     if (Irp != NULL) {
         IoInitializeIrp(Irp, Bytes, StackSize);
+        Irp->ApcEnvironment = IOP_IRP_FROM_POOL;
     }
     return Irp;
 }
@@ -48,15 +49,19 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
 /* For the owner of an IRP from IoAllocateIrp, whose completion routine has kept it. Any IRQL. wdm.h: IoReuseIrp. */
 VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
     IopUnqueueThreadIrp(Irp);
+    IopForgetSentIrp(Irp);
     UCHAR AllocationFlags = Irp->AllocationFlags;
+    CCHAR MoreFlags = Irp->ApcEnvironment;
     IoInitializeIrp(Irp, Irp->Size, (CCHAR)Irp->StackCount);
     Irp->AllocationFlags = AllocationFlags;
+    Irp->ApcEnvironment = MoreFlags;
     Irp->IoStatus.Status = Status;
 }
 
 /* <= DISPATCH_LEVEL. The type is wiped, so that a use of the dead IRP is noticed. wdm.h: IoFreeIrp. */
 VOID IoFreeIrp(PIRP Irp) {
     IopUnqueueThreadIrp(Irp);
+    IopForgetSentIrp(Irp);
     UCHAR Holds = Irp->AllocationFlags;
     if (Holds & IOP_IRP_HOLDS_THREAD) {
         ObDereferenceObjectDeferDelete(Irp->Tail.Overlay.Thread);
@@ -86,6 +91,9 @@ PIRP IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
 /* <= DISPATCH_LEVEL. Returns what the driver's dispatch routine returns. No location left: NO_MORE_IRP_STACK_LOCATIONS.
  * wdm.h: IoCallDriver. */
 NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+    if (IoNotesSentIrps && Irp->CurrentLocation == Irp->StackCount + 1) {
+        IopNoteSentIrp(Irp);
+    }
     if (--Irp->CurrentLocation <= 0) {
         KeBugCheckEx(NO_MORE_IRP_STACK_LOCATIONS, (ULONG_PTR)Irp, 0, 0, 0);
     }

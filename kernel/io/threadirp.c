@@ -16,6 +16,10 @@ KE_DECLARE_LOCK(IopThreadIrpLock, RANK_DISPATCHER + 1, "the lists of requests th
 /* Those whose thread has ended. */
 static LIST_ENTRY Orphans = {&Orphans, &Orphans};
 
+/* Those that end in no thread, from their first driver to their last: only for whoever explains. */
+static LIST_ENTRY SentIrps = {&SentIrps, &SentIrps};
+BOOLEAN IoNotesSentIrps;
+
 VOID IopQueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
@@ -47,16 +51,42 @@ BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
     return HasRequester;
 }
 
+VOID IopNoteSentIrp(PIRP Irp) {
+    KIRQL OldIrql;
+    if (Irp->ApcEnvironment != IOP_IRP_FROM_POOL || (Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+        return;
+    }
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    Irp->ApcEnvironment |= IOP_IRP_SENT;
+    InsertTailList(&SentIrps, &Irp->ThreadListEntry);
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+}
+
+VOID IopForgetSentIrp(PIRP Irp) {
+    KIRQL OldIrql;
+    if (!(Irp->ApcEnvironment & IOP_IRP_SENT)) {
+        return;
+    }
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    RemoveEntryList(&Irp->ThreadListEntry);
+    Irp->ApcEnvironment &= (CCHAR)~IOP_IRP_SENT;
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+}
+
 /* ---- The end of a thread ---- */
 
-/* The Index-th request of a list, or NULL. Lock held. */
-static PIRP FindIn(const LIST_ENTRY *Head, ULONG Index) {
+/* The *Index-th request of a list, or NULL, with *Index counted down by those that there are. Lock held. */
+static PIRP CountDownIn(const LIST_ENTRY *Head, PULONG Index) {
     for (const LIST_ENTRY *Entry = Head->Flink; Entry != Head; Entry = Entry->Flink) {
-        if (Index-- == 0) {
+        if ((*Index)-- == 0) {
             return CONTAINING_RECORD(Entry, IRP, ThreadListEntry);
         }
     }
     return NULL;
+}
+
+static PIRP FindIn(const LIST_ENTRY *Head, ULONG Index) {
+    return CountDownIn(Head, &Index);
 }
 
 static PIRP FindOfThread(PETHREAD Thread, ULONG Index) {
@@ -131,9 +161,11 @@ static VOID Describe(PIRP Irp, PIO_PENDING_IRP Pending) {
     *Pending = (IO_PENDING_IRP){.Irp = Irp,
                                 .IsCompleting = IsCompleting,
                                 .IsCancelled = Irp->Cancel,
+                                .IsNobodys = (Irp->ApcEnvironment & IOP_IRP_SENT) != 0,
                                 .CancelRoutine = (ULONG64)Irp->CancelRoutine};
-    if (!IsCompleting && Irp->CurrentLocation >= 1 && Irp->CurrentLocation <= Irp->StackCount) {
-        PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
+    LONG Location = __atomic_load_n(&Irp->CurrentLocation, __ATOMIC_RELAXED); /* it may be on its way up */
+    if (!IsCompleting && Location >= 1 && Location <= Irp->StackCount) {
+        PIO_STACK_LOCATION Stack = (PIO_STACK_LOCATION)(Irp + 1) + Location - 1;
         Pending->IsSent = TRUE;
         Pending->MajorFunction = Stack->MajorFunction;
         Pending->Device = IsDevice(Stack->DeviceObject) ? Stack->DeviceObject : NULL;
@@ -143,7 +175,10 @@ static VOID Describe(PIRP Irp, PIO_PENDING_IRP Pending) {
 BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
-    PIRP Irp = FindIn(Thread != NULL ? &Thread->IrpList : &Orphans, Index);
+    PIRP Irp = CountDownIn(Thread != NULL ? &Thread->IrpList : &Orphans, &Index);
+    if (Irp == NULL && Thread == NULL) {
+        Irp = CountDownIn(&SentIrps, &Index);
+    }
     if (Irp != NULL) {
         Describe(Irp, Pending);
     }

@@ -285,6 +285,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     BOOLEAN MustUnload = KeGetBootOption("unload", NULL, 0);
     ReadNames();
     JudgeRememberTimers();
+    IoNotesSentIrps = TRUE;
     KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
     StartStep(LoadAll);
     JUDGE_END End = WatchStep(MustUnload);

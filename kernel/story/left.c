@@ -50,11 +50,11 @@ static BOOLEAN IsDriverIrp(const IO_PENDING_IRP *Pending, BOOLEAN HasEnded) {
     return HasEnded || JudgeIsDriverAddress((ULONG64)Pending->Device->DriverObject->DriverStart);
 }
 
-/* The Index-th of the drivers' requests of one thread, or with NULL of those that have ended. */
+/* The Index-th of the drivers' requests of one thread, or with NULL of those that have ended, and of none. */
 static BOOLEAN FindDriverIrp(PKTHREAD Thread, ULONG *Index, PIO_PENDING_IRP Pending) {
     PETHREAD Requester = Thread != NULL ? CONTAINING_RECORD(Thread, ETHREAD, Tcb) : NULL;
     for (ULONG Any = 0; IoFindPendingIrp(Requester, Any, Pending); Any++) {
-        if (IsDriverIrp(Pending, Thread == NULL) && (*Index)-- == 0) {
+        if (IsDriverIrp(Pending, Thread == NULL && !Pending->IsNobodys) && (*Index)-- == 0) {
             return TRUE;
         }
     }
@@ -63,7 +63,9 @@ static BOOLEAN FindDriverIrp(PKTHREAD Thread, ULONG *Index, PIO_PENDING_IRP Pend
 
 static VOID FormatIrp(PKTHREAD Thread, const IO_PENDING_IRP *Pending, PCHAR Buffer, SIZE_T Bytes) {
     CHAR Whose[64] = "a thread that has ended", Cancel[140] = "it has no cancel routine", Name[96];
-    if (Thread != NULL) {
+    if (Pending->IsNobodys) {
+        RtlFormat(Whose, sizeof(Whose), "no thread");
+    } else if (Thread != NULL) {
         RtlFormat(Whose, sizeof(Whose), "thread 0x%X", IdOf(Thread));
     }
     if (Pending->CancelRoutine != 0) {
