@@ -75,8 +75,11 @@ def seed_text():
 
 def dump_text():
     """The file, how much of the machine it has, and what is wrong with it."""
-    if session.kind != "dump":
+    if session.kind == "live":
         return f"none: a live machine at {session.path}"
+    if session.kind == "none":                  # a plain GDB
+        core = gdb.execute("info files", to_string=True)
+        return "as GDB has it open" if "core dump" in core else "none: a live machine"
     facts = session.dump
     if not facts:
         return f"{session.path} (a core by the emulator)"
@@ -93,17 +96,16 @@ def bugcheck_text():
     return f"{code & 0xFFFFFFFF:X} (" + ", ".join(f"{int(data[index]) & MASK:X}" for index in range(1, 5)) + ")"
 
 
-def version_numbers():
-    """(text, build): of what the dump says, which is what RtlGetVersion says."""
+def product():
+    """"Bugcheck 10.0.17763 Kernel Version 17763": as the dump says; without a dump of the kernel's own its name alone."""
     text = (session.dump or {}).get("version") or "Bugcheck"
-    return text, text.rpartition(".")[2] if "." in text else "?"
+    return f"{text} Kernel Version {text.rpartition('.')[2]}" if "." in text else f"{text} Kernel"
 
 
 def print_machine():
     count = known(lambda: value_of("KeNumberProcessors"))
-    text, build = version_numbers()
     kind = "UP" if count == 1 else "MP"
-    print(f"{text} Kernel Version {build} {kind} ({count} procs) {build_of()} x64")
+    print(f"{product()} {kind} ({count} procs) {build_of()} x64")
     print(f"Machine: {count} CPUs, {known(ram)} RAM, seed {known(seed_text)}")
     print(f"Command line: {known(command_line)}")
     print(f"Kernel base = 0x{grave(address_of('KernelImageStart'))} PsLoadedModuleList = 0x{grave(address_of('PsLoadedModuleList'))}")
