@@ -1,6 +1,6 @@
 /* page_data_at_dispatch.c: changes a variable of a pageable data section at DISPATCH_LEVEL.
  *
- * expect: bugcheck 0x000000D1 (driver, 2, 0, driver) in page_data_at_dispatch!DriverEntry
+ * expect: bugcheck 0x000000D1 (driver, 2, 1, driver) in page_data_at_dispatch!DriverEntry
  * repaired: page_data_at_dispatch_fixed.c
  */
 #include <ntddk.h>
