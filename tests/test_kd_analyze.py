@@ -1,7 +1,8 @@
-"""!analyze against what the dying kernel itself said: its verdict names the place, COM1 has the stack; on many bugchecks.
+"""!analyze against what the dying kernel itself said: its verdict names the place, COM1 has the stack; on many
+bugchecks.
 
-Each driver of tests/drivers dies in its own way, and the kernel says on COM2 where: "where", or "caller" when the file system
-died on the driver's behalf. The debugger, which reads the same memory by other means, must blame the same line.
+Each driver of tests/drivers dies in its own way, and the kernel says on COM2 where: "where", or "caller" when the file
+system died on the driver's behalf. The debugger, which reads the same memory by other means, must blame the same line.
 """
 
 import fcntl
@@ -26,7 +27,8 @@ HEADS = {head.path.stem: head for head in driverheads.all_heads()}
 # name of the driver: (bucket, words of the paragraph for a beginner, words of the advice)
 DRIVERS = {
     "print_wide_at_dispatch": ("AV_R_print_wide_at_dispatch!DriverEntry", "IRQL 2 (DISPATCH_LEVEL)", "nonpaged"),
-    "fault_null_in_dpc": ("AV_W_(null)_fault_null_in_dpc!Routine", "wrote to 00000000`00000008: a NULL pointer + 0x8", "nonpaged"),
+    "fault_null_in_dpc": ("AV_W_(null)_fault_null_in_dpc!Routine", "wrote to 00000000`00000008: a NULL pointer + 0x8",
+                          "nonpaged"),
     "fault_unmapped_call": ("AV_CODE_AV_fault_unmapped_call!DriverEntry", "ran code at fffffae0`00000000", ""),
     "fault_null": ("AV_W_(null)_fault_null!DriverEntry", "wrote to 00000000`00000000: a NULL pointer.", "NULL"),
     "trap_divide": ("0x7e_c0000094_trap_divide!DriverEntry", "nobody handles", "instruction"),
@@ -35,13 +37,15 @@ DRIVERS = {
     "pool_overrun": ("0x19_20_pool_overrun!DriverEntry", "size", ""),
     "verify_order": ("0xc4_1001_verify_order!TakeBoth", "order", ""),
     "verify_leak": ("0xc4_62_verify_leak!Unload", "its DriverUnload was running", ""),
-    "lock_leak_spin": ("0x20_lock_leak_spin!Worker", "the thread that died began there. The thread ended at DISPATCH_LEVEL",
+    "lock_leak_spin": ("0x20_lock_leak_spin!Worker",
+                       "the thread that died began there. The thread ended at DISPATCH_LEVEL",
                        "Release the spin lock"),
     "lock_release_resource": ("0xe3_lock_release_resource!Worker", "called ExReleaseResourceLite", "Acquire"),
     "thread_spins_at_dispatch": ("0x133_ISR_thread_spins_at_dispatch!Worker", "DISPATCH_LEVEL", ""),
     "thread_clock_off": ("0x101_thread_clock_off!Worker", "hangs", ""),
     "image_unloaded_under_thread": ("AV_CODE_AV_image_unloaded_under_thread", "after it was unloaded", ""),
-    "file_write_at_dispatch": ("AV_R_file_write_at_dispatch!DriverEntry", "It called ZwWriteFile, and so the machine died in fastfat!",
+    "file_write_at_dispatch": ("AV_R_file_write_at_dispatch!DriverEntry",
+                               "It called ZwWriteFile, and so the machine died in fastfat!",
                                "ZwWriteFile may be called at PASSIVE_LEVEL only"),
 }
 SCENARIOS = ("paged", "pageable-code", "stack-overflow", "wait-in-dpc")
@@ -119,14 +123,16 @@ def test_analyze_blames_whom_the_kernel_blamed(crashed, name):
     assert (shown, int(at or "0", 16)) == (symbol, offset)
     assert field(text, "MODULE_NAME") == symbol.partition("!")[0] and field(text, "IMAGE_NAME") == f"{symbol.partition('!')[0]}.sys"
     assert field(text, "FAILURE_BUCKET_ID") == bucket
-    assert field(text, "FILE_IN_CAB") == "crash.elf" and re.fullmatch(r"\{[0-9a-f-]{36}\}", field(text, "FAILURE_ID_HASH"))
+    assert field(text, "FILE_IN_CAB") == "crash.elf" and re.fullmatch(r"\{[0-9a-f-]{36}\}",
+                                                                      field(text, "FAILURE_ID_HASH"))
     plain, advice = part(text, "In plain words:", "What to do:"), part(text, "What to do:", "\0")
     assert told in plain and advised in advice and advice[-1] in ".?"
     if line:
         assert f"{symbol}, {file} line {line}" in plain
 
 
-@pytest.mark.parametrize("name", [name for name in DRIVERS if name not in ("verify_leak", "image_unloaded_under_thread")])
+@pytest.mark.parametrize("name", [name for name in DRIVERS
+                                  if name not in ("verify_leak", "image_unloaded_under_thread")])
 def test_analyze_shows_the_guilty_line_of_the_source(crashed, name):
     crash = crashed(name)
     text = (crash.path.parent / "analysis").read_text()
@@ -246,7 +252,8 @@ def test_small_dump_has_all_that_analyze_needs(dump, kd):
 
 
 def test_help_explains_each_command(crashed):
-    names = ("!analyze", "!di", "!crash", "!object", "!handle", "!irp", "!file", "!devobj", "!drvobj", "!imports", "!strings",
+    names = ("!analyze", "!di", "!crash", "!object", "!handle", "!irp", "!file", "!devobj", "!drvobj", "!imports",
+             "!strings",
              ".exr", ".cxr")
     text = run_kd([crashed("fault_null").path, "-c", ";".join(f"help {name}" for name in names)])
     for name in names:

@@ -1,5 +1,5 @@
-"""The debugger's commands for objects, requests and images, against what a driver that made them all said on COM1, against
-the dump's memory read without a debugger, and against the driver's file.
+"""The debugger's commands for objects, requests and images, against what a driver that made them all said on COM1,
+against the dump's memory read without a debugger, and against the driver's file.
 """
 
 import fcntl
@@ -147,13 +147,15 @@ COMMANDS = {
     "link": "!object \\??\\KdLink", "links": "!object \\??\\", "no object": "!object nt!KeBugCheckEx",
     "no name": "!object \\Device\\Nobody", "no path": "!object Nobody", "event address": "!object {event[1]:x}",
     "file object": "!object {file[1]:x}", "behind": "!object \\??\\C:\\Temp",
-    "handles": "!handle", "handle": "!handle {event[0]:x}", "short": "!handle {file[0]:x} 1", "files": "!handle 0 3 File",
+    "handles": "!handle", "handle": "!handle {event[0]:x}", "short": "!handle {file[0]:x} 1",
+            "files": "!handle 0 3 File",
     "no handle": "!handle 7fffff0", "closed": "!handle 200",
     "file": "!file {file[1]:x}", "no file": "!file {event[1]:x}", "null file": "!file 0",
     "sent": "!irp {sent[0]:x} 1", "own": "!irp {own[0]:x}", "all": "!irp 0", "no irp": "!irp {file[1]:x}",
     "bad irp": "!irp fffffa7fffff0000", "devobj": "!devobj Kdobj", "devobj address": "!devobj {upper[0]:x}",
     "drvobj": "!drvobj kdobj 3", "no drvobj": "!drvobj {device[0]:x}", "no driver": "!drvobj nobody",
-    "imports": "!imports kdobj", "places": "!imports -a kdobj", "no imports": "!imports nt", "no module": "!imports -a nobody",
+    "imports": "!imports kdobj", "places": "!imports -a kdobj", "no imports": "!imports nt",
+            "no module": "!imports -a nobody",
     "strings": "!strings -m kdobj", "long": "!strings -m kdobj -n c", "no strings": "!strings -m nobody",
     "di": "!di", "crash": "!crash"}
 
@@ -219,10 +221,12 @@ def test_object_says_what_is_none(said):
 
 
 def test_handle_shows_the_entry_and_its_object(said, made, core):
-    """An entry is the object's address and the access mask; the event's handle is a kernel handle, the file's is not."""
+    """An entry is the object's address and the access mask; the event's handle is a kernel handle, the file's is
+    not."""
     for name, text in (("event", said["handle"]), ("file", said["short"])):
         shown, address = made[name]
-        row = re.search(r"^([0-9a-f]+): Object: ([0-9a-f]+)  GrantedAccess: ([0-9a-f]{8}) Entry: ([0-9a-f]{16})", text, re.M)
+        row = re.search(r"^([0-9a-f]+): Object: ([0-9a-f]+)  GrantedAccess: ([0-9a-f]{8}) Entry: ([0-9a-f]{16})", text,
+                        re.M)
         assert (int(row[1], 16), int(row[2], 16)) == (shown, address)
         assert core.read(int(row[4], 16), 12) == struct.pack("<QI", address, int(row[3], 16))
     assert made["event"][0] >> 31 == 0x1FFFFFFFF and made["file"][0] < 0x1000
@@ -306,7 +310,8 @@ def test_drvobj_shows_devices_and_routines(said, made, kernel):
 # ---- !imports, !strings ----
 
 def relocations(path):
-    """[(section, offset, type, symbol, addend)] of what a relocatable file leaves undefined: its own tables, read here."""
+    """[(section, offset, type, symbol, addend)] of what a relocatable file leaves undefined: its own tables, read
+    here."""
     data = path.read_bytes()
     table, = struct.unpack_from("<Q", data, 40)
     size, count, names = struct.unpack_from("<HHH", data, 58)
@@ -331,14 +336,16 @@ def relocations(path):
 def test_imports_are_those_of_the_file_and_lead_to_the_kernel(folder, said, kernel, core):
     wanted = {(section, offset): (name, kernel[name], kind, addend)
               for section, offset, kind, name, addend in relocations(folder / "kdobj.sys")}
-    rows = re.findall(r"^(\S{17})  (\S+)\+0x([0-9a-f]+) +(call|relative|absolute) +(\S{17})  nt!(\w+)$", said["places"], re.M)
+    rows = re.findall(r"^(\S{17})  (\S+)\+0x([0-9a-f]+) +(call|relative|absolute) +(\S{17})  nt!(\w+)$",
+                      said["places"], re.M)
     assert len(rows) == len(wanted) > 20
     for slot, section, offset, _, target, name in rows:
         expected, address, kind, addend = wanted[section, int(offset, 16)]
         assert (name, number(target)) == (expected, address)
         place = number(slot)
         stored = struct.unpack("<i", core.read(place, 4))[0]
-        assert stored + (0 if kind in (10, 11) else place) - addend == address - (0 if address < 1 << 63 or kind not in (10, 11)
+        assert stored + (0 if kind in (10, 11) else place) - addend == address - (0 if address < 1 << 63
+                                                                                  or kind not in (10, 11)
                                                                                else 1 << 64)
     assert f"{len({row[0] for row in wanted.values()})} imports at {len(wanted)} places\n" in said["places"]
     used = {name: int(count) for count, name in re.findall(r"^\S{17} +(\d+)  nt!(\w+)$", said["imports"], re.M)}
@@ -366,7 +373,8 @@ def test_strings_finds_both_kinds(folder, said, made, core):
     rows = [(number(row[0]), row[1], row[2], row[3]) for row in
             re.findall(r"^(\S{17})  (\S+) +(ascii|utf-16) +(.*)$", said["strings"], re.M)]
     shown = {row[0]: row[1:] for row in rows}
-    assert shown[wide][1:] == ("utf-16", "wide text of kdobj") and shown[narrow][1:] == ("ascii", "narrow text of kdobj")
+    assert shown[wide][1:] == ("utf-16",
+                               "wide text of kdobj") and shown[narrow][1:] == ("ascii", "narrow text of kdobj")
     for address, _, kind, text in rows:
         assert core.read(address, len(text) * (2 if kind == "utf-16" else 1)) == \
             text.encode("utf-16-le" if kind == "utf-16" else "ascii")
@@ -428,7 +436,8 @@ def damaged(folder, made, path):
 
 
 def test_what_is_damaged_costs_one_line(folder, made, tmp_path):
-    commands = {"directory": "!object \\BaseNamedObjects", "event": f"!object {made['event'][1]:x}", "handles": "!handle",
+    commands = {"directory": "!object \\BaseNamedObjects", "event": f"!object {made['event'][1]:x}",
+                "handles": "!handle",
                 "file": f"!file {made['file'][1]:x}", "driver": f"!drvobj {made['driver'][0]:x}",
                 "device": f"!devobj {made['upper'][0]:x}", "irp": f"!irp {made['sent'][0]:x}", "all": "!irp 0"}
     line = ";".join(f"gdb echo @@@{name}@@@\\n;{command}" for name, command in commands.items())
@@ -451,7 +460,8 @@ def test_objects_of_a_live_machine(live):
     """The same on a machine that runs: stopped where the scenario's driver has been loaded."""
     run, socket = live("resident", cpus=1)
     known = symbols(OUT / "checked" / "kernel.elf")
-    text = run_kd(["--live", socket, "-c", f"gdb hbreak *{known['StoryRun']:#x};gdb continue;!object \\Device;!drvobj fastfat;"
+    text = run_kd(["--live", socket, "-c",
+                   f"gdb hbreak *{known['StoryRun']:#x};gdb continue;!object \\Device;!drvobj fastfat;"
                    "!irp 0;!di;gdb kill"], status=None)
     assert re.search(r"Device +HarddiskVolume1$", text, re.M) and "\\Driver\\fastfat" in text
     assert "Bugcheck: none: the machine has not crashed" in text and "a live machine" in text

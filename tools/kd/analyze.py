@@ -27,16 +27,18 @@ FAST_FAIL = 0x139
 # A thread that ended at an IRQL that a lock gives: what that means, and what to do.
 ENDED_WRONGLY = 0x20
 LEFT_AT = {1: ("The thread ended at APC_LEVEL: it still owns a fast or guarded mutex, or it raised the IRQL itself.",
-               "Release the mutex, or lower the IRQL, on every path out of the thread's routine; look at each early return."),
+               "Release the mutex, or lower the IRQL, on every path out of the thread's routine; "
+               "look at each early return."),
            2: ("The thread ended at DISPATCH_LEVEL: it still holds a spin lock, or it raised the IRQL itself.",
-               "Release the spin lock, or lower the IRQL, on every path out of the thread's routine; look at each early return.")}
+               "Release the spin lock, or lower the IRQL, on every path out of the thread's routine; "
+               "look at each early return.")}
 NULL_POINTERS = 0x10000                          # below: a NULL pointer and an offset
 
 
 @command("!analyze", "[-v] [-show [CODE [P1 P2 P3 P4]]]", "what the machine died of, whose fault it is, and what to do")
 def analyze(arguments):
-    """Without -v: the bugcheck, its parameters in words, and the guilty place. -v adds registers, stack, source, bucket.
-    -show explains a code (this machine's, or CODE in hexadecimal with parameters)."""
+    """Without -v: the bugcheck, its parameters in words, and the guilty place. -v adds registers, stack, source,
+    bucket. -show explains a code (this machine's, or CODE in hexadecimal with parameters)."""
     if arguments and arguments[0] == "-show":
         show(arguments[1:])
         return
@@ -66,7 +68,8 @@ def show(words):
 
 def banner():
     stars = "*" * WIDTH
-    print("\n".join([stars, f"*{' ' * (WIDTH - 2)}*", f"*{'Bugcheck Analysis':^{WIDTH - 2}}*", f"*{' ' * (WIDTH - 2)}*", stars, ""]))
+    print("\n".join([stars, f"*{' ' * (WIDTH - 2)}*", f"*{'Bugcheck Analysis':^{WIDTH - 2}}*",
+                     f"*{' ' * (WIDTH - 2)}*", stars, ""]))
 
 
 def explain(bug, with_values=True):
@@ -76,8 +79,10 @@ def explain(bug, with_values=True):
     print("Arguments:")
     for index in range(4):
         kind, meaning = bug.kind(index)
-        words = "not used" if kind == "UNUSED" else ": ".join(filter(None, (meaning, said(bug, index) if with_values else "")))
-        print(f"Arg{index + 1}: {bug.parameters[index]:016x}, {words}" if words else f"Arg{index + 1}: {bug.parameters[index]:016x}")
+        value = said(bug, index) if with_values else ""
+        words = "not used" if kind == "UNUSED" else ": ".join(filter(None, (meaning, value)))
+        print(f"Arg{index + 1}: {bug.parameters[index]:016x}, {words}" if words
+              else f"Arg{index + 1}: {bug.parameters[index]:016x}")
     print()
 
 
@@ -135,7 +140,8 @@ def print_access(bug):
     if touch is None:
         return
     place = region_of(touch.address)
-    field(f"{touch.access.upper()}_ADDRESS", f"{touch.address:016x} {place.name if place else 'unknown region'}".rstrip())
+    field(f"{touch.access.upper()}_ADDRESS",
+          f"{touch.address:016x} {place.name if place else 'unknown region'}".rstrip())
 
 
 def block_of(name, value, shower, command_name):
@@ -243,7 +249,8 @@ def source_lines(path):
 # ---- The end: who, what to do ----
 
 def bucket(bug, guilty):
-    """The name under which crashes of one cause are put together: AV_W_secret!SecretStore, 0x139_3_CORRUPT_LIST_ENTRY_..."""
+    """The name under which crashes of one cause are put together: AV_W_secret!SecretStore,
+    0x139_3_CORRUPT_LIST_ENTRY_..."""
     place, touch = place_of(guilty), bug.touch()
     if touch is not None and touch.access == "execute":
         return f"AV_CODE_AV_{'PAGED_IP_' if is_paged_code(touch.address) else ''}{place}"
@@ -294,7 +301,8 @@ def verdict(bug, number, frames, guilty):
     field("FAILURE_BUCKET_ID", name)
     field("OS_VERSION", version())
     digest = hashlib.sha256(name.encode()).hexdigest()
-    field("FAILURE_ID_HASH", "{" + "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32])) + "}")
+    field("FAILURE_ID_HASH", "{" + "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
+          + "}")
     field("Followup", f"whoever wrote {guilty.module}" if guilty and guilty.module != "nt" else "the kernel's own team")
     print("In plain words:\n" + filled(plain(bug, number, frames, guilty)) + "\n")
     print("What to do:\n" + filled(advice(bug, frames, guilty)))
@@ -338,7 +346,8 @@ def whereabouts(number, frames, guilty):
     text = f"CPU {died} was at IRQL {irql} ({level(irql)})"
     if number != died:
         hung = processor(number).irql
-        text = f"CPU {died} found that CPU {number} hangs" + (f" at IRQL {hung} ({level(hung)})" if hung is not None else "")
+        text = f"CPU {died} found that CPU {number} hangs"
+        text += f" at IRQL {hung} ({level(hung)})" if hung is not None else ""
     if guilty is None:
         return f"{text}."
     line = f", {guilty.file} line {guilty.line}" if guilty.line else ""
@@ -353,7 +362,8 @@ def whereabouts(number, frames, guilty):
 
 
 def servant(frames, guilty):
-    """Where the machine died, if that was in a module that worked for the guilty one: "fastfat!FatVerifyVolume (driver.c:48)"."""
+    """Where the machine died, if that was in a module that worked for the guilty one: "fastfat!FatVerifyVolume
+    (driver.c:48)"."""
     from kd.bugcodes import code_place
     frame = blaming.servant_of(frames, guilty)
     found = frame and nearest(blaming.looked_up(frame))

@@ -50,7 +50,8 @@ def blame_of(address, frame, why):
     if is_header(place) and frame is not None:
         place = calling_place(frame) or place
     path = place.symtab.fullname() if place.symtab and place.line else None
-    return Blame(found[0], found[1], offset, path, path and path.rpartition("/")[2], place.line if path else None, frame, why)
+    return Blame(found[0], found[1], offset, path, path and path.rpartition("/")[2], place.line if path else None,
+                 frame, why)
 
 
 def calling_place(frame):
@@ -116,7 +117,8 @@ def routines(bug):
         return
 
 
-JUDGED = re.compile(r"(?P<module>[^!+\s]+)!(?P<function>[^+\s]+)(?:\+0x(?P<offset>[0-9a-f]+))?(?: \((?P<file>[^:]+):(?P<line>\d+)\))?")
+JUDGED = re.compile(r"(?P<module>[^!+\s]+)!(?P<function>[^+\s]+)(?:\+0x(?P<offset>[0-9a-f]+))?"
+                    r"(?: \((?P<file>[^:]+):(?P<line>\d+)\))?")
 
 
 def judged_driver():

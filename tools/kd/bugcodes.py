@@ -69,7 +69,8 @@ class Bug:
         return ALWAYS.get(self.code)
 
     def touch(self):
-        """The memory that the fatal instruction touched, and how: a Touch, or None where the bugcheck is of no access."""
+        """The memory that the fatal instruction touched, and how: a Touch, or None where the bugcheck is of no
+        access."""
         from kd.exceptioncommands import Touch, record_at, touch_of
         touched = self.values("ADDRESS")
         if self.code in ACCESS_CODES and touched and self.access():
@@ -251,5 +252,6 @@ def text(value):
 
 
 DECODERS = {"NUMBER": number, "ADDRESS": address, "LEVEL": level, "ACCESS": access, "RAWACCESS": raw_access,
-            "CODE": code_place, "STATUS": status, "THREAD": thread, "OBJECT": thing, "LOCK": lock, "PRCB": prcb, "TAG": tag,
+            "CODE": code_place, "STATUS": status, "THREAD": thread, "OBJECT": thing, "LOCK": lock, "PRCB": prcb,
+            "TAG": tag,
             "FRAME": trap_frame, "RECORD": record, "CONTEXT": context, "TEXT": text}

@@ -13,7 +13,8 @@ ACCESS = {0: "read", 1: "write", 8: "execute"}
 MOST_PARAMETERS = 15
 
 Touch = namedtuple("Touch", "address access")       # access: "read", "write", "execute"
-REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rip")
+REGISTERS = ("rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",
+             "r15", "rip")
 
 
 def record_at(address):
@@ -28,7 +29,8 @@ def record_at(address):
 
 def touch_of(record):
     """What an access violation touched: a Touch, or None for other exceptions."""
-    if int(record["ExceptionCode"]) & 0xFFFFFFFF not in (ACCESS_VIOLATION, IN_PAGE_ERROR) or int(record["NumberParameters"]) < 2:
+    if int(record["ExceptionCode"]) & 0xFFFFFFFF not in (ACCESS_VIOLATION,
+                                                         IN_PAGE_ERROR) or int(record["NumberParameters"]) < 2:
         return None
     information = record["ExceptionInformation"]
     return Touch(int(information[1]) & MASK, ACCESS.get(int(information[0]), "read"))

@@ -1,4 +1,5 @@
-"""!di, !crash, !imports and !strings: which machine this is, what it died of, what a driver is bound to, what it says."""
+"""!di, !crash, !imports and !strings: which machine this is, what it died of, what a driver is bound to, what it
+says."""
 
 import time
 
@@ -97,7 +98,8 @@ def bugcheck_text():
 
 
 def product():
-    """"Bugcheck 10.0.17763 Kernel Version 17763": as the dump says; without a dump of the kernel's own its name alone."""
+    """"Bugcheck 10.0.17763 Kernel Version 17763": as the dump says; without a dump of the kernel's own its name
+    alone."""
     text = (session.dump or {}).get("version") or "Bugcheck"
     return f"{text} Kernel Version {text.rpartition('.')[2]}" if "." in text else f"{text} Kernel"
 
@@ -108,7 +110,8 @@ def print_machine():
     print(f"{product()} {kind} ({count} procs) {build_of()} x64")
     print(f"Machine: {count} CPUs, {known(ram)} RAM, seed {known(seed_text)}")
     print(f"Command line: {known(command_line)}")
-    print(f"Kernel base = 0x{grave(address_of('KernelImageStart'))} PsLoadedModuleList = 0x{grave(address_of('PsLoadedModuleList'))}")
+    print(f"Kernel base = 0x{grave(address_of('KernelImageStart'))} "
+          f"PsLoadedModuleList = 0x{grave(address_of('PsLoadedModuleList'))}")
     print(f"Modules: {', '.join(module.name for module in modules())}")
     print(f"Debug session time: {known(session_time)}")
     print(f"System Uptime: {known(uptime)}")
@@ -119,14 +122,15 @@ def print_machine():
 @command("!di", "", "which machine this is: kernel, CPUs, RAM, seed, uptime, bugcheck, dump")
 def di(arguments):
     """The machine on one page: the kernel's version and build (free, checked), CPUs, memory, what it was started with,
-    the seed with which the run can be made again, where the kernel and its list of modules are, the machine's own clock,
-    how long it was up, the bugcheck with its parameters, and the dump with its level."""
+    the seed with which the run can be made again, where the kernel and its list of modules are, the machine's own
+    clock, how long it was up, the bugcheck with its parameters, and the dump with its level."""
     print_machine()
 
 
 @command("!crash", "", "!di, the bugcheck with its parameters in words, and the stack of the crash")
 def crash(arguments):
-    """The machine, what it died of, and the stack of the CPU that tells; `!analyze -v` says more, and whose fault it is."""
+    """The machine, what it died of, and the stack of the CPU that tells; `!analyze -v` says more, and whose fault it
+    is."""
     from kd import blame
     from kd.analyze import explain
     from kd.bugcodes import current
@@ -169,18 +173,19 @@ def print_summary(name, slots, words):
     targets = sorted({slot.target for slot in slots if slot.target is not None})
     word = next((word for word in words if word), "")
     text = ", ".join(symbol(target) for target in targets) or name
-    print(f"{grave(targets[0]) if targets else '????????`????????'}  {len(slots):4}  {text}" + (f"  ({name}: {word})" if word else ""))
+    print(f"{grave(targets[0]) if targets else '????????`????????'}  {len(slots):4}  {text}"
+          + (f"  ({name}: {word})" if word else ""))
 
 
 @command("!imports", "[-a] MODULE", "what a driver takes from the kernel; -a: each place, and what stands there")
 def imports_command(arguments):
-    """!imports MODULE: each routine and variable of the kernel's that a driver uses, with its address and how many places
-    of the driver use it. !imports -a MODULE: each place: its address, section and offset, whether it is a call, a relative
-    or an absolute address, the address that stands there now, and whose that is.
+    """!imports MODULE: each routine and variable of the kernel's that a driver uses, with its address and how many
+    places of the driver use it. !imports -a MODULE: each place: its address, section and offset, whether it is a call,
+    a relative or an absolute address, the address that stands there now, and whose that is.
 
-    A driver has no table of slots: the loader writes each address into the instructions themselves. Which places those are
-    is told by the driver's file (NAME.sys); what stands there is read from memory, and compared with the kernel's table of
-    exports. A verified driver is bound to the verifier's thunks instead."""
+    A driver has no table of slots: the loader writes each address into the instructions themselves. Which places those
+    are is told by the driver's file (NAME.sys); what stands there is read from memory, and compared with the kernel's
+    table of exports. A verified driver is bound to the verifier's thunks instead."""
     words = [word for word in arguments if word != "-a"]
     if len(words) != 1:
         raise KdError("usage: !imports [-a] MODULE; lm lists the modules")
@@ -230,9 +235,10 @@ def strings_options(arguments):
 
 @command("!strings", "-m MODULE [-n N] [-a]", "the printable texts in a module's image")
 def strings_command(arguments):
-    """!strings -m MODULE: each printable text of four letters and more (-n N: of N, which is hexadecimal like all numbers) in the module's constants and data as they
-    are in memory: its address, section, whether it is ASCII or UTF-16, the text. -a looks at code too, where much that looks
-    like text is none. What is paged out and not at hand is said so."""
+    """!strings -m MODULE: each printable text of four letters and more (-n N: of N, which is hexadecimal like all
+    numbers) in the module's constants and data as they are in memory: its address, section, whether it is ASCII or
+    UTF-16, the text. -a looks at code too, where much that looks like text is none. What is paged out and not at hand
+    is said so."""
     module, shortest, everything = strings_options(arguments)
     count = 0
     if not module.sections:

@@ -1,7 +1,7 @@
 """The images of modules: what a driver imports and where each import was written, and the texts in an image.
 
-A driver is a relocatable ELF file, bound to the kernel's export table by its relocations (ldr/relocate.c): each says which
-place gets the address of which symbol. binutils' readelf tells them; the memory tells what stands there now.
+A driver is a relocatable ELF file, bound to the kernel's export table by its relocations (ldr/relocate.c): each says
+which place gets the address of which symbol. binutils' readelf tells them; the memory tells what stands there now.
 """
 
 import os
@@ -45,7 +45,8 @@ def file_of(module):
 
 
 def imported_names(path):
-    """{name: its address where the tool that joined the driver has bound it, else None} of what a file takes from elsewhere."""
+    """{name: its address where the tool that joined the driver has bound it, else None} of what a file takes from
+    elsewhere."""
     try:
         return {s.name: s.value if s.section == SHN_ABS else None for s in ElfFile(path).symbols()
                 if s.section in (SHN_UNDEF, SHN_ABS) and s.type not in ("FILE", "SECTION")}

@@ -6,7 +6,7 @@ from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.memory import grave, is_readable, size_of, structure, try_read, unicode_text, walk_list, why_unreadable
 from kd.objects import find_object, look_up, own_name, path_of
-from kd.requests import (DEVICE, DRIVER, FILE, IRP, MAJOR, checked, devices_of, driver_name, driver_of_device, has_type,
+from kd.requests import (DEVICE, DRIVER, FILE, IRP, MAJOR, checked, devices_of, driver_name, driver_of_device,
                          location, major_at, major_name, pending, stack_locations)
 from kd.symbols import symbol
 from kd.waits import complaint
@@ -16,9 +16,12 @@ DEVICE_FLAGS = ((0x2, "DO_VERIFY_VOLUME"), (0x4, "DO_BUFFERED_IO"), (0x8, "DO_EX
                 (0x20, "DO_MAP_IO_BUFFER"), (0x40, "DO_DEVICE_HAS_NAME"), (0x80, "DO_DEVICE_INITIALIZING"),
                 (0x800, "DO_SHUTDOWN_REGISTERED"), (0x1000, "DO_BUS_ENUMERATED_DEVICE"), (0x2000, "DO_POWER_PAGABLE"))
 FILE_FLAGS = ((0x1, "File Open"), (0x2, "Synchronous IO"), (0x4, "Alertable IO"), (0x8, "No Intermediate Buffering"),
-              (0x10, "Write Through"), (0x20, "Sequential Only"), (0x800, "Direct Device Open"), (0x1000, "File Modified"),
-              (0x2000, "File Size Changed"), (0x4000, "Cleanup Complete"), (0x8000, "Temporary"), (0x10000, "Delete On Close"),
-              (0x20000, "Case Sensitive"), (0x40000, "Handle Created"), (0x80000, "Fast IO Read"), (0x100000, "Random Access"),
+              (0x10, "Write Through"), (0x20, "Sequential Only"), (0x800, "Direct Device Open"),
+              (0x1000, "File Modified"),
+              (0x2000, "File Size Changed"), (0x4000, "Cleanup Complete"), (0x8000, "Temporary"),
+              (0x10000, "Delete On Close"),
+              (0x20000, "Case Sensitive"), (0x40000, "Handle Created"), (0x80000, "Fast IO Read"),
+              (0x100000, "Random Access"),
               (0x200000, "Open Cancelled"), (0x400000, "Volume Open"))
 ACCESS = ("ReadAccess", "WriteAccess", "DeleteAccess", "SharedRead", "SharedWrite", "SharedDelete")
 FAT_ATTRIBUTES = ((0x01, "read only"), (0x02, "hidden"), (0x04, "system"), (0x08, "volume label"), (0x10, "directory"),
@@ -127,12 +130,13 @@ def list_irps():
 
 @command("!irp", "ADDRESS [1] | 0", "a request and whose hands it has been through; 0: all that have not come back")
 def irp_command(arguments):
-    """!irp ADDRESS: the IRP at an address: its stack locations, the topmost driver's last; > marks the current one, whose
-    driver has it. cl is the control byte, in words behind it: on Success, Error or Cancel the completion routine is called;
-    pending: IoMarkIrpPending was. With 1 the other fields too: status, cancel routine, user's buffer and event.
+    """!irp ADDRESS: the IRP at an address: its stack locations, the topmost driver's last; > marks the current one,
+    whose driver has it. cl is the control byte, in words behind it: on Success, Error or Cancel the completion routine
+    is called; pending: IoMarkIrpPending was. With 1 the other fields too: status, cancel routine, user's buffer and
+    event.
 
-    !irp 0: every request that has not come back: those of threads (and of threads that have ended), those that wait in the
-    queues of devices, and those that drivers have allocated for themselves."""
+    !irp 0: every request that has not come back: those of threads (and of threads that have ended), those that wait in
+    the queues of devices, and those that drivers have allocated for themselves."""
     if not arguments:
         raise KdError("usage: !irp ADDRESS [1], or !irp 0 for all")
     address = evaluate(arguments[0])
@@ -170,7 +174,8 @@ def print_control_block(file):
         return
     entry = value["Node"]["Entry"]
     short = bytes(try_read(int(entry["Name"].address), 11)).decode("latin-1")
-    states = [name for name, field in (("delete pending", "IsDeletePending"), ("deleted", "IsDeleted"), ("the volume", "IsVolume"))
+    marks = (("delete pending", "IsDeletePending"), ("deleted", "IsDeleted"), ("the volume", "IsVolume"))
+    states = [name for name, field in marks
               if int(value[field])]
     print(f"    FCB: {unicode_text(value['Path'])}  ('{short}', {int(entry['Size'])} bytes"
           f"{''.join(f', {word}' for word in words_of(int(entry['Attributes']), FAT_ATTRIBUTES) + states)})")
@@ -183,9 +188,9 @@ def print_control_block(file):
 
 @command("!file", "ADDRESS", "a file object: name, device, access, flags, position, and the file system's block")
 def file_command(arguments):
-    """!file ADDRESS: what one open of a file or device is: its name and device, what it may do and lets others do, its flags,
-    where it stands; for a file on C: also the file system's control block (FCB), which all opens of that file share.
-    `!handle 0 3 File` lists the files that are open."""
+    """!file ADDRESS: what one open of a file or device is: its name and device, what it may do and lets others do, its
+    flags, where it stands; for a file on C: also the file system's control block (FCB), which all opens of that file
+    share. `!handle 0 3 File` lists the files that are open."""
     if len(arguments) != 1:
         raise KdError("usage: !file ADDRESS; `!handle 0 3 File` lists the files that are open")
     address = evaluate(arguments[0])
@@ -196,7 +201,8 @@ def file_command(arguments):
     if related:
         print(f"Related File Object: 0x{related:016x}")
     print(f"Device Object: 0x{device:016x}   {driver_of_device(device)}")
-    print("Access: " + (" ".join(name.replace("Access", "") for name in ACCESS if int(value[name])) or "none asked for"))
+    print("Access: "
+          + (" ".join(name.replace("Access", "") for name in ACCESS if int(value[name])) or "none asked for"))
     flags = int(value["Flags"])
     print(f"\nFlags:  0x{flags:x}")
     for word in words_of(flags, FILE_FLAGS):
@@ -226,8 +232,8 @@ def object_of(text, kind, folder):
 
 @command("!devobj", "ADDRESS | NAME", "a device object: its driver, stack, flags, and the request that it works on")
 def devobj(arguments):
-    """!devobj ADDRESS, !devobj Secret, !devobj \\Device\\Secret: a device: whose it is, how many files are open on it, which
-    devices are above and below it in its stack, its extension, and what waits in its queue."""
+    """!devobj ADDRESS, !devobj Secret, !devobj \\Device\\Secret: a device: whose it is, how many files are open on it,
+    which devices are above and below it in its stack, its extension, and what waits in its queue."""
     if len(arguments) != 1:
         raise KdError("usage: !devobj ADDRESS | NAME; `!object \\Device` lists the devices")
     address = object_of(arguments[0], DEVICE, "\\Device")

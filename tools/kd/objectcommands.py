@@ -5,7 +5,8 @@ import gdb
 from kd.command import KdError, command
 from kd.expression import evaluate
 from kd.memory import grave, value_of
-from kd.objects import (directory_of, entries, find_handle, find_object, handles, link_target, look_up, object_at, own_name,
+from kd.objects import (directory_of, entries, find_handle, find_object, handles, link_target, look_up, object_at,
+                        own_name,
                         path_of, shown_handle)
 from kd.waits import complaint
 
@@ -80,7 +81,8 @@ def object_command(arguments):
 # ---- !handle ----
 
 def marks(handle):
-    words = (["Inherit"] if handle.attributes & INHERIT else []) + (["Protected"] if handle.attributes & PROTECTED else [])
+    words = (["Inherit"] if handle.attributes & INHERIT else []) + (["Protected"] if handle.attributes & PROTECTED
+                                                                    else [])
     return f" ({', '.join(words)})" if words else ""
 
 
@@ -106,8 +108,8 @@ def wanted(kind, handle):
 
 @command("!handle", "[HANDLE [FLAGS [TYPE]]]", "the handles that are open, or one of them")
 def handle_command(arguments):
-    """!handle: every open handle with its object. !handle HANDLE: that one, in either form (a kernel handle has the upper
-    half of the number line as well). There is one table, since there is one process that opens anything.
+    """!handle: every open handle with its object. !handle HANDLE: that one, in either form (a kernel handle has the
+    upper half of the number line as well). There is one table, since there is one process that opens anything.
 
     FLAGS: 1 the entry; 2 the object too (3 unless told). TYPE: only handles of that type: `!handle 0 3 File`.
     In plain GDB it is khandle, since handle is a command of GDB's own."""

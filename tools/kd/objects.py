@@ -9,7 +9,8 @@ Nothing here trusts a pointer: an object is one whose header names a type in a m
 from collections import namedtuple
 
 from kd.command import KdError
-from kd.memory import (grave, is_readable, offset_of, size_of, structure, text_at, u64, unicode_text, unreadable, value_of,
+from kd.memory import (grave, is_readable, offset_of, size_of, structure, text_at, u64, unicode_text, unreadable,
+                       value_of,
                        walk_list)
 from kd.records import records, static
 from kd.symbols import nearest
@@ -45,7 +46,8 @@ def find_object(address):
     name = type_name(type_address)
     if not name:
         return None
-    return Object(address, header_of(address), type_address, name, int(header["HandleCount"]), int(header["PointerCount"]),
+    return Object(address, header_of(address), type_address, name, int(header["HandleCount"]),
+                  int(header["PointerCount"]),
                   int(header["Name"]))
 
 
@@ -108,7 +110,8 @@ def link_target(address):
 
 
 def look_up(path):
-    """(object's address, what of the path is left) of "\\Device\\Secret": through directories and links, as the kernel does."""
+    """(object's address, what of the path is left) of "\\Device\\Secret": through directories and links, as the kernel
+    does."""
     if not path.startswith("\\"):
         raise KdError(f"'{path}' is no path: it begins with '\\', as \\Device does")
     here, rest, jumps = value_of("ObpRoot"), [part for part in path.split("\\") if part], 0

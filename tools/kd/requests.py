@@ -1,7 +1,8 @@
 """IRPs, devices and drivers as the I/O manager keeps them, and where the requests are that have not come back.
 
-A request that ends in its requester is in the list of its thread (io/threadirp.c), in that of the orphans when the thread
-has ended, or waits in the queue of a device. One that a driver allocated for itself is in no list: the pool has its block.
+A request that ends in its requester is in the list of its thread (io/threadirp.c), in that of the orphans when the
+thread has ended, or waits in the queue of a device. One that a driver allocated for itself is in no list: the pool has
+its block.
 """
 
 import struct
@@ -150,7 +151,8 @@ def tagged_blocks():
     while place < end:
         step = min(CHUNK, end - place)
         raw = try_read(place, step)
-        pieces = [(place, raw)] if raw is not None else [(at, try_read(at, PAGE)) for at in range(place, place + step, PAGE)]
+        pieces = [(place, raw)] if raw is not None else [(at, try_read(at, PAGE))
+                                                         for at in range(place, place + step, PAGE)]
         for start, data in pieces:
             at = data.find(IRP_TAG) if data else -1
             while at >= 0:
