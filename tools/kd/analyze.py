@@ -353,7 +353,8 @@ def whereabouts(number, frames, guilty):
     line = f", {guilty.file} line {guilty.line}" if guilty.line else ""
     called = blaming.called_by(frames, guilty)
     if called and number == died and not int(state["Frame"]):
-        return f"{place_of(guilty)}{line}, called {called}, and a check of the kernel's stopped the machine: {text} then."
+        return (f"{place_of(guilty)}{line}, called {called}, and a check of the kernel's stopped the machine: "
+                f"{text} then.")
     if guilty.frame is not None and guilty.function:
         return f"{text} in {place_of(guilty)}{line}."
     if guilty.frame is not None:

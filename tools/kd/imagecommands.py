@@ -1,5 +1,4 @@
-"""!di, !crash, !imports and !strings: which machine this is, what it died of, what a driver is bound to, what it
-says."""
+"""!di, !crash, !imports and !strings: which machine this is, what it died of, what a driver is bound to and says."""
 
 import time
 

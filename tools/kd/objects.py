@@ -58,7 +58,8 @@ def object_at(address):
         return found
     if address % 16 == 0 and not is_readable(header_of(address), size_of("OBJECT_HEADER")):
         raise unreadable(header_of(address))
-    raise KdError(f"{grave(address)} is no object: no header with a type stands before it; `!object \\` lists the names")
+    raise KdError(f"{grave(address)} is no object: no header with a type stands before it; "
+                  "`!object \\` lists the names")
 
 
 def type_of(address):

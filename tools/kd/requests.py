@@ -97,7 +97,8 @@ def stack_locations(irp):
     value = structure("IRP", irp)
     count, current = int(value["StackCount"]), int(value["CurrentLocation"])
     if not 0 <= count <= MOST_STACKS or not 0 <= current <= count + 2:
-        raise KdError(f"the IRP at {grave(irp)} says that it has {count} stack locations, of which {current} is current")
+        raise KdError(f"the IRP at {grave(irp)} says that it has {count} stack locations, "
+                      f"of which {current} is current")
     return count, current
 
 
