@@ -25,7 +25,8 @@ from machine import OUT, TOP, Machine
 from running import Run, hang_report
 
 KERNEL = OUT / "checked" / "kernel.elf"
-LEVELS = {0: "PASSIVE_LEVEL", 1: "APC_LEVEL", 2: "DISPATCH_LEVEL", 12: "SYNCH_LEVEL", 15: "HIGH_LEVEL"}
+LEVELS = ("PASSIVE_LEVEL", "APC_LEVEL", "DISPATCH_LEVEL", *["DEVICE_LEVEL"] * 9, "SYNCH_LEVEL", "CLOCK_LEVEL", "IPI_LEVEL",
+          "HIGH_LEVEL")
 TICK = 0.015625
 Crash = namedtuple("Crash", "folder serial verdict at")     # at: {name: address} that the driver printed
 

@@ -1,6 +1,6 @@
 /* work_unload_mutex.c: DriverUnload returns with a KMUTEX.
  *
- * expect: bugcheck 0x00000039 (kernel, stack, stack, 0) in work_unload_mutex!Unload
+ * expect: bugcheck 0x00000039 (kernel, stack, stack, 0) in work_unload_mutex
  * repaired: work_unload_mutex_fixed.c
  * run: --unload
  */

@@ -287,7 +287,7 @@ static VOID TellObjects(VOID) {
 static VOID StartWaiters(VOID) {
     Start(Holder, NULL);
     Start(Reader, NULL);
-    Start(Reader, &Readers);
+    Start(Reader, (PVOID)&Readers);
     Until(&Holding, 1);
     Until(&Readers, 2);
     Start(WantsMutex, NULL);
