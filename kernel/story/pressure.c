@@ -48,7 +48,8 @@ NTSTATUS StoryUnderPressure(const SCENARIO_ROW *Scenario) {
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    StorySay("Nobody trims by hand now. A hungry thread takes paged pool, and the driver stores a number now and then.");
+    StorySay(
+        "Nobody trims by hand now. A hungry thread takes paged pool, and the driver stores a number now and then.");
     Status = StoryStore(&Driver, 0);
     for (ULONG64 Round = 1; Round <= MAXIMUM_ROUNDS && NT_SUCCESS(Status); Round++) {
         HUNGRY_CHUNK *Before = Eaten;
