@@ -111,6 +111,14 @@ def test_why_an_address_holds_what_it_holds(crash):
     assert re.search(rf"behind store {len(stores)} to .*: it is {PATTERN:#x} now", text), text
 
 
+def test_a_crash_without_a_lock_has_no_moment_of_taking_it(tmp_path):
+    ensure_built("checked")
+    with Run(Machine(cmdline="test=crash_7E_division_by_zero", cpus=2, mem=32, seed=3), tmp_path) as run:
+        outcome = run.wait(LIMIT)
+    lastrun.remember(outcome.machine, outcome.verdict, tmp_path / "last.json")
+    assert "held no spin lock at the crash" in go(tmp_path / "last.json", "--to", "acquire", status=2)
+
+
 def test_what_cannot_be_gone_back_to(crash, tmp_path):
     note, _ = crash
     assert "'sideways' is no event: trim, allocate" in go(note, "--to", "sideways", status=2)

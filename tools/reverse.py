@@ -6,7 +6,6 @@ QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import kdrun
@@ -62,16 +61,8 @@ def debug(scenario, commands):
     machine = machine_of(scenario, "replay", folder,
                          ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
     with Run(machine, folder) as run:
-        wait_for(link, run)
+        run.wait_for_debugger(link)
         files = machine.files()
         settings = {"kind": "live", "target": str(link), "kernels": [str(files / "kernel.elf")], "dump": None,
                     "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS}
         return kdrun.debug(settings, "reversestart")
-
-
-def wait_for(link, run):
-    deadline = time.monotonic() + 20
-    while not link.exists():
-        if run.process.poll() is not None or time.monotonic() > deadline:
-            raise CannotRun(f"QEMU could not replay: {run.outcome('left').stderr.strip()}")
-        time.sleep(0.005)

@@ -185,10 +185,7 @@ def command_gdb(options):
                 str(shown(machine.files() / "kernel.elf")), "-ex", "python import kd.plain", "-ex", f"target remote {link}",
                 "-ex", "hbreak KeBugCheckEx", "-ex", "hbreak KiBugCheckFromTrap"]
     with Run(machine, folder) as run:
-        while not link.exists():
-            if run.process.poll() is not None:
-                raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
-            run.poll()
+        run.wait_for_debugger(link)
         if sys.stdin.isatty():
             say("the machine stands at its first instruction; `continue` runs it into the crash")
             return subprocess.run(debugger).returncode

@@ -204,6 +204,15 @@ class Run:
                        self.serial.text(), self.channel.text(), self.verdict,
                        Tail(self.folder / "stderr.log").text(), self.times)
 
+    def wait_for_debugger(self, link, limit=60):
+        """Waits until QEMU's GDB server listens on the socket `link`; CannotRun says why it does not."""
+        deadline = time.monotonic() + limit
+        while not link.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise CannotRun(f"QEMU could not start: {self.outcome('left').stderr.strip() or f'no answer in {limit} s'}")
+            self.poll()
+            time.sleep(0.005)
+
     def qmp(self, command, **arguments):
         """Asks QEMU one thing; returns its answer, or raises CannotRun."""
         try:

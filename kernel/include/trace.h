@@ -4,7 +4,7 @@
  * pool operations, the bugcheck. In the checked build also every change of IRQL and every spin lock taken, waited for
  * and let go; in the free build those macros are empty, and the way of a lock is what spinlock.asm says.
  *
- * An event is 32 bytes and costs 14 to 18 instructions (`make bench` counts them). A CPU writes its own ring only, so
+ * An event is 32 bytes and costs some ten instructions (`make bench` counts them). A CPU writes its own ring only, so
  * no lock is needed; the one that could come in between is an interrupt on the same CPU, and it gets a place of its
  * own, because one xadd both reads and moves the cursor. The time is stored last and makes the event whole: a place
  * that was taken but not filled holds a time from before the whole ring. */
@@ -61,7 +61,7 @@ C_ASSERT(sizeof(KTRACE_EVENT) == 1 << KTRACE_SHIFT);
 /* Boot CPU, interrupts masked, when the pool works: sizes the rings by RAM and CPUs, and gives CPU 0 its own. Until
  * then CPU 0 has a ring of one event. */
 VOID KdInitializeTrace(ULONG Processors);
-VOID KdInitializeTraceRing(PKPRCB Prcb); /* the PRCB is zeroed and has its Number: that ring of one event */
+VOID KdInitializeTraceRing(PKPRCB Prcb); /* the PRCB is zeroed: that ring of one event */
 /* A ring for a CPU that does not run yet; FALSE: no memory. KdDeleteTraceRing: it never will. <= DISPATCH_LEVEL. */
 BOOLEAN KdCreateTraceRing(PKPRCB Prcb);
 VOID KdDeleteTraceRing(PKPRCB Prcb);

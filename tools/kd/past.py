@@ -1,8 +1,8 @@
 """Going back: the seeded run that crashed is made again, and stopped once, at an earlier event.
 
 A seeded run repeats to the last bit as long as nobody stops it on the way. So each move is a machine of its own, from
-power-on or from a snapshot: QEMU's plugin (tools/plugin/rewind.c) counts the stores to one word and pauses the machine at the N-th. For an
-event of the trace the word is its CPU's cursor, which moves by one for each event.
+power-on or from a snapshot: a plugin of QEMU (tools/plugin/rewind.c) counts the stores to one word and pauses the machine
+at the N-th. For an event of the trace the word is its CPU's cursor, which moves by one for each event.
 
 A snapshot is QEMU's savevm at such a stop. What runs on from `-loadvm` is the same run to the last bit; what runs on from
 the stop itself is not.
@@ -40,7 +40,7 @@ class Past:
         self.folder = Path(session.path)
         self.machine, self.verdict = recall(session.run)
         self.fatal = int(self.verdict["p"][0], 16)
-        self.run, self.runs, self.guilty = None, 0, 0
+        self.run, self.guilty = None, 0
         self.events, self.here, self.moment = {}, None, ""
         self.cursors = {}                   # of each CPU: its trace cursor's address
         self.snapshots = []
@@ -59,7 +59,6 @@ class Past:
         """A new machine, stopped where a watch (ADDRESS, BYTES, COUNT) comes to its count; returns the stores noted. The
         counts begin at power-on, or at the snapshot."""
         self.leave()
-        self.runs += 1
         log, link = self.folder / "stores.log", os.path.relpath(self.folder / "gdb.sock")
         self.folder.mkdir(parents=True, exist_ok=True)
         log.unlink(missing_ok=True)

@@ -38,6 +38,11 @@ def raises_to_dispatch(where):
     return lambda event: event.processor == where.guilty and event.detail >> 8 >= DISPATCH_LEVEL > event.detail & 0xFF
 
 
+def is_held_lock(where):
+    held = where.held_lock()
+    return lambda event: event == held
+
+
 def on_guilty(where):
     return lambda event: event.processor == where.guilty
 
@@ -47,7 +52,7 @@ GOALS = {
     "trim": ("Trim", lambda where: concerns_page(where.fatal), "the page of {fatal} was never trimmed"),
     "allocate": ("PoolAllocate", lambda where: concerns_block(where.fatal), "{fatal} was never allocated from a pool"),
     "free": ("PoolFree", lambda where: concerns_block(where.fatal), "no block at {fatal} was ever freed"),
-    "acquire": ("Acquire", lambda where: where.held_lock().__eq__, "CPU {guilty} held no spin lock at the crash"),
+    "acquire": ("Acquire", is_held_lock, "CPU {guilty} held no spin lock at the crash"),
     "raise": ("Raise", raises_to_dispatch, "CPU {guilty} never raised its IRQL to DISPATCH_LEVEL"),
     "fault": ("PageFault", on_guilty, "CPU {guilty} never took a page fault"),
     "switch": ("Switch", on_guilty, "CPU {guilty} never switched threads"),

@@ -10,8 +10,9 @@ from functools import lru_cache
 
 import gdb
 
+from kd.bugcodes import row_of
 from kd.command import KdError
-from kd.memory import PAGE, grave, offset_of, text_at, try_read, type_named, value_of
+from kd.memory import PAGE, grave, offset_of, try_read, type_named, value_of
 from kd.processors import processors
 from kd.symbols import is_kernel_address, nearest, symbol
 
@@ -205,16 +206,7 @@ def bugcheck():
     if int(data[0]) == 0:
         return None
     return {"code": int(data[0]), "parameters": [int(data[n]) for n in range(1, 5)], "cpu": int(bug["Processor"]),
-            "irql": int(bug["Irql"]), "name": bug_name(int(data[0]))}
-
-
-def bug_name(code):
-    """The name of a bugcheck, from the kernel's own table."""
-    table = gdb.parse_and_eval("'bugtable.c'::Codes")
-    for index in range(table.type.range()[1] + 1):
-        if int(table[index]["Code"]) == code:
-            return text_at(int(table[index]["Name"]))
-    return "(no name)"
+            "irql": int(bug["Irql"]), "name": row_of(int(data[0])).name}
 
 
 def collect():
