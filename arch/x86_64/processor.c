@@ -39,9 +39,9 @@ VOID HalInitializeProcessor(PKPCR Pcr) {
 
 /* What the kernel makes use of on this machine. */
 static VOID PrintMachine(VOID) {
-    KdPrintf("hal: %s, %s clock, TSC at %u MHz, %u I/O APIC%s; protections: WP NX%s%s%s\n",
+    KdPrintf("hal: %s, %s clock, APIC timer at %u MHz, TSC at %u MHz, %u I/O APIC%s; protections: WP NX%s%s%s\n",
              HalFeatures.X2Apic ? "x2APIC" : "xAPIC",
-             HalFeatures.TscDeadline && KeSeed == 0 ? "TSC-deadline" : "APIC-timer",
+             HalFeatures.TscDeadline && KeSeed == 0 ? "TSC-deadline" : "APIC-timer", (ULONG)(HalpApicTimerHz / 1000000),
              (ULONG)(HalFeatures.TscHz / 1000000), HalpMachine.IoApicCount, HalpMachine.IoApicCount == 1 ? "" : "s",
              HalFeatures.Smep ? " SMEP" : "", HalFeatures.Smap ? " SMAP" : "", HalFeatures.Umip ? " UMIP" : "");
 }

@@ -1,8 +1,9 @@
 /* timer.c: how fast the time-stamp counter and the local APIC's timer run, measured against a clock of known speed.
  *
  * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's
- * power-management timer. A measurement can only come out too long (the emulator's host is busy, an SMI strikes), so of
- * several the shortest is the true one. */
+ * power-management timer. What is measured begins before the clock starts and ends after it has run out, so a measurement
+ * can only come out too long (the emulator's host is busy, an SMI strikes): of several the shortest is the true one, and a
+ * second one that agrees with it confirms it. */
 #include "hal.h"
 
 #define PIT_HZ 1193182
@@ -14,7 +15,9 @@
 #define PORT_61_SPEAKER 0x02
 #define PORT_61_OUT_2 0x20
 #define PM_TIMER_HZ 3579545
-#define MEASUREMENTS 3
+#define PIT_ATTEMPTS 8
+#define MAXIMUM_MEASUREMENTS 16
+#define AGREEMENT 128  /* two that differ by less than a 128th */
 #define MEASURE_HZ 250 /* each takes 4 ms */
 #define MAXIMUM_POLLS 1000000
 #define LVT_MASKED 0x10000
@@ -32,6 +35,7 @@ ULONG64 HalReadTsc(VOID) {
     return __rdtsc();
 }
 
+/* Before the clock is started: a pause in between then makes the measurement too long, not too short. */
 static VOID Begin(MEASUREMENT *Measurement) {
     HalpWriteApic(APIC_TIMER_INITIAL, LONGEST_COUNT);
     Measurement->Tsc = HalReadTsc();
@@ -42,20 +46,30 @@ static VOID End(MEASUREMENT *Measurement) {
     Measurement->ApicTicks = LONGEST_COUNT - HalpReadApic(APIC_TIMER_CURRENT);
 }
 
-/* FALSE: the counter does not count. The count starts when its high byte is written. */
-static BOOLEAN MeasureByPit(MEASUREMENT *Measurement) {
+/* The count starts when its high byte is written. Returns how often it had to be looked at. */
+static ULONG RunPit(MEASUREMENT *Measurement) {
     USHORT Count = PIT_HZ / MEASURE_HZ;
     HalOut8(PORT_61, (UCHAR)((HalIn8(PORT_61) & ~PORT_61_SPEAKER) | PORT_61_GATE_2));
     HalOut8(PIT_COMMAND, PIT_CHANNEL_2_MODE_0);
     HalOut8(PIT_CHANNEL_2, (UCHAR)Count);
-    HalOut8(PIT_CHANNEL_2, (UCHAR)(Count >> 8));
     Begin(Measurement);
+    HalOut8(PIT_CHANNEL_2, (UCHAR)(Count >> 8));
     ULONG Polls = 0;
     while (!(HalIn8(PORT_61) & PORT_61_OUT_2) && Polls < MAXIMUM_POLLS) {
         Polls++;
     }
     End(Measurement);
-    return Polls > 0 && Polls < MAXIMUM_POLLS; /* OUT high at once: nobody answers at port 0x61 */
+    return Polls;
+}
+
+/* FALSE: the counter does not count. OUT high at the first look is a pause of the whole count, or nobody answers at
+ * port 0x61. */
+static BOOLEAN MeasureByPit(MEASUREMENT *Measurement) {
+    ULONG Polls = 0;
+    for (ULONG i = 0; i < PIT_ATTEMPTS && Polls == 0; i++) {
+        Polls = RunPit(Measurement);
+    }
+    return Polls > 0 && Polls < MAXIMUM_POLLS;
 }
 
 static BOOLEAN MeasureByPmTimer(MEASUREMENT *Measurement) {
@@ -64,8 +78,8 @@ static BOOLEAN MeasureByPmTimer(MEASUREMENT *Measurement) {
     if (HalpMachine.PmTimerPort == 0) {
         return FALSE;
     }
-    ULONG Start = HalIn32(HalpMachine.PmTimerPort);
     Begin(Measurement);
+    ULONG Start = HalIn32(HalpMachine.PmTimerPort);
     while (((HalIn32(HalpMachine.PmTimerPort) - Start) & Mask) < PM_TIMER_HZ / MEASURE_HZ && Polls < MAXIMUM_POLLS) {
         Polls++;
     }
@@ -73,15 +87,25 @@ static BOOLEAN MeasureByPmTimer(MEASUREMENT *Measurement) {
     return Polls < MAXIMUM_POLLS;
 }
 
+static BOOLEAN Agree(ULONG64 One, ULONG64 Other) {
+    return (One > Other ? One - Other : Other - One) < Other / AGREEMENT;
+}
+
+/* Counter by counter: what delays the reading of one need not delay the other. A host that is never quiet gets the
+ * shortest of many. */
 static BOOLEAN MeasureShortest(BOOLEAN (*Measure)(MEASUREMENT *), MEASUREMENT *Shortest) {
-    for (ULONG i = 0; i < MEASUREMENTS; i++) {
-        MEASUREMENT Measurement;
-        if (!Measure(&Measurement)) {
+    BOOLEAN IsConfirmed = FALSE;
+    if (!Measure(Shortest)) {
+        return FALSE;
+    }
+    for (ULONG i = 1; i < MAXIMUM_MEASUREMENTS && !IsConfirmed; i++) {
+        MEASUREMENT Next;
+        if (!Measure(&Next)) {
             return FALSE;
         }
-        if (i == 0 || Measurement.Tsc < Shortest->Tsc) {
-            *Shortest = Measurement;
-        }
+        IsConfirmed = Agree(Next.Tsc, Shortest->Tsc) && Agree(Next.ApicTicks, Shortest->ApicTicks);
+        Shortest->Tsc = min(Shortest->Tsc, Next.Tsc);
+        Shortest->ApicTicks = min(Shortest->ApicTicks, Next.ApicTicks);
     }
     return TRUE;
 }

@@ -1,4 +1,4 @@
-/* qemuplugin.h: the part of QEMU's plugin interface, version 1, that rewind.c uses; QEMU documents it under "TCG plugins".
+/* qemuplugin.h: the part of QEMU's plugin interface, version 1, that is used here and in tests/host; QEMU documents it under "TCG plugins".
  * Debian ships QEMU with plugins, but no header. */
 #ifndef _QEMUPLUGIN_H_
 #define _QEMUPLUGIN_H_
@@ -20,6 +20,8 @@ void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t Id, void (*)(qemu_pl
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *Block);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *Block, size_t Index);
 uint64_t qemu_plugin_insn_vaddr(const struct qemu_plugin_insn *Instruction);
+void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *Instruction, void (*)(unsigned, void *), int Flags,
+                                            void *Context);
 void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *Instruction,
                                       void (*)(unsigned, qemu_plugin_meminfo_t, uint64_t, void *), int Flags,
                                       int Direction, void *Context);
