@@ -222,6 +222,8 @@ def test_every_command_has_help_and_no_answer_is_a_traceback(dump, kd):
     ("? 0n10 + 10", 0, "= 00000000`0000001a"), ("? fffff800`00000000 + (2*3)", 0, "= fffff800`00000006"),
     ("? poi(nt!KiBugCheckData)", 0, "= 00000000`000000d1"), ("? KiBug.Processor", 0, "Evaluate expression"),
     (".formats 41424344", 0, "ABCD"), ("print \"a;b\"; q; !nosuch", 0, "a;b"), ("dd fffff8a0`ffff0000", 1, "cannot be read"),
+    ("ub 0", 1, "no instruction lies before"), ("ub 5", 1, "ub: memory at 00000000`00000000 cannot be read"),
+    ("u @rip L0", 1, "u: L0 asks for nothing"), ("dq nt!KiBug L0", 1, "dq: L0 asks for nothing"),
     ("ln 1234", 1, "lies in no module"), ("u 1234", 1, "cannot be read"), ("lmvm nosuch", 1, "the modules are: nt"),
 ])
 def test_answers_and_complaints(dump, kd, words, status, said):

@@ -114,10 +114,12 @@ def symbol_bounds(address):
 def before(address, count):
     """[(address, length, text)] of the count instructions before an address: from its function's start, so that the
     boundaries are the real ones."""
+    if address == 0:
+        raise KdError("no instruction lies before 00000000`00000000")
     try:
         start, _ = function_bounds(address - 1)
     except KdError:
-        start = address - count * LONGEST_INSTRUCTION
+        start = max(address - count * LONGEST_INSTRUCTION, 0)
     found = []
     while start < address:
         one = instructions(start, 1)[0]

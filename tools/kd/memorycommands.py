@@ -21,6 +21,8 @@ def range_of(arguments, default, unit):
         count = evaluate(words.pop()[1:])
     if count * unit > MOST:
         raise KdError(f"{count:#x} units are more than one command shows ({MOST // unit:#x})")
+    if count == 0:
+        raise KdError("L0 asks for nothing; L1 is the least")
     return evaluate(" ".join(words)), count
 
 
@@ -93,7 +95,7 @@ def show_pointers(arguments):
         data = try_read(place & MASK, 8)
         seen = seen or data is not None
         print(f"{grave(place & MASK)}  {pointer_text(data)}".rstrip())
-    if count and not seen:
+    if not seen:
         raise unreadable(address)
 
 

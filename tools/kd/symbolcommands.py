@@ -26,6 +26,8 @@ def start_and_count(arguments):
     words, count = list(arguments), COUNT
     if words and re.fullmatch(r"[lL][0-9a-fA-F]+", words[-1]):
         count = min(evaluate(words.pop()[1:]), MOST)
+    if count == 0:
+        raise KdError("L0 asks for nothing; L1 is the least")
     if words:
         return evaluate(" ".join(words)), count
     frames = scope.stack()
