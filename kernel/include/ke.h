@@ -169,7 +169,7 @@ typedef struct _KPRCB {
     volatile LONG64 InterruptCount;
     volatile ULONG64 ClockTicks;
     ULONG64 KernelTicks, DpcTicks, IdleTicks;
-    ULONG DpcWatchdogTicks; /* consecutive ticks that found this CPU at DISPATCH_LEVEL or above */
+    ULONG DpcWatchdogTicks; /* ticks at DISPATCH_LEVEL or above without a break; a thread switch is one */
     ULONG DpcRoutineTicks;  /* of these, the ones in the DPC or service routine that runs now */
     ULONG ServiceDepth;     /* interrupt service routines in progress */
     ULONG NeighbourSilence; /* our ticks since the next CPU's count last moved */

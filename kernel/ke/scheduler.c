@@ -205,6 +205,7 @@ static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     New->Processor = Prcb->Number;
     New->ContextSwitches++;
     Prcb->QuantumEnd = FALSE;
+    Prcb->DpcWatchdogTicks = 0; /* a CPU that changes threads makes progress, wherever the ticks happen to find it */
     KdTrace(TraceSwitch, Old->State, (ULONG64)Old, (ULONG64)New, 0);
     KiSwapContext(Old, New);
     KiCatchUpApcs(KiCurrentThread()); /* queued while this thread did not run */

@@ -37,9 +37,10 @@ static BOOLEAN IsInRoutine(const KPRCB *Prcb) {
     return Prcb->DpcRoutineActive || Prcb->ServiceDepth != 0;
 }
 
-/* A tick that finds the CPU below DISPATCH_LEVEL starts both counts anew; each DPC and each service routine starts its
- * own when it begins (dpc.c, io/interrupt.c). Where both limits are the same, a routine that has used up most of the
- * time by itself is the better explanation. */
+/* A tick that finds the CPU below DISPATCH_LEVEL starts both counts anew, and so does a thread switch (scheduler.c) with
+ * the first: work that keeps time with the clock may be at DISPATCH_LEVEL at every tick, and idle in between. Each DPC and
+ * each service routine starts its own when it begins (dpc.c, io/interrupt.c). Where both limits are the same, a routine
+ * that has used up most of the time by itself is the better explanation. */
 static VOID WatchSelf(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     if (Frame->PreviousIrql < DISPATCH_LEVEL) {
         Prcb->DpcWatchdogTicks = Prcb->DpcRoutineTicks = 0;

@@ -22,7 +22,11 @@ static KD_FRAME WatchFrames[MAXIMUM_FRAMES];
 static PKTIMER OldTimers[MAXIMUM_OLD_TIMERS];
 static ULONG OldTimerCount;
 
+/* Asked for every frame of every thread, with the dispatcher lock held: nearly all of them are the kernel's. */
 BOOLEAN JudgeIsDriverAddress(ULONG64 Address) {
+    if (LdrIsKernelAddress(Address)) {
+        return FALSE;
+    }
     PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule(Address);
     for (ULONG i = 0; Module != NULL && i < JudgeNameCount; i++) {
         if (_stricmp(Module->Name, JudgeNames[i]) == 0) {
