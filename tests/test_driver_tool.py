@@ -45,6 +45,7 @@ def last(done):
     (["Makefile"], "must end in"), (["x.c", "--seed", "y"], "'y' is not a whole number"),
     (["x.c", "--seed", "1", "--free-running"], "not allowed with"), (["x.c", "--cpus", "65"], "from 1 to 64"),
     (["x.c", "--mem", "4"], "from 16"), (["x.c", "--what"], "the options are: --checked --cpus"),
+    (["x.c", "--verifier=irql,nonsense"], "no option 'nonsense'"),
     (["x.c", "--verifier=two words"], "words with commas"), (["x.c", "--timeout", "0"], "from 1 to")])
 def test_a_wrong_call_is_told_in_one_line(words, complaint):
     """Bad usage: exit 2, one line on stderr, nothing on stdout."""

@@ -28,6 +28,8 @@ EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugchec
 WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"
                    r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
 VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
+# As kernel/kd/verifier.c has them; or a mask.
+VERIFIER_OPTIONS = "special-pool irql tracking deadlock lowres io misc standard all".split()
 DEFAULT_SEED = 1
 # An instruction takes 128 ns: what waits for the clock, or spins with `pause`, comes to its end in seconds of ours.
 SEEDED_SHIFT = 7
@@ -60,6 +62,10 @@ def parse(words):
         raise CannotRun("driver: which file? tools/bugcheck driver FILE...")
     if options.verifier and not VERIFIER_WORDS.match(options.verifier):
         raise CannotRun(f"--verifier={options.verifier}: the options are words with commas between them")
+    for word in (options.verifier or "").split(","):
+        if word and word not in VERIFIER_OPTIONS and not re.match(r"0x[0-9a-f]+\Z", word):
+            raise CannotRun(f"--verifier={options.verifier}: there is no option '{word}'; these there are: "
+                            f"{', '.join(VERIFIER_OPTIONS)}, or a mask such as 0x9")
     if options.seed is None and not options.free_running:
         options.seed = DEFAULT_SEED
     return options

@@ -191,7 +191,7 @@ def join(output, kernel, sources, objects):
     with tempfile.NamedTemporaryFile("w", suffix=".ld") as file:
         file.write(script)
         file.flush()
-        command = ["ld", "-r", "-d", "-z", "noexecstack", "-T", file.name, "-o", debug, *objects]
+        command = ["ld", "-r", "-d", "--force-group-allocation", "-z", "noexecstack", "-T", file.name, "-o", debug, *objects]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise CannotJoin(f"{done.stderr}could not link {output}; the linker script was:\n{script}")

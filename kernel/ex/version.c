@@ -6,6 +6,7 @@
 #define BUILD 17763
 #define PLATFORM_NT 2
 #define PRODUCT_WORKSTATION 1
+#define WDM_MAJOR 6
 
 /* PASSIVE_LEVEL. The caller has set the size: RTL_OSVERSIONINFOW, or the longer EX form. STATUS_INVALID_PARAMETER. */
 NTSTATUS RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation) {
@@ -40,4 +41,9 @@ BOOLEAN PsGetVersion(PULONG MajorVersion, PULONG MinorVersion, PULONG BuildNumbe
         RtlInitUnicodeString(CSDVersion, NULL); /* no service pack */
     }
     return FALSE;
+}
+
+/* Whether the driver model of this machine is at least that one: WDM 6.0. PASSIVE_LEVEL. */
+BOOLEAN IoIsWdmVersionAvailable(UCHAR MajorVersion, UCHAR MinorVersion) {
+    return MajorVersion < WDM_MAJOR || (MajorVersion == WDM_MAJOR && MinorVersion == 0);
 }

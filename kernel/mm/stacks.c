@@ -60,3 +60,19 @@ VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes) {
     MiUnmapPages(Va + PAGE_SIZE, Pages);
     MiReleaseRange(&MiStackRange, Va, Pages + 1);
 }
+
+/* The bounds of the stack that the caller runs on: its thread's, or inside a DPC the CPU's own. <= DISPATCH_LEVEL. */
+VOID IoGetStackLimits(PULONG_PTR LowLimit, PULONG_PTR HighLimit) {
+    ULONG64 Here = (ULONG64)__builtin_frame_address(0), DpcStack = KeGetCurrentPrcb()->DpcStack;
+    PKTHREAD Thread = KeGetCurrentThread();
+    BOOLEAN IsDpc = Here < DpcStack && Here >= DpcStack - DPC_STACK_SIZE;
+    *HighLimit = IsDpc ? DpcStack : Thread->StackBase;
+    *LowLimit = IsDpc ? DpcStack - DPC_STACK_SIZE : Thread->StackLimit;
+}
+
+/* Bytes between the caller's frame and the end of its stack. <= DISPATCH_LEVEL. */
+ULONG_PTR IoGetRemainingStackSize(VOID) {
+    ULONG_PTR LowLimit, HighLimit;
+    IoGetStackLimits(&LowLimit, &HighLimit);
+    return (ULONG_PTR)__builtin_frame_address(0) - LowLimit;
+}

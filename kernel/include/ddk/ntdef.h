@@ -253,6 +253,7 @@ typedef struct _CLIENT_ID {
 #define NT_WARNING(Status) ((ULONG)(Status) >> 30 == 2)
 #define NT_ERROR(Status) ((ULONG)(Status) >> 30 == 3)
 #define UNREFERENCED_PARAMETER(P) ((void)(P))
+#define UNREFERENCED_LOCAL_VARIABLE(V) ((void)(V))
 #define DBG_UNREFERENCED_PARAMETER(P) ((void)(P))
 #define DBG_UNREFERENCED_LOCAL_VARIABLE(V) ((void)(V))
 #define ARGUMENT_PRESENT(A) ((A) != NULL)

@@ -162,6 +162,7 @@ typedef struct _OSVERSIONINFOEXW {
     UCHAR wReserved;
 } OSVERSIONINFOEXW, *POSVERSIONINFOEXW, RTL_OSVERSIONINFOEXW, *PRTL_OSVERSIONINFOEXW;
 NTSTATUS RtlGetVersion(PRTL_OSVERSIONINFOW VersionInformation);
+BOOLEAN IoIsWdmVersionAvailable(UCHAR MajorVersion, UCHAR MinorVersion);
 BOOLEAN PsGetVersion(PULONG MajorVersion, PULONG MinorVersion, PULONG BuildNumber, PUNICODE_STRING CSDVersion);
 
 /* ---- Printing on the debugger's channel: COM1 ---- */
@@ -186,6 +187,9 @@ NTSTATUS DbgSetDebugFilterState(ULONG ComponentId, ULONG Level, BOOLEAN State);
 #define DPFLTR_MASK 0x80000000
 /* No debugger: a breakpoint stops the machine, 0x1E with STATUS_BREAKPOINT. */
 #define DbgBreakPoint() __debugbreak()
+#define KD_DEBUGGER_ENABLED FALSE /* a debugger here is outside the machine, which cannot know of it */
+#define KD_DEBUGGER_NOT_PRESENT TRUE
+#define KdBreakPoint() ((void)0)
 #define DbgBreakPointWithStatus(Status) ((void)(Status), __debugbreak())
 #define DbgRaiseAssertionFailure() __debugbreak()
 
