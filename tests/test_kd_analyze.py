@@ -249,6 +249,9 @@ def test_small_dump_has_all_that_analyze_needs(dump, kd):
     assert field(text, "SYMBOL_NAME") == f"{symbol}+{offset:x}" and "Value: small" in text
     assert f"AV_W_{symbol}" == field(text, "FAILURE_BUCKET_ID") and field(text, "TRAP_FRAME")
     assert "STACK_TEXT" in text and "FAULTING_SOURCE_CODE" in text
+    words = re.search(r"^Arg1: .*", text, re.MULTILINE)[0]
+    assert "paged pool, tag 'Secr', paged out, page file slot 0x" in words, words
+    assert "annot access" not in text and "cannot be read" not in text, text
 
 
 def test_help_explains_each_command(crashed):

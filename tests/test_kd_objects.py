@@ -11,7 +11,7 @@ import pytest
 from conftest import ensure_built
 from corefile import Core, symbols
 from crashdump import keep_dump
-from kdhelp import MACHINE_LIMIT, dump, kd, live, run_kd, shared_folder        # noqa: F401
+from kdhelp import MACHINE_LIMIT, dump, kd, live, run_kd, serial_of, shared_folder        # noqa: F401
 from machine import OUT, Machine
 from modules import call, make_archive, make_driver
 from running import Run, hang_report
@@ -468,8 +468,12 @@ def test_objects_of_a_live_machine(live):
 
 
 def test_small_dump_says_what_it_has_not(dump, kd):
-    text = kd(dump("paged", level="small", cpus=4), "!di", "!object \\", "!handle", "!irp 0", "!imports secret",
+    path = dump("paged", level="small", cpus=4)
+    text = kd(path, "!di", "!object \\", "!handle", "!irp 0", "!imports secret",
               "!strings -m secret", "!drvobj secret", status=None)
     assert "level small" in text and "Bugcheck: D1 (" in text
+    ram, words = re.search(r"^(\d+) MiB of RAM, command line: (.*?)\s*$", serial_of(path), re.M).groups()
+    assert f"Machine: 4 CPUs, {ram} MB RAM, " in text and f"Command line: {words}\n" in text, text
+    assert re.search(r"^System Uptime: 0 days 0:\d\d:\d\d\.\d{3}$", text, re.M), text
     for name in ("!object", "!drvobj"):
         assert re.search(rf"kd: {name}: .*not in the dump", text), text

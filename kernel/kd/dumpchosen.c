@@ -1,10 +1,12 @@
 /* dumpchosen.c: what of memory a small dump holds: what a stack walk and the first questions of an analysis read.
  *
  * In the order of their worth, until the budget is used up: the bugcheck's own state, the stack and the trap frame of the
- * guilty CPU, the page tables of the addresses in question and what lies around them, the CPUs' control blocks and
- * threads, locks that are held and their holders, the stacks of the other CPUs, the list of modules, each CPU's last events.
+ * guilty CPU, the page tables of the addresses in question and what lies around them, the list of modules, the CPUs'
+ * control blocks and threads, locks that are held and their holders, the stacks of the other CPUs, which machine it was,
+ * each CPU's last events.
  * Parts are multiples of a sector, kept in ascending order and apart from each other. */
 #include <arch.h>
+#include <bootinfo.h>
 #include <dump.h>
 #include <kd.h>
 #include <ldr.h>
@@ -166,6 +168,17 @@ static VOID ChooseModules(VOID) {
     }
 }
 
+/* Which machine it was, what it was started with, and when. */
+static VOID ChooseMachine(VOID) {
+    Choose((ULONG64)&HalFeatures, sizeof(HalFeatures));
+    Choose((ULONG64)&KeSeed, sizeof(KeSeed));
+    Choose((ULONG64)&KeBootInfo, sizeof(KeBootInfo));
+    Choose((ULONG64)KeBootInfo, offsetof(BOOT_INFO, Range));
+    Choose((ULONG64)&KiBootTime, sizeof(KiBootTime));
+    Choose((ULONG64)&KiInterruptTime, sizeof(KiInterruptTime));
+    Choose((ULONG64)&KiTickCount, sizeof(KiTickCount));
+}
+
 /* The newest events of a CPU's trace. */
 static VOID ChooseTrace(const KPRCB *Prcb, ULONG64 Most) {
     ULONG64 Count = Prcb->TraceCount;
@@ -200,8 +213,7 @@ VOID KdChooseForSmallDump(VOID) {
             ChooseWalk(&Registers, SHARE_OF_STACKS / Bug.ProcessorCount & ~(UNIT - 1));
         }
     }
-    Choose((ULONG64)&HalFeatures, sizeof(HalFeatures));
-    Choose((ULONG64)&KeSeed, sizeof(KeSeed));
+    ChooseMachine();
     for (ULONG Number = 0; Number < Bug.ProcessorCount; Number++) {
         if (KiProcessorBlock[Number] != NULL) {
             ChooseTrace(KiProcessorBlock[Number], Number == Bug.GuiltyProcessor ? GUILTY_EVENTS : OTHER_EVENTS);

@@ -7,7 +7,7 @@ import gdb
 
 from kd import blame as blaming
 from kd.bugcodes import ACCESS_CODES, Bug, current, row_of
-from kd.command import KdError, command, first_line
+from kd.command import KdError, command, reason
 from kd.expression import evaluate
 from kd.memory import grave, is_readable, size_of, structure, unreadable, value_of
 from kd.regions import region_of
@@ -91,7 +91,7 @@ def said(bug, index):
     try:
         return bug.decoded(index)
     except (KdError, gdb.error) as problem:
-        return f"({problem})"
+        return f"({reason(problem)})"
 
 
 def filled(text):
@@ -151,7 +151,7 @@ def block_of(name, value, shower, command_name):
         shower(value)
         return True
     except (KdError, gdb.error) as problem:
-        print(f"    ({first_line(problem)})")
+        print(f"    ({reason(problem)})")
         return False
     finally:
         print()

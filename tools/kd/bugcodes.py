@@ -142,7 +142,7 @@ def tag_of(value):
     try:
         block = find_block(value)
         return tag_text(block.tag) if block and block.tag else None
-    except KdError:
+    except (KdError, gdb.error):
         return None
 
 

@@ -4,7 +4,7 @@ import time
 
 import gdb
 
-from kd.command import KdError, command, first_line
+from kd.command import KdError, command, reason
 from kd.expression import evaluate
 from kd.images import KINDS, exports, file_of, imports, is_code, missing_bytes, texts
 from kd.memory import MASK, address_of, grave, is_readable, text_at, value_of, why_unreadable
@@ -25,7 +25,7 @@ def known(reader, unknown="unknown"):
     try:
         return reader()
     except (KdError, gdb.error) as problem:
-        return f"{unknown} ({first_line(problem)})"
+        return f"{unknown} ({reason(problem)})"
 
 
 def build_of():

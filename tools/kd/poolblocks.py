@@ -7,6 +7,8 @@ special pool. Reads memory and judges it; poolcommands.py prints.
 
 from collections import namedtuple
 
+import gdb
+
 from kd.command import KdError
 from kd.memory import address_of, offset_of, read, size_of, structure, try_read, u64, value_of, why_unreadable
 from kd.records import records, static
@@ -215,12 +217,17 @@ def find_block(address):
         return find_special(address)
     if kind not in ("RegionPagedPool", "RegionNonPagedPool"):
         return None
-    large = find_large(address)
+    try:
+        large, is_certain = find_large(address), True
+    except (KdError, gdb.error):                # a small dump does not have the table
+        large, is_certain = None, False
     if large:
         return large
     try:
         page = pool_page(address)
-    except KdError:
+    except (KdError, gdb.error):
+        return None
+    if page.faults and not is_certain:
         return None
     return next((block for block in page.blocks if block.header <= address < block.header + block.size * UNIT), None)
 
