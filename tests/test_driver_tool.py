@@ -71,6 +71,10 @@ def test_a_wrong_call_is_told_in_one_line(words, complaint):
      r"uses the type FLT_GADGET, which is not in the subset \(type.c:2\)"),
     ("header.c", "#include <fltkernel_none.h>\n" + GOOD,
      r"includes fltkernel_none.h, which is not in the subset \(header.c:1\)"),
+    ("float.c", GOOD.replace("return STATUS_SUCCESS;", "double x = (int)(LONG_PTR)DriverEntry; return (int)(x * 2.5);"),
+     r"floating point.*\(float.c:6\)"),
+    ("joined.c", GOOD.replace("return STATUS_SUCCESS;", 'DbgPrint(__FUNCTION__ ":\\n");\n    return ZwNever(5i64);'),
+     r"calls ZwNever, which is not in the subset \(joined.c:7\)"),
     ("imported.c", GOOD.replace("DRIVER_INITIALIZE", "NTSTATUS ZwGadget(void);\nDRIVER_INITIALIZE").replace(
         "return STATUS_SUCCESS;", "return ZwGadget();"), r"calls ZwGadget, which is not in the subset \(imported.c:7\)"),
 ])

@@ -89,6 +89,30 @@ def test_alloc_text_in_cplusplus(tmp_path):
     assert where["DriverEntry"] == "INIT"
 
 
+def test_alloc_text_under_if_0(tmp_path):
+    where = sections_of(make_driver(tmp_path, "off", """
+        #include <ntddk.h>
+        void First(int *Value); void Second(int *Value); void Third(int *Value);
+        #if 0
+        #pragma alloc_text(PAGE, First)
+        #ifdef NEVER
+        #endif
+        #else
+        #pragma alloc_text(PAGE, Second)
+        #endif
+        #ifdef ALLOC_PRAGMA
+        #pragma alloc_text(PAGE, Third)
+        #endif
+        void First(int *Value) { *Value = 1; }
+        void Second(int *Value) { *Value = 2; }
+        void Third(int *Value) { *Value = 3; }
+        NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+            int Value; First(&Value); Second(&Value); Third(&Value); return STATUS_SUCCESS;
+        }
+        """))
+    assert [where[name] for name in ("First", "Second", "Third")] == [".text", "PAGE", "PAGE"]
+
+
 def test_driver_has_no_debug_information(tmp_path):
     module = make_driver(tmp_path, "driver", (HOST / "driver.c").read_text())
     assert ".debug" not in call("readelf", "-WS", module)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import literals
 import mkdriver
 import mkexports
 import mksymbols
@@ -195,11 +196,21 @@ def compile_source(source, text, is_wide, folder, number, flags):
         Path(subject).write_text(f'#line 1 "{source}"\n{text}', "utf-8")
     if subject.startswith("-"):
         subject = f"./{subject}"
-    done = subprocess.run([*command, "-c", subject, "-o", str(target)], capture_output=True, text=True, errors="replace",
-                          env=dict(os.environ, LC_ALL="C.UTF-8"))
+    done = run_compiler(command, "-c", subject, "-o", str(target))
+    if done.returncode != 0 and literals.are_in(text):
+        prepared = run_compiler(command, "-E", subject)
+        copy = folder / f"{number}.{'i' if language == 'c' else 'ii'}"
+        copy.write_text(literals.bridged(prepared.stdout), "utf-8")
+        command[command.index("-x") + 1] = "cpp-output" if language == "c" else "c++-cpp-output"
+        done = run_compiler(command, "-c", str(copy), "-o", str(target))
     if done.returncode != 0:
         raise compile_problem(done.stderr)
     return target
+
+
+def run_compiler(command, *words):
+    return subprocess.run([*command, *words], capture_output=True, text=True, errors="replace",
+                          env=dict(os.environ, LC_ALL="C.UTF-8"))
 
 
 def only_errors(text):
@@ -242,6 +253,8 @@ def compile_problem(text):
                                    only_errors(text))
             return Unbuildable(f"{what.format(found[1])}, which is not in the subset {place}"
                                + suggestion(found[1], names), only_errors(text))
+    if "with SSE disabled" in said:
+        return Unbuildable(f"calculates in floating point, for which threads here have no registers {place}", only_errors(text))
     return Unbuildable(f"{said} {place}" + (f", and {len(errors) - 1} more errors" if len(errors) > 1 else ""),
                        only_errors(text))
 

@@ -40,11 +40,30 @@ def strip_comments(text):
     return COMMENT.sub(lambda m: m.group(1) or " " + "\n" * m.group(0).count("\n"), text)
 
 
+CONDITIONAL = re.compile(r"[ \t]*#[ \t]*(if|ifdef|ifndef|elif|else|endif)\b[ \t]*(.*)")
+
+
+def without_dead_code(text):
+    """Empties the lines under `#if 0`, and under the #else of an `#if 1`; other conditions count as true on both sides."""
+    lines, open_ones = [], []       # open_ones: [whether this branch is dead, whether the next one is]
+    for line in text.split("\n"):
+        found = CONDITIONAL.match(line)
+        if found and found[1] in ("if", "ifdef", "ifndef"):
+            open_ones.append({"0": [True, False], "1": [False, True]}.get(found[1] == "if" and found[2].strip(), [False, False]))
+        elif found and open_ones:
+            open_ones[-1][0] = open_ones[-1][1]
+            if found[1] == "endif":
+                open_ones.pop()
+        lines.append("" if any(is_dead for is_dead, _ in open_ones) else line)
+    return "\n".join(lines)
+
+
 def read_source(path):
     """A source without its comments, line by line as it was."""
     with open(path, "rb") as file:
         content = file.read()
-    return strip_comments(content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace"))
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
+    return without_dead_code(strip_comments(text))
 
 
 def placements(path):
@@ -82,7 +101,7 @@ def segments(path):
     with open(path, "rb") as file:
         content = file.read()
     text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8", "replace")
-    text = COMMENT.sub(lambda m: m.group(1) or " " + "\n" * m.group(0).count("\n"), text)
+    text = without_dead_code(COMMENT.sub(lambda m: m.group(1) or " " + "\n" * m.group(0).count("\n"), text))
     current, stacks, found = {}, {}, {}
     for match in SEGMENT.finditer(text):
         kind, words = match[1], [word.strip() for word in match[2].split(",") if word.strip()]
