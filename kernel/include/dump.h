@@ -92,12 +92,12 @@ ULONG64 MmGetPfnAddress(ULONG64 Va);
 
 /* ---- Which ranges (kd/dumpranges.c, kd/dumpchosen.c) ---- */
 typedef struct _KD_DUMP_CURSOR {
-    ULONG Region;   /* index of the region that is being walked */
+    ULONG Region;   /* which region is being walked, in the order of their worth */
     ULONG64 Va;     /* in it; 0: from its start */
     ULONG64 Within; /* level small: up to here the range last found has been told */
     KD_DUMP_LEFT_OUT Found;
 } KD_DUMP_CURSOR;
-/* The next range in ascending order, all of one kind; FALSE: there is none left. The cursor begins as zeros. */
+/* The next range, all of one kind, ascending within a region; FALSE: there is none left. The cursor begins as zeros. */
 BOOLEAN KdNextDumpRange(KD_DUMP_CURSOR *Cursor, ULONG Level, KD_DUMP_LEFT_OUT *Range);
 VOID KdChooseForSmallDump(VOID);
 /* The first chosen part of [Start, End); FALSE: none. */

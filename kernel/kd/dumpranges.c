@@ -1,7 +1,10 @@
 /* dumpranges.c: which ranges of addresses a dump holds: the page tables are walked afresh each time that somebody asks.
  *
  * Nothing is stored, because there is no place that could hold it: the walk is repeated for the count, for the table of
- * ranges and for the contents. It comes out the same each time, since nobody changes the tables while one CPU dumps. */
+ * ranges and for the contents. It comes out the same each time, since nobody changes the tables while one CPU dumps.
+ *
+ * The regions come in the order of their worth: a dump that is torn or cut off has kept its beginning, and with the
+ * kernel's variables, the drivers, the stacks and the threads a debugger can say most of what there is to say. */
 #include <dump.h>
 #include <rtl.h>
 
@@ -44,11 +47,29 @@ static VOID WalkRegion(const MM_REGION *Region, ULONG64 *Va, KD_DUMP_LEFT_OUT *R
     }
 }
 
-static BOOLEAN NextFull(KD_DUMP_CURSOR *Cursor, KD_DUMP_LEFT_OUT *Range) {
-    ULONG Count;
+static const MM_REGION_KIND Worth[] = {RegionKernelImage, RegionDriverImages, RegionStacks, RegionNonPagedPool};
+
+/* The Index-th region to dump: those of worth, then the others in ascending order; NULL: there is none left. */
+static const MM_REGION *RegionToDump(ULONG Index) {
+    ULONG Count, Place = 0;
     const MM_REGION *Regions = MmGetRegions(&Count);
-    for (; Cursor->Region < Count; Cursor->Region++, Cursor->Va = 0) {
-        const MM_REGION *Region = &Regions[Cursor->Region];
+    for (ULONG Rank = 0; Rank <= RTL_NUMBER_OF(Worth); Rank++) {
+        for (ULONG i = 0; i < Count; i++) {
+            ULONG Its = 0;
+            while (Its < RTL_NUMBER_OF(Worth) && Worth[Its] != Regions[i].Kind) {
+                Its++;
+            }
+            if (Its == Rank && Place++ == Index) {
+                return &Regions[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static BOOLEAN NextFull(KD_DUMP_CURSOR *Cursor, KD_DUMP_LEFT_OUT *Range) {
+    const MM_REGION *Region;
+    for (; (Region = RegionToDump(Cursor->Region)) != NULL; Cursor->Region++, Cursor->Va = 0) {
         if (Cursor->Va == 0) {
             Cursor->Va = Region->Start;
         }
