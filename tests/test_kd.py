@@ -248,14 +248,25 @@ def test_launcher_complains_in_one_line(dump, tmp_path):
         assert len(lines) == 1 and said in lines[0] and lines[0].startswith("bugcheck: "), text
 
 
+def test_closed_descriptors_are_empty_ones(dump):
+    """GDB opens pipes of its own: where descriptor 0 was free, it read the names of character sets as commands."""
+    for words, said in (("<&-", "0: kd>|1: kd>"), ("-c .bugcheck <&- 2>&-", "Bugcheck code 000000D1")):
+        done = subprocess.run(["sh", "-c", f'exec "$0" kd "$1" {words}', TOP / "tools/bugcheck", dump("story")],
+                              capture_output=True, text=True, timeout=120, env=dict(os.environ, OUT=str(OUT)))
+        assert done.returncode == 0 and re.match(said, done.stdout), done.stdout + done.stderr
+        assert "Undefined command" not in done.stdout + done.stderr
+
+
 def test_truncated_dump_shows_what_is_there(dump, tmp_path):
     path = dump("story")
     data = path.read_bytes()
     (tmp_path / "kernel.elf").write_bytes(kernel_of(path).read_bytes())
     torn = tmp_path / "crash.elf"
     torn.write_bytes(data[:len(data) * 3 // 4])
-    text = run_kd([torn, "-c", ".bugcheck"], status=None)
+    text = run_kd([torn, "-c", ".bugcheck;k;!irql;lm"], status=None)
     assert "truncated" in text and "what is there is shown" in text
+    assert "Bugcheck code 000000D1" in text and "nt!StoryStore+" in text and "(DISPATCH_LEVEL)" in text, text
+    assert re.search(r"^ffffffff`a\S+ ffffffff`a\S+   secret ", text, re.MULTILINE), text
 
 
 def test_corrupt_list_is_said_to_be_so(dump, kd, tmp_path):
