@@ -248,6 +248,17 @@ def test_launcher_complains_in_one_line(dump, tmp_path):
         assert len(lines) == 1 and said in lines[0] and lines[0].startswith("bugcheck: "), text
 
 
+def test_names_of_cplusplus_are_its_authors(dump, kd):
+    path = dump("cplusplus")
+    file = path.parent / "cplusplus.dbg"
+    mangled = next(name for name in subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout.split()
+                   if name.startswith("_ZN") and name.endswith("SecretLockE"))
+    name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout.strip()
+    text = kd(path, "!spinlock", "!trace 0 40", "x cplusplus!*secretlock*", "lm")
+    assert f"cplusplus!{name}: held by processor" in text and f"lock cplusplus!{name} acquired by" in text, text
+    assert re.search(rf"^ffffffff`\S+ cplusplus!{re.escape(name)}", text, re.M) and "_ZN" not in text, text
+
+
 def test_closed_descriptors_are_empty_ones(dump):
     """GDB opens pipes of its own: where descriptor 0 was free, it read the names of character sets as commands."""
     for words, said in (("<&-", "0: kd>|1: kd>"), ("-c .bugcheck <&- 2>&-", "Bugcheck code 000000D1")):

@@ -309,6 +309,8 @@ def verdict(bug, number, frames, guilty):
 
 
 def version():
+    if session.kind == "live":
+        return "Bugcheck (a live machine says no version)"
     return (session.dump or {}).get("version") or "Bugcheck (a core by the emulator says no version)"
 
 

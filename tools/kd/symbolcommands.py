@@ -114,11 +114,11 @@ def symbols_of(module, pattern):
     """[(address, name)] of a module's symbols that fit a pattern, as nm lists them in its file."""
     if module.path is None:
         raise KdError(f"there are no symbols of {module.name}")
-    done = subprocess.run(["nm", "-f", "sysv", "--defined-only", module.path], capture_output=True, text=True, check=False)
+    done = subprocess.run(["nm", "-C", "-f", "sysv", "--defined-only", module.path], capture_output=True, text=True, check=False)
     found = set()
     for line in done.stdout.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 7 and cells[0] and "." not in cells[0].split("@")[0] and fnmatch.fnmatchcase(cells[0].lower(), pattern.lower()):
+        if len(cells) == 7 and cells[0] and "." not in cells[0].split("@")[0].replace("...", "") and fnmatch.fnmatchcase(cells[0].lower(), pattern.lower()):
             address = placed(module, int(cells[1] or "0", 16), cells[6])
             if address is not None:
                 found.add((address, cells[0]))
@@ -166,8 +166,8 @@ def value_text(name, address):
 
 
 def module_row(module):
-    symbols = module.path or "no symbols"
-    return f"{grave(module.start)} {grave(module.end)}   {module.name:<16} ({'private' if module.path else 'none'} symbols)   {symbols}"
+    symbols = f"(private symbols)   {module.path}" if module.path else "(no symbols)"
+    return f"{grave(module.start)} {grave(module.end)}   {module.name:<16} {symbols}"
 
 
 @command("lm", "", "the loaded modules, and those that were")

@@ -14,6 +14,8 @@ from kd.memory import MASK, grave
 
 KERNEL_SPACE = 0xFFFF800000000000
 STACK_SWITCH = "__morestack"                # what GDB wants a call onto another stack to be called: a label in KiCallOnStack
+gdb.execute("set print asm-demangle on")    # variables of C++ too by the names that their author gave them
+
 ADDRESS_TEXT = re.compile(r"0x[0-9a-f]+ <(.+?)(?:\+(\d+))?>")
 
 
