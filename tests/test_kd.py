@@ -254,7 +254,7 @@ def test_names_of_cplusplus_are_its_authors(dump, kd):
     mangled = next(name for name in subprocess.run(["nm", file], capture_output=True, text=True, check=True).stdout.split()
                    if name.startswith("_ZN") and name.endswith("SecretLockE"))
     name = subprocess.run(["c++filt", mangled], capture_output=True, text=True, check=True).stdout.strip()
-    text = kd(path, "!spinlock", "!trace 0 40", "x cplusplus!*secretlock*", "lm")
+    text = kd(path, "!spinlock", f"!trace {verdict_of(path)['cpu']} 40", "x cplusplus!*secretlock*", "lm")
     assert f"cplusplus!{name}: held by processor" in text and f"lock cplusplus!{name} acquired by" in text, text
     assert re.search(rf"^ffffffff`\S+ cplusplus!{re.escape(name)}", text, re.M) and "_ZN" not in text, text
 
