@@ -358,7 +358,7 @@ VOID KeEnterGuardedRegion(VOID);
 VOID KeLeaveGuardedRegion(VOID);
 BOOLEAN KeAreApcsDisabled(VOID);
 BOOLEAN KeAreAllApcsDisabled(VOID);
-KPROCESSOR_MODE ExGetPreviousMode(VOID); /* KernelMode: there is no user mode */
+KPROCESSOR_MODE ExGetPreviousMode(VOID);               /* KernelMode: there is no user mode */
 DECLSPEC_NORETURN VOID ExRaiseStatus(NTSTATUS Status); /* there are no handlers: it stops the machine (0x7E, 0x1E) */
 
 VOID IoGetStackLimits(PULONG_PTR LowLimit, PULONG_PTR HighLimit);
