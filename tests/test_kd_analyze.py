@@ -28,7 +28,7 @@ HEADS = {head.path.stem: head for head in driverheads.all_heads()}
 DRIVERS = {
     "print_wide_at_dispatch": ("AV_R_print_wide_at_dispatch!DriverEntry", "IRQL 2 (DISPATCH_LEVEL)", "nonpaged"),
     "fault_null_in_dpc": ("AV_W_(null)_fault_null_in_dpc!Routine", "wrote to 00000000`00000008: a NULL pointer + 0x8",
-                          "nonpaged"),
+                          "The pointer is NULL"),
     "fault_unmapped_call": ("AV_CODE_AV_fault_unmapped_call!DriverEntry", "ran code at fffffae0`00000000", ""),
     "fault_null": ("AV_W_(null)_fault_null!DriverEntry", "wrote to 00000000`00000000: a NULL pointer.", "NULL"),
     "trap_divide": ("0x7e_c0000094_trap_divide!DriverEntry", "nobody handles", "instruction"),

@@ -33,6 +33,10 @@ LEFT_AT = {1: ("The thread ended at APC_LEVEL: it still owns a fast or guarded m
                "Release the spin lock, or lower the IRQL, on every path out of the thread's routine; "
                "look at each early return.")}
 NULL_POINTERS = 0x10000                          # below: a NULL pointer and an offset
+TOUCHED_AT_IRQL = {0x0A, 0xD1}                   # their own advice is for memory that is there at a lower IRQL
+NULL_ADVICE = ("The pointer is NULL: nothing lies there at any IRQL, so neither another pool nor another lock helps. Look where it "
+               "should have got its value: an allocation that failed and was not checked, a field that was never set, one that "
+               "was cleared too early.")
 
 
 @command("!analyze", "[-v] [-show [CODE [P1 P2 P3 P4]]]", "what the machine died of, whose fault it is, and what to do")
@@ -382,6 +386,8 @@ def advice(bug, frames, guilty):
         return (f"{called} may be called at PASSIVE_LEVEL only: what it does needs pageable code and data, and waits. Release "
                 "the spin lock before the call; where the IRQL is not yours (a DPC, a timer, an interrupt), give the work to "
                 "a system thread: IoQueueWorkItem.")
+    if bug.code in TOUCHED_AT_IRQL and bug.parameters[0] < NULL_POINTERS:
+        return NULL_ADVICE
     return LEFT_AT[bug.parameters[2]][1] if left_raised(bug) else bug.row.fix
 
 
