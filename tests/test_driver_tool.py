@@ -9,6 +9,7 @@ import pytest
 
 import driver
 import driverbuild
+import leaving
 import mkdriver
 import mksymbols
 from machine import OUT, TOP
@@ -323,3 +324,25 @@ def test_symbols_of_cplusplus_are_named_as_written():
 def test_inline_call_is_blamed_on_the_line_that_makes_it(build):
     """RemoveEntryList is an inline function of our headers: the verdict names the driver's line, not the header's."""
     assert re.search(r"\(list_removed_twice\.c:\d+\)", last(tool("tests/drivers/list_removed_twice.c")))
+
+
+def test_a_return_out_of_try_is_told():
+    """What runs otherwise than on Windows is named by its line; what does not differ is not."""
+    source = """
+int f(void) {
+    __try {                                 /* return */
+        if (a) { return 1; }
+        for (;;) { if (b) __leave; }
+        while (c) __leave;
+        __leave;
+    } __finally { return 2; }
+#if 0
+    __try { return 7; } __finally { }
+#endif
+    __try { for (int i = 0; i < 3; i++) { } if (d) __leave; return 3; } __except (1) { return 4; }
+    __try { __try { return 5; } __except (1) { } } __finally { }
+    for (;;) { __try { __leave; } __finally { } }
+    return 6;
+}
+"""
+    assert [line for line, _ in leaving.differences(source)] == [4, 5, 6, 13]

@@ -285,6 +285,8 @@ def judge(options):
 def judge_alone(options, enter):
     """enter(folder) returns when the folder is this run's alone."""
     modules = build(options.files, "checked" if options.checked else "free", enter=enter)
+    for difference in (text for module in modules for text in module.differences):
+        say(difference)
     folder = modules[0].path.parent
     shutil.rmtree(folder / "C", ignore_errors=True)
     (folder / "volume.img").unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import leaving
 import literals
 import mkdriver
 import mkexports
@@ -55,6 +56,7 @@ class Module:
     name: str
     sources: list
     objects: list = field(default_factory=list)
+    differences: list = field(default_factory=list)     # texts: where the source means something else on Windows
     path: Path | None = None
     symbols: Path | None = None
 
@@ -327,6 +329,8 @@ def build(paths, kind, folder=None, enter=None):
                 for number, path in enumerate(paths)}
     for module in modules:
         module.objects = [jobs[path].result() for path in module.sources]
+        module.differences = [f"{path}:{line}: {what}" for path in module.sources
+                              for line, what in leaving.differences(read[path][0])]
         link(module, folder)
     return modules
 
