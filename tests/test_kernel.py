@@ -18,12 +18,12 @@ PROTECTED = 0x80000000
 @pytest.mark.parametrize("cpus", (1, 2, 4))
 @pytest.mark.parametrize("build", BUILDS)
 def test_inside_free_running(boot, build, cpus):
-    boot(test="all", build=build, cpus=cpus, limit=400).assert_ktap()
+    boot(test="all", build=build, cpus=cpus, limit=900).assert_ktap()
 
 
 @pytest.mark.parametrize("seed,cpus", [(seed, 2 if seed % 2 else 4) for seed in SEEDS])
 def test_inside_under_seed(boot, seed, cpus):
-    boot(test="all", seed=seed, cpus=cpus, limit=400).assert_ktap()
+    boot(test="all", seed=seed, cpus=cpus, limit=900).assert_ktap()
 
 
 # Groups that keep the CPUs busy for less than QEMU's 100 ms of guest time without a pause: after that its round robin of the

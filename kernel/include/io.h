@@ -7,7 +7,8 @@
 
 struct _KLDR_DATA_TABLE_ENTRY;
 VOID IoStartFileSystem(VOID);  /* PASSIVE, first thread, after the page file: C: */
-VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: PCI, then the disk drivers in their order */
+VOID IoScanPci(VOID);          /* PASSIVE, first thread, while no other CPU runs: pcibar.c says why */
+VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
 VOID IopReadyDevices(

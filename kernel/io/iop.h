@@ -118,8 +118,9 @@ NTSTATUS IopPerformLocked(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, 
 /* The same, always waited for: for calls without an event. */
 NTSTATUS IopPerformAndWait(PIOP_CALL Call, PIRP Irp, PIO_STATUS_BLOCK IoStatusBlock);
 
-/* ---- PCI (pciconfig.c) ---- */
-VOID IopScanPci(VOID); /* PASSIVE_LEVEL, once */
+/* ---- PCI (pcibar.c) ---- */
+/* Fills Device->Bar; the device does not decode for a moment. At the bus scan. */
+VOID IopMeasurePciBars(PPCI_DEVICE Device);
 
 /* ---- Interrupts (interrupt.c) ---- */
 #define IOP_DEVICE_IRQL 6 /* of every device interrupt: all come by message, so none shares a line with a slower one */

@@ -143,6 +143,10 @@ static VOID ScanBus(UCHAR Bus, ULONG Depth) {
     }
 }
 
-VOID IopScanPci(VOID) {
+VOID IoScanPci(VOID) {
+    PAGED_CODE();
     ScanBus(0, 0);
+    for (ULONG i = 0; i < PciDeviceCount; i++) {
+        IopMeasurePciBars(&PciDevices[i]);
+    }
 }

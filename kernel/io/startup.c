@@ -1,5 +1,4 @@
-/* startup.c: the I/O system's start: the bus scan, then one disk driver after the other, and RAM where there is no
- * disk. */
+/* startup.c: the I/O system's start: one disk driver after the other, and RAM where there is no disk. */
 #include <kd.h>
 #include <ldr.h>
 #include "iop.h"
@@ -29,7 +28,6 @@ static VOID LoadDiskDrivers(VOID) {
 VOID IoInitializeSystem(VOID) {
     PAGED_CODE();
     ObInitializeSystem();
-    IopScanPci();
     if (!KeGetBootOption("nodisk", NULL, 0)) {
         LoadDiskDrivers();
     }

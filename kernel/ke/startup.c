@@ -35,6 +35,7 @@ static VOID Phase1(PVOID Context) {
     PsInitializeSystem();
     KdInitializeCodePage();
     ExInitializeWorkers();
+    IoScanPci();
     HalStartProcessors((ULONG)KeGetBootOptionNumber("cpus", MAXIMUM_PROCESSORS));
     KdPrintf("ke: %u %s\n", KeNumberProcessors, KeNumberProcessors == 1 ? "CPU runs" : "CPUs run");
     KeInitializeThreadedDpcs();

@@ -5,7 +5,7 @@
 
 #define RUNNER_PRIORITY 27 /* above every thread of a test, to see a hung one */
 #define TEST_PRIORITY 8
-#define LIMIT_SECONDS 60        /* of guest time; a loaded host is slow */
+#define LIMIT_SECONDS 180       /* of guest time; a loaded host is slow */
 #define SEEDED_LIMIT_SECONDS 20 /* guest time is instructions then: the load of the host does not count */
 #define REPORTED_FAILURES 10
 

@@ -12,6 +12,13 @@ extern "C" {
 
 #define PCI_CAPABILITY_ID_VENDOR 0x09
 #define PCI_CAPABILITY_ID_MSIX 0x11
+#define PCI_BARS 6
+
+typedef struct _PCI_BAR {
+    ULONG64 Base; /* physical address */
+    ULONG64 LengthBytes;
+    BOOLEAN IsPrefetchable;
+} PCI_BAR, *PPCI_BAR;
 
 /* One function of one device, as the bus scan at boot found it. Lives for ever. */
 typedef struct _PCI_DEVICE {
@@ -19,14 +26,9 @@ typedef struct _PCI_DEVICE {
     UCHAR HeaderType; /* without the multi-function bit; 0: an ordinary device */
     USHORT VendorId, DeviceId;
     UCHAR BaseClass, SubClass;
-    CHAR Address[8]; /* "00:03.0" */
+    CHAR Address[8];       /* "00:03.0" */
+    PCI_BAR Bar[PCI_BARS]; /* LengthBytes 0: none, or not of memory */
 } PCI_DEVICE, *PPCI_DEVICE;
-
-typedef struct _PCI_BAR {
-    ULONG64 Base; /* physical address */
-    ULONG64 LengthBytes;
-    BOOLEAN IsPrefetchable;
-} PCI_BAR, *PPCI_BAR;
 
 /* The next function of this kind behind After (NULL: the first), in bus order; NULL: no more. Any IRQL. */
 PPCI_DEVICE IoFindPciDevice(USHORT VendorId, USHORT DeviceId, PPCI_DEVICE After);
@@ -42,8 +44,8 @@ ULONG IoFindPciCapability(PPCI_DEVICE Device, UCHAR Id, ULONG After);
 /* Switches memory decoding and bus mastering on. <= DISPATCH_LEVEL. */
 VOID IoEnablePciDevice(PPCI_DEVICE Device);
 
-/* Address and size of memory BAR Index (0..5). The device does not decode for a moment: ask before it is in use.
- * STATUS_NO_SUCH_DEVICE: no memory BAR, or one without an address. PASSIVE_LEVEL. */
+/* Address and size of memory BAR Index (0..5), as they were at the bus scan. STATUS_NO_SUCH_DEVICE: no memory BAR, or one
+ * without an address. Any IRQL. */
 NTSTATUS IoQueryPciBar(PPCI_DEVICE Device, ULONG Index, PPCI_BAR Bar);
 
 /* Maps LengthBytes at Offset of a memory BAR; NULL when that is not wholly inside, or memory is out. Undone by
