@@ -36,7 +36,9 @@ def walk(path, tmp_path):
     script = tmp_path / "walk.gdb"
     script.write_text(WALK)
     done = subprocess.run(["gdb", "-nx", "-batch", "-iex", "set debuginfod enabled off", "-x", script,
-                           path.parent / "kernel.elf", path], capture_output=True, text=True, timeout=120)
+                           "-ex", "thread apply all bt", path.parent / "kernel.elf", path],
+                          capture_output=True, text=True, timeout=120)
+    assert "Backtrace stopped" not in done.stdout + done.stderr, done.stdout + done.stderr
     stacks = {}
     for number, place, _ in re.findall(r"^FRAME (\d+) (\w+) (.*)$", done.stdout, re.M):
         stacks.setdefault(int(number) - 1, []).append(int(place, 16))
