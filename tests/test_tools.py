@@ -291,3 +291,10 @@ def test_gdb_stops_where_the_machine_dies(start, tmp_path):
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
     assert "$1 = 2" in said
     assert "MmAccessFault" in said or "KiPageFault" in said or "trap.asm" in said, said
+
+
+def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
+    run = start(Machine(cmdline="scenario=resident"))
+    run.process.send_signal(signal.SIGSEGV)
+    said = run.wait(30).departure()
+    assert said.startswith("QEMU itself was ended by SIGSEGV, which is not the kernel's doing"), said

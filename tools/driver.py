@@ -215,8 +215,7 @@ def judged(outcome, recorder, options):
     elif outcome.ended == "limit":
         result["text"] = f"no end within {options.timeout} s"
     else:
-        spoken = [line for _, line in outcome.times if line.strip()] or ["(nothing on COM1)"]
-        result["text"] = f"the machine left without a verdict; its last line was: {spoken[-1]}"
+        result["text"] = outcome.departure()
     return result
 
 

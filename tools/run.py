@@ -114,8 +114,7 @@ def judge(outcome):
     """One line on how the run ended, and whether that is how it should end."""
     verdict = outcome.verdict
     if verdict is None:
-        spoken = [line for _, line in outcome.times if line.strip()] or ["(nothing on COM1)"]
-        return f"it ended without a verdict; the last line was: {spoken[-1]}", False
+        return outcome.departure(), False
     ended = verdict["end"]
     if ended == "bugcheck":
         ended = f"bugcheck {verdict.get('code')} {verdict.get('name')}"

@@ -43,6 +43,14 @@ class Outcome:
         """When the first line of COM1 that contains text was seen, or None."""
         return next((when for when, line in self.times if text in line), None)
 
+    def departure(self):
+        """A sentence on a machine that ended without a verdict: whether the emulator failed, and what it last said."""
+        spoken = [line for _, line in self.times if line.strip()] or ["(nothing on COM1)"]
+        if self.status is not None and self.status < 0:
+            return (f"QEMU itself was ended by {signal.Signals(-self.status).name}, which is not the kernel's doing: "
+                    f"try again; the last line was: {spoken[-1]}")
+        return f"the machine left without a verdict; the last line was: {spoken[-1]}"
+
 
 class Tail:
     """Reads what is new in a growing file, in whole lines."""
