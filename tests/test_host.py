@@ -107,7 +107,8 @@ def test_alloc_text_under_if_0(tmp_path):
         void Second(int *Value) { *Value = 2; }
         void Third(int *Value) { *Value = 3; }
         NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
-            int Value; First(&Value); Second(&Value); Third(&Value); return STATUS_SUCCESS;
+            int Value; First(&Value); Second(&Value); Third(&Value);
+            UNREFERENCED_PARAMETER(Driver); UNREFERENCED_PARAMETER(Path); return STATUS_SUCCESS;
         }
         """))
     assert [where[name] for name in ("First", "Second", "Third")] == [".text", "PAGE", "PAGE"]
