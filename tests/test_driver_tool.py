@@ -12,7 +12,8 @@ import driverbuild
 import leaving
 import mkdriver
 import mksymbols
-from machine import OUT, TOP
+from alone import alone_in
+from machine import OUT, TOP, CannotRun
 
 ENTRY = """NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
@@ -207,7 +208,7 @@ def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
         sources.append(write(tmp_path / name, "sameness.c", GOOD.replace("return", f'DbgPrint("{name}\\n");\n    return')))
     folder = OUT / "driver" / "sameness"
     folder.mkdir(parents=True, exist_ok=True)
-    with driver.alone_in(folder):
+    with alone_in(folder, "it"):
         for source in sources:
             runs.append(subprocess.Popen([TOP / "tools/bugcheck", "driver", source, "--json"], cwd=TOP, text=True,
                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, OUT=str(OUT))))
@@ -221,11 +222,13 @@ def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
 
 def test_a_folder_that_stays_in_use_is_told_in_one_line(tmp_path):
     """The wait for another run has a limit."""
-    with driver.alone_in(tmp_path):
-        with pytest.raises(driver.CannotRun, match="another run still uses .* after 1 s"):
-            with driver.alone_in(tmp_path, 1):
+    told = []
+    with alone_in(tmp_path, "it"):
+        with pytest.raises(CannotRun, match="another run still uses it after 1 s"):
+            with alone_in(tmp_path, "it", 1, told.append):
                 pass
-    with driver.alone_in(tmp_path, 1):                                        # and is over with it
+    assert told == ["another run uses it: waiting for its end"]
+    with alone_in(tmp_path, "it"):                                            # and is over with it
         pass
 
 

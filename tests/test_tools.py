@@ -12,6 +12,7 @@ import pytest
 
 import machine
 import run
+from alone import alone_in
 from machine import OUT, TOP, CannotRun, Machine, repeat_command
 from running import Run
 
@@ -180,6 +181,13 @@ def test_run_shows_the_story_while_it_happens(own_output):
     running = child.poll() is None
     child.communicate(timeout=60)
     assert first and running and child.returncode == 0
+
+
+@pytest.mark.parametrize("command", ("run", "gdb"))
+def test_a_second_run_in_the_same_folder_is_refused_in_one_line(shell, own_output, command):
+    with alone_in(own_output / "run", "it"):
+        assert_one_line(shell(BUGCHECK, command, "paged", "--headless", OUT=own_output), "another run uses",
+                        str(own_output / "run"), "set OUT to another folder")
 
 
 def test_an_unexpected_end_is_status_1(shell, own_output):

@@ -7,15 +7,14 @@ kernel/story/judge.c: what it says on COM2, one JSON object a line, is put toget
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import re
 import shutil
 import sys
-import time
 from pathlib import Path
 
+from alone import alone_in
 from crashdump import dump_line, forget_dump, keep_dump
 from driverbuild import Unbuildable, build, make_archive, make_kernel
 from lastrun import remember
@@ -145,29 +144,6 @@ def left_files(folder):
     return [{"path": str(path.relative_to(copies)), "bytes": path.stat().st_size} for path in paths]
 
 
-@contextlib.contextmanager
-def alone_in(folder, seconds=LOCK_SECONDS):
-    """Keeps other runs of a driver of this name out of its folder, and waits for one that is in it."""
-    with (folder / "lock").open("w") as lock:
-        if not try_lock(lock):
-            say(f"another run of this driver uses {shown(folder)}: waiting for its end")
-            end = time.monotonic() + seconds
-            while not try_lock(lock):
-                if time.monotonic() > end:
-                    raise CannotRun(f"another run still uses {shown(folder)} after {seconds} s: end it, or set OUT to another "
-                                    "folder")
-                time.sleep(0.1)
-        yield
-
-
-def try_lock(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 # ---- The result ----
 
 def where_fields(where):
@@ -278,7 +254,7 @@ def judge(options):
     qemu_version()
     make_kernel("checked" if options.checked else "free")
     with contextlib.ExitStack() as held:
-        return judge_alone(options, lambda folder: held.enter_context(alone_in(folder)))
+        return judge_alone(options, lambda folder: held.enter_context(alone_in(folder, shown(folder), LOCK_SECONDS, say)))
 
 
 def judge_alone(options, enter):

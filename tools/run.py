@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from alone import alone_in
 from lastrun import remember
 from crashdump import dump_line, forget_dump, keep_dump, link_kernel
 from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version
@@ -202,7 +203,8 @@ def main(words):
     if options.check:
         return 0
     handle_signals()
-    return command_gdb(options) if options.command == "gdb" else command_run(options)
+    with alone_in(OUT / "run", shown(OUT / "run")):
+        return command_gdb(options) if options.command == "gdb" else command_run(options)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,47 @@
+"""Keeps two runs out of one folder: both would write the same page file, serial log and dump.
+
+    with alone_in(OUT / "run", "build/run"):
+        ...
+
+The lock is the kernel's (flock), so a run that is killed leaves none behind.
+"""
+
+import contextlib
+import fcntl
+import time
+
+from machine import CannotRun
+
+POLL_SECONDS = 0.1
+
+
+@contextlib.contextmanager
+def alone_in(folder, name, seconds=0, say=None):
+    """Keeps other runs out of the folder, which messages call name, and waits up to so many seconds for one that is in it.
+
+    say(text) announces a wait. CannotRun when the other run is still there at the end.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        if not try_lock(lock):
+            wait_for(lock, name, seconds, say)
+        yield
+
+
+def wait_for(lock, name, seconds, say):
+    if seconds:
+        say(f"another run uses {name}: waiting for its end")
+    end = time.monotonic() + seconds
+    while not try_lock(lock):
+        if time.monotonic() >= end:
+            raise CannotRun(f"another run still uses {name} after {seconds} s: end it, or set OUT to another folder"
+                            if seconds else f"another run uses {name}: wait for its end, or set OUT to another folder")
+        time.sleep(POLL_SECONDS)
+
+
+def try_lock(file):
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
