@@ -32,8 +32,9 @@ CHECKED_free    := -DDBG=0
 CHECKED_checked := -DDBG=1 -DCHECKED=1
 CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
 CHECK  := $(CHECKED_$(BUILD))
-CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -fstack-protector-strong -mstack-protector-guard=global \
-          -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
+# Functions begin at 16 bytes; labels inside them are not padded: TCG gains nothing by it, and the text is 12 KiB less.
+CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
+          -fstack-protector-strong -mstack-protector-guard=global -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
 NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong \

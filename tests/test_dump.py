@@ -39,6 +39,7 @@ def walk(path, tmp_path):
                            "-ex", "thread apply all bt", path.parent / "kernel.elf", path],
                           capture_output=True, text=True, timeout=120)
     assert "Backtrace stopped" not in done.stdout + done.stderr, done.stdout + done.stderr
+    assert not re.search(r"^#\d+ +0x0+ in", done.stdout, re.M), done.stdout        # a frame behind the first of all
     stacks = {}
     for number, place, _ in re.findall(r"^FRAME (\d+) (\w+) (.*)$", done.stdout, re.M):
         stacks.setdefault(int(number) - 1, []).append(int(place, 16))

@@ -52,6 +52,7 @@ static VOID Phase1(PVOID Context) {
 }
 
 DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
+    HalMarkFirstFrame();
     HalInitializeSerial();
     KiInitializeStackCookie();
     KeInitializeProcessor(&KiBootPcr, 0);
@@ -81,6 +82,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
 
 /* Every other CPU arrives here on its idle thread's stack, IF = 0, CR8 = 0, GS not yet loaded. */
 DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr) {
+    HalMarkFirstFrame();
     HalInitializeProcessor(Pcr);
     KeActivateProcessor();
     HalStartClock();

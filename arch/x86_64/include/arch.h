@@ -118,5 +118,9 @@ static FORCEINLINE ULONG HalIn32(USHORT Port) {
 static FORCEINLINE VOID HalIdle(VOID) {
     __asm__ volatile("sti; hlt" : : : "memory");
 }
+/* For a function that nobody calls, as its first statement: tells a debugger that the stack begins here. No code. */
+static FORCEINLINE VOID HalMarkFirstFrame(VOID) {
+    __asm__ volatile(".cfi_undefined rip");
+}
 
 #endif
