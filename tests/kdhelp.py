@@ -124,9 +124,7 @@ def live(request, tmp_path):
         machine.extra += ("-S", "-chardev", f"socket,path={socket},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
         runs.append(run)
         run.__enter__()
-        while not os.path.exists(socket):
-            assert run.process.poll() is None, run.outcome("left").stderr
-            run.poll()
+        run.wait_for_debugger(Path(socket))
         return run, socket
 
     yield starter

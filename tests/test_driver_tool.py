@@ -208,7 +208,7 @@ def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
         sources.append(write(tmp_path / name, "sameness.c", GOOD.replace("return", f'DbgPrint("{name}\\n");\n    return')))
     folder = OUT / "driver" / "sameness"
     folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder, "it"):
+    with alone_in(folder):
         for source in sources:
             runs.append(subprocess.Popen([TOP / "tools/bugcheck", "driver", source, "--json"], cwd=TOP, text=True,
                                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, OUT=str(OUT))))
@@ -223,12 +223,12 @@ def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
 def test_a_folder_that_stays_in_use_is_told_in_one_line(tmp_path):
     """The wait for another run has a limit."""
     told = []
-    with alone_in(tmp_path, "it"):
-        with pytest.raises(CannotRun, match="another run still uses it after 1 s"):
-            with alone_in(tmp_path, "it", 1, told.append):
+    with alone_in(tmp_path / "it"):
+        with pytest.raises(CannotRun, match="another run still uses .*/it after 1 s"):
+            with alone_in(tmp_path / "it", 1, told.append):
                 pass
-    assert told == ["another run uses it: waiting for its end"]
-    with alone_in(tmp_path, "it"):                                            # and is over with it
+    assert told == [f"another run uses {tmp_path}/it: waiting for its end"]
+    with alone_in(tmp_path / "it"):                                            # and is over with it
         pass
 
 

@@ -11,6 +11,7 @@ import pytest
 
 import lastrun
 import rewind
+from alone import alone_in
 from conftest import ensure_built
 from machine import OUT, TOP, Machine
 from running import Run
@@ -127,6 +128,8 @@ def test_what_cannot_be_gone_back_to(crash, tmp_path):
     damaged = tmp_path / "damaged.json"
     damaged.write_text(note.read_text()[:-200])
     assert "is damaged" in go(damaged, status=2)
+    with alone_in(note.parent / "rewind"):
+        assert "another run uses" in go(note, status=2)
     changed = tmp_path / "changed.json"
     changed.write_text(re.sub(r'(kernel.elf": ")....', r"\g<1>0000", note.read_text()))
     assert "is not what crashed then" in go(changed, status=2)

@@ -14,7 +14,6 @@ import machine
 import run
 from alone import alone_in
 from machine import OUT, TOP, CannotRun, Machine, repeat_command
-from running import Run
 
 BUGCHECK = str(TOP / "tools/bugcheck")
 
@@ -183,11 +182,12 @@ def test_run_shows_the_story_while_it_happens(own_output):
     assert first and running and child.returncode == 0
 
 
-@pytest.mark.parametrize("command", ("run", "gdb"))
-def test_a_second_run_in_the_same_folder_is_refused_in_one_line(shell, own_output, command):
-    with alone_in(own_output / "run", "it"):
-        assert_one_line(shell(BUGCHECK, command, "paged", "--headless", OUT=own_output), "another run uses",
-                        str(own_output / "run"), "set OUT to another folder")
+@pytest.mark.parametrize("words", (("run", "paged", "--headless"), ("gdb", "paged"), ("step", "dpc", "--auto"),
+                                   ("rewind", "--reverse", "paged")))
+def test_a_second_run_in_the_same_folder_is_refused_in_one_line(shell, own_output, words):
+    folder = own_output / {"gdb": "run", "rewind": "reverse"}.get(words[0], words[0])
+    with alone_in(folder):
+        assert_one_line(shell(BUGCHECK, *words, OUT=own_output), f"another run uses {folder}: ", "set OUT to another folder")
 
 
 def test_an_unexpected_end_is_status_1(shell, own_output):
@@ -282,18 +282,23 @@ def test_gdb_without_a_terminal_says_how_to_attach(shell, own_output):
 
 
 def test_qmp_errors_are_told(start):
+    """The first question comes before QEMU has made its socket; the last, when it has gone, is not waited for."""
     run = start(Machine(cmdline="scenario=resident", extra=("-S",)))
-    wait_for(lambda: Path(run.sockets, "qmp").exists())
     with pytest.raises(CannotRun, match="refuses"):
         run.qmp("nonsense")
-    assert isinstance(run, Run)
+    run.qmp("quit")
+    run.process.wait(20)
+    begin = time.monotonic()
+    with pytest.raises(CannotRun, match="does not answer query-status"):
+        run.qmp("query-status")
+    assert time.monotonic() - begin < 10
 
 
 def test_gdb_stops_where_the_machine_dies(start, tmp_path):
     link = tmp_path / "gdb"
     run = start(Machine(cmdline="scenario=paged", leave=False, extra=(
         "-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")))
-    wait_for(link.exists)
+    run.wait_for_debugger(link)
     said = subprocess.run(["gdb", "-batch", "-nx", run.machine.files() / "kernel.elf", "-ex", f"target remote {link}",
                            "-ex", "hbreak KiBugCheckFromTrap", "-ex", "continue", "-ex", "print $cr8", "-ex", "backtrace"],
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout

@@ -1,30 +1,31 @@
 """Keeps two runs out of one folder: both would write the same page file, serial log and dump.
 
-    with alone_in(OUT / "run", "build/run"):
+    with alone_in(OUT / "run"):
         ...
 
-The lock is the kernel's (flock), so a run that is killed leaves none behind.
+The lock is the host kernel's (flock), so a run that is killed leaves none behind.
 """
 
 import contextlib
 import fcntl
 import time
 
-from machine import CannotRun
+from machine import CannotRun, shown
 
 POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def alone_in(folder, name, seconds=0, say=None):
-    """Keeps other runs out of the folder, which messages call name, and waits up to so many seconds for one that is in it.
+def alone_in(folder, seconds=0, say=None):
+    """Keeps other runs out of the folder, and waits up to so many seconds for one that is in it.
 
-    say(text) announces a wait. CannotRun when the other run is still there at the end.
+    say(text) announces a wait. CannotRun when the other run is still there at the end. The lock is beside the folder,
+    which may be deleted and made anew.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
         if not try_lock(lock):
-            wait_for(lock, name, seconds, say)
+            wait_for(lock, shown(folder), seconds, say)
         yield
 
 

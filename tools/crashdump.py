@@ -5,7 +5,7 @@ The disk's content is the file already: it only has to be cut to its length. Bes
 """
 
 from dumpfile import NotADump, inspect
-from machine import OUT
+from machine import OUT, shown
 
 MIB = 1 << 20
 
@@ -39,8 +39,8 @@ def link_kernel(machine):
     link.symlink_to(f"{machine.build}/kernel.elf")
 
 
-def dump_line(kept, dump, shown):
-    """One line for the user; shown makes a path readable."""
+def dump_line(kept, dump):
+    """One line for the user."""
     wrong = f"; {dump.problems[0]}" if dump.problems else ""
     size = f"{dump.total / MIB:.1f} MiB" if dump.total >= MIB else f"{dump.total >> 10} KiB"
     return f"dump: {shown(kept)} ({size}{wrong}): tools/bugcheck kd {shown(kept)}"

@@ -12,14 +12,13 @@ import os
 import re
 import shutil
 import sys
-from pathlib import Path
 
 from alone import alone_in
 from crashdump import dump_line, forget_dump, keep_dump
 from driverbuild import Unbuildable, build, make_archive, make_kernel
 from lastrun import remember
-from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version
-from run import Parser, say, shown, whole
+from machine import DUMP_LEVELS, TOP, CannotRun, Machine, qemu_version, shown
+from run import Parser, say, whole
 from running import Run, handle_signals, hang_report
 from volume import VolumeError, copy_out
 
@@ -254,7 +253,7 @@ def judge(options):
     qemu_version()
     make_kernel("checked" if options.checked else "free")
     with contextlib.ExitStack() as held:
-        return judge_alone(options, lambda folder: held.enter_context(alone_in(folder, shown(folder), LOCK_SECONDS, say)))
+        return judge_alone(options, lambda folder: held.enter_context(alone_in(folder, LOCK_SECONDS, say)))
 
 
 def judge_alone(options, enter):
@@ -279,7 +278,7 @@ def judge_alone(options, enter):
     kept = keep_dump(folder)
     result["dump"] = str(kept[0]) if kept else None
     if kept and not options.json:
-        print(dump_line(*kept, shown))
+        print(dump_line(*kept))
     result["drivers"] = [module.name for module in modules]
     (folder / "verdict.json").write_text(json.dumps(result) + "\n")
     return finish(result, options)

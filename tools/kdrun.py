@@ -131,7 +131,7 @@ def session_options(options):
     target = Path(options.live or options.file or OUT / "run" / "crash.elf")
     about = live_options(target, options.kernel) if options.live else dump_options(target, options.kernel)
     places = [str(target.parent), *(str(Path(kernel).parent / "drivers") for kernel in about["kernels"])]
-    judged = sorted((OUT / "driver").glob("*/"), key=lambda path: path.name)
+    judged = sorted((path for path in (OUT / "driver").glob("*") if path.is_dir()), key=lambda path: path.name)
     return about | {"target": str(target), "folders": places, "drivers": [str(path) for path in judged],
                     "commands": options.commands}
 

@@ -32,6 +32,11 @@ class CannotRun(Exception):
     """The machine could not be started at all; the text is one line for the user."""
 
 
+def shown(path):
+    """A path as the user would type it."""
+    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
+
+
 @dataclass
 class Machine:
     """What to boot and on what; everything that changes the run, and nothing that only observes it."""

@@ -9,8 +9,9 @@ import subprocess
 from pathlib import Path
 
 import kdrun
+from alone import alone_in
 from machine import OUT, CannotRun, Machine
-from run import build, say, scenarios, shown
+from run import build, say, scenarios
 from running import Run
 
 LIMIT = 120                                     # seconds of the host for the recording
@@ -54,8 +55,14 @@ def debug(scenario, commands):
         raise CannotRun(f"unknown scenario '{scenario}'; the scenarios are: {', '.join(scenarios())}")
     build("checked")
     folder = OUT / "reverse"
-    make_images(folder)
-    record(scenario, folder)
+    with alone_in(folder):
+        make_images(folder)
+        record(scenario, folder)
+        return replay(scenario, folder, commands)
+
+
+def replay(scenario, folder, commands):
+    """Opens the debugger on what was recorded."""
     link = Path(os.path.relpath(folder / "gdb.sock"))
     link.unlink(missing_ok=True)
     machine = machine_of(scenario, "replay", folder,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import kdrun
 import reverse
+from alone import alone_in
 from lastrun import KEPT, recall
 from machine import OUT, TOP, CannotRun, qemu_version
 from running import handle_signals
@@ -74,7 +75,13 @@ def main(words):
         raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
     machine, _ = recall(options.run)
     folder = options.run.absolute().parent / "rewind"
-    shutil.rmtree(folder, ignore_errors=True)
+    with alone_in(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        return debug(options, machine, folder)
+
+
+def debug(options, machine, folder):
+    """Opens the debugger at the event; its status."""
     places = [machine.archive and machine.archive.parent, machine.files() / "drivers"]
     settings = {"target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
                 "folders": [str(path) for path in places if path], "commands": options.commands, "to": options.to,

@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 
 from alone import alone_in
-from lastrun import remember
 from crashdump import dump_line, forget_dump, keep_dump, link_kernel
-from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version
+from lastrun import remember
+from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version, shown
 from running import Run, handle_signals, hang_report
 
 BUILDS = ("checked", "free", "ubsan")
@@ -106,11 +106,6 @@ def say(text):
     print(f"bugcheck: {text}", file=sys.stderr, flush=True)
 
 
-def shown(path):
-    """A path as the user would type it."""
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
-
-
 def judge(outcome):
     """One line on how the run ended, and whether that is how it should end."""
     verdict = outcome.verdict
@@ -152,7 +147,7 @@ def show(machine, folder, limit, window):
     kept = keep_dump(folder)
     if kept:
         link_kernel(machine)
-        say(dump_line(*kept, shown))
+        say(dump_line(*kept))
     return 0 if expected else 1
 
 
@@ -203,7 +198,7 @@ def main(words):
     if options.check:
         return 0
     handle_signals()
-    with alone_in(OUT / "run", shown(OUT / "run")):
+    with alone_in(OUT / "run"):
         return command_gdb(options) if options.command == "gdb" else command_run(options)
 
 

@@ -220,13 +220,25 @@ class Run:
                 raise CannotRun(f"QEMU could not start: {self.outcome('left').stderr.strip() or f'no answer in {limit} s'}")
             self.poll()
             time.sleep(0.005)
+        self.qmp("query-status")                # what answers has made all its sockets
+
+    def connect(self, link, limit=20):
+        """Connects to QMP; a QEMU that has just been started may not listen yet."""
+        deadline = time.monotonic() + limit
+        while True:
+            try:
+                return link.connect(f"{self.sockets}/qmp")
+            except (FileNotFoundError, ConnectionRefusedError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise
+            time.sleep(0.005)
 
     def qmp(self, command, **arguments):
         """Asks QEMU one thing; returns its answer, or raises CannotRun."""
         try:
             with socket.socket(socket.AF_UNIX) as link:
                 link.settimeout(20)
-                link.connect(f"{self.sockets}/qmp")
+                self.connect(link)
                 stream = link.makefile("rw")
                 stream.readline()               # the greeting
                 for request in ({"execute": "qmp_capabilities"}, {"execute": command, "arguments": arguments}):

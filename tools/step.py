@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
+from alone import alone_in
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals
 
@@ -96,10 +98,7 @@ def walk(options):
     run.machine = machine_of(subject, link)
     line, environment = debugger(options, run.machine, link)
     with run:
-        while not os.path.exists(link):
-            if run.process.poll() is not None:
-                raise CannotRun(f"QEMU could not start: {run.outcome('left').stderr.strip()}")
-            run.poll()
+        run.wait_for_debugger(Path(link))
         if options.auto:
             status = subprocess.run(line, env=environment, stdin=subprocess.DEVNULL).returncode
             if status not in (0, 1):
@@ -117,7 +116,8 @@ def main(words):
     handle_signals()
     qemu_version()
     build()
-    status = walk(options)
+    with alone_in(OUT / "step"):
+        status = walk(options)
     return status if status in (0, 1) else NOT_REACHED
 
 

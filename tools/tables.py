@@ -67,7 +67,7 @@ def regions():
 
 def bugchecks():
     """kernel/include/ddk/bugcodes.def."""
-    pattern = re.compile(rf'BUGCODE\((0x[0-9A-Fa-f]+),\s*(\w+),' + rf'\s*(\w+),\s*{STRING},' * 4 + rf'\s*((?:{STRING}\s*)+),')
+    pattern = re.compile(r'BUGCODE\((0x[0-9A-Fa-f]+),\s*(\w+),' + rf'\s*(\w+),\s*{STRING},' * 4 + rf'\s*((?:{STRING}\s*)+),')
     lines = []
     for match in pattern.finditer(source('kernel/include/ddk/bugcodes.def')):
         fields = match.groups()
