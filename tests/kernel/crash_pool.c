@@ -48,12 +48,14 @@ KTEST_CRASH(19_header_of_a_freed_block_overwritten) {
     ExAllocatePoolWithTag(NonPagedPoolNx, 0x150, TAG);
 }
 
-/* A block too large to be parked: the header of the free rest of its page is overrun. */
+#define WANTED 0x400 /* what is asked for until the damaged block's turn comes */
+
+/* A block too large to be parked: the header of the free rest of its page, large enough for WANTED, is overrun. */
 static PUCHAR OverrunIntoFreeBlock(VOID) {
     for (;;) {
         PUCHAR P = ExAllocatePoolWithTag(NonPagedPoolNx, 0x800, TAG);
         PPOOL_HEADER Header = (PPOOL_HEADER)P - 1, Behind = Header + Header->BlockSize;
-        if (BYTE_OFFSET(Behind) != 0 && Behind->PoolType == POOL_FREE && Behind->BlockSize > 32) {
+        if (BYTE_OFFSET(Behind) != 0 && Behind->PoolType == POOL_FREE && Behind->BlockSize > WANTED / POOL_UNIT) {
             memset(P, 'A', 0x800 + 2 * POOL_UNIT);
             return P;
         }
@@ -63,16 +65,14 @@ static PUCHAR OverrunIntoFreeBlock(VOID) {
 KTEST_CRASH(13A_free_neighbour_overrun) {
     Expect(KERNEL_MODE_HEAP_CORRUPTION, 0x12, (ULONG64)&MiPoolHeap[POOL_HEAP_NX],
            (ULONG64)PAGE_ALIGN(OverrunIntoFreeBlock()), 0);
-    for (;;) {
-        ExAllocatePool2(POOL_FLAG_NON_PAGED, 0x400, TAG);
+    while (ExAllocatePool2(POOL_FLAG_NON_PAGED, WANTED, TAG) != NULL) {
     }
 }
 
 KTEST_CRASH(19_free_neighbour_overrun) {
     PPOOL_HEADER Header = (PPOOL_HEADER)OverrunIntoFreeBlock() - 1;
     Expect(BAD_POOL_HEADER, 0x20, (ULONG64)(Header + Header->BlockSize), ANY, 0x41414141);
-    for (;;) {
-        ExAllocatePoolWithTag(NonPagedPoolNx, 0x400, TAG);
+    while (ExAllocatePoolWithTag(NonPagedPoolNx, WANTED, TAG) != NULL) {
     }
 }
 
