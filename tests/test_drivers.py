@@ -19,7 +19,7 @@ try:
 except driverheads.HeadError as problem:
     raise pytest.UsageError(str(problem)) from None
 BY_NAME = {head.path.name: head for head in HEADS}
-HOST_LIMIT = "90"
+HOST_LIMIT = "180"
 OWN_CODES = 0xDEAD0000                          # bugchecks that a driver makes to show that it got there
 
 
