@@ -190,6 +190,11 @@ def test_a_second_run_in_the_same_folder_is_refused_in_one_line(shell, own_outpu
         assert_one_line(shell(BUGCHECK, *words, OUT=own_output), f"another run uses {folder}: ", "set OUT to another folder")
 
 
+@pytest.mark.parametrize("words", (("run", "paged", "--headless"), ("driver", "tests/drivers/file_log.c")))
+def test_an_output_folder_that_cannot_be_made_is_one_line(shell, words):
+    assert_one_line(shell(BUGCHECK, *words, OUT="/proc/nowhere"), "/proc/nowhere", "cannot be written", "set OUT")
+
+
 def test_an_unexpected_end_is_status_1(shell, own_output):
     done = shell(BUGCHECK, "run", "--headless", "--append=scenario=nonsense", OUT=own_output)
     assert done.returncode in (0, 1)

@@ -22,11 +22,21 @@ def alone_in(folder, seconds=0, say=None):
     say(text) announces a wait. CannotRun when the other run is still there at the end. The lock is beside the folder,
     which may be deleted and made anew.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with folder.with_name(folder.name + ".lock").open("w") as lock:
+    with lock_of(folder).open("w") as lock:
         if not try_lock(lock):
             wait_for(lock, shown(folder), seconds, say)
         yield
+
+
+def lock_of(folder):
+    """The path of the folder's lock; its own folder is there and can be written."""
+    lock = folder.with_name(folder.name + ".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    except OSError as problem:
+        raise CannotRun(f"{shown(folder.parent)} cannot be written: {problem.strerror}; set OUT to a folder of yours") from None
+    return lock
 
 
 def wait_for(lock, name, seconds, say):

@@ -24,6 +24,7 @@ import literals
 import mkdriver
 import mkexports
 import mksymbols
+from alone import lock_of
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
 
@@ -63,8 +64,7 @@ class Module:
 
 def make_kernel(build):
     """The kernel, the boot archive and the flags for drivers; quick when nothing has changed."""
-    OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / f".{build}.lock", "w") as lock:
+    with lock_of(OUT / f".{build}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={build}", f"OUT={OUT}",
                                "judge"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
