@@ -55,3 +55,29 @@ def test_help_names_every_command():
     for target in ('make run', 'make test', 'make gdb', 'make iso', 'make bench', 'make lint', 'make docs', 'make doctor',
                    'make step', 'make kd', 'make rewind', 'make trace'):
         assert re.search(rf'^{target}\s+\S', targets, re.M), target
+
+
+PLAIN_WORDS = {'CPU', 'RAM', 'PC', 'NT', 'MIT', 'README', 'LICENSE', 'CR2', 'F5', 'IDR'}
+REGISTERS = {'AL', 'CS', 'SS', 'RSP', 'RIP', 'RBP', 'RFLAGS', 'ELF64', 'ASSERT', 'PAGE', 'ACQUIRE'}
+
+
+def prose(document):
+    """A document's sentences, without code."""
+    text = re.sub(r'^```.*?^```', '', (ROOT / document).read_text(), flags=re.S | re.M)
+    return re.sub(r'`[^`]*`|\]\([^)]*\)|<!--.*?-->', '', text, flags=re.S)
+
+
+@pytest.mark.parametrize('document', ['README.md', 'docs/walk.md', 'docs/stepping.md', 'docs/debugging.md'])
+def test_the_glossary_knows_each_abbreviation(document):
+    """A newcomer finds every abbreviation of the first documents in docs/glossary.md."""
+    known = (ROOT / 'docs/glossary.md').read_text()
+    used = set(re.findall(r'\b[A-Z][A-Z0-9]{1,6}\b', prose(document))) - PLAIN_WORDS - REGISTERS
+    assert not {word for word in used if not re.search(rf'\b{word}\b', known)}
+
+
+@pytest.mark.parametrize('document', ['README.md', 'docs/walk.md'])
+def test_the_first_documents_spell_irql_out(document):
+    """The words behind the abbreviation stand in front of, or right behind, its first use."""
+    text = prose(document)
+    first = text.index('IRQL')
+    assert 'interrupt request level' in text[max(first - 120, 0):first + 120].replace('\n', ' ')
