@@ -340,6 +340,105 @@ CORRECT = {
         UCHAR Bytes[64] = {0};
         RtlCopyMemory(Bytes + 32, Bytes, 32);
         RtlMoveMemory(Bytes + 8, Bytes, 32);""",
+    "release_and_wait_in_one_step": """
+        KSEMAPHORE Semaphore;
+        KeInitializeSemaphore(&Semaphore, 0, 4);
+        for (KIRQL Level = PASSIVE_LEVEL; Level <= APC_LEVEL; Level++) {
+            KeRaiseIrql(Level, &Old);
+            KeSetEvent(&Event, IO_NO_INCREMENT, TRUE);
+            KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);
+            KeReleaseSemaphore(&Semaphore, IO_NO_INCREMENT, 1, TRUE);
+            KeWaitForSingleObject(&Semaphore, Executive, KernelMode, FALSE, &Millisecond);
+            KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, NULL);
+            PVOID Objects[2] = {&Event, &Mutex};
+            KeReleaseMutex(&Mutex, TRUE);
+            KeWaitForMultipleObjects(2, Objects, WaitAll, Executive, KernelMode, FALSE, NULL, NULL);
+            KeReleaseMutex(&Mutex, FALSE);
+            KeLowerIrql(Old);
+        }
+        KeRaiseIrql(DISPATCH_LEVEL, &Old);
+        KeSetEvent(&Event, IO_NO_INCREMENT, TRUE);
+        KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, &Zero);
+        KeLowerIrql(Old);""",
+    "shared_locks_in_both_orders": """
+        ERESOURCE Other;
+        EX_PUSH_LOCK Push2;
+        EX_SPIN_LOCK ReaderWriter2 = 0;
+        ExInitializeResourceLite(&Other);
+        ExInitializePushLock(&Push2);
+        for (ULONG Round = 0; Round < 2; Round++) {
+            PERESOURCE First = Round ? &Other : &Resource, Second = Round ? &Resource : &Other;
+            PEX_PUSH_LOCK Push3 = Round ? &Push2 : &Push, Push4 = Round ? &Push : &Push2;
+            PEX_SPIN_LOCK Spin3 = Round ? &ReaderWriter : &ReaderWriter2, Spin4 = Round ? &ReaderWriter2 : &ReaderWriter;
+            KeEnterCriticalRegion();
+            ExAcquireResourceSharedLite(First, TRUE);
+            ExAcquireResourceSharedLite(Second, TRUE);
+            ExReleaseResourceLite(Second);
+            ExReleaseResourceLite(First);
+            ExAcquirePushLockShared(Push3);
+            ExAcquirePushLockShared(Push4);
+            ExReleasePushLockShared(Push4);
+            ExReleasePushLockShared(Push3);
+            KeLeaveCriticalRegion();
+            Old = ExAcquireSpinLockShared(Spin3);
+            ExAcquireSpinLockSharedAtDpcLevel(Spin4);
+            ExReleaseSpinLockSharedFromDpcLevel(Spin4);
+            ExReleaseSpinLockShared(Spin3, Old);
+        }
+        ExDeleteResourceLite(&Other);""",
+    "objects_in_memory_that_comes_back_by_other_ways": """
+        static LOOKASIDE_LIST_EX List;
+        PHYSICAL_ADDRESS Highest = {.QuadPart = -1};
+        ExInitializeLookasideListEx(&List, NULL, NULL, NonPagedPoolNx, 0, 128, TAG, 0);
+        for (ULONG Round = 0; Round < 20; Round++) {
+            PDEVICE_OBJECT Device = NULL;
+            PVOID Place[3] = {NULL, ExAllocateFromLookasideListEx(&List), MmAllocateContiguousMemory(4096, Highest)};
+            if (NT_SUCCESS(IoCreateDevice(Driver, 256, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Device))) {
+                Place[0] = Device->DeviceExtension;
+            }
+            for (ULONG i = 0; i < 3; i++) {
+                if (Place[i] != NULL) {
+                    PKSPIN_LOCK Lock = Place[i];
+                    PFAST_MUTEX Sleeping = (PFAST_MUTEX)(Lock + 1);
+                    KeInitializeSpinLock(Lock);
+                    ExInitializeFastMutex(Sleeping);
+                    KeAcquireSpinLock(Lock, &Old);
+                    KeReleaseSpinLock(Lock, Old);
+                    ExAcquireFastMutex(Sleeping);
+                    ExReleaseFastMutex(Sleeping);
+                }
+            }
+            if (Device != NULL) {
+                IoDeleteDevice(Device);
+            }
+            if (Place[1] != NULL) {
+                ExFreeToLookasideListEx(&List, Place[1]);
+            }
+            if (Place[2] != NULL) {
+                MmFreeContiguousMemory(Place[2]);
+            }
+        }
+        ExDeleteLookasideListEx(&List);
+        /* A timer that has expired needs no cancelling. */
+        PKTIMER Dynamic = ExAllocatePool2(POOL_FLAG_NON_PAGED, sizeof(KTIMER), TAG);
+        if (Dynamic != NULL) {
+            KeInitializeTimer(Dynamic);
+            KeSetTimer(Dynamic, Millisecond, NULL);
+            KeWaitForSingleObject(Dynamic, Executive, KernelMode, FALSE, NULL);
+            ExFreePool(Dynamic);
+        }
+        /* A resource may be released in another owner's name. */
+        KeEnterCriticalRegion();
+        ExAcquireResourceExclusiveLite(&Resource, TRUE);
+        ERESOURCE_THREAD Owner = ExGetCurrentResourceThread();
+        ExReleaseResourceForThreadLite(&Resource, Owner);
+        ExAcquireResourceSharedLite(&Resource, TRUE);
+        ExSetResourceOwnerPointer(&Resource, (PVOID)((ULONG_PTR)&Event | 3));
+        ExReleaseResourceForThreadLite(&Resource, (ULONG_PTR)&Event | 3);
+        ExAcquireResourceExclusiveLite(&Resource, TRUE);
+        ExConvertExclusiveToSharedLite(&Resource);
+        ExReleaseResourceLite(&Resource);
+        KeLeaveCriticalRegion();""",
 }
 
 

@@ -25,11 +25,18 @@ static VOID VerifierInitializeMutex(PRKMUTEX Mutex, ULONG Level) {
 
 /* ---- Waiting ---- */
 
+/* The level that the wait belongs to: DISPATCH_LEVEL after KeSetEvent(..., TRUE) and its like is the kernel's, which goes
+ * back to the level before when the wait begins. */
+static KIRQL WaitIrql(VOID) {
+    PKTHREAD Thread = KiCurrentThread();
+    return Thread->WaitNext ? Thread->WaitIrql : KiCurrentIrql();
+}
+
 /* 0xC4 (0x120, 0x121 or 0x122, address of the IRQL, of the object, of the time-out); (0x123, object) for a wait that
  * a user may interrupt, so that the stack goes out, with the object on that stack; (0xE1, object). Objects is what P3
  * points to. */
 static VOID CheckWait(const PVOID *Object, ULONG Count, KPROCESSOR_MODE Mode, const LARGE_INTEGER *Timeout) {
-    KIRQL Irql = KiCurrentIrql();
+    KIRQL Irql = WaitIrql();
     if (!VfHas(VF_IRQL)) {
         return;
     }
