@@ -155,6 +155,13 @@ def test_no_space_for_the_page_file_is_one_line(tmp_path, monkeypatch):
         machine.qemu_arguments(Machine(), tmp_path)
 
 
+@pytest.mark.parametrize("chosen,cpu", (({}, "max"), ({"seed": 1}, "max,-x2apic"),
+                                        ({"extra": ("-icount", "shift=0")}, "max,-x2apic")))
+def test_a_counted_clock_goes_without_x2apic(chosen, cpu, tmp_path):
+    line = machine.qemu_arguments(Machine(disk=False, **chosen), tmp_path)
+    assert line[line.index("-cpu") + 1] == cpu
+
+
 def test_a_folder_that_cannot_be_written_is_one_line():
     with pytest.raises(CannotRun, match="cannot make /proc/pagefile.img"):
         machine.make_disk(Path("/proc/pagefile.img"), 0)
