@@ -11,8 +11,6 @@
 
 #define MAXIMUM_INSTRUCTIONS 4096
 
-int qemu_plugin_version = QEMU_PLUGIN_VERSION;
-
 static uint64_t From, To, Pause;
 static bool WasExecuted[MAXIMUM_INSTRUCTIONS];
 

@@ -1,5 +1,8 @@
-/* qemuplugin.h: the part of QEMU's plugin interface, version 1, that is used here and in tests/host; QEMU documents it under "TCG plugins".
- * Debian ships QEMU with plugins, but no header. */
+/* qemuplugin.h: the part of QEMU's plugin interface that is used here and in tests/host; QEMU documents it under "TCG plugins".
+ * Debian ships QEMU with plugins, but no header. Each plugin is one file, and includes this once.
+ *
+ * A QEMU takes only plugins whose version lies between its oldest and its own: 1 before QEMU 9, 2 and more since. The part
+ * below is the same in both, so one plugin serves: when it is loaded, it looks for a function that came with version 2. */
 #ifndef _QEMUPLUGIN_H_
 #define _QEMUPLUGIN_H_
 
@@ -12,7 +15,6 @@ typedef uint32_t qemu_plugin_meminfo_t;
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
 
-#define QEMU_PLUGIN_VERSION 1
 #define QEMU_PLUGIN_CB_NO_REGS 0
 #define QEMU_PLUGIN_MEM_W 2
 
@@ -27,5 +29,13 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *Instruction,
                                       int Direction, void *Context);
 bool qemu_plugin_mem_is_store(qemu_plugin_meminfo_t Info);
 unsigned qemu_plugin_mem_size_shift(qemu_plugin_meminfo_t Info);
+
+int qemu_plugin_num_vcpus(void) __attribute__((weak)); /* since version 2; only looked for */
+
+int qemu_plugin_version;
+
+__attribute__((constructor)) static void ChooseVersion(void) {
+    qemu_plugin_version = qemu_plugin_num_vcpus != NULL ? 2 : 1;
+}
 
 #endif

@@ -26,8 +26,6 @@ typedef struct _WATCH {
     uint64_t Start, Bytes, StopAt, Count;
 } WATCH;
 
-int qemu_plugin_version = QEMU_PLUGIN_VERSION;
-
 static WATCH Watches[MAXIMUM_WATCHES];
 static unsigned WatchCount;
 static FILE *Log;
@@ -95,13 +93,19 @@ static void OnTranslate(qemu_plugin_id_t Id, struct qemu_plugin_tb *Block) {
     }
 }
 
+/* A function of QEMU by its name since QEMU 9, or by the one before. */
+static void *FindEither(const char *Name, const char *OlderName) {
+    void *Found = dlsym(RTLD_DEFAULT, Name);
+    return Found != NULL ? Found : dlsym(RTLD_DEFAULT, OlderName);
+}
+
 static bool FindQemu(void) {
     *(void **)&Qemu.StopMachine = dlsym(RTLD_DEFAULT, "vm_stop");
     *(void **)&Qemu.IsRunning = dlsym(RTLD_DEFAULT, "runstate_is_running");
     *(void **)&Qemu.GetProcessor = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
     *(void **)&Qemu.QueueWork = dlsym(RTLD_DEFAULT, "async_run_on_cpu");
-    *(void **)&Qemu.LockMachine = dlsym(RTLD_DEFAULT, "qemu_mutex_lock_iothread_impl");
-    *(void **)&Qemu.UnlockMachine = dlsym(RTLD_DEFAULT, "qemu_mutex_unlock_iothread");
+    *(void **)&Qemu.LockMachine = FindEither("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
+    *(void **)&Qemu.UnlockMachine = FindEither("bql_unlock", "qemu_mutex_unlock_iothread");
     return Qemu.StopMachine && Qemu.IsRunning && Qemu.GetProcessor && Qemu.QueueWork && Qemu.LockMachine &&
            Qemu.UnlockMachine;
 }
