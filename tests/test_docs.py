@@ -81,3 +81,25 @@ def test_the_first_documents_spell_irql_out(document):
     text = prose(document)
     first = text.index('IRQL')
     assert 'interrupt request level' in text[max(first - 120, 0):first + 120].replace('\n', ' ')
+
+
+@pytest.mark.parametrize('files,message,problem', [
+    (1, 'Mm: share one read between collided faults', None),
+    (9, 'Mm: share one read between collided faults\n\nTwo threads used to read the page twice.', None),
+    (1, '# a comment of git\nMm: share one read', None),
+    (9, 'Mm: share one read between collided faults', 'why'),
+    (9, 'Mm: share one read\n\nSigned-off-by: A Person <a@example.org>', 'why'),
+    (1, 'share one read between collided faults', 'component'),
+    (1, 'Mm: ' + 'x' * 69, '72'),
+    (1, 'Mm: share one read; Ke: count it', 'two ideas'),
+    (1, 'Mm: share one read.', 'full stop'),
+    (1, 'Mm: share one read\nand more', 'second line'),
+    (1, '', 'component'),
+])
+def test_the_hook_judges_a_commit_message(tmp_path, files, message, problem):
+    """tools/hooks/commit-msg holds docs/CONTRIBUTING.md's rules for commits."""
+    (tmp_path / 'message').write_text(message + '\n')
+    result = run('tools/hooks/commit-msg', str(tmp_path / 'message'), str(files))
+    assert (result.returncode == 0) is (problem is None), result.stderr
+    assert (problem or '') in result.stderr
+    assert len(result.stderr.splitlines()) == (problem is not None)
