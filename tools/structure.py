@@ -1,0 +1,99 @@
+#!/usr/bin/python3
+"""Counts who uses whom in the kernel, from the objects' relocations: how far a reader who opens one file is led.
+
+    tools/structure.py [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
+    tools/structure.py --names [BUILD]  also the names that ke/ takes from the folders above it
+
+Three numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, and the
+names that kernel/ke takes from the folders above it. tests/test_structure.py holds them.
+"""
+import re
+import subprocess
+import sys
+from collections import defaultdict, namedtuple
+from pathlib import Path
+
+from machine import OUT
+
+FLOORS = ("rtl", "arch", "boot", "ke", "mm", "ex", "ob", "ps", "ldr", "io", "kd", "story")     # from the ground up
+EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}                                         # the compiler's, in each file
+
+Structure = namedtuple("Structure", "files pairs cycle upward")
+
+
+def room(path):
+    """The folder that an object belongs to: boot, arch, or a folder of kernel/."""
+    return path.parts[1] if path.parts[0] == "kernel" else path.parts[0]
+
+
+def names_of(objects):
+    """Two tables, each by object: the global names that it defines, and those that it takes from others."""
+    defined, taken = defaultdict(set), defaultdict(set)
+    text = subprocess.run(["nm", "--print-file-name", *map(str, objects)], capture_output=True, text=True, check=True).stdout
+    for path, kind, name in re.findall(r"^(.+?):[0-9a-f ]{16} (\w) (\S+)$", text, re.M):
+        if kind in "Uw":
+            taken[path].add(name)
+        elif kind.isupper():
+            defined[path].add(name)
+    return defined, taken
+
+
+def uses(folder):
+    """(user, name, owner) for each name that an object below folder takes from another one; paths are the sources'."""
+    objects = [path for path in sorted(folder.rglob("*.o")) if path.relative_to(folder).parts[0] in ("boot", "arch", "kernel")
+               and "drivers" not in path.parts]
+    defined, taken = names_of(objects)
+    owner = {name: path for path, names in defined.items() for name in names}
+    for path, names in taken.items():
+        for name in sorted(names - EVERYWHERE):
+            if name in owner and owner[name] != path:
+                yield Path(path).relative_to(folder), name, Path(owner[name]).relative_to(folder)
+
+
+def reachable(edges, start):
+    """Every node that start leads to."""
+    seen, todo = set(), [start]
+    while todo:
+        for node in edges[todo.pop()] - seen:
+            seen.add(node)
+            todo.append(node)
+    return seen
+
+
+def largest_cycle(edges):
+    """The largest set of nodes each of which leads to every other."""
+    reach = {node: reachable(edges, node) for node in list(edges)}
+    return max(({other for other in reach[node] if node in reach.get(other, ())} for node in reach), key=len, default=set())
+
+
+def measure(build):
+    """The structure of a build that was made."""
+    found = list(uses(OUT / build / "obj"))
+    rooms = {(room(user), room(owner)) for user, _, owner in found}
+    edges = defaultdict(set)
+    for user, _, owner in found:
+        edges[user].add(owner)
+    above = set(FLOORS[FLOORS.index("ke") + 1:])
+    return Structure(files={path for user, _, owner in found for path in (user, owner)},
+                     pairs=sorted((a, b) for a, b in rooms if a < b and (b, a) in rooms),
+                     cycle=largest_cycle(edges),
+                     upward=sorted({(room(owner), name) for user, name, owner in found
+                                    if room(user) == "ke" and room(owner) in above}))
+
+
+def main(arguments):
+    names = "--names" in arguments
+    builds = [word for word in arguments if word != "--names"] or ["checked"]
+    folder = OUT / builds[0] / "obj"
+    if len(builds) > 1 or builds[0].startswith("-") or not folder.is_dir():
+        sys.exit(print(f"structure: there is no {folder}, make BUILD=checked kernel", file=sys.stderr) or 2)
+    found = measure(builds[0])
+    print(f"folders that use each other both ways: {len(found.pairs)}: " + ", ".join("-".join(pair) for pair in found.pairs))
+    print(f"the largest cycle of files: {len(found.cycle)} of {len(found.files)}")
+    print(f"names that ke takes from higher folders: {len(found.upward)}")
+    if names:
+        print("\n".join(f"    {owner:6} {name}" for owner, name in found.upward))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
