@@ -20,6 +20,7 @@
 #define AGREEMENT 128  /* two that differ by less than a 128th */
 #define MEASURE_HZ 250 /* each takes 4 ms */
 #define MAXIMUM_POLLS 1000000
+#define BETWEEN_POLLS 16 /* rounds: little beside a look at a port, and many looks less where instructions count */
 #define LVT_MASKED 0x10000
 #define TIMER_DIVIDE_BY_1 0x0B
 #define LONGEST_COUNT 0xFFFFFFFF
@@ -33,6 +34,12 @@ typedef struct _MEASUREMENT {
 
 ULONG64 HalReadTsc(VOID) {
     return __rdtsc();
+}
+
+static VOID Spin(ULONG64 Rounds) {
+    for (ULONG64 Round = 0; Round < Rounds; Round++) {
+        _ReadWriteBarrier();
+    }
 }
 
 /* Before the clock is started: a pause in between then makes the measurement too long, not too short. */
@@ -56,6 +63,7 @@ static ULONG RunPit(MEASUREMENT *Measurement) {
     HalOut8(PIT_CHANNEL_2, (UCHAR)(Count >> 8));
     ULONG Polls = 0;
     while (!(HalIn8(PORT_61) & PORT_61_OUT_2) && Polls < MAXIMUM_POLLS) {
+        Spin(BETWEEN_POLLS);
         Polls++;
     }
     End(Measurement);
@@ -81,6 +89,7 @@ static BOOLEAN MeasureByPmTimer(MEASUREMENT *Measurement) {
     Begin(Measurement);
     ULONG Start = HalIn32(HalpMachine.PmTimerPort);
     while (((HalIn32(HalpMachine.PmTimerPort) - Start) & Mask) < PM_TIMER_HZ / MEASURE_HZ && Polls < MAXIMUM_POLLS) {
+        Spin(BETWEEN_POLLS);
         Polls++;
     }
     End(Measurement);
@@ -126,7 +135,11 @@ VOID HalpCalibrateTimers(VOID) {
     }
 }
 
-/* Any IRQL. Before the calibration: writes to the POST port, about 1 us each on any machine. */
+/* Any IRQL. Before the calibration: writes to the POST port, about 1 us each on any machine.
+ *
+ * The loop is its own measure: it looks at the counter after 1, 2, 4, ... rounds, from half-way on after as many as the
+ * rest should take. Where QEMU counts instructions a look, and a `pause` even more, costs its host as much as a thousand
+ * of them. */
 VOID HalStall(ULONG MicroSeconds) {
     if (HalFeatures.TscHz == 0) {
         for (ULONG i = 0; i < MicroSeconds; i++) {
@@ -134,8 +147,11 @@ VOID HalStall(ULONG MicroSeconds) {
         }
         return;
     }
-    ULONG64 Start = HalReadTsc(), Ticks = HalFeatures.TscHz * MicroSeconds / 1000000;
-    while (HalReadTsc() - Start < Ticks) {
+    ULONG64 Start = HalReadTsc(), Ticks = HalFeatures.TscHz * MicroSeconds / 1000000, Rounds = 1, Passed;
+    while ((Passed = HalReadTsc() - Start) < Ticks) {
+        ULONG64 Rest = 2 * Passed < Ticks ? Rounds : Rounds * (Ticks - Passed) / Passed;
+        Spin(Rest);
+        Rounds += Rest;
         YieldProcessor();
     }
 }

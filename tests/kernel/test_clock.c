@@ -118,3 +118,23 @@ KTEST(clock_is_not_waited_for_to_wake_a_thread_on_another_cpu) {
     KtUnpin();
     KT_EXPECT(Quickest < TscOfTick() / 2);
 }
+
+/* ---- Stalls ---- */
+
+/* A counted clock stands still while the host is busy: there a stall ends when it should, whatever it finds out of its
+ * own speed. Above CLOCK_LEVEL, so that no interrupt counts. */
+KTEST(clock_stall_takes_its_time_and_little_more) {
+    static const ULONG MicroSeconds[] = {0, 1, 2, 7, 50, 999, 5000};
+    for (ULONG Index = 0; Index < RTL_NUMBER_OF(MicroSeconds); Index++) {
+        ULONG64 Wanted = HalFeatures.TscHz * MicroSeconds[Index] / 1000000;
+        KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+        ULONG64 Start = HalReadTsc();
+        KeStallExecutionProcessor(MicroSeconds[Index]);
+        ULONG64 Took = HalReadTsc() - Start;
+        KeLowerIrql(OldIrql);
+        KT_EXPECT(Took >= Wanted);
+        if (KtIsSeeded()) {
+            KT_EXPECT(Took <= Wanted + Wanted / 16 + TscOfTick() / 10000);
+        }
+    }
+}
