@@ -4,6 +4,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 import time
@@ -246,6 +247,20 @@ def test_launcher_complains_in_one_line(dump, tmp_path):
         text = run_kd([*words, "-c", ".bugcheck"], status=2)
         lines = [line for line in text.splitlines() if "CRC mismatch" not in line]
         assert len(lines) == 1 and said in lines[0] and lines[0].startswith("bugcheck: "), text
+
+
+@pytest.mark.parametrize("module,text,said", (
+    ("everything.py", "def load():\n    raise RuntimeError('a defect')\n", "bugcheck: internal error: RuntimeError: a defect"),
+    ("session.py", "this is no Python\n", "SyntaxError")))
+def test_a_defect_of_the_debugger_is_status_2(dump, tmp_path, module, text, said):
+    """GDB goes on when its Python fails, and would leave with 0."""
+    tools = tmp_path / "tools"
+    shutil.copytree(TOP / "tools", tools)
+    (tools / "kd" / module).write_text(text)
+    done = subprocess.run([sys.executable, tools / "kdrun.py", dump("paged"), "-c", "k"], capture_output=True, text=True,
+                          timeout=120, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2 and said in done.stderr, done
+    assert "Traceback" not in done.stderr or module == "session.py"
 
 
 def test_names_of_cplusplus_are_its_authors(dump, kd):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -134,6 +135,22 @@ def test_what_cannot_be_gone_back_to(crash, tmp_path):
     changed.write_text(re.sub(r'(kernel.elf": ")....', r"\g<1>0000", note.read_text()))
     assert "is not what crashed then" in go(changed, status=2)
     assert "unrecognized arguments" in go(note, "--sideways", status=2)
+
+
+def test_without_qemu_img_one_line_names_its_package(crash, tmp_path):
+    """Both ways back need it, and neither ends in a traceback with status 0."""
+    rewind.build_plugin()
+    path = tmp_path / "bin"
+    path.mkdir()
+    for name in ("qemu-system-x86_64", "gdb", "make", "setpriv", "readelf", "sh", "cat", "tr", "awk", "dirname"):
+        (path / name).symlink_to(shutil.which(name))
+    for words in (("--to", "trim"), ("--reverse",)):
+        done = subprocess.run([sys.executable, TOP / "tools/rewind.py", "--run", crash[0], *words, "-c", "k"], text=True,
+                              capture_output=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
+                              env=dict(os.environ, OUT=str(OUT), PATH=str(path)))
+        text = done.stdout + done.stderr
+        assert done.returncode == 2 and "no qemu-img: Debian package qemu-utils is not installed" in text, text
+        assert "Traceback" not in text and len(text.splitlines()) == 1, text
 
 
 def test_backwards_on_one_cpu(tmp_path):

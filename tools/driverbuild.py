@@ -25,6 +25,7 @@ import mkdriver
 import mkexports
 import mksymbols
 from alone import lock_of
+from building import make_command
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
 
@@ -66,8 +67,8 @@ def make_kernel(build):
     """The kernel, the boot archive and the flags for drivers; quick when nothing has changed."""
     with lock_of(OUT / f".{build}").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={build}", f"OUT={OUT}",
-                               "judge"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace")
+        done = subprocess.run(make_command(build, "judge"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+                              errors="replace")
     if done.returncode:
         raise CannotRun(f"the {build} build of the kernel failed: {first_error(done.stderr)}")
 

@@ -22,6 +22,7 @@ from machine import OUT, TOP, CannotRun
 
 TOOLS = TOP / "tools"
 BUILDS = ("checked", "free", "ubsan")
+FAILED = 2
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,7 +60,8 @@ def gdb_words(start="start"):
     for setting in settings:
         words += ["-iex", f"set {setting}"]
     return words + ["-iex", f"python import sys; sys.path.insert(0, {str(TOOLS)!r}); sys.dont_write_bytecode = True",
-                    "-ex", f"python import kd.{start}; kd.{start}.main()"]
+                    "-ex", f"python import kd.{start}; kd.session.begin(kd.{start}.main)",
+                    "-ex", f"quit {FAILED}"]     # never reached, unless the debugger's own code could not even be loaded
 
 
 def candidates(target, chosen, build=None):

@@ -74,7 +74,7 @@ def qemu_version():
     found = re.search(r"version (\d+)\.(\d+)", text)
     version = tuple(map(int, found.groups())) if found else (0, 0)
     if version < OLDEST_QEMU:
-        raise CannotRun("QEMU %d.%d is too old: " % version + "%d.%d or newer is needed" % OLDEST_QEMU)
+        raise CannotRun("QEMU %d.%d is too old: " % version + "%d.%d or newer is needed; the container has one: tools/bugcheck container run" % OLDEST_QEMU)
     return version
 
 
@@ -90,6 +90,16 @@ def make_disk(path, size, mark=b"", grows_to=None):
             image.truncate(size)
     except OSError as error:
         raise CannotRun(f"cannot make {path} of {size >> 20} MiB: {error.strerror}") from None
+
+
+def make_snapshots(path, size):
+    """A fresh qcow2 image of this size, the only kind that QEMU keeps snapshots in."""
+    try:
+        done = subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, size], capture_output=True, text=True, timeout=60)
+    except FileNotFoundError:
+        raise CannotRun("no qemu-img: Debian package qemu-utils is not installed") from None
+    if done.returncode:
+        raise CannotRun(f"no room for snapshots: {done.stderr.strip()}")
 
 
 def volume_image(machine, folder):

@@ -5,13 +5,13 @@ QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2
 """
 
 import os
-import subprocess
 from pathlib import Path
 
 import kdrun
 from alone import alone_in
-from machine import OUT, CannotRun, Machine
-from run import build, say, scenarios
+from building import build
+from machine import OUT, CannotRun, Machine, make_snapshots
+from run import say, scenarios
 from running import Run
 
 LIMIT = 120                                     # seconds of the host for the recording
@@ -33,10 +33,7 @@ def machine_of(scenario, mode, folder, extra=()):
 def make_images(folder):
     folder.mkdir(parents=True, exist_ok=True)
     for name, size in DISKS.items():
-        done = subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", folder / f"{name}.qcow2", size],
-                              capture_output=True, text=True, timeout=60)
-        if done.returncode:
-            raise CannotRun(f"{folder}: {done.stderr.strip()}")
+        make_snapshots(folder / f"{name}.qcow2", size)
 
 
 def record(scenario, folder):
@@ -53,7 +50,7 @@ def debug(scenario, commands):
     """Records, replays, and opens the debugger at the bugcheck; returns its status."""
     if scenario not in scenarios():
         raise CannotRun(f"unknown scenario '{scenario}'; the scenarios are: {', '.join(scenarios())}")
-    build("checked")
+    build("checked", "kernel", "archive")
     folder = OUT / "reverse"
     with alone_in(folder):
         make_images(folder)

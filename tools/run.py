@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from alone import alone_in
+from building import build_for
 from crashdump import dump_line, forget_dump, keep_dump, link_kernel
 from lastrun import remember
 from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version, shown
@@ -83,10 +84,10 @@ def machine_of(options):
                    dump=None if options.dump == "none" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
 
 
-def build(name):
-    done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", "iso"])
-    if done.returncode:
-        raise CannotRun(f"the {name} build failed")
+def groups_of(machine):
+    """The groups of tools/packages that a machine needs."""
+    groups = {"pvh": ["run"], "uefi": ["run", "iso", "uefi"]}
+    return groups.get(machine.way, ["run", "iso"])
 
 
 def has_window(options):
@@ -156,7 +157,7 @@ def command_run(options):
     if machine.way != "bochs":
         qemu_version()
     window = has_window(options)
-    build(machine.build)
+    build_for(machine)
     if window:
         machine.display = "gtk"
         try:
@@ -172,7 +173,7 @@ def command_gdb(options):
     if machine.way == "bochs":
         raise CannotRun("gdb needs QEMU, not --bochs")
     qemu_version()
-    build(machine.build)
+    build_for(machine)
     link = Path(os.path.relpath(folder / "gdb.sock"))       # relative: a socket's name has at most 107 bytes
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
@@ -195,7 +196,8 @@ def main(words):
         qemu_version()
         return 0
     options = parse(words)
-    if options.check:
+    if options.check:           # the launcher's question: are the words right, and what do they need?
+        print(*groups_of(machine_of(options)), *(["gdb"] if options.command == "gdb" else []))
         return 0
     handle_signals()
     with alone_in(OUT / "run"):

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alone import alone_in
+from building import build
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals
 
@@ -65,13 +66,6 @@ def parse(words):
     return options
 
 
-def build():
-    done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", "BUILD=checked", f"OUT={OUT}", "kernel",
-                           "archive"], stdout=subprocess.DEVNULL)
-    if done.returncode:
-        raise CannotRun("the checked build failed")
-
-
 def machine_of(subject, link):
     return Machine(cmdline=subject.cmdline, cpus=subject.cpus, mem=64, seed=1, disk=subject.disk, leave=False,
                    extra=("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
@@ -115,7 +109,7 @@ def main(words):
         return 0
     handle_signals()
     qemu_version()
-    build()
+    build("checked", "kernel", "archive", quiet=True)
     with alone_in(OUT / "step"):
         status = walk(options)
     return status if status in (0, 1) else NOT_REACHED

@@ -9,7 +9,6 @@ the stop itself is not.
 """
 
 import os
-import subprocess
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -22,6 +21,7 @@ from kd.memory import address_of, is_readable, offset_of, size_of
 from kd.processors import Processor, processors
 from kd.session import session
 from lastrun import recall
+from machine import make_snapshots
 from running import Run
 
 FIRST_STORES = 1
@@ -80,10 +80,7 @@ class Past:
         """The image that holds the snapshots; QEMU takes one only if it has it from the start."""
         path = self.folder / "snapshots.qcow2"
         if not path.exists():
-            done = subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", path, "4G"], capture_output=True, text=True,
-                                  timeout=60)
-            if done.returncode:
-                raise KdError(f"no room for snapshots: {done.stderr.strip()}")
+            make_snapshots(path, "4G")
         return path
 
     def save(self):

@@ -2,6 +2,8 @@
 
 import os
 import re
+import sys
+import traceback
 
 import gdb
 
@@ -113,6 +115,19 @@ def interact():
             run_line(line)
         except KeyboardInterrupt:
             print("kd: stopped by Ctrl-C")
+
+
+def begin(main):
+    """Runs what opens a session; a defect of ours in it is one line and status 2, never a GDB that has nothing to debug."""
+    try:
+        main()
+    except KeyboardInterrupt:
+        leave(130)
+    except Exception as problem:            # the last resort: GDB would print it, go on, and leave with 0
+        print(f"bugcheck: internal error: {type(problem).__name__}: {first_line(problem)}", file=sys.stderr)
+        if os.environ.get("KD_TRACEBACK"):
+            traceback.print_exc()
+        leave(2)
 
 
 def leave(status):

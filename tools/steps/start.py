@@ -31,6 +31,9 @@ def main():
     except (WalkError, gdb.error) as problem:
         say(f"step: {problem}")
         leave(2)
+    except Exception as problem:                # the last resort: GDB would print it, go on, and leave with 0
+        say(f"step: internal error: {type(problem).__name__}: {problem}")
+        leave(2)
     except KeyboardInterrupt:
         leave(130)
 
