@@ -3,13 +3,15 @@ BUILD ?= checked
 OUT   ?= build
 B     := $(OUT)/$(BUILD)
 G     := $(B)/generated
-PYTHON := /usr/bin/python3
+PYTHON ?= /usr/bin/python3
 
 CC   := gcc
 CXX  := g++
 LD   := ld
 NASM := nasm
-FONT := /usr/share/consolefonts/spleen-8x16.psfu.gz
+# The text font, 8x16 in either PSF format: Spleen, or, on systems that do not have it, what kbd brings.
+FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
+          /usr/share/consolefonts/spleen-8x16.psfu.gz)
 
 ifeq ($(filter $(BUILD),checked free ubsan),)
 $(error BUILD is '$(BUILD)': it must be checked, free or ubsan)
@@ -203,7 +205,7 @@ docs:
 C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
 lint:
 	@clang-format --dry-run -Werror $(C_SOURCES)
-	@shellcheck $$(git grep -lE '^#!/bin/sh' -- tools .ci)
+	@shellcheck -x $$(git grep -lE '^#!/bin/sh' -- tools .ci)
 	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/driverheads.py && $(PYTHON) tools/wdmtable.py
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@cppcheck --quiet --std=c11 --enable=warning,portability --inline-suppr --error-exitcode=1 --suppress=missingInclude --suppress=comparePointers \

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -132,14 +133,121 @@ def test_a_failing_apt_get_is_reported(shell, tmp_path):
     assert done.returncode == 2 and "apt-get failed" in done.stderr.splitlines()[-1]
 
 
+APT = """#!/bin/sh
+echo "$*" >>LOG
+[ "$(grep -c "$2" LOG)" -gt TIMES ] && exit 100
+echo "E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 4711 (unattended-upgr)" >&2
+exit 100
+"""
+
+
+@pytest.mark.parametrize("times,words", ((1, ("waiting for it", "apt-get failed")), (1000, ("is still held by", "try again"))))
+def test_the_lock_of_apt_is_waited_for(shell, tmp_path, times, words):
+    """Somebody else's apt-get: it is named once, waited for, and not for longer than the limit."""
+    script = APT.replace("LOG", str(tmp_path / "log")).replace("TIMES", str(times))
+    path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 0\n"), ("apt-get", script), without=("nasm",))
+    done = shell(BUGCHECK, "run", "--headless", PATH=path, BUGCHECK_APT_SECONDS=3)
+    assert done.returncode == 2
+    assert done.stderr.count("held by process 4711 (unattended-upgr): waiting") == (2 if times == 1 else 1), done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize("manager,install,names", (
+    ("dnf", "dnf install", "gcc-c++ grub2-tools grub2-pc-modules grub2-efi-x64-modules xorriso"),
+    ("pacman", "pacman -S --needed", "gcc grub libisoburn"),
+    ("zypper", "zypper install", "gcc-c++ grub2 grub2-i386-pc grub2-x86_64-efi xorriso")))
+def test_without_apt_the_packages_have_this_systems_names(shell, tmp_path, manager, install, names):
+    path = path_with(tmp_path / "bin", (manager, "#!/bin/sh\nexit 1\n"), without=("apt-get", "g++", "xorriso", "grub-mkimage"))
+    only_some = [name for name in names.split() if name not in ("grub2-pc-modules", "grub2-efi-x64-modules", "grub2-i386-pc",
+                                                                "grub2-x86_64-efi")]     # their files are there
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), f"sudo {install} {' '.join(only_some)}; ",
+                    "or use the container: tools/bugcheck container run")
+
+
+def test_every_package_that_run_and_the_debuggers_need_has_a_name_elsewhere():
+    rows = [line.split() for line in (TOP / "tools/packages.elsewhere").read_text().splitlines() if not line.startswith("#")]
+    assert {len(row) for row in rows} == {4}
+    wanted = {row[1] for row in packages() if not {"test", "uefi"} & {*row[0].split(",")}}
+    assert {row[0] for row in rows[1:]} == wanted
+
+
+def packages():
+    """The rows of tools/packages: groups, package, what is looked for, use."""
+    return [line.split(maxsplit=3) for line in (TOP / "tools/packages").read_text().splitlines() if not line.startswith("#")]
+
+
+def test_pvh_needs_no_boot_loader(shell, tmp_path, own_output):
+    """Neither GRUB nor xorriso is asked for, and no ISO is made."""
+    path = path_with(tmp_path / "bin", without=("grub-mkimage", "xorriso", "apt-get"))
+    done = shell(BUGCHECK, "run", "resident", "--pvh", "--headless", PATH=path, OUT=own_output)
+    assert done.returncode == 0, done.stderr
+    assert_one_line(shell(BUGCHECK, "run", "resident", "--headless", PATH=path, OUT=own_output), "grub-common", "xorriso")
+
+
+def test_grubs_tool_may_be_called_grub2(build, tmp_path):
+    """As Fedora and openSUSE call it."""
+    path = path_with(tmp_path / "bin", ("grub2-mkimage", f"#!/bin/sh\nexec {shutil.which('grub-mkimage')} \"$@\"\n"),
+                     without=("grub-mkimage",))
+    for name, environment in (("a.iso", {}), ("b.iso", {"PATH": str(path)})):
+        subprocess.run([TOP / "tools/mkiso", build["checked"] / "kernel.elf", build["checked"] / "boot.cpio", tmp_path / name],
+                       check=True, timeout=60, env=os.environ | environment)
+    assert (tmp_path / "a.iso").read_bytes() == (tmp_path / "b.iso").read_bytes()
+
+
+def test_another_system_is_sent_to_the_container(shell, tmp_path):
+    path = path_with(tmp_path / "bin", ("uname", "#!/bin/sh\necho Darwin\n"))
+    for words in (("run",), ("driver", "x.c"), ("test",)):
+        assert_one_line(shell(BUGCHECK, *words, PATH=path), "macOS", "brew install podman", "tools/bugcheck container run")
+    assert shell(BUGCHECK, "list", PATH=path).returncode == 0
+
+
+def test_an_old_python_is_told_before_a_tool_is_read_by_it(shell, tmp_path):
+    """macOS' Python 3.9 cannot even read the tools."""
+    launcher = (TOP / "tools/bugcheck").read_text()
+    for name in ("tools", "kernel"):
+        (tmp_path / name).symlink_to(TOP / name)
+    (tmp_path / "here").mkdir()
+    old = tmp_path / "here/python3"
+    old.write_text('#!/bin/sh\ncase "$*" in *exit*) exit 1 ;; *version_info*) echo 3.9 ;; *) exit 99 ;; esac\n')
+    old.chmod(0o755)
+    path = path_with(tmp_path / "bin", ("python3", old.read_text()))
+    other = tmp_path / "own/tools"
+    other.mkdir(parents=True)
+    for file in (TOP / "tools").iterdir():
+        (other / file.name).symlink_to(file)
+    (other / "bugcheck").unlink()
+    (other / "bugcheck").write_text(launcher.replace("/usr/bin/python3", str(old)))
+    (other / "bugcheck").chmod(0o755)
+    for words in (("run",), ("kd",), ("step", "dpc")):
+        assert_one_line(shell(other / "bugcheck", *words, PATH=path), "Python 3.10 or newer is needed", "python3 is 3.9;", "container")
+
+
+@pytest.mark.parametrize("command", ("run", "driver", "gdb", "kd", "rewind", "trace", "step", "test", "list", "doctor", "help"))
+def test_every_command_has_help(shell, tmp_path, command):
+    """--help and `help COMMAND` print this command's part, and nothing is installed or asked of Python for it."""
+    path = path_with(tmp_path / "bin", ("python3", "#!/bin/sh\nexit 99\n"), without=("nasm", "gdb"))
+    told = shell(BUGCHECK, "help", command, PATH=path)
+    assert told.returncode == 0 and told.stderr == ""
+    assert told.stdout.startswith(f"tools/bugcheck {command}") and told.stdout.count("tools/bugcheck ") == 1
+    everything = shell(BUGCHECK, "help").stdout
+    assert set(told.stdout.splitlines()) <= set(everything.splitlines())
+    if command != "help":
+        for word in ("--help", "-h"):
+            done = shell(BUGCHECK, command, word, PATH=path)
+            assert (done.returncode, done.stdout, done.stderr) == (0, told.stdout, "")
+    if command == "gdb":
+        assert "--cpus" in told.stdout
+
+
 def test_without_qemu_and_apt_get_one_line_says_so(shell, tmp_path):
     path = path_with(tmp_path / "bin", without=("qemu-system-x86_64", "apt-get"))
-    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "no apt-get", "qemu-system-x86")
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "no apt-get", "qemu-system-x86", "use the container")
 
 
 def test_an_old_qemu_is_refused(shell, tmp_path):
     path = path_with(tmp_path / "bin", ("qemu-system-x86_64", "#!/bin/sh\necho QEMU emulator version 6.2.0\n"))
-    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "6.2", "7.2")
+    assert_one_line(shell(BUGCHECK, "run", "--headless", PATH=path), "6.2", "7.2", "tools/bugcheck container run")
 
 
 def test_a_display_that_cannot_be_opened_ends_in_a_file(shell, own_output):
@@ -282,9 +390,8 @@ def test_the_command_that_repeats_a_run_says_all_that_matters(shell):
 def test_doctor_lists_every_package(shell):
     done = shell(BUGCHECK, "doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    for line in (TOP / "tools/packages").read_text().splitlines():
-        if not line.startswith("#"):
-            assert f" {line.split()[1]} " in done.stdout
+    for _, package, *_ in packages():
+        assert f" {package} " in done.stdout
 
 
 def test_gdb_without_a_terminal_says_how_to_attach(shell, own_output):
