@@ -74,7 +74,7 @@ def test_damaged_firmware_tables_do_no_harm(boot, tmp_path, entries):
 
 
 def test_without_firmware_tables_the_boot_cpu_runs_alone(boot):
-    outcome = boot("paged", cpus=2, extra=("-machine", "pc", "-no-acpi"))
+    outcome = boot("paged", cpus=2, extra=("-machine", "pc,acpi=off"))
     assert_paged_crash(outcome)
     assert "acpi: no tables" in outcome.serial and " 1 CPU runs" in outcome.serial
 

@@ -9,8 +9,8 @@ LOCAL_APIC_ADDRESS = 0xFEE00000
 LOCAL_APIC, ENABLED = 0, 1
 COMMAND, FIRST_BAR, LAST_BAR = 0x04, 0x10, 0x27           # of PCI configuration space
 DECODES_MEMORY = 2
-# The write to the ICR that starts another CPU: before QEMU 9, and since; by x2APIC, the APIC id stands above the command.
-STARTUP = re.compile(r"(apic_mem_writel 0x300|apic_register_write register 0x30) = 0x[0-9a-f]*000046[0-9a-f]{2}$", re.MULTILINE)
+# The write to the ICR that starts one CPU: before QEMU 9, and since, where x2APIC's has the APIC id above the command.
+STARTUP = re.compile(r"apic_(mem_writel 0x300|register_write register 0x30) = 0x([0-9a-f]*0000)?46[0-9a-f]{2}$", re.MULTILINE)
 
 
 def phantom_cpus(path, *apic_ids):
