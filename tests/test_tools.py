@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -223,7 +224,50 @@ def test_an_old_python_is_told_before_a_tool_is_read_by_it(shell, tmp_path):
         assert_one_line(shell(other / "bugcheck", *words, PATH=path), "Python 3.10 or newer is needed", "python3 is 3.9;", "container")
 
 
-@pytest.mark.parametrize("command", ("run", "driver", "gdb", "kd", "rewind", "trace", "step", "test", "list", "doctor", "help"))
+ENGINE = """#!/bin/sh
+for word in "$@"; do printf "%s|" "$word"; done >>LOG
+echo >>LOG
+case $1 in image) [ -e LOG.built ] ;; build) touch LOG.built ;; info) exit INFO ;; esac
+"""
+
+
+@pytest.mark.parametrize("name", ("podman", "docker"))
+def test_the_container_is_built_once_and_entered(shell, tmp_path, name):
+    log = tmp_path / "log"
+    script = ENGINE.replace("LOG", str(log)).replace("INFO", "0")
+    path = path_with(tmp_path / "bin", (name, script), without=("podman", "docker"))
+    for words, ran in (((), ["bash"]), (("run", "paged"), ["tools/bugcheck", "run", "paged"]), (("make", "-h"), ["make", "-h"])):
+        done = shell(BUGCHECK, "container", *words, PATH=path)
+        assert done.returncode == 0, done.stderr
+        line = log.read_text().splitlines()[-1].split("|")
+        assert line[0] == "run" and line[-len(ran) - 1:-1] == ran and f"{TOP}:{TOP}" in line and "-t" not in line
+        assert ("--user" in line) == (name == "docker")
+    assert log.read_text().count("build|") == 1
+
+
+def test_without_podman_and_docker_one_line_says_so(shell, tmp_path):
+    path = path_with(tmp_path / "none", without=("podman", "docker"))
+    assert_one_line(shell(BUGCHECK, "container", PATH=path), "no podman and no docker")
+    path = path_with(tmp_path / "broken", ("docker", "#!/bin/sh\nexit 1\n"), without=("podman", "docker"))
+    assert_one_line(shell(BUGCHECK, "container", PATH=path), "docker cannot be used here: `docker info` says why")
+
+
+def test_the_container_itself(shell):
+    """Where podman is, and the base image or a network to get it: builds the image and runs a machine in it."""
+    base = re.search(r"^FROM (\S+)$", (TOP / ".devcontainer/Containerfile").read_text(), re.M)[1]
+    if not shutil.which("podman"):
+        pytest.skip("podman is not installed")
+    if subprocess.run(["podman", "image", "exists", base], timeout=60).returncode:
+        pytest.skip(f"podman has no {base}: podman pull {base}")
+    tried = subprocess.run(["podman", "run", "--rm", base, "true"], capture_output=True, text=True, timeout=60)
+    if tried.returncode:
+        pytest.skip(f"podman runs no container here: {tried.stderr.strip()[-200:]}")
+    done = shell(BUGCHECK, "container", "run", "paged", "--pvh", "--headless")
+    assert done.returncode == 0 and "paged ended with: bugcheck 0x000000D1" in done.stderr, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("command", ("run", "driver", "gdb", "kd", "rewind", "trace", "step", "test", "list", "doctor", "help",
+                                     "install", "container"))
 def test_every_command_has_help(shell, tmp_path, command):
     """--help and `help COMMAND` print this command's part, and nothing is installed or asked of Python for it."""
     path = path_with(tmp_path / "bin", ("python3", "#!/bin/sh\nexit 99\n"), without=("nasm", "gdb"))
