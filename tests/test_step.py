@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -313,22 +314,45 @@ def test_the_editor_starts_what_there_is():
     configurations = vscode("launch.json")["configurations"]
     assert len(configurations) == 2
     for configuration in configurations:
-        assert configuration["preLaunchTask"] in tasks
+        assert tasks[configuration["preLaunchTask"]]["isBackground"]
         assert configuration["program"] == "${workspaceFolder}/build/checked/kernel.elf"
         assert os.access(configuration["miDebuggerPath"], os.X_OK)
         assert configuration["type"] == "cppdbg" and configuration["launchCompleteCommand"] == "exec-continue"
     for task in tasks.values():
-        assert os.access(TOP / task["command"].split()[0], os.X_OK)
+        assert shutil.which(task["command"].split()[0], path=f"{TOP}:{os.environ['PATH']}")
         matcher = task["problemMatcher"]
-        assert task["isBackground"] and re.compile(matcher["background"]["beginsPattern"]).match("  CC      kernel/ke/dpc.c")
+        if task.get("isBackground"):
+            assert re.compile(matcher["background"]["beginsPattern"]).match("  CC      kernel/ke/dpc.c")
         error = re.match(matcher["pattern"]["regexp"], "kernel/ke/dpc.c:12:5: error: expected ';'")
         fields = [error[matcher["pattern"][name]] for name in ("file", "line", "column", "severity", "message")]
         assert fields == ["kernel/ke/dpc.c", "12", "5", "error", "expected ';'"]
+    groups = [task["group"]["kind"] for task in tasks.values() if isinstance(task.get("group"), dict)]
+    assert sorted(groups) == ["build", "test"]
+    assert vscode("extensions.json")["recommendations"] == ["ms-vscode.cpptools"]
+
+
+def test_the_editor_knows_the_headers_and_the_flags(build):
+    """What the Makefile gives the compiler; and with what the editor is told, it can read every kind of source."""
+    (known,) = vscode("c_cpp_properties.json")["configurations"]
+    makefile = (TOP / "Makefile").read_text()
+    flags = re.search(r"^CFLAGS :=(?:.*\\\n)*.*", makefile, re.MULTILINE)[0] + " -Ikernel/include/ddk/crt"
+    folders = {word.replace("$(G)", "build/checked/generated") for word in re.findall(r"-I(\S+)", flags)}
+    assert {word.removeprefix("${workspaceFolder}/") for word in known["includePath"]} == folders
+    assert set(known["defines"]) == set(re.findall(r"-D(\S+)", re.search(r"^CHECKED_checked := (.*)", makefile, re.MULTILINE)[1]))
+    places = [f"-I{word.replace('${workspaceFolder}/build/checked', str(build['checked'])).replace('${workspaceFolder}', str(TOP))}"
+              for word in known["includePath"]]
+    for name in ("kernel/mm/fault.c", "arch/x86_64/trap.c", "boot/bootinfo.c", "kernel/drivers/demo/secret.c"):
+        done = subprocess.run([known["compilerPath"], f"-std={known['cStandard']}", *known["compilerArgs"], *places,
+                               *(f"-D{word}" for word in known["defines"]), "-fsyntax-only", TOP / name],
+                              capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("configuration", vscode("launch.json")["configurations"], ids=lambda row: row["name"])
-def test_f5_stops_in_the_kernel(own_output, configuration):
-    """The task is started as the editor does it, its pattern waited for, and GDB told what the editor tells it."""
+def test_f5_stops_in_the_kernel_and_in_a_driver(own_output, configuration):
+    """The task is started as the editor does it, its pattern waited for, and GDB told what the editor tells it.
+
+    A breakpoint that a person has set in a driver's source is put in as the editor puts it in, and reached."""
     task = next(task for task in vscode("tasks.json")["tasks"] if task["label"] == configuration["preLaunchTask"])
     machine = subprocess.Popen(task["command"], shell=True, cwd=TOP, env=os.environ | {"OUT": str(own_output)},
                                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -336,16 +360,24 @@ def test_f5_stops_in_the_kernel(own_output, configuration):
     try:
         lines = iter(machine.stdout.readline, "")
         assert any(re.search(task["problemMatcher"]["background"]["endsPattern"], line) for line in lines)
-        texts = [row["text"].replace("${workspaceFolder}/build", str(own_output))
-                 for row in configuration["customLaunchSetupCommands"]] + ["-" + configuration["launchCompleteCommand"]]
-        function = texts[-2].split()[-1]
+        texts = [row["text"].replace("${workspaceFolder}/build", str(own_output)).replace("${workspaceFolder}", str(TOP))
+                 for row in configuration["customLaunchSetupCommands"]]
+        function = texts[-1].split()[-1]
+        line = next(number for number, text in enumerate((TOP / "kernel/drivers/demo/secret.c").read_text().splitlines(), 1)
+                    if "Secret->Number = Number" in text)
+        texts += [f"-break-insert -f {TOP}/kernel/drivers/demo/secret.c:{line}", "-" + configuration["launchCompleteCommand"]]
         debugger = pexpect.spawn(configuration["miDebuggerPath"], ["-nx", "-q", "-i=mi"], encoding="utf-8", timeout=LIMIT,
                                  echo=False, cwd=str(own_output), maxread=65536)
         try:
             for text in texts:
                 debugger.sendline(text)
                 assert debugger.expect([r"\^(done|connected|running)", r"\^error.*"]) == 0, debugger.after
-            debugger.expect(rf'\*stopped,reason="breakpoint-hit".*func="{function}"')
+            stops = [function, "SecretStore"] if function == "KiSystemStartup" else ["SecretStore", "SecretStore", function]
+            for number, place in enumerate(stops):
+                if number:
+                    debugger.sendline("-exec-continue")
+                debugger.expect(r'\*stopped,reason="breakpoint-hit".*?func="(\w+)"')
+                assert debugger.match[1] == place
         finally:
             debugger.close(force=True)
     finally:

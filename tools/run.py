@@ -79,7 +79,8 @@ def parse(words):
 def machine_of(options):
     way = options.way or ("pvh" if options.seed is not None or options.command == "gdb" else "bios")
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
-    return Machine(way=way, build=options.build or "checked", cmdline=f"{what} {options.append}".strip(),
+    usual = "free" if options.command == "gdb" else "checked"       # the bare lock, to be stepped
+    return Machine(way=way, build=options.build or usual, cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
                    dump=None if options.dump == "none" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
 
@@ -177,16 +178,18 @@ def command_gdb(options):
     link = Path(os.path.relpath(folder / "gdb.sock"))       # relative: a socket's name has at most 107 bytes
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
-    debugger = ["gdb", "-q", "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})",
-                str(shown(machine.files() / "kernel.elf")), "-ex", "python import kd.plain", "-ex", f"target remote {link}",
-                "-ex", "hbreak KeBugCheckEx", "-ex", "hbreak KiBugCheckFromTrap"]
+    kernel = str(shown(machine.files() / "kernel.elf"))
+    debugger = ["gdb", "-q", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
+                "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})", kernel,
+                "-ex", "python import kd.plain", "-ex", f"target remote {link}", "-ex", "hbreak KeBugCheckEx",
+                "-ex", "hbreak KiBugCheckFromTrap", "-ex", f"python kd.plain.greet({machine.build!r})"]
     with Run(machine, folder) as run:
         run.wait_for_debugger(link)
         if sys.stdin.isatty():
             say("the machine stands at its first instruction; `continue` runs it into the crash")
             return subprocess.run(debugger).returncode
         say(f"the machine stands at its first instruction, for {options.timeout} s: "
-            f"gdb -q {debugger[4]} -ex 'target remote {link}'")
+            f"gdb -q {kernel} -ex 'target remote {link}'")
         run.wait(options.timeout)
     return 0
 

@@ -1,6 +1,9 @@
 """The loaded modules: PsLoadedModuleList, with symbols for each from its NAME.dbg at the sections' own addresses.
 
 The kernel is "nt". A driver's symbols are found beside the kernel's, or beside the dump for a driver that was judged.
+
+On a running machine a breakpoint in a driver waits until the driver is loaded: LoadWatch stops the machine silently
+between the loader's last step and the driver's first instruction, and gives GDB the symbols.
 """
 
 import os
@@ -16,6 +19,7 @@ Section = namedtuple("Section", "name start size")
 LIMIT = 256                                 # modules
 NOWHERE = 1 << 62                           # where no memory can be: for what has been discarded
 NAME = re.compile(r"[\w.$]+")
+LOADED = "PnpCallDriverEntry"               # called when a module is whole and in the list, before any of its code runs
 
 
 class Module:
@@ -116,14 +120,24 @@ def load_symbols(module):
     forget()
 
 
+def drop_symbols_under(module):
+    """What lay where a new module lies has been unloaded; until then its symbols are of use to whoever meets its remains."""
+    for entry, old in list(known.items()):
+        if old.name != "nt" and old.start < module.end and module.start < old.end:
+            del known[entry]
+            if old.objfile is not None and old.objfile.is_valid():
+                gdb.execute(f"remove-symbol-file -a {old.sections[0].start:#x}", to_string=True)
+
+
 def refresh():
-    """Reads the list anew; loads symbols for what is new, drops those of what has gone."""
+    """Reads the list anew; loads symbols for what is new, in place of those of what has gone."""
     found = []
     try:
         for entry in walk_list(address_of("PsLoadedModuleList"), "KLDR_DATA_TABLE_ENTRY", "InLoadOrderLinks", LIMIT):
             module = known.get(entry)
             fresh = read_module(entry)
             if module is None or (module.name, module.start) != (fresh.name, fresh.start):
+                drop_symbols_under(fresh)
                 load_symbols(fresh)
                 known[entry] = module = fresh
             module.sections = fresh.sections
@@ -177,3 +191,44 @@ def unloaded_at(address):
         return next((m.name for m in unloaded_modules() if m.start <= address < m.end), None)
     except (KdError, gdb.error):
         return None
+
+
+class LoadWatch(gdb.Breakpoint):
+    """Stops without a word where a module has been loaded, gives GDB its symbols, and lets the machine go on."""
+    there = None
+    waited = set()                          # numbers of the breakpoints that have waited for a driver
+
+    def __init__(self):
+        super().__init__(f"*{LOADED}", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+
+    def stop(self):
+        refresh()
+        return False
+
+
+def await_drivers(event=None):
+    """Arms the watch once a breakpoint waits for a driver, and only then: a seeded run without one is not disturbed.
+
+    It stays armed while that breakpoint exists: another driver may have a function of the same name."""
+    watch = LoadWatch.there
+    if watch and watch.is_valid():
+        points = gdb.breakpoints() or ()
+        LoadWatch.waited.update(point.number for point in points if point.pending)
+        wanted = any(point.number in LoadWatch.waited for point in points)
+        if watch.enabled != wanted:
+            watch.enabled = wanted
+
+
+def prepare_watch(event=None):
+    """GDB makes a hardware breakpoint only for a machine that it is connected to: the first stop is the connection."""
+    if gdb.selected_inferior().pid and not (LoadWatch.there and LoadWatch.there.is_valid()):
+        LoadWatch.there = LoadWatch()
+    await_drivers()
+
+
+def let_breakpoints_wait():
+    """From now on a breakpoint in a driver that is not loaded waits for it."""
+    gdb.execute("set breakpoint pending on")
+    prepare_watch()
+    gdb.events.stop.connect(prepare_watch)
+    gdb.events.breakpoint_created.connect(await_drivers)

@@ -12,7 +12,8 @@ from kd.memory import address_of, grave, is_readable, structure
 def install():
     """Once, when the kernel's symbols are there."""
     from kd import printers, unwinder
-    for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on"):
+    for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on",
+                    "print entry-values no"):
         gdb.execute(f"set {setting}")
     forget_initial_data()
     unwinder.install()

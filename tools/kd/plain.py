@@ -15,9 +15,35 @@ def install():
     for objfile in gdb.objfiles():
         modules.folders.append(os.path.join(os.path.dirname(objfile.filename), "drivers"))
     overlay.install()
+    modules.let_breakpoints_wait()
     everything.load()
     if gdb.selected_inferior().pid:
         overlay.look()
+
+
+GREETING = """
+Good places to stop; then `continue`, `stepi`, `irql`, `info threads`:
+
+  break SecretStore                    in the driver: waits until it is loaded
+  hbreak MmAccessFault if Frame->PreviousIrql >= 2
+                                       the fatal page fault, not the legal ones
+  hbreak KeAcquireSpinLockRaiseToDpc   the lock: set it in SecretStore, then
+                                       `set scheduler-locking on`
+  hbreak KiBugCheckFromTrap            the end: it is set
+"""
+BUILDS = {
+    "free": "This is the free build: the lock is bare, its fifth instruction is the xchg.\n"
+            "--build checked asserts, and knows which CPU has held which lock since when.",
+    "checked": "This is the checked build: its locks call checks before and after the xchg.\n"
+               "--build free, the default, has the bare lock.",
+}
+
+
+def greet(build):
+    """What a reader may type at a machine that `tools/bugcheck gdb` has started."""
+    print(GREETING)
+    if build in BUILDS:
+        print(BUILDS[build] + "\n")
 
 
 install()
