@@ -204,7 +204,7 @@ docs:
 # Format, shell, static analysis: silent when all is well. (Bounds that the linker sets look to cppcheck like two objects.)
 C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'kernel/*.cc' 'tests/kernel/*.[ch]')
 lint:
-	@clang-format --dry-run -Werror $(C_SOURCES)
+	@clang-format-19 --dry-run -Werror $(C_SOURCES)
 	@shellcheck -x $$(git grep -lE '^#!/bin/sh' -- tools .ci)
 	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/driverheads.py && $(PYTHON) tools/wdmtable.py
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null

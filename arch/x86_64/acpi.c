@@ -107,7 +107,7 @@ static const UCHAR *FindRsdp(ULONG64 Rsdp) {
 /* ---- MADT: "Multiple APIC Description Table" ---- */
 enum { EntryLocalApic = 0, EntryIoApic = 1, EntryOverride = 2, EntryLocalApicAddress = 5, EntryLocalX2Apic = 9 };
 #define PROCESSOR_ENABLED 1u
-#define OVERRIDE_POLARITY(Flags) ((Flags)&3)       /* 3: active low */
+#define OVERRIDE_POLARITY(Flags) ((Flags) & 3)     /* 3: active low */
 #define OVERRIDE_TRIGGER(Flags) ((Flags) >> 2 & 3) /* 3: level */
 
 static VOID AddProcessor(ULONG ApicId, ULONG Flags) {

@@ -10,12 +10,9 @@ typedef struct _CLASS_RULE {
     ACCESS_MASK QueryAccess, SetAccess;
 } CLASS_RULE;
 
-#define RULE(Query, QueryRight, Set, SetRight) \
-    { Query, Set, QueryRight, SetRight }
-#define QUERY_ONLY(Type, Right) \
-    { sizeof(Type), NOT_SUPPORTED, Right, 0 }
-#define SET_ONLY(Type, Right) \
-    { NOT_SUPPORTED, sizeof(Type), 0, Right }
+#define RULE(Query, QueryRight, Set, SetRight) {Query, Set, QueryRight, SetRight}
+#define QUERY_ONLY(Type, Right) {sizeof(Type), NOT_SUPPORTED, Right, 0}
+#define SET_ONLY(Type, Right) {NOT_SUPPORTED, sizeof(Type), 0, Right}
 
 /* A class without a row has all zero, which no class that exists has. */
 static const CLASS_RULE Rules[FileMaximumInformation] = {

@@ -92,8 +92,7 @@ static VOID VerifierReleaseFastMutexUnsafeAndLeaveCriticalRegion(PFAST_MUTEX Mut
     ExReleaseFastMutexUnsafeAndLeaveCriticalRegion(Mutex);
 }
 
-#define THUNK(Call) \
-    { #Call, Verifier##Call }
+#define THUNK(Call) {#Call, Verifier##Call}
 
 const VF_THUNK VfMutexThunks[] = {
     THUNK(ExInitializeFastMutex),

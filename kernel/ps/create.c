@@ -79,7 +79,7 @@ static VOID EndAtOnce(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
 }
 
-#define CURRENT_PROCESS_HANDLE ((HANDLE)(LONG_PTR)-1)
+#define CURRENT_PROCESS_HANDLE ((HANDLE)(LONG_PTR)(-1))
 
 /* Every thread is the system process's: a handle of another one must be good, and changes nothing. */
 static NTSTATUS CheckProcessHandle(HANDLE ProcessHandle) {

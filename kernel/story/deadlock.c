@@ -12,7 +12,7 @@
 
 #define MAXIMUM_FRAMES 48
 #define MAXIMUM_TOLD 32 /* threads; the others are counted */
-#define TICKS_TO_MS(Ticks) ((Ticks)*15625 / 1000)
+#define TICKS_TO_MS(Ticks) ((Ticks) * 15625 / 1000)
 #define ESCAPED_BYTES 512
 
 typedef struct _TOLD_THREAD {

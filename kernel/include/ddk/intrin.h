@@ -277,10 +277,10 @@ static FORCEINLINE SHORT InterlockedCompareExchange16(volatile SHORT *Target, SH
 #define WritePointerNoFence(p, v) __atomic_store_n((PVOID volatile *)(p), (PVOID)(v), __ATOMIC_RELAXED)
 
 /* ---- Bits and wide products ---- */
-#define _rotl(Value, Count) ((ULONG)(((ULONG)(Value) << ((Count)&31)) | ((ULONG)(Value) >> (-(Count)&31))))
-#define _rotr(Value, Count) ((ULONG)(((ULONG)(Value) >> ((Count)&31)) | ((ULONG)(Value) << (-(Count)&31))))
-#define _rotl64(Value, Count) (((ULONG64)(Value) << ((Count)&63)) | ((ULONG64)(Value) >> (-(Count)&63)))
-#define _rotr64(Value, Count) (((ULONG64)(Value) >> ((Count)&63)) | ((ULONG64)(Value) << (-(Count)&63)))
+#define _rotl(Value, Count) ((ULONG)(((ULONG)(Value) << ((Count) & 31)) | ((ULONG)(Value) >> (-(Count) & 31))))
+#define _rotr(Value, Count) ((ULONG)(((ULONG)(Value) >> ((Count) & 31)) | ((ULONG)(Value) << (-(Count) & 31))))
+#define _rotl64(Value, Count) (((ULONG64)(Value) << ((Count) & 63)) | ((ULONG64)(Value) >> (-(Count) & 63)))
+#define _rotr64(Value, Count) (((ULONG64)(Value) >> ((Count) & 63)) | ((ULONG64)(Value) << (-(Count) & 63)))
 #define __umulh(A, B) ((ULONG64)(((unsigned __int128)(ULONG64)(A) * (ULONG64)(B)) >> 64))
 #define __mulh(A, B) ((LONG64)(((__int128)(LONG64)(A) * (LONG64)(B)) >> 64))
 

@@ -175,8 +175,7 @@ template <class T> T *RtlMutableText(const T *);
 #else
 #define RTL_CONSTANT_TEXT(s) ((void *)(s))
 #endif
-#define RTL_CONSTANT_STRING(s) \
-    { sizeof(s) - sizeof((s)[0]), sizeof(s), RTL_CONSTANT_TEXT(s) }
+#define RTL_CONSTANT_STRING(s) {sizeof(s) - sizeof((s)[0]), sizeof(s), RTL_CONSTANT_TEXT(s)}
 #define DECLARE_CONST_UNICODE_STRING(Name, String) \
     const WCHAR Name##_buffer[] = String;          \
     const UNICODE_STRING Name = {sizeof(String) - sizeof(WCHAR), sizeof(String), (PWCH)Name##_buffer}
@@ -219,8 +218,7 @@ typedef const OBJECT_ATTRIBUTES *PCOBJECT_ATTRIBUTES;
         (p)->SecurityDescriptor = (s);            \
         (p)->SecurityQualityOfService = NULL;     \
     }
-#define RTL_CONSTANT_OBJECT_ATTRIBUTES(n, a) \
-    { sizeof(OBJECT_ATTRIBUTES), NULL, (PUNICODE_STRING)(n), (a), NULL, NULL }
+#define RTL_CONSTANT_OBJECT_ATTRIBUTES(n, a) {sizeof(OBJECT_ATTRIBUTES), NULL, (PUNICODE_STRING)(n), (a), NULL, NULL}
 #define RTL_INIT_OBJECT_ATTRIBUTES(n, a) RTL_CONSTANT_OBJECT_ATTRIBUTES(n, a)
 
 typedef struct _CLIENT_ID {
@@ -257,7 +255,7 @@ typedef struct _CLIENT_ID {
 #define DBG_UNREFERENCED_PARAMETER(P) ((void)(P))
 #define DBG_UNREFERENCED_LOCAL_VARIABLE(V) ((void)(V))
 #define ARGUMENT_PRESENT(A) ((A) != NULL)
-#define CONTAINING_RECORD(Address, Type, Field) ((Type *)((PUCHAR)(Address)-offsetof(Type, Field)))
+#define CONTAINING_RECORD(Address, Type, Field) ((Type *)((PUCHAR)(Address) - offsetof(Type, Field)))
 #define FIELD_OFFSET(Type, Field) ((LONG)offsetof(Type, Field))
 #define UFIELD_OFFSET(Type, Field) ((ULONG)offsetof(Type, Field))
 #define FIELD_SIZE(Type, Field) sizeof(((Type *)0)->Field)
@@ -272,8 +270,8 @@ typedef struct _CLIENT_ID {
 #define _countof(A) RTL_NUMBER_OF(A)
 #define NOTHING
 #define TYPE_ALIGNMENT(Type) _Alignof(Type)
-#define ALIGN_DOWN_BY(Value, By) ((ULONG_PTR)(Value) & ~((ULONG_PTR)(By)-1))
-#define ALIGN_UP_BY(Value, By) ALIGN_DOWN_BY((ULONG_PTR)(Value) + (By)-1, By)
+#define ALIGN_DOWN_BY(Value, By) ((ULONG_PTR)(Value) & ~((ULONG_PTR)(By) - 1))
+#define ALIGN_UP_BY(Value, By) ALIGN_DOWN_BY((ULONG_PTR)(Value) + (By) - 1, By)
 #define ALIGN_DOWN(Value, Type) ALIGN_DOWN_BY(Value, sizeof(Type))
 #define ALIGN_UP(Value, Type) ALIGN_UP_BY(Value, sizeof(Type))
 #define ALIGN_DOWN_POINTER(P, Type) ((PVOID)ALIGN_DOWN(P, Type))
@@ -282,9 +280,9 @@ typedef struct _CLIENT_ID {
 #define BooleanFlagOn(Flags, Flag) ((BOOLEAN)(((Flags) & (Flag)) != 0))
 #define SetFlag(Flags, Flag) ((Flags) |= (Flag))
 #define ClearFlag(Flags, Flag) ((Flags) &= ~(Flag))
-#define LOWORD(l) ((USHORT)((ULONG_PTR)(l)&0xFFFF))
+#define LOWORD(l) ((USHORT)((ULONG_PTR)(l) & 0xFFFF))
 #define HIWORD(l) ((USHORT)(((ULONG_PTR)(l) >> 16) & 0xFFFF))
-#define LOBYTE(w) ((UCHAR)((ULONG_PTR)(w)&0xFF))
+#define LOBYTE(w) ((UCHAR)((ULONG_PTR)(w) & 0xFF))
 #define HIBYTE(w) ((UCHAR)(((ULONG_PTR)(w) >> 8) & 0xFF))
 #define MAKEWORD(a, b) ((USHORT)(((UCHAR)(a)) | ((USHORT)(UCHAR)(b)) << 8))
 #define MAKELONG(a, b) ((LONG)(((USHORT)(a)) | ((ULONG)(USHORT)(b)) << 16))

@@ -65,8 +65,8 @@ typedef ULONG DEVICE_TYPE;
 #define METHOD_NEITHER 3
 #define CTL_CODE(DeviceType, Function, Method, Access) \
     (((ULONG)(DeviceType) << 16) | ((ULONG)(Access) << 14) | ((ULONG)(Function) << 2) | (ULONG)(Method))
-#define DEVICE_TYPE_FROM_CTL_CODE(Code) (((ULONG)(Code)&0xFFFF0000u) >> 16)
-#define METHOD_FROM_CTL_CODE(Code) ((ULONG)(Code)&3)
+#define DEVICE_TYPE_FROM_CTL_CODE(Code) (((ULONG)(Code) & 0xFFFF0000u) >> 16)
+#define METHOD_FROM_CTL_CODE(Code) ((ULONG)(Code) & 3)
 #define IoGetFunctionCodeFromCtlCode(Code) (((Code) >> 2) & 0x00000FFF)
 
 #define IRP_MJ_CREATE 0x00

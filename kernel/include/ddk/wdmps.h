@@ -28,9 +28,9 @@ struct _FILE_OBJECT;
 #define PROCESS_SUSPEND_RESUME 0x0800
 #define PROCESS_QUERY_LIMITED_INFORMATION 0x1000
 #define PROCESS_ALL_ACCESS 0x1FFFFF
-#define ZwCurrentProcess() ((HANDLE)(LONG_PTR)-1)
+#define ZwCurrentProcess() ((HANDLE)(LONG_PTR)(-1))
 #define NtCurrentProcess() ZwCurrentProcess()
-#define ZwCurrentThread() ((HANDLE)(LONG_PTR)-2)
+#define ZwCurrentThread() ((HANDLE)(LONG_PTR)(-2))
 #define NtCurrentThread() ZwCurrentThread()
 
 typedef struct _KAPC_STATE {

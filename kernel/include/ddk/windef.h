@@ -29,7 +29,7 @@ typedef struct tagRECT {
     LONG left, top, right, bottom;
 } RECT, *PRECT;
 #define MAX_PATH 260
-#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR)-1)
+#define INVALID_HANDLE_VALUE ((HANDLE)(LONG_PTR)(-1))
 #define INFINITE 0xFFFFFFFF
 
 #ifdef __cplusplus
