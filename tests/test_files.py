@@ -12,7 +12,7 @@ from test_host import HOST, SANITIZED
 from volume import copy_out, list_files, make_ram_volume, make_volume, mtool, read_file
 
 CORE = [f"kernel/drivers/fastfat/{name}.c" for name in
-        ("volume", "table", "scan", "directory", "name", "file", "tree", "time")]
+        ("volume", "table", "scan", "directory", "index", "name", "file", "tree", "time")]
 CORE += ["tests/host/fatdisk.c", "kernel/rtl/string.c"]
 FSCK = shutil.which("fsck.fat") or "/usr/sbin/fsck.fat"
 
@@ -63,6 +63,12 @@ def test_random_work_leaves_a_sound_volume(core, tmp_path, shape):
         image = shaped(tmp_path / f"v{seed}.img", shape)
         call(core, image, "work", seed, 300)
         assert not complaints(image)
+
+
+def test_without_memory_for_an_index_a_directory_is_walked(core, tmp_path):
+    image = shaped(tmp_path / "v.img", "as C: is")
+    call(core, image, "starve", 1, 300)
+    assert not complaints(image)
 
 
 @pytest.mark.parametrize("shape", ("as C: is", "FAT12, as in RAM"))
@@ -145,6 +151,17 @@ def test_what_was_written_is_there_after_a_second_boot(boot, tmp_path):
     assert len(first) == 100 and set(first.values()) == {1500}
     boot(test="files_many_are_still_there", build="free", mem=16, cpus=2, volume=image, limit=120).assert_ktap()
     assert {file.path: file.size for file in list_files(image)} == first
+
+
+def test_small_writes_are_on_the_disk_when_they_should_be(boot, tmp_path):
+    image = make_volume(tmp_path / "c.img")
+    boot(test="gathered_lines", build="free", volume=image, limit=120).assert_ktap()
+    assert not complaints(image)
+    lines = 3 * len("a line of text\n")
+    assert {file.path: file.size for file in list_files(image)} == {
+        "Temp/closed.txt": lines, "Temp/flushed.txt": lines, "Temp/through.txt": lines, "Temp/direct.txt": 512,
+        "Temp/lazy.txt": lines, "Temp/last.txt": 0}     # the last ones had not been closed, nor a second to wait
+    assert read_file(image, "Temp/lazy.txt") == b"a line of text\n" * 3
 
 
 def test_files_in_the_kernel(boot, tmp_path):

@@ -28,6 +28,7 @@ or earlier where nothing stands. docs/locks.md says which lock to use when.
 | the registry | does not exist: its callbacks register and are never called |
 | processes | System (4) and Idle (0), which never end |
 | user mode | does not exist |
+| what is written to C: | is on the disk when the handle that wrote it is closed, after `ZwFlushBuffersFile`, after each write of a page or more or through a handle with `FILE_WRITE_THROUGH` or `FILE_NO_INTERMEDIATE_BUFFERING`, and in any case a second later. A crash loses the smaller writes since, at most a page of each open file; creations, renamings and deletions are never put off. `STATUS_DISK_FULL` comes from the write; an error of the disk may come from the flush or from `ZwClose` |
 """
 
 

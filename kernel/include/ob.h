@@ -9,8 +9,9 @@
 typedef struct _OBJECT_TYPE {
     PCSTR Name;
     VOID(*Delete)
-    (PVOID Object);              /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
-    VOID (*Close)(PVOID Object); /* the last handle is closed; at the IRQL of ZwClose. NULL: nothing */
+    (PVOID Object); /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
+    /* The last handle is closed; at the IRQL of ZwClose, whose status this is. NULL: nothing. */
+    NTSTATUS (*Close)(PVOID Object);
     /* What ObQueryNameString says after the object's own name: a file's path on its device. Returns the bytes it needs,
      * and writes them if there is room; <= APC. NULL: nothing. */
     ULONG (*QueryName)(PVOID Object, PVOID *Owner, PWCH Buffer, ULONG Bytes);

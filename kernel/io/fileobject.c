@@ -4,12 +4,12 @@
  * context and at the IRQL of that ZwClose; CLOSE when the last reference is dropped. */
 #include "iop.h"
 
-/* The last handle is closed. */
-static VOID CleanUpFile(PVOID Object) {
+/* The last handle is closed. The status counts where a file system has put off a write until now. */
+static NTSTATUS CleanUpFile(PVOID Object) {
     PFILE_OBJECT File = Object;
-    IO_STATUS_BLOCK Result;
+    IO_STATUS_BLOCK Result = {.Status = STATUS_SUCCESS};
     if (!(File->Flags & FO_FILE_OPEN) || (File->Flags & FO_CLEANUP_COMPLETE)) {
-        return;
+        return STATUS_SUCCESS;
     }
     PDEVICE_OBJECT Device = IoGetRelatedDeviceObject(File);
     PIRP Irp = IopAllocateFileIrp(File, Device, IRP_MJ_CLEANUP);
@@ -18,6 +18,8 @@ static VOID CleanUpFile(PVOID Object) {
         IopSendAndWait(Device, Irp, &Result);
     }
     File->Flags |= FO_CLEANUP_COMPLETE;
+    BOOLEAN IsFileSystem = Device->DeviceType == FILE_DEVICE_DISK_FILE_SYSTEM;
+    return IsFileSystem ? Result.Status : STATUS_SUCCESS;
 }
 
 /* The last reference is gone. PASSIVE_LEVEL. */

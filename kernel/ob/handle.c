@@ -231,26 +231,29 @@ static PVOID TakeBack(HANDLE Handle) {
 }
 
 /* See obp.h. */
-VOID ObpDropHandle(PVOID Object) {
+NTSTATUS ObpDropHandle(PVOID Object) {
     POBJECT_HEADER Header = ObpHeader(Object);
+    NTSTATUS Status = STATUS_SUCCESS;
     if (InterlockedDecrement64(&Header->HandleCount) == 0) {
         if (Header->Type->Close != NULL) {
-            Header->Type->Close(Object);
+            Status = Header->Type->Close(Object);
         }
         if (Header->Name != NULL) {
             ObpRemoveTemporaryName(Object);
         }
     }
+    return Status;
 }
 
 /* PASSIVE_LEVEL by its documentation: a file is told of its last handle, and the object may be deleted. Above
- * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE. wdm.h: ZwClose. */
+ * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE; an error of the file system: the handle is closed, and what it has written is
+ * not all on the disk. wdm.h: ZwClose. */
 NTSTATUS ZwClose(HANDLE Handle) {
     PVOID Object = TakeBack(Handle);
     if (Object == NULL) {
         return STATUS_INVALID_HANDLE;
     }
-    ObpDropHandle(Object);
+    NTSTATUS Status = ObpDropHandle(Object);
     ObfDereferenceObject(Object);
-    return STATUS_SUCCESS;
+    return NT_ERROR(Status) ? Status : STATUS_SUCCESS;
 }

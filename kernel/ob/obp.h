@@ -52,7 +52,7 @@ extern POBP_DIRECTORY ObpRoot;
 /* The object of that name, without a reference. ObpNameLock held. */
 PVOID ObpFindName(POBP_DIRECTORY Directory, PCUNICODE_STRING Name, BOOLEAN IsCaseInsensitive);
 VOID ObpRemoveTemporaryName(PVOID Object); /* the last handle is closed, unless there is one again. <= DISPATCH */
-VOID ObpDropHandle(PVOID Object);          /* one handle less; the caller has a reference. As ZwClose */
+NTSTATUS ObpDropHandle(PVOID Object);      /* one handle less; the caller has a reference. As ZwClose */
 
 /* callback.c: one handle that is being made. Ask may take rights out of *Access; Tell follows each Ask. <= DISPATCH; above
  * APC_LEVEL nobody is asked. */

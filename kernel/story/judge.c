@@ -27,6 +27,7 @@
 #define LIMIT_SECONDS 600
 #define SERVING_SECONDS 60
 #define SERVING_SECONDS_UNSEEDED 10
+#define FLUSH_MS 2000
 #define BUSY_SECONDS 20
 #define BUSY_SECONDS_UNSEEDED 45 /* the clock watchdog takes twenty there, and is to come first */
 #define UNITS_PER_MS 10000
@@ -268,6 +269,36 @@ static DECLSPEC_NORETURN VOID EndUndecided(BOOLEAN IsDone) {
     KeEndMachine("undecided", FALSE);
 }
 
+static volatile BOOLEAN IsFlushed;
+
+static VOID FlushAll(PVOID Context) {
+    UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\??\\C:");
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Io;
+    HANDLE Volume;
+    UNREFERENCED_PARAMETER(Context);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    if (NT_SUCCESS(ZwOpenFile(&Volume, FILE_WRITE_DATA, &Attributes, &Io, FILE_SHARE_VALID_FLAGS, 0))) {
+        ZwFlushBuffersFile(Volume, &Io);
+        ZwClose(Volume);
+    }
+    IsFlushed = TRUE;
+}
+
+/* What the drivers have written into files that are still open is to be found on C:, unless the machine is too stuck. */
+static VOID FlushVolume(VOID) {
+    LARGE_INTEGER Poll = {.QuadPart = -POLL_MS * UNITS_PER_MS};
+    PETHREAD Thread;
+    ULONG64 Start = NowMs();
+    if (!NT_SUCCESS(PsCreateNamedThread(&Thread, "judge's flusher", HIGH_PRIORITY, FlushAll, NULL))) {
+        return;
+    }
+    ObDereferenceObject(Thread);
+    while (!IsFlushed && NowMs() - Start < FLUSH_MS) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Poll);
+    }
+}
+
 static VOID ReadNames(VOID) {
     CHAR List[JUDGE_MAXIMUM_DRIVERS * JUDGE_NAME_BYTES];
     KeGetBootOption("driver", List, sizeof(List));
@@ -290,6 +321,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     StartStep(LoadAll);
     JUDGE_END End = WatchStep(MustUnload);
     if ((End == EndDone || End == EndLeft) && !NT_SUCCESS(StepStatus)) {
+        FlushVolume();
         EndFailed();
     }
     if (MustUnload && End != EndCircle && IsStepDone && NT_SUCCESS(StepStatus)) {
@@ -300,6 +332,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
         StartStep(ShutDownAll);
         End = WatchStep(FALSE);
     }
+    FlushVolume();
     if (End == EndDone) {
         PutVerdict("", STATUS_SUCCESS);
         KeEndMachine("completed", TRUE);

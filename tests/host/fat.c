@@ -2,6 +2,7 @@
  * model in memory, and leaves the image for fsck.fat and mtools.
  *
  *      fat IMAGE work SEED COUNT          random operations, each checked; the image is written back
+ *      fat IMAGE starve SEED COUNT        the same, but every third allocation fails: the indexes come and go
  *      fat IMAGE die SEED COUNT SECTORS   the same, but the disk takes no more than so many sectors
  *      fat IMAGE fail SEED COUNT REQUEST  the same, but that request fails: what is read must still be right
  *      fat IMAGE names                    names and patterns; the image is left alone */
@@ -156,6 +157,31 @@ static void CheckOne(MODEL *File) {
     Disk.RequestsLeft = Left;
 }
 
+/* The index knows each name that a walk finds, and no other. */
+static void CheckIndex(ULONG Directory) {
+    static FAT_FOUND Found, Indexed;
+    PFAT_INDEX Index = FatFindIndex(&Volume, Directory);
+    FAT_SCAN Scan;
+    ULONG Names = 0;
+    if (Index == NULL) {
+        return;
+    }
+    CHECK(NT_SUCCESS(FatBeginScan(&Scan, &Volume, Directory)));
+    while (NT_SUCCESS(FatNextFile(&Scan, &Found))) {
+        if (!FatIsDots(&Found.Entry)) {
+            WCHAR Short[13];
+            ULONG Length = FatShortToText(&Found.Entry, Short);
+            Names += Found.Parts != 0 && !FatNamesEqual(Short, Length, Found.Name, Found.NameLength) ? 2 : 1;
+            CHECK(FatFindIndexed(&Volume, Index, Short, Length, &Indexed) == STATUS_SUCCESS &&
+                  Indexed.Disk == Found.Disk);
+            CHECK(FatFindIndexed(&Volume, Index, Found.Name, Found.NameLength, &Indexed) == STATUS_SUCCESS &&
+                  Indexed.Disk == Found.Disk);
+        }
+    }
+    FatEndScan(&Scan);
+    CHECK(Index->NameCount == Names);
+}
+
 static void Step(void) {
     MODEL *File = &Files[Draw(FILES)];
     if (File->IsDoubtful) {
@@ -181,6 +207,9 @@ static void Step(void) {
     }
     if (Disk.WritesLeft < 0) {
         CheckOne(File);
+        if (!MayFail) {
+            CheckIndex(Clusters[Draw(3)]);
+        }
     }
     CHECK(Disk.Views == 0);
 }
@@ -246,6 +275,8 @@ static void Work(int Seed, int Count) {
             CheckOne(&Files[i]);
         }
     }
+    FatForgetIndexes(&Volume);
+    CHECK(Disk.Blocks == 0);
 }
 
 /* ---- Names ---- */
@@ -306,6 +337,7 @@ int main(int Count, char **Words) {
         Names();
     } else {
         MayFail = strcmp(What, "fail") == 0;
+        Disk.AllocationsFail = strcmp(What, "starve") == 0 ? 3 : 0;
         LongestName = strcmp(What, "die") == 0 ? 160 : LongestName; /* a longer one does not go with one write */
         Disk.WritesLeft = strcmp(What, "die") == 0 && Count > 5 ? atoi(Words[5]) : -1;
         Disk.RequestsLeft = MayFail && Count > 5 ? atoi(Words[5]) : -1;

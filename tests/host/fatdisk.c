@@ -7,6 +7,24 @@ VOID KeQuerySystemTime(PLARGE_INTEGER CurrentTime) {
     CurrentTime->QuadPart = 133485408000000000; /* 2024-01-01 */
 }
 
+/* Pool, of which there may be too little now and then. */
+PVOID ExAllocatePoolWithTag(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag) {
+    static ULONG Asked;
+    UNREFERENCED_PARAMETER(PoolType);
+    UNREFERENCED_PARAMETER(Tag);
+    if (Disk.AllocationsFail != 0 && ++Asked % Disk.AllocationsFail == 0) {
+        return NULL;
+    }
+    Disk.Blocks++;
+    return malloc(Bytes);
+}
+
+VOID ExFreePoolWithTag(PVOID Block, ULONG Tag) {
+    UNREFERENCED_PARAMETER(Tag);
+    Disk.Blocks--;
+    free(Block);
+}
+
 static NTSTATUS StartRequest(ULONG64 Offset, ULONG64 Length) {
     ULONG64 End = Disk.Device.SectorCount * BLOCK_SECTOR_SIZE;
     Disk.Requests++;

@@ -15,6 +15,8 @@ typedef struct _FAT_DISK {
     LONG64 RequestsLeft; /* requests until one fails; -1: none does */
     LONG Views;          /* mapped now */
     LONG64 SectorsWritten, Requests;
+    ULONG AllocationsFail; /* one of so many; 0: none */
+    LONG Blocks;           /* of pool, that are allocated now */
 } FAT_DISK;
 
 extern FAT_DISK Disk;

@@ -97,9 +97,10 @@ int LLVMFuzzerTestOneInput(const UCHAR *Data, size_t Bytes) {
         Walk(0, 0);
         Change(0);
         Walk(0, 0);
+        FatForgetIndexes(&Volume);
     }
-    if (Disk.Views != 0) {
-        printf("%d views are still mapped\n", Disk.Views);
+    if (Disk.Views != 0 || Disk.Blocks != 0) {
+        printf("%d views are still mapped, %d blocks of pool allocated\n", Disk.Views, Disk.Blocks);
         abort();
     }
     return 0;

@@ -158,6 +158,184 @@ KTEST(files_directories_are_made_and_go_when_they_are_empty) {
     EXPECT(Open(&Folder, "Temp\\folder\\x", FILE_READ_DATA, 7, FILE_OPEN, 0) == STATUS_OBJECT_PATH_NOT_FOUND);
 }
 
+/* ---- Small writes ---- */
+
+#define LINE "a line of text\n"
+#define LINE_BYTES 15
+
+static NTSTATUS WriteLines(HANDLE File, ULONG Count) {
+    NTSTATUS Status = STATUS_SUCCESS;
+    for (ULONG i = 0; i < Count && NT_SUCCESS(Status); i++) {
+        Status = Write(File, LINE, LINE_BYTES);
+    }
+    return Status;
+}
+
+static LONGLONG SizeOf(HANDLE File) {
+    FILE_STANDARD_INFORMATION Info = {};
+    IO_STATUS_BLOCK Io;
+    ZwQueryInformationFile(File, &Io, &Info, sizeof(Info), FileStandardInformation);
+    return Info.EndOfFile.QuadPart;
+}
+
+/* The length that the directory's list shows. */
+static LONGLONG ListedSize(PCWSTR Leaf) {
+    UCHAR Buffer[512];
+    PFILE_DIRECTORY_INFORMATION Info = (PFILE_DIRECTORY_INFORMATION)Buffer;
+    UNICODE_STRING Name;
+    HANDLE Folder;
+    IO_STATUS_BLOCK Io;
+    RtlInitUnicodeString(&Name, Leaf);
+    if (!NT_SUCCESS(
+            Open(&Folder, "Temp", FILE_LIST_DIRECTORY, FILE_SHARE_VALID_FLAGS, FILE_OPEN, FILE_DIRECTORY_FILE))) {
+        return -1;
+    }
+    NTSTATUS Status = ZwQueryDirectoryFile(Folder, NULL, NULL, NULL, &Io, Buffer, sizeof(Buffer),
+                                           FileDirectoryInformation, TRUE, &Name, TRUE);
+    ZwClose(Folder);
+    return NT_SUCCESS(Status) ? Info->EndOfFile.QuadPart : -1;
+}
+
+KTEST(files_small_writes_are_seen_at_once) {
+    HANDLE Writer, Reader;
+    UCHAR Bytes[600];
+    ULONG_PTR Got = 0;
+    NTSTATUS Status = Open(&Writer, "Temp\\seen.txt", FILE_WRITE_DATA, FILE_SHARE_VALID_FLAGS, FILE_OVERWRITE_IF, 0);
+    if (!NT_SUCCESS(Status)) {
+        EXPECT(FALSE);
+        return;
+    }
+    if (NT_SUCCESS(Open(&Reader, "Temp\\seen.txt", FILE_READ_DATA, FILE_SHARE_VALID_FLAGS, FILE_OPEN, 0))) {
+        for (ULONG i = 1; i <= 300; i++) { /* over the edge of a page */
+            EXPECT(Write(Writer, LINE, LINE_BYTES) == STATUS_SUCCESS);
+            EXPECT(SizeOf(Reader) == i * LINE_BYTES);
+            EXPECT(Read(Reader, Bytes, sizeof(Bytes), (i - 1) * LINE_BYTES, &Got) == STATUS_SUCCESS);
+            EXPECT(Got == LINE_BYTES && memcmp(Bytes, LINE, LINE_BYTES) == 0);
+        }
+        EXPECT(ListedSize(L"seen.txt") == 300 * LINE_BYTES);
+        EXPECT(Read(Reader, Bytes, sizeof(Bytes), 3900, &Got) == STATUS_SUCCESS && Got == sizeof(Bytes));
+        for (ULONG i = 0; i < Got; i++) {
+            EXPECT(Bytes[i] == (UCHAR)LINE[(3900 + i) % LINE_BYTES]);
+        }
+        ZwClose(Reader);
+    }
+    EXPECT(ZwClose(Writer) == STATUS_SUCCESS);
+    EXPECT(Delete("Temp\\seen.txt") == STATUS_SUCCESS);
+}
+
+static VOID SetEnd(HANDLE File, ULONG Length) {
+    FILE_END_OF_FILE_INFORMATION End = {.EndOfFile.QuadPart = Length};
+    IO_STATUS_BLOCK Io;
+    EXPECT(ZwSetInformationFile(File, &Io, &End, sizeof(End), FileEndOfFileInformation) == STATUS_SUCCESS);
+}
+
+/* The page that gathers, against everything else that changes a file. */
+KTEST(files_small_writes_mix_with_other_changes) {
+    HANDLE File;
+    UCHAR Bytes[64];
+    ULONG_PTR Got = 0;
+    ULONG Access = FILE_READ_DATA | FILE_WRITE_DATA | DELETE;
+    if (!NT_SUCCESS(Open(&File, "Temp\\mixed.txt", Access, FILE_SHARE_VALID_FLAGS, FILE_OVERWRITE_IF, 0))) {
+        EXPECT(FALSE);
+        return;
+    }
+    EXPECT(NT_SUCCESS(WriteLines(File, 10)));
+    SetEnd(File, 20); /* cut in the middle of what has gathered */
+    EXPECT(SizeOf(File) == 20 && Read(File, Bytes, sizeof(Bytes), 0, &Got) == STATUS_SUCCESS && Got == 20);
+    LARGE_INTEGER At = {.QuadPart = 150}; /* a hole of zeros */
+    IO_STATUS_BLOCK Io;
+    EXPECT(NT_SUCCESS(ZwWriteFile(File, NULL, NULL, NULL, &Io, LINE, LINE_BYTES, &At, NULL)));
+    EXPECT(SizeOf(File) == 165 && Read(File, Bytes, 30, 135, &Got) == STATUS_SUCCESS && Got == 30);
+    EXPECT(Bytes[0] == 0 && Bytes[14] == 0 && memcmp(Bytes + 15, LINE, LINE_BYTES) == 0);
+    SetEnd(File, 5000);
+    EXPECT(SizeOf(File) == 5000 && Read(File, Bytes, 1, 4999, &Got) == STATUS_SUCCESS && Bytes[0] == 0);
+    EXPECT(NT_SUCCESS(WriteLines(File, 2)));
+    HANDLE Second; /* whoever overwrites, cuts */
+    NTSTATUS Status = Open(&Second, "Temp\\mixed.txt", FILE_WRITE_DATA, FILE_SHARE_VALID_FLAGS, FILE_OVERWRITE, 0);
+    EXPECT(NT_SUCCESS(Status));
+    if (NT_SUCCESS(Status)) {
+        EXPECT(SizeOf(File) == 0 && Read(File, Bytes, 1, 0, &Got) == STATUS_END_OF_FILE);
+        EXPECT(NT_SUCCESS(WriteLines(Second, 1)) && SizeOf(File) == LINE_BYTES);
+        ZwClose(Second);
+    }
+    EXPECT(NT_SUCCESS(Write(File, LINE, LINE_BYTES)));
+    FILE_DISPOSITION_INFORMATION Disposition = {TRUE}; /* it goes with what has gathered */
+    EXPECT(ZwSetInformationFile(File, &Io, &Disposition, sizeof(Disposition), FileDispositionInformation) ==
+           STATUS_SUCCESS);
+    EXPECT(ZwClose(File) == STATUS_SUCCESS);
+    EXPECT(Open(&File, "Temp\\mixed.txt", FILE_READ_DATA, 7, FILE_OPEN, 0) == STATUS_OBJECT_NAME_NOT_FOUND);
+}
+
+static ULONG FreeClusters(HANDLE File, PULONG ClusterBytes) {
+    FILE_FS_SIZE_INFORMATION Info = {};
+    IO_STATUS_BLOCK Io;
+    ZwQueryVolumeInformationFile(File, &Io, &Info, sizeof(Info), FileFsSizeInformation);
+    *ClusterBytes = Info.SectorsPerAllocationUnit * Info.BytesPerSector;
+    return (ULONG)Info.AvailableAllocationUnits.QuadPart;
+}
+
+/* Room is taken when a write is accepted, not when it is carried out. */
+KTEST(files_small_writes_are_refused_when_the_disk_is_full) {
+    HANDLE Filler, Files[3];
+    ULONG ClusterBytes, Free;
+    static const PCSTR Paths[] = {"Temp\\full0.txt", "Temp\\full1.txt", "Temp\\full2.txt"};
+    if (IsFaulty() || IoGetVolumeDisk()->SectorCount > 20000) {
+        KtSkip("needs the small volume in RAM");
+        return;
+    }
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Files); i++) {
+        KT_REQUIRE(NT_SUCCESS(Open(&Files[i], Paths[i], FILE_WRITE_DATA, 0, FILE_OVERWRITE_IF, 0)));
+    }
+    KT_REQUIRE(NT_SUCCESS(Open(&Filler, "Temp\\filler", FILE_WRITE_DATA, 0, FILE_OVERWRITE_IF, 0)));
+    Free = FreeClusters(Filler, &ClusterBytes);
+    SetEnd(Filler, (Free - 2) * ClusterBytes);
+    KT_EXPECT_EQ(FreeClusters(Filler, &ClusterBytes), 2);
+    KT_EXPECT_EQ(WriteLines(Files[0], 3), STATUS_SUCCESS);
+    KT_EXPECT_EQ(FreeClusters(Filler, &ClusterBytes), 1);
+    KT_EXPECT_EQ(WriteLines(Files[1], 1), STATUS_SUCCESS);
+    KT_EXPECT_EQ(FreeClusters(Filler, &ClusterBytes), 0);
+    KT_EXPECT_EQ(WriteLines(Files[2], 1), STATUS_DISK_FULL);
+    KT_EXPECT_EQ(WriteLines(Files[0], ClusterBytes / LINE_BYTES), STATUS_DISK_FULL);
+    KT_EXPECT_EQ(WriteLines(Files[1], 2), STATUS_SUCCESS); /* within its cluster */
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Files); i++) {
+        KT_EXPECT_EQ(ZwClose(Files[i]), STATUS_SUCCESS); /* what was accepted has its place */
+    }
+    KT_EXPECT_EQ(FreeClusters(Filler, &ClusterBytes), 0);
+    ZwClose(Filler);
+    KT_EXPECT_EQ(Delete("Temp\\filler"), STATUS_SUCCESS);
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Files); i++) {
+        KT_EXPECT_EQ(Delete(Paths[i]), STATUS_SUCCESS);
+    }
+}
+
+static HANDLE OpenForLines(PCSTR Path, ULONG Options) {
+    HANDLE File;
+    KT_EXPECT_EQ(Open(&File, Path, FILE_WRITE_DATA, FILE_SHARE_VALID_FLAGS, FILE_OVERWRITE_IF, Options),
+                 STATUS_SUCCESS);
+    return File;
+}
+
+/* The machine ends with all files but one open. The host looks at what is on the disk: tests/test_files.py. */
+KTEST(gathered_lines_are_on_the_disk_when_they_should_be) {
+    LARGE_INTEGER Wait = {.QuadPart = -20000000};
+    IO_STATUS_BLOCK Io;
+    static CHAR Sector[512];
+    HANDLE Closed = OpenForLines("Temp\\closed.txt", 0), Flushed = OpenForLines("Temp\\flushed.txt", 0);
+    HANDLE Through = OpenForLines("Temp\\through.txt", FILE_WRITE_THROUGH);
+    HANDLE Direct = OpenForLines("Temp\\direct.txt", FILE_NO_INTERMEDIATE_BUFFERING);
+    HANDLE Lazy = OpenForLines("Temp\\lazy.txt", 0), Last = OpenForLines("Temp\\last.txt", 0);
+    KT_EXPECT_EQ(WriteLines(Lazy, 3), STATUS_SUCCESS);
+    KeDelayExecutionThread(KernelMode, FALSE, &Wait);
+    KT_EXPECT_EQ(WriteLines(Closed, 3), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwClose(Closed), STATUS_SUCCESS);
+    KT_EXPECT_EQ(WriteLines(Flushed, 3), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwFlushBuffersFile(Flushed, &Io), STATUS_SUCCESS);
+    KT_EXPECT_EQ(WriteLines(Through, 3), STATUS_SUCCESS);
+    RtlFillMemory(Sector, sizeof(Sector), 'x');
+    KT_EXPECT_EQ(Write(Direct, Sector, sizeof(Sector)), STATUS_SUCCESS);
+    KT_EXPECT_EQ(WriteLines(Last, 3), STATUS_SUCCESS);
+}
+
 static VOID ManyPath(PCHAR Path, SIZE_T Bytes, ULONG Number) {
     RtlFormat(Path, Bytes, "Temp2\\file number %u.dat", Number);
 }

@@ -203,6 +203,7 @@ PAGEABLE static NTSTATUS OverwriteFile(PVCB Vcb, PCREATE Create, PFCB Fcb) {
             IoCheckShareAccess(Create->Access | FILE_WRITE_DATA, Create->Share, Create->File, &Fcb->ShareAccess, FALSE);
     }
     if (NT_SUCCESS(Status)) {
+        FatDiscard(Vcb, Fcb);
         Status = FatSetSize(Vcb->Volume, &Fcb->Node, 0);
     }
     if (NT_SUCCESS(Status)) {

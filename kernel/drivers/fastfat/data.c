@@ -1,4 +1,4 @@
-/* data.c: reads and writes of a file's bytes. What a write has completed is on the disk. */
+/* data.c: the requests that read, write and flush a file's bytes: their buffers, offsets and lengths. */
 #include "fastfat.h"
 
 /* STATUS_SUCCESS, or why this file object has no bytes. */
@@ -33,12 +33,12 @@ PAGEABLE NTSTATUS FatCommonRead(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
     if (Offset < 0 || Buffer == NULL) {
         return Offset < 0 ? STATUS_INVALID_PARAMETER : STATUS_INSUFFICIENT_RESOURCES;
     }
-    if (Offset >= Fcb->Node.Entry.Size) {
+    if (Offset >= FatSizeOf(Fcb)) {
         return STATUS_END_OF_FILE;
     }
-    ULONG Left = Fcb->Node.Entry.Size - (ULONG)Offset;
+    ULONG Left = FatSizeOf(Fcb) - (ULONG)Offset;
     Length = Length < Left ? Length : Left;
-    Status = FatReadFile(Vcb->Volume, &Fcb->Node, (ULONG)Offset, Length, Buffer);
+    Status = FatCachedRead(Vcb, Fcb, (ULONG)Offset, Length, Buffer);
     if (NT_SUCCESS(Status)) {
         Irp->IoStatus.Information = Length;
         Advance(Stack->FileObject, (ULONG64)Offset + Length);
@@ -56,12 +56,13 @@ PAGEABLE NTSTATUS FatCommonWrite(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
         return Status;
     }
     if (Offset.HighPart == -1 && (ULONG)Offset.LowPart == FILE_WRITE_TO_END_OF_FILE) {
-        Offset.QuadPart = Fcb->Node.Entry.Size;
+        Offset.QuadPart = FatSizeOf(Fcb);
     }
     if (Offset.QuadPart < 0 || Buffer == NULL) {
         return Offset.QuadPart < 0 ? STATUS_INVALID_PARAMETER : STATUS_INSUFFICIENT_RESOURCES;
     }
-    Status = FatWriteFile(Vcb->Volume, &Fcb->Node, (ULONG64)Offset.QuadPart, Length, Buffer);
+    BOOLEAN IsThrough = (Stack->Flags & SL_WRITE_THROUGH) || (Irp->Flags & IRP_NOCACHE);
+    Status = FatCachedWrite(Vcb, Fcb, (ULONG64)Offset.QuadPart, Length, Buffer, IsThrough);
     if (NT_SUCCESS(Status)) {
         Irp->IoStatus.Information = Length;
         Advance(Stack->FileObject, (ULONG64)Offset.QuadPart + Length);
@@ -69,10 +70,12 @@ PAGEABLE NTSTATUS FatCommonWrite(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
     return Status;
 }
 
-/* Nothing waits to be written. */
+/* The volume's file object stands for all files. */
 PAGEABLE NTSTATUS FatCommonFlush(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
-    UNREFERENCED_PARAMETER(Vcb);
+    PFCB Fcb = Stack->FileObject->FsContext;
     UNREFERENCED_PARAMETER(Irp);
-    UNREFERENCED_PARAMETER(Stack);
-    return STATUS_SUCCESS;
+    if (Fcb == NULL) {
+        return STATUS_INVALID_DEVICE_REQUEST;
+    }
+    return Fcb->IsVolume ? FatFlushAll(Vcb) : FatFlush(Vcb, Fcb);
 }

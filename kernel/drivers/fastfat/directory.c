@@ -6,18 +6,19 @@
  * it before the first one moves the end. Only when such a name goes may parts of it stay behind. */
 #include "fat.h"
 
-#define MAXIMUM_SLOTS (FAT_NAME_PARTS + 1)
 #define HIGHEST_NUMBER 2000 /* tries for a short name that nobody has */
 
 typedef struct _SPACE {
     ULONG Count;
-    ULONG64 Slot[MAXIMUM_SLOTS]; /* on the disk */
-    ULONG64 Next;                /* the entry behind them, if they lie beyond the end; 0: none */
-    ULONG SkippedCount;          /* entries between the end and the first slot, to be marked as deleted */
+    ULONG64 Slot[FAT_MAXIMUM_SLOTS]; /* on the disk */
+    ULONG64 Next;                    /* the entry behind them, if they lie beyond the end; 0: none */
+    ULONG First;                     /* the number of the first one in the directory */
+    ULONG SkippedCount;              /* entries between the end and the first slot, to be marked as deleted */
     ULONG64 Skipped;
 } SPACE;
 
 typedef struct _SEARCH {
+    PFAT_INDEX Index; /* NULL: none */
     ULONG Wanted, PerSector;
     BOOLEAN IsBeyondEnd;
     SPACE *Space;
@@ -25,7 +26,8 @@ typedef struct _SEARCH {
 
 /* ---- Room ---- */
 
-PAGEABLE static VOID TakeFreeEntry(SEARCH *Search, PFAT_VOLUME Volume, ULONG64 Disk) {
+/* Number: of the entry in the directory. */
+PAGEABLE static VOID TakeFreeEntry(SEARCH *Search, PFAT_VOLUME Volume, ULONG64 Disk, ULONG Number) {
     SPACE *Space = Search->Space;
     BOOLEAN BeginsSector = Disk % Volume->SectorBytes == 0;
     if (BeginsSector && Search->Wanted <= Search->PerSector) {
@@ -35,11 +37,12 @@ PAGEABLE static VOID TakeFreeEntry(SEARCH *Search, PFAT_VOLUME Volume, ULONG64 D
         }
         Space->Count = 0;
     }
+    Space->First = Space->Count == 0 ? Number : Space->First;
     Space->Slot[Space->Count++] = Disk;
 }
 
 /* Adds a cluster full of free entries. It is written before anything points to it. */
-PAGEABLE static NTSTATUS ExtendDirectory(PFAT_VOLUME Volume, ULONG LastCluster) {
+PAGEABLE static NTSTATUS ExtendDirectory(PFAT_VOLUME Volume, PFAT_INDEX *Index, ULONG LastCluster) {
     ULONG Cluster;
     NTSTATUS Status = FatAllocateChain(Volume, 1, &Cluster);
     if (!NT_SUCCESS(Status)) {
@@ -51,6 +54,9 @@ PAGEABLE static NTSTATUS ExtendDirectory(PFAT_VOLUME Volume, ULONG LastCluster) 
     }
     if (!NT_SUCCESS(Status)) {
         FatFreeChain(Volume, Cluster);
+    } else if (*Index != NULL && !FatIndexCluster(*Index, Cluster)) {
+        FatForgetIndex(Volume, (*Index)->Directory);
+        *Index = NULL;
     }
     return Status;
 }
@@ -65,9 +71,9 @@ PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
         if (Search->Space->Count == Search->Wanted) {
             return STATUS_SUCCESS; /* the last slots of the chain */
         }
-        return Scan->Cluster == 0 || Scan->Passed >= FAT_MAXIMUM_ENTRIES - MAXIMUM_SLOTS ? STATUS_DISK_FULL
-               : ExtendDirectory(Volume, Scan->Cluster) == STATUS_SUCCESS                ? STATUS_PENDING
-                                                                                         : STATUS_DISK_FULL;
+        return Scan->Cluster == 0 || Scan->Passed >= FAT_MAXIMUM_ENTRIES - FAT_MAXIMUM_SLOTS ? STATUS_DISK_FULL
+               : ExtendDirectory(Volume, &Search->Index, Scan->Cluster) == STATUS_SUCCESS    ? STATUS_PENDING
+                                                                                             : STATUS_DISK_FULL;
     }
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -78,7 +84,7 @@ PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
     }
     Search->IsBeyondEnd |= Entry.Name[0] == 0;
     if (Search->IsBeyondEnd || (Entry.Name[0] == FAT_DELETED && Search->Wanted <= Search->PerSector)) {
-        TakeFreeEntry(Search, Volume, Disk);
+        TakeFreeEntry(Search, Volume, Disk, Scan->Passed - 1);
     } else {
         Search->Space->Count = 0;
     }
@@ -88,15 +94,23 @@ PAGEABLE static NTSTATUS LookAt(SEARCH *Search, PFAT_SCAN Scan) {
 /* Room for Wanted entries in a row. STATUS_DISK_FULL: the root is full, or the disk. */
 PAGEABLE static NTSTATUS FindSpace(PFAT_VOLUME Volume, ULONG Directory, ULONG Wanted, SPACE *Space) {
     FAT_SCAN Scan;
-    SEARCH Search = {.Wanted = Wanted, .PerSector = Volume->SectorBytes / FAT_ENTRY_BYTES, .Space = Space};
+    PFAT_INDEX Index = FatGetIndex(Volume, Directory);
+    SEARCH Search = {
+        .Index = Index, .Wanted = Wanted, .PerSector = Volume->SectorBytes / FAT_ENTRY_BYTES, .Space = Space};
+    NTSTATUS Status = STATUS_SUCCESS;
     *Space = (SPACE){};
-    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
+    if (Index == NULL || !FatScanFromSlot(&Scan, Volume, Index, Index->NoRoomBefore[Wanted])) {
+        Status = FatBeginScan(&Scan, Volume, Directory);
+    }
     if (NT_SUCCESS(Status)) {
         do {
             Status = LookAt(&Search, &Scan);
         } while (Status == STATUS_PENDING);
     }
     FatEndScan(&Scan);
+    if (NT_SUCCESS(Status) && Search.Index != NULL) {
+        FatNoteRoom(Volume, Search.Index, Wanted, Space->First);
+    }
     return Status;
 }
 
@@ -154,13 +168,20 @@ PAGEABLE static VOID MakePart(PUCHAR Part, const WCHAR *Name, ULONG Length, ULON
 
 #define CANDIDATES 8
 
-/* Which of some short names the directory has already: a bit for each. One walk for all of them. */
+/* Which of some short names the directory has already, or perhaps: a bit for each. One walk for all of them. */
 PAGEABLE static NTSTATUS FindTaken(PFAT_VOLUME Volume, ULONG Directory, UCHAR Candidate[CANDIDATES][11], PULONG Taken) {
     FAT_SCAN Scan;
     FAT_ENTRY Entry;
     ULONG64 Disk;
-    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
+    PFAT_INDEX Index = FatGetIndex(Volume, Directory);
     *Taken = 0;
+    if (Index != NULL) {
+        for (ULONG i = 0; i < CANDIDATES; i++) {
+            *Taken |= (ULONG)FatMayHaveShortName(Index, Candidate[i]) << i;
+        }
+        return STATUS_SUCCESS;
+    }
+    NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
     while (NT_SUCCESS(Status)) {
         Status = FatReadEntry(&Scan, &Entry, &Disk);
         if (!NT_SUCCESS(Status) || Entry.Name[0] == 0) {
@@ -206,11 +227,19 @@ PAGEABLE static NTSTATUS ChooseShortName(PFAT_VOLUME Volume, ULONG Directory, co
     return STATUS_DISK_FULL;
 }
 
-/* ---- The two calls ---- */
+/* ---- The two calls, and the index after them ---- */
+
+PAGEABLE static VOID NoteInsertion(PFAT_VOLUME Volume, ULONG Directory, const SPACE *Space, const WCHAR *Name,
+                                   ULONG Length, const FAT_ENTRY *Entry, NTSTATUS Status) {
+    PFAT_INDEX Index = FatFindIndex(Volume, Directory);
+    if (Index != NULL && (!NT_SUCCESS(Status) || !FatIndexFile(Volume, Index, Space->First, Name, Length, Entry))) {
+        FatForgetIndex(Volume, Directory);
+    }
+}
 
 PAGEABLE NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length, PFAT_ENTRY Entry,
                             PULONG64 Disk) {
-    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+    UCHAR Entries[FAT_MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
     SPACE Space;
     ULONG Parts;
     NTSTATUS Status = ChooseShortName(Volume, Directory, Name, Length, Entry, &Parts);
@@ -229,12 +258,18 @@ PAGEABLE NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Na
     }
     RtlCopyMemory(Entries + Parts * FAT_ENTRY_BYTES, Entry, FAT_ENTRY_BYTES);
     *Disk = Space.Slot[Parts];
-    return WriteSlots(Volume, Space.Slot, Parts + 1, Entries);
+    Status = WriteSlots(Volume, Space.Slot, Parts + 1, Entries);
+    NoteInsertion(Volume, Directory, &Space, Name, Length, Entry, Status);
+    return Status;
 }
 
-/* Finds the entry at Disk with the parts of its name. */
-PAGEABLE static NTSTATUS FindEntry(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_FOUND Found) {
+/* Finds the entry at Disk with the parts of its name. Slot: the number of the first of them, where there is an index. */
+PAGEABLE static NTSTATUS FindEntry(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PULONG Slot, PFAT_FOUND Found) {
     FAT_SCAN Scan;
+    PFAT_INDEX Index = FatGetIndex(Volume, Directory);
+    if (Index != NULL) {
+        return FatFindSlot(Volume, Index, Disk, Slot, Found);
+    }
     NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
     do {
         if (NT_SUCCESS(Status)) {
@@ -265,7 +300,7 @@ PAGEABLE static NTSTATUS Remember(PFAT_VOLUME Volume, const FAT_FOUND *Found, PF
 
 /* Sector by sector from the front: what is left of a name is then never without its entry. */
 PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const FAT_REMOVED *Removed) {
-    UCHAR Entries[MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
+    UCHAR Entries[FAT_MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
     NTSTATUS Status = STATUS_SUCCESS;
     RtlCopyMemory(Entries, Removed->Entries, Removed->Count * FAT_ENTRY_BYTES);
     for (ULONG i = 0; i < Removed->Count; i++) {
@@ -283,22 +318,27 @@ PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const FAT_REMOVED *Remo
     return Status;
 }
 
-PAGEABLE NTSTATUS FatRestore(PFAT_VOLUME Volume, const FAT_REMOVED *Removed) {
+PAGEABLE NTSTATUS FatRestore(PFAT_VOLUME Volume, ULONG Directory, const FAT_REMOVED *Removed) {
+    FatForgetIndex(Volume, Directory);
     return WriteSlots(Volume, Removed->Slot, Removed->Count, Removed->Entries);
 }
 
 PAGEABLE NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_REMOVED Removed) {
     FAT_FOUND Found;
     FAT_REMOVED Own;
+    ULONG Slot = 0;
     Removed = Removed == NULL ? &Own : Removed;
-    NTSTATUS Status = FindEntry(Volume, Directory, Disk, &Found);
+    NTSTATUS Status = FindEntry(Volume, Directory, Disk, &Slot, &Found);
     if (NT_SUCCESS(Status)) {
         Status = Remember(Volume, &Found, Removed);
     }
     if (NT_SUCCESS(Status)) {
         Status = DeleteSlots(Volume, Removed);
+        PFAT_INDEX Index = FatFindIndex(Volume, Directory);
         if (!NT_SUCCESS(Status)) {
-            FatRestore(Volume, Removed);
+            FatRestore(Volume, Directory, Removed);
+        } else if (Index != NULL) {
+            FatUnindexFile(Volume, Index, Slot, &Found);
         }
     }
     return Status;

@@ -80,6 +80,7 @@ PAGEABLE static NTSTATUS ReadBootMark(PVCB Vcb) {
 PAGEABLE static NTSTATUS Mount(PVCB Vcb) {
     Vcb->Disk = IoGetVolumeDisk();
     InitializeListHead(&Vcb->Fcbs);
+    InitializeListHead(&Vcb->Pages);
     Vcb->Volume = ExAllocatePoolWithTag(PagedPool, sizeof(FAT_VOLUME), TAG_FAT);
     if (Vcb->Disk == NULL || Vcb->Volume == NULL) {
         return Vcb->Disk == NULL ? STATUS_NO_SUCH_DEVICE : STATUS_INSUFFICIENT_RESOURCES;
@@ -128,6 +129,9 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     }
     TheVcb = Device->DeviceExtension;
     Status = Mount(TheVcb);
+    if (NT_SUCCESS(Status)) {
+        Status = FatInitializeLazyWriter(TheVcb, Device);
+    }
     if (NT_SUCCESS(Status)) {
         Status = NameVolume();
     }

@@ -10,10 +10,20 @@
 
 #define TAG_FAT (ULONG)0x20746146 /* "Fat " */
 
+/* The page of a file in which small writes gather: cache.c. All zero: there is none. */
+typedef struct _FAT_PAGE {
+    LIST_ENTRY ListEntry; /* of the VCB, the one that was taken longest ago first */
+    PUCHAR Bytes;
+    ULONG Offset;               /* in the file */
+    ULONG DirtyStart, DirtyEnd; /* in the page; DirtyEnd 0: the disk has all of it */
+    ULONG ReservedClusters;     /* for what is dirty */
+} FAT_PAGE, *PFAT_PAGE;
+
 /* A file or directory that is open: one for all its handles. Paged. */
 typedef struct _FCB {
     LIST_ENTRY ListEntry; /* of the VCB; a deleted file's is in none */
-    FAT_NODE Node;
+    FAT_NODE Node;        /* as the disk has it: the length is FatSizeOf's to tell */
+    FAT_PAGE Page;
     ULONG References; /* file objects */
     ULONG Handles;    /* those of them that have not been cleaned up */
     SHARE_ACCESS ShareAccess;
@@ -36,8 +46,14 @@ typedef struct _VCB {
     PBLOCK_DEVICE Disk;
     ULONG BootMark;     /* four bytes of the boot sector: its serial number, or whatever stands there */
     ERESOURCE Resource; /* guards all below, and the volume on the disk */
-    PFAT_VOLUME Volume; /* paged, like what follows */
+    PFAT_VOLUME Volume; /* paged, like the members of the lists */
     LIST_ENTRY Fcbs;
+    LIST_ENTRY Pages; /* FCB.Page, of the files that have one */
+    ULONG PageCount;
+    BOOLEAN IsLazyWriterStarted;
+    KTIMER LazyTimer; /* lazy.c's, like what follows */
+    KDPC LazyDpc;
+    PIO_WORKITEM LazyItem;
 } VCB, *PVCB;
 
 /* A handler: the VCB's resource is held exclusively, IRQL <= APC_LEVEL. Information goes into Irp->IoStatus. */
@@ -63,5 +79,19 @@ BOOLEAN FatHasOpenChildren(PVCB Vcb, const FCB *Directory);
 BOOLEAN FatIsDirectory(const FCB *Fcb);
 ULONG FatFirstCluster(PVCB Vcb, const FCB *Fcb);
 ULONG FatNtAttributes(const FAT_ENTRY *Entry);
+
+/* ---- cache.c: with the resource held ---- */
+ULONG FatSizeOf(const FCB *Fcb); /* the file's length, with what is still to be written */
+BOOLEAN FatIsDirty(const FCB *Fcb);
+/* IsThrough: on the disk when it returns. Otherwise perhaps later, but never more than the disk has room for. */
+NTSTATUS FatCachedWrite(PVCB Vcb, PFCB Fcb, ULONG64 Offset, ULONG Length, PCVOID Buffer, BOOLEAN IsThrough);
+NTSTATUS FatCachedRead(PVCB Vcb, PFCB Fcb, ULONG Offset, ULONG Length, PVOID Buffer); /* Length is within the file */
+NTSTATUS FatFlush(PVCB Vcb, PFCB Fcb); /* what is dirty goes to the disk; after an error it is still there */
+VOID FatDiscard(PVCB Vcb, PFCB Fcb);   /* the page goes, and what is dirty is lost */
+
+/* ---- lazy.c: with the resource held, but for FatInitializeLazyWriter ---- */
+NTSTATUS FatInitializeLazyWriter(PVCB Vcb, PDEVICE_OBJECT Device);
+VOID FatStartLazyWriter(PVCB Vcb); /* a page is dirty */
+NTSTATUS FatFlushAll(PVCB Vcb);    /* every file; the first error, after all have been tried */
 
 #endif

@@ -47,6 +47,7 @@
 
 #define FAT_MAXIMUM_NAME 255
 #define FAT_NAME_PARTS 20 /* entries for the longest name, 13 characters each */
+#define FAT_MAXIMUM_SLOTS (FAT_NAME_PARTS + 1)
 #define FAT_ENTRY_BYTES 32u
 #define FAT_MAXIMUM_ENTRIES 65536u
 
@@ -77,8 +78,10 @@ typedef struct _FAT_VOLUME {
     ULONG64 InfoStart; /* FAT32: the sector with the count of free clusters; 0: none */
     ULONG64 DataStart;
     ULONG ClusterCount;
-    ULONG NextFree;     /* where the next search for a free cluster begins */
-    ULONG FreeClusters; /* FAT_UNKNOWN until somebody asks */
+    ULONG NextFree;         /* where the next search for a free cluster begins */
+    ULONG FreeClusters;     /* FAT_UNKNOWN until somebody asks */
+    ULONG ReservedClusters; /* of these: for data that is still to be written */
+    LIST_ENTRY Indexes;     /* FAT_INDEX, the one used last first */
     ULONG SerialNumber;
     UCHAR Label[11];
 } FAT_VOLUME, *PFAT_VOLUME;
@@ -113,9 +116,27 @@ typedef struct _FAT_FOUND {
 /* An entry that has been removed, with the parts of its name. */
 typedef struct _FAT_REMOVED {
     ULONG Count;
-    ULONG64 Slot[FAT_NAME_PARTS + 1];
-    UCHAR Entries[(FAT_NAME_PARTS + 1) * FAT_ENTRY_BYTES];
+    ULONG64 Slot[FAT_MAXIMUM_SLOTS];
+    UCHAR Entries[FAT_MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
 } FAT_REMOVED, *PFAT_REMOVED;
+
+/* A name of a file in a directory's index: index.c. */
+typedef struct _FAT_CELL {
+    ULONG Hash, Next; /* number of the next cell of this bucket, or of the free ones, from 1; 0: none */
+    ULONG Slot;       /* number of the file's first entry in the directory, from 0 */
+} FAT_CELL, *PFAT_CELL;
+
+typedef struct _FAT_INDEX {
+    LIST_ENTRY ListEntry;
+    ULONG Directory; /* first cluster; 0: the fixed root */
+    PULONG Clusters; /* its chain */
+    ULONG ClusterCount, ClusterRoom;
+    PFAT_CELL Cells; /* the buckets behind them, CellRoom of each */
+    PULONG Buckets;
+    ULONG CellsUsed, CellRoom, FreeCell; /* CellsUsed: with the free ones between them */
+    ULONG NameCount;
+    ULONG NoRoomBefore[FAT_MAXIMUM_SLOTS + 1]; /* slot, for each number of entries in a row */
+} FAT_INDEX, *PFAT_INDEX;
 
 /* What is known of a file that is in use. Entry is what the disk has. */
 typedef struct _FAT_NODE {
@@ -141,13 +162,16 @@ NTSTATUS FatNextCluster(PFAT_CURSOR Cursor, ULONG Cluster, PULONG Next); /* a cl
 NTSTATUS FatSetLink(PFAT_VOLUME Volume, ULONG Cluster, ULONG Link);
 /* A chain of Count clusters that nothing points to; STATUS_DISK_FULL leaves nothing behind. */
 NTSTATUS FatAllocateChain(PFAT_VOLUME Volume, ULONG Count, PULONG First);
-NTSTATUS FatFreeChain(PFAT_VOLUME Volume, ULONG First); /* 0: nothing to do */
-NTSTATUS FatCountFree(PFAT_VOLUME Volume, PULONG Count);
+NTSTATUS FatFreeChain(PFAT_VOLUME Volume, ULONG First);  /* 0: nothing to do */
+NTSTATUS FatCountFree(PFAT_VOLUME Volume, PULONG Count); /* without those that are reserved */
+NTSTATUS FatReserve(PFAT_VOLUME Volume, ULONG Count);    /* for nobody else: STATUS_DISK_FULL */
+VOID FatUnreserve(PFAT_VOLUME Volume, ULONG Count);
 
 /* ---- name.c: lengths in characters ---- */
 BOOLEAN FatIsNameValid(const WCHAR *Name, ULONG Length);
 BOOLEAN FatNamesEqual(const WCHAR *A, ULONG LengthA, const WCHAR *B, ULONG LengthB);
 WCHAR FatUpcase(WCHAR Character);
+ULONG FatHashName(const WCHAR *Name, ULONG Length); /* the same in any case */
 /* The 11 bytes of a short name. TRUE: they and *Case say all, no long name is needed. */
 BOOLEAN FatMakeShortName(const WCHAR *Name, ULONG Length, UCHAR Short[11], PUCHAR Case);
 VOID FatNumberShortName(UCHAR Short[11], const WCHAR *Name, ULONG Length, ULONG Number); /* makes it BASE~N.EXT */
@@ -160,8 +184,31 @@ NTSTATUS FatBeginScan(PFAT_SCAN Scan, PFAT_VOLUME Volume, ULONG Directory);
 NTSTATUS FatReadEntry(PFAT_SCAN Scan, PFAT_ENTRY Entry, PULONG64 Disk); /* STATUS_NO_MORE_FILES: no more room */
 NTSTATUS FatNextFile(PFAT_SCAN Scan, PFAT_FOUND Found); /* "." and ".." too. STATUS_NO_MORE_FILES: no more files */
 VOID FatEndScan(PFAT_SCAN Scan);
+BOOLEAN FatIsDots(const FAT_ENTRY *Entry);
+BOOLEAN FatIsNamed(const FAT_FOUND *Found, const WCHAR *Name, ULONG Length); /* by its long name or by its short one */
+/* STATUS_OBJECT_NAME_NOT_FOUND: there is none. */
 NTSTATUS FatLookup(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length, PFAT_FOUND Found);
 NTSTATUS FatIsDirectoryEmpty(PFAT_VOLUME Volume, ULONG Directory, PBOOLEAN IsEmpty);
+
+/* ---- index.c ---- */
+PFAT_INDEX FatGetIndex(PFAT_VOLUME Volume, ULONG Directory);  /* NULL: no memory, or a damaged directory: then walk */
+PFAT_INDEX FatFindIndex(PFAT_VOLUME Volume, ULONG Directory); /* only one that is there */
+VOID FatForgetIndex(PFAT_VOLUME Volume, ULONG Directory);     /* it may be wrong, or the directory is gone */
+VOID FatForgetIndexes(PFAT_VOLUME Volume);
+NTSTATUS FatFindIndexed(PFAT_VOLUME Volume, PFAT_INDEX Index, const WCHAR *Name, ULONG Length, PFAT_FOUND Found);
+/* The file whose entry is at Disk. */
+NTSTATUS FatFindSlot(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG64 Disk, PULONG Slot, PFAT_FOUND Found);
+NTSTATUS FatReadSlot(PFAT_VOLUME Volume, const FAT_INDEX *Index, ULONG Slot, PFAT_FOUND Found);
+BOOLEAN FatMayHaveShortName(PFAT_INDEX Index, const UCHAR Short[11]); /* FALSE: no file has it */
+/* A scan that begins at a slot; FALSE: the directory ends before it. */
+BOOLEAN FatScanFromSlot(PFAT_SCAN Scan, PFAT_VOLUME Volume, const FAT_INDEX *Index, ULONG Slot);
+/* What has changed. FALSE: no memory; the caller forgets the index. */
+BOOLEAN FatIndexFile(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG Slot, const WCHAR *Name, ULONG Length,
+                     const FAT_ENTRY *Entry);
+VOID FatUnindexFile(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG Slot, const FAT_FOUND *Found);
+BOOLEAN FatIndexCluster(PFAT_INDEX Index, ULONG Cluster); /* at the directory's end */
+/* A search for room for Wanted entries has ended at Slot. */
+VOID FatNoteRoom(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG Wanted, ULONG Slot);
 
 /* ---- directory.c ---- */
 /* Entry's Name and Case are chosen here; *Disk tells where it is. */
@@ -169,9 +216,11 @@ NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG
                    PULONG64 Disk);
 /* The entry, not what it points to. Removed, unless NULL, remembers it. */
 NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_REMOVED Removed);
-NTSTATUS FatRestore(PFAT_VOLUME Volume, const FAT_REMOVED *Removed); /* if nobody has taken the place */
+NTSTATUS FatRestore(PFAT_VOLUME Volume, ULONG Directory,
+                    const FAT_REMOVED *Removed); /* if nobody has taken the place */
 
 /* ---- file.c ---- */
+ULONG FatClustersOf(PFAT_VOLUME Volume, ULONG64 Size);
 ULONG FatGetCluster(PFAT_VOLUME Volume, const FAT_ENTRY *Entry); /* 0: none */
 VOID FatSetCluster(PFAT_VOLUME Volume, PFAT_ENTRY Entry, ULONG Cluster);
 NTSTATUS FatWriteEntry(PFAT_VOLUME Volume, PFAT_NODE Node, const FAT_ENTRY *Entry); /* both, or neither */

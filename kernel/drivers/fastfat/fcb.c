@@ -1,5 +1,6 @@
 /* fcb.c: control blocks of files that are open: found by the place of their entry on the disk; and how a file is left:
- * cleanup with the last reference to a handle, close when nobody refers to the file object any more. */
+ * cleanup with the last reference to a handle, close when nobody refers to the file object any more. A handle that is
+ * closed leaves nothing of the file unwritten; what cannot be written is the cleanup's status, and so ZwClose's. */
 #include "fastfat.h"
 
 PAGEABLE BOOLEAN FatIsDirectory(const FCB *Fcb) {
@@ -99,6 +100,7 @@ PAGEABLE NTSTATUS FatCommonCleanup(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack)
     PFILE_OBJECT File = Stack->FileObject;
     PFCB Fcb = File->FsContext;
     PCCB Ccb = File->FsContext2;
+    NTSTATUS Status = STATUS_SUCCESS;
     UNREFERENCED_PARAMETER(Irp);
     if (Fcb == NULL || File->Flags & FO_CLEANUP_COMPLETE) {
         return STATUS_SUCCESS;
@@ -109,8 +111,17 @@ PAGEABLE NTSTATUS FatCommonCleanup(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack)
     if (Fcb->Handles == 0 && Fcb->IsDeletePending && !Fcb->IsDeleted) {
         DeleteNow(Vcb, Fcb);
     }
+    if (!Fcb->IsDeleted) {
+        Status = FatFlush(Vcb, Fcb);
+    }
+    if (Fcb->Handles == 0) {
+        if (!NT_SUCCESS(Status)) {
+            DbgPrint("fastfat: %wZ: the last bytes written are lost: status 0x%08X\n", &Fcb->Path, Status);
+        }
+        FatDiscard(Vcb, Fcb);
+    }
     File->Flags |= FO_CLEANUP_COMPLETE;
-    return STATUS_SUCCESS;
+    return Status;
 }
 
 PAGEABLE NTSTATUS FatCommonClose(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {

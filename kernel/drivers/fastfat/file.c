@@ -29,7 +29,7 @@ PAGEABLE NTSTATUS FatWriteEntry(PFAT_VOLUME Volume, PFAT_NODE Node, const FAT_EN
     return Status;
 }
 
-PAGEABLE static ULONG ClustersOf(PFAT_VOLUME Volume, ULONG64 Size) {
+PAGEABLE ULONG FatClustersOf(PFAT_VOLUME Volume, ULONG64 Size) {
     return (ULONG)((Size + Volume->ClusterBytes - 1) / Volume->ClusterBytes);
 }
 
@@ -255,7 +255,7 @@ PAGEABLE static NTSTATUS ShrinkInPlace(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG
 }
 
 PAGEABLE static NTSTATUS ChangeFile(PFAT_VOLUME Volume, PFAT_NODE Node, const CHANGE *Change) {
-    ULONG Have = ClustersOf(Volume, Node->Entry.Size), Need = ClustersOf(Volume, Change->Size);
+    ULONG Have = FatClustersOf(Volume, Node->Entry.Size), Need = FatClustersOf(Volume, Change->Size);
     if (Have != 0 && !FatIsCluster(Volume, FatGetCluster(Volume, &Node->Entry))) {
         return STATUS_FILE_CORRUPT_ERROR;
     }

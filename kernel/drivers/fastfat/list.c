@@ -28,13 +28,25 @@ PAGEABLE static BOOLEAN GetLayout(FILE_INFORMATION_CLASS Class, LAYOUT *Layout) 
     }
 }
 
-PAGEABLE static VOID FillSizes(PVCB Vcb, PFILE_DIRECTORY_INFORMATION Info, const FAT_ENTRY *Entry) {
+/* The entry of a file with a page may lag behind its length. */
+PAGEABLE static ULONG SizeOf(PVCB Vcb, const FAT_FOUND *Found) {
+    for (PLIST_ENTRY Entry = Vcb->Pages.Flink; Entry != &Vcb->Pages; Entry = Entry->Flink) {
+        PFCB Fcb = CONTAINING_RECORD(Entry, FCB, Page.ListEntry);
+        if (Fcb->Node.Disk == Found->Disk) {
+            return FatSizeOf(Fcb);
+        }
+    }
+    return Found->Entry.Size;
+}
+
+PAGEABLE static VOID FillSizes(PVCB Vcb, PFILE_DIRECTORY_INFORMATION Info, const FAT_FOUND *Found) {
+    const FAT_ENTRY *Entry = &Found->Entry;
     ULONG64 Mask = Vcb->Volume->ClusterBytes - 1;
     Info->CreationTime.QuadPart = FatDecodeTime(Entry->CreateDate, Entry->CreateTime, Entry->CreateTenths);
     Info->LastAccessTime.QuadPart = FatDecodeTime(Entry->AccessDate, 0, 0);
     Info->LastWriteTime.QuadPart = FatDecodeTime(Entry->WriteDate, Entry->WriteTime, 0);
     Info->ChangeTime = Info->LastWriteTime;
-    Info->EndOfFile.QuadPart = Entry->Attributes & FAT_ATTRIBUTE_DIRECTORY ? 0 : Entry->Size;
+    Info->EndOfFile.QuadPart = Entry->Attributes & FAT_ATTRIBUTE_DIRECTORY ? 0 : SizeOf(Vcb, Found);
     Info->AllocationSize.QuadPart = (LONGLONG)(((ULONG64)Info->EndOfFile.QuadPart + Mask) & ~Mask);
     Info->FileAttributes = FatNtAttributes(Entry);
 }
@@ -44,7 +56,7 @@ PAGEABLE static ULONG FillEntry(PVCB Vcb, const LAYOUT *Layout, const FAT_FOUND 
     ULONG Bytes = Found->NameLength * sizeof(WCHAR), NameRoom = (Room - Layout->NameOffset) & ~1u;
     RtlZeroMemory(Target, Layout->NameOffset);
     if (Layout->HasSizes) {
-        FillSizes(Vcb, (PFILE_DIRECTORY_INFORMATION)Target, &Found->Entry);
+        FillSizes(Vcb, (PFILE_DIRECTORY_INFORMATION)Target, Found);
     }
     if (Layout->HasShortName && Found->Parts != 0) {
         PFILE_BOTH_DIR_INFORMATION Both = (PFILE_BOTH_DIR_INFORMATION)Target;

@@ -105,7 +105,7 @@ PAGEABLE BOOLEAN FatMakeShortName(const WCHAR *Name, ULONG Length, UCHAR Short[1
     return IsExact;
 }
 
-PAGEABLE static ULONG HashName(const WCHAR *Name, ULONG Length) {
+PAGEABLE ULONG FatHashName(const WCHAR *Name, ULONG Length) {
     ULONG Hash = 2166136261u;
     for (ULONG i = 0; i < Length; i++) {
         Hash = (Hash ^ FatUpcase(Name[i])) * 16777619u;
@@ -120,7 +120,7 @@ PAGEABLE VOID FatNumberShortName(UCHAR Short[11], const WCHAR *Name, ULONG Lengt
     CHAR Tail[8];
     ULONG TailLength = 0, Base = 0, Value = Number;
     if (Number > 4) {
-        ULONG Hash = HashName(Name, Length) + Number / 9;
+        ULONG Hash = FatHashName(Name, Length) + Number / 9;
         for (ULONG i = 0; i < 4; i++, Hash >>= 4) {
             Tail[5 - i] = Digits[Hash & 15];
         }

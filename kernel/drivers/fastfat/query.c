@@ -3,7 +3,7 @@
 
 PAGEABLE static ULONG64 AllocationOf(PVCB Vcb, const FCB *Fcb) {
     ULONG64 Mask = Vcb->Volume->ClusterBytes - 1;
-    return FatIsDirectory(Fcb) ? 0 : (Fcb->Node.Entry.Size + Mask) & ~Mask;
+    return FatIsDirectory(Fcb) ? 0 : (FatSizeOf(Fcb) + Mask) & ~Mask;
 }
 
 PAGEABLE static VOID FillBasic(const FCB *Fcb, PFILE_BASIC_INFORMATION Info) {
@@ -17,7 +17,7 @@ PAGEABLE static VOID FillBasic(const FCB *Fcb, PFILE_BASIC_INFORMATION Info) {
 
 PAGEABLE static VOID FillStandard(PVCB Vcb, const FCB *Fcb, PFILE_STANDARD_INFORMATION Info) {
     Info->AllocationSize.QuadPart = (LONGLONG)AllocationOf(Vcb, Fcb);
-    Info->EndOfFile.QuadPart = FatIsDirectory(Fcb) ? 0 : Fcb->Node.Entry.Size;
+    Info->EndOfFile.QuadPart = FatIsDirectory(Fcb) ? 0 : FatSizeOf(Fcb);
     Info->NumberOfLinks = Fcb->IsDeletePending || Fcb->IsDeleted ? 0 : 1;
     Info->DeletePending = Fcb->IsDeletePending || Fcb->IsDeleted;
     Info->Directory = FatIsDirectory(Fcb);

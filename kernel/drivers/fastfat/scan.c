@@ -161,12 +161,11 @@ PAGEABLE NTSTATUS FatNextFile(PFAT_SCAN Scan, PFAT_FOUND Found) {
 
 /* ---- Looking for one ---- */
 
-PAGEABLE static BOOLEAN IsDots(const FAT_ENTRY *Entry) {
+PAGEABLE BOOLEAN FatIsDots(const FAT_ENTRY *Entry) {
     return Entry->Name[0] == '.' && (Entry->Name[1] == ' ' || (Entry->Name[1] == '.' && Entry->Name[2] == ' '));
 }
 
-/* By its long name or by its short one. */
-PAGEABLE static BOOLEAN IsNamed(const FAT_FOUND *Found, const WCHAR *Name, ULONG Length) {
+PAGEABLE BOOLEAN FatIsNamed(const FAT_FOUND *Found, const WCHAR *Name, ULONG Length) {
     WCHAR Short[13];
     if (FatNamesEqual(Found->Name, Found->NameLength, Name, Length)) {
         return TRUE;
@@ -175,13 +174,16 @@ PAGEABLE static BOOLEAN IsNamed(const FAT_FOUND *Found, const WCHAR *Name, ULONG
            FatNamesEqual(Short, FatShortToText(&Found->Entry, Short), Name, Length);
 }
 
-/* STATUS_OBJECT_NAME_NOT_FOUND: there is none. */
 PAGEABLE NTSTATUS FatLookup(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG Length, PFAT_FOUND Found) {
     FAT_SCAN Scan;
+    PFAT_INDEX Index = FatGetIndex(Volume, Directory);
+    if (Index != NULL) {
+        return FatFindIndexed(Volume, Index, Name, Length, Found);
+    }
     NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
     while (NT_SUCCESS(Status)) {
         Status = FatNextFile(&Scan, Found);
-        if (NT_SUCCESS(Status) && !IsDots(&Found->Entry) && IsNamed(Found, Name, Length)) {
+        if (NT_SUCCESS(Status) && !FatIsDots(&Found->Entry) && FatIsNamed(Found, Name, Length)) {
             break;
         }
     }
@@ -192,11 +194,16 @@ PAGEABLE NTSTATUS FatLookup(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Na
 PAGEABLE NTSTATUS FatIsDirectoryEmpty(PFAT_VOLUME Volume, ULONG Directory, PBOOLEAN IsEmpty) {
     FAT_SCAN Scan;
     FAT_FOUND Found;
+    PFAT_INDEX Index = FatGetIndex(Volume, Directory);
+    if (Index != NULL) {
+        *IsEmpty = Index->NameCount == 0;
+        return STATUS_SUCCESS;
+    }
     NTSTATUS Status = FatBeginScan(&Scan, Volume, Directory);
     *IsEmpty = TRUE;
     while (NT_SUCCESS(Status) && *IsEmpty) {
         Status = FatNextFile(&Scan, &Found);
-        *IsEmpty = !NT_SUCCESS(Status) || IsDots(&Found.Entry);
+        *IsEmpty = !NT_SUCCESS(Status) || FatIsDots(&Found.Entry);
     }
     FatEndScan(&Scan);
     return Status == STATUS_NO_MORE_FILES ? STATUS_SUCCESS : Status;

@@ -8,7 +8,12 @@ PAGEABLE static BOOLEAN IsGiven(LARGE_INTEGER Time) {
     return Time.QuadPart > 0;
 }
 
+/* What has gathered is written first: its time of writing is not to replace the one that is given here. */
 PAGEABLE static NTSTATUS SetBasic(PVCB Vcb, PFCB Fcb, const FILE_BASIC_INFORMATION *Info) {
+    NTSTATUS Status = FatFlush(Vcb, Fcb);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
     FAT_ENTRY Entry = Fcb->Node.Entry;
     ULONG Attributes = Info->FileAttributes;
     UCHAR Ours = FAT_ATTRIBUTE_READ_ONLY | FAT_ATTRIBUTE_HIDDEN | FAT_ATTRIBUTE_SYSTEM | FAT_ATTRIBUTE_ARCHIVE;
@@ -177,10 +182,15 @@ PAGEABLE static NTSTATUS SetLength(PVCB Vcb, PFCB Fcb, LONGLONG Size, BOOLEAN Is
     if (FatIsDirectory(Fcb) || Size < 0) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (IsAllocation && Size >= Fcb->Node.Entry.Size) {
+    if (IsAllocation && Size >= FatSizeOf(Fcb)) {
         return Size > 0xFFFFFFFFLL ? STATUS_DISK_FULL : STATUS_SUCCESS;
     }
-    return FatSetSize(Vcb->Volume, &Fcb->Node, (ULONG64)Size);
+    NTSTATUS Status = FatFlush(Vcb, Fcb);
+    if (NT_SUCCESS(Status)) {
+        FatDiscard(Vcb, Fcb);
+        Status = FatSetSize(Vcb->Volume, &Fcb->Node, (ULONG64)Size);
+    }
+    return Status;
 }
 
 /* ---- The request ---- */

@@ -138,7 +138,7 @@ PAGEABLE NTSTATUS FatAllocateChain(PFAT_VOLUME Volume, ULONG Count, PULONG First
     ULONG Previous = 0, Free;
     NTSTATUS Status = ForgetStoredCount(Volume);
     *First = 0;
-    if (NT_SUCCESS(Status) && Count > 1) { /* a long one that cannot be is refused before it is begun */
+    if (NT_SUCCESS(Status) && (Count > 1 || Volume->ReservedClusters != 0)) { /* what cannot be is not begun */
         Status = FatCountFree(Volume, &Free);
         Status = NT_SUCCESS(Status) && Free < Count ? STATUS_DISK_FULL : Status;
     }
@@ -192,6 +192,20 @@ PAGEABLE NTSTATUS FatCountFree(PFAT_VOLUME Volume, PULONG Count) {
         }
         Volume->FreeClusters = Free;
     }
-    *Count = Volume->FreeClusters;
+    *Count = Volume->FreeClusters > Volume->ReservedClusters ? Volume->FreeClusters - Volume->ReservedClusters : 0;
     return STATUS_SUCCESS;
+}
+
+PAGEABLE NTSTATUS FatReserve(PFAT_VOLUME Volume, ULONG Count) {
+    ULONG Free;
+    NTSTATUS Status = FatCountFree(Volume, &Free);
+    if (NT_SUCCESS(Status) && Free < Count) {
+        return STATUS_DISK_FULL;
+    }
+    Volume->ReservedClusters += NT_SUCCESS(Status) ? Count : 0;
+    return Status;
+}
+
+PAGEABLE VOID FatUnreserve(PFAT_VOLUME Volume, ULONG Count) {
+    Volume->ReservedClusters -= Count;
 }

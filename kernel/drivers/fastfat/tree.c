@@ -74,6 +74,9 @@ PAGEABLE NTSTATUS FatCreate(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Na
 PAGEABLE NTSTATUS FatDelete(PFAT_VOLUME Volume, PFAT_NODE Node) {
     NTSTATUS Status = FatRemove(Volume, Node->Directory, Node->Disk, NULL);
     if (NT_SUCCESS(Status)) {
+        if (Node->Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) {
+            FatForgetIndex(Volume, FatGetCluster(Volume, &Node->Entry));
+        }
         FatFreeChain(Volume, FatGetCluster(Volume, &Node->Entry));
     }
     return Status;
@@ -97,7 +100,7 @@ PAGEABLE static NTSTATUS SetParent(PFAT_VOLUME Volume, const FAT_ENTRY *Director
 
 /* The old entry as it was. */
 PAGEABLE static VOID PutBack(PFAT_VOLUME Volume, PFAT_NODE Node, const FAT_REMOVED *Removed) {
-    if (NT_SUCCESS(FatRestore(Volume, Removed)) && Node->Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) {
+    if (NT_SUCCESS(FatRestore(Volume, Node->Directory, Removed)) && Node->Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) {
         SetParent(Volume, &Node->Entry, Node->Directory);
     }
 }

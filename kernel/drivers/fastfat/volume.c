@@ -129,6 +129,7 @@ PAGEABLE static NTSTATUS ReadBoot(PFAT_VOLUME Volume, const UCHAR *Boot) {
 PAGEABLE NTSTATUS FatMount(PFAT_VOLUME Volume, PBLOCK_DEVICE Disk) {
     DISK_VIEW View;
     *Volume = (FAT_VOLUME){.Disk = Disk, .NextFree = FAT_FIRST_CLUSTER, .FreeClusters = FAT_UNKNOWN};
+    InitializeListHead(&Volume->Indexes);
     if (Disk->SectorCount == 0) {
         return STATUS_UNRECOGNIZED_VOLUME;
     }
