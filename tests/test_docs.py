@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+import sessions
 from machine import TOP as ROOT
 
 
@@ -41,6 +42,18 @@ def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
                             check=False)
     assert result.returncode == 1
     assert document in result.stderr
+
+
+def test_the_debugging_session_is_what_the_debugger_answers(tmp_path, build):
+    """docs/debugging.md is typed anew into one session; a changed answer is found, and step nine leads to the crash."""
+    text = (ROOT / 'docs/debugging.md').read_text()
+    dump = sessions.make_dump(tmp_path)
+    assert sessions.refresh(text, dump)[1] == []
+    wrong = text.replace('paged out, page file slot', 'paged out, page in slot', 1).replace('1: kd> k\n', '1: kd> kL\n')
+    assert sessions.refresh(wrong, dump)[1] == ['!analyze', 'kL']
+    nine = text[text.index('## Nine'):text.index('## Ten')]
+    places = [nine.index(word) for word in ('raised 0 -> 2, by secret!', 'lock secret!SecretLock acquired', 'page fault', 'bugcheck 0xD1')]
+    assert places == sorted(places)
 
 
 def test_lint():

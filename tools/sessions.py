@@ -1,16 +1,18 @@
 #!/usr/bin/python3
 """Keeps what docs/ shows of the debugger equal to what the debugger prints: on the dump of a seeded run.
 
-In a document, a session is a comment followed by a fenced block:
+In a document, a part of the session is a comment followed by a fenced block that begins with a prompt and what is typed:
 
-    <!-- kd [LINES] COMMANDS -->
+    <!-- kd [LINES] -->
     ```text
+    1: kd> COMMANDS
     ...
     ```
 
-The block is what `tools/bugcheck kd -c COMMANDS` prints of the dump of `run paged --pvh --seed 1 --cpus 2 --mem 64`; with LINES, the
-first ones only, and `...` for the rest. Addresses and counts change with each change of the kernel: the check takes
-any number of more than one digit for any other. --update writes what is printed now.
+What follows is what `tools/bugcheck kd` answers on the dump of `run paged --pvh --seed 1 --cpus 2 --mem 64`; with LINES, the
+first ones only, and `...` for the rest. Every block of a document is typed into one and the same session, in their order; a
+block of `tools/bugcheck kd` itself shows how it opens. Addresses and counts change with each change of the kernel: the check
+takes any number of more than one digit for any other. --update writes what is printed now.
 """
 
 import re
@@ -23,7 +25,9 @@ from crashdump import keep_dump
 from machine import TOP, Machine
 from running import Run
 
-MARK = re.compile(r"^<!-- kd (?:(\d+) )?(.+?) -->$")
+MARK = re.compile(r"^<!-- kd(?: (\d+))? -->$")
+PROMPT = re.compile(r"^((?:\d+: )?kd> )", re.MULTILINE)
+OPENING = "$ tools/bugcheck kd"
 NUMBER = re.compile(r"(?:0x)?\b(?=[0-9a-fA-F`,]*\d)[0-9a-fA-F`,]{2,}\b|0x[0-9a-f]\b|\?{8}`\?{8}")
 LIMIT = 120
 MORE = "..."
@@ -40,22 +44,25 @@ def make_dump(folder):
     return folder / "crash.elf"
 
 
-def ask(dump, commands):
-    """What the debugger prints."""
-    done = subprocess.run([sys.executable, TOP / "tools/kdrun.py", dump, "-c", commands], capture_output=True, text=True,
-                          timeout=LIMIT, stdin=subprocess.DEVNULL)
-    if done.returncode:
-        sys.exit(f"sessions: kd -c '{commands}' failed:\n{done.stdout}{done.stderr}")
-    return [line.rstrip() for line in done.stdout.splitlines()]
+def ask(dump, lines):
+    """Types the lines into one session: [(prompt, answer)], the first of them of how it opens, without a prompt."""
+    done = subprocess.run([sys.executable, TOP / "tools/kdrun.py", dump], capture_output=True, text=True, timeout=LIMIT,
+                          input="".join(f"{line}\n" for line in lines) + "q\n")
+    if done.returncode or done.stderr:
+        sys.exit(f"sessions: kd failed:\n{done.stdout}{done.stderr}")
+    opening, *parts = PROMPT.split(done.stdout)
+    answers = [("", opening)] + list(zip(parts[::2], parts[1::2]))
+    if len(answers) < len(lines) + 1:
+        sys.exit(f"sessions: kd left after {len(answers) - 1} of {len(lines)} commands:\n{answers[-1][1]}")
+    for line, (_, answer) in zip(lines, answers[1:]):
+        if re.search(r"^kd: (?!paged out)", answer, re.MULTILINE):
+            sys.exit(f"sessions: kd complains of `{line}`:\n{answer}")
+    return answers
 
 
-def shown(lines, limit):
-    """The lines of a block."""
-    while lines and not lines[0]:
-        lines = lines[1:]
-    while lines and not lines[-1]:
-        lines = lines[:-1]
-    lines = [line.replace(f"{TOP}/", "") for line in lines]
+def shown(text, limit):
+    """The lines of an answer, without the empty ones around it."""
+    lines = [line.rstrip() for line in text.replace(f"{TOP}/", "").strip("\n").splitlines()]
     return lines[:limit] + [MORE] if limit and limit < len(lines) else lines
 
 
@@ -64,24 +71,38 @@ def masked(lines):
     return [re.sub(r" +", " ", NUMBER.sub("#", line)) for line in lines]
 
 
-def refresh(text, dump):
-    """(the document as it should be, [what differs])."""
-    lines, result, wrong, i = text.splitlines(), [], [], 0
-    while i < len(lines):
-        result.append(lines[i])
-        mark = MARK.match(lines[i])
-        i += 1
+def blocks_of(lines):
+    """[(first line, line behind the last, what is typed or None, most lines)] of the blocks of a document, without their fences."""
+    found = []
+    for number, line in enumerate(lines):
+        mark = MARK.match(line)
         if not mark:
             continue
-        if i >= len(lines) or not lines[i].startswith("```"):
-            sys.exit(f"sessions: after {mark[0]} a fenced block must follow")
-        end = next(at for at in range(i + 1, len(lines)) if lines[at].startswith("```"))
-        now = shown(ask(dump, mark[2]), int(mark[1] or 0))
-        if masked(now) != masked(lines[i + 1:end]):
-            wrong.append(mark[2])
-        result += [lines[i], *now]
-        i = end
-    return "\n".join(result) + "\n", wrong
+        if not lines[number + 1].startswith("```"):
+            sys.exit(f"sessions: after {line} a fenced block must follow")
+        start = number + 2
+        end = next(at for at in range(start, len(lines)) if lines[at].startswith("```"))
+        prompt = PROMPT.match(lines[start])
+        if not prompt and lines[start] != OPENING:
+            sys.exit(f"sessions: the block after {line} must begin with `{OPENING}`, or with a prompt and a command")
+        found.append((start, end, lines[start][prompt.end():] if prompt else None, int(mark[1] or 0)))
+    return found
+
+
+def refresh(text, dump):
+    """(the document as it should be, [what differs])."""
+    lines, wrong = text.splitlines(), []
+    blocks = blocks_of(lines)
+    opening, *answers = ask(dump, [typed for _, _, typed, _ in blocks if typed is not None])
+    fresh = []
+    for _, _, typed, limit in blocks:
+        prompt, answer = answers.pop(0) if typed is not None else opening
+        fresh.append([f"{prompt}{typed}" if typed is not None else OPENING] + shown(answer, limit))
+    for (start, end, typed, _), now in reversed(list(zip(blocks, fresh))):
+        if masked(now) != masked(lines[start:end]):
+            wrong.insert(0, typed or OPENING)
+        lines[start:end] = now
+    return "\n".join(lines) + "\n", wrong
 
 
 def main():
@@ -93,14 +114,13 @@ def main():
         dump = make_dump(Path(folder))
         for path in sorted((TOP / "docs").rglob("*.md")):
             text = path.read_text()
-            if "\n<!-- kd " not in text:
+            if not any(map(MARK.match, text.splitlines())):
                 continue
             fresh, wrong = refresh(text, dump)
-            if update and wrong:
+            if update:
                 path.write_text(fresh)
-            elif not update:
-                problems += [f"{path.relative_to(TOP)}: kd prints something else for `{commands}`; run: make docs"
-                             for commands in wrong]
+            else:
+                problems += [f"{path.relative_to(TOP)}: kd answers something else to `{typed}`; run: make docs" for typed in wrong]
     for problem in problems:
         print(f"sessions: {problem}", file=sys.stderr)
     sys.exit(1 if problems else 0)

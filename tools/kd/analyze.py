@@ -59,6 +59,24 @@ def analyze(arguments):
     verdict(bug, number, frames, guilty)
 
 
+def greet():
+    """What a session opens with: the machine, what it died of, where, and what to type; as far as the dump has it."""
+    from kd.imagecommands import machine_line
+    print(machine_line())
+    try:
+        bug = current()
+        values = ", ".join(f"{value:x}" for value in bug.parameters)
+        print(f"BugCheck {bug.code:X}, {{{values}}}: {bug.row.name}")
+        number, frames = blaming.crash_stack(bug)
+        guilty = blaming.find(bug, frames)
+        line = f" ({guilty.file}:{guilty.line})" if guilty and guilty.file else ""
+        offset = f"+{guilty.offset:#x}" if guilty and guilty.function else ""
+        print(f"Probably caused by: {place_of(guilty)}{offset}{line}, on CPU {number}")
+        print("Use !analyze -v for the explanation; `help` lists the commands, `q` leaves.")
+    except (KdError, gdb.error) as problem:
+        print(f"{reason(problem)}\n`help` lists the commands, `q` leaves.")
+
+
 def show(words):
     """-show: a code and its arguments."""
     if not words:

@@ -103,10 +103,15 @@ def product():
     return f"{text} Kernel Version {text.rpartition('.')[2]}" if "." in text else f"{text} Kernel"
 
 
-def print_machine():
+def machine_line():
+    """"Bugcheck 10.0.17763 Kernel Version 17763 MP (2 procs) Checked x64"."""
     count = known(lambda: value_of("KeNumberProcessors"))
-    kind = "UP" if count == 1 else "MP"
-    print(f"{product()} {kind} ({count} procs) {build_of()} x64")
+    return f"{product()} {'UP' if count == 1 else 'MP'} ({count} procs) {build_of()} x64"
+
+
+def print_machine():
+    print(machine_line())
+    count = known(lambda: value_of("KeNumberProcessors"))
     print(f"Machine: {count} CPUs, {known(ram)} RAM, seed {known(seed_text)}")
     print(f"Command line: {known(command_line)}")
     print(f"Kernel base = 0x{grave(address_of('KernelImageStart'))} "

@@ -32,8 +32,18 @@ def main():
     everything.load()
     if options["commands"] is not None:
         leave(0 if run_line(options["commands"]) else 1)
+    greet()
     interact()
     leave(0)
+
+
+def greet():
+    """A greeting that fails is no reason to end."""
+    from kd.analyze import greet as tell
+    try:
+        tell()
+    except Exception as problem:
+        print(f"kd: {first_line(problem)}; `help` lists the commands")
 
 
 def open_target(options):

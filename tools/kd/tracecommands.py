@@ -4,7 +4,7 @@ import json
 
 from kd.command import KdError, command
 from kd.expression import evaluate
-from kd.processors import processors
+from kd.processors import current_number, processors
 from kd.traceevents import collect, read_events, words
 
 USUAL = 32                                  # events that !trace shows unless told
@@ -15,16 +15,16 @@ def chosen_processors(text):
     every = processors()
     if text is None or text == "*":
         return every
-    number = evaluate(text)
+    number = current_number() if text == "." else evaluate(text)
     found = [processor for processor in every if processor.number == number]
     if not found:
         raise KdError(f"there is no CPU {number}: this machine has {len(every)}")
     return found
 
 
-@command("!trace", "[CPU|*] [COUNT]", "the last events of the trace: switches, interrupts, faults, locks")
+@command("!trace", "[CPU|.|*] [COUNT]", "the last events of the trace: switches, interrupts, faults, locks")
 def trace(arguments):
-    """The last COUNT events (0n32) of one CPU or of all, oldest first, in the order of their times.
+    """The last COUNT events (0n32) of one CPU, of the selected one (.) or of all, oldest first, in the order of their times.
 
     Each line: the ticks of the time-stamp counter before the latest event, the CPU, the number of the event on its CPU
     (which tools/bugcheck rewind takes), and what happened. The free build records no changes of IRQL and no locks.
