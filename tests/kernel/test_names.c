@@ -94,11 +94,12 @@ KTEST(names_a_temporary_object_loses_its_name_with_its_last_handle) {
 static HANDLE Reopened;
 static BOOLEAN MustReopen;
 
-static VOID OpenAtClose(PVOID Object) {
+static NTSTATUS OpenAtClose(PVOID Object) {
     if (MustReopen) {
         MustReopen = FALSE;
         ObInsertHandle(Object, &Reopened);
     }
+    return STATUS_SUCCESS;
 }
 
 /* As by a thread that opens the object between the close of its last handle and the removal of its name. */
