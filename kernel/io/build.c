@@ -10,7 +10,7 @@ static PIRP AllocateThreaded(PDEVICE_OBJECT Device) {
     PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
     if (Irp != NULL) {
         Irp->Tail.Overlay.Thread = PsGetCurrentThread();
-        Irp->AllocationFlags |= IOP_IRP_HOLDS_THREAD;
+        Irp->Reserved |= IOP_IRP_HOLDS_THREAD;
         ObfReferenceObject(Irp->Tail.Overlay.Thread);
     }
     return Irp;

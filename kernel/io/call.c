@@ -37,10 +37,10 @@ static NTSTATUS SendAsynchronously(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE Apc
                                    PIO_STATUS_BLOCK IoStatusBlock) {
     ObfReferenceObject(Irp->Tail.Overlay.Thread);
     ObfReferenceObject(Call->File);
-    Irp->AllocationFlags |= IOP_IRP_HOLDS_THREAD | IOP_IRP_HOLDS_FILE | IOP_IRP_FROM_ZW;
+    Irp->Reserved |= IOP_IRP_HOLDS_THREAD | IOP_IRP_HOLDS_FILE | IOP_IRP_FROM_ZW;
     if (Call->Event != NULL) {
         ObfReferenceObject(Call->Event);
-        Irp->AllocationFlags |= IOP_IRP_HOLDS_EVENT;
+        Irp->Reserved |= IOP_IRP_HOLDS_EVENT;
         Irp->UserEvent = Call->Event;
     }
     KeClearEvent(&Call->File->Event);

@@ -63,14 +63,14 @@ static VOID CompletePart(PIRP Irp, CCHAR PriorityBoost) {
  * requester may return, and with it go its event and status block. */
 static VOID SignalRequester(PIRP Irp, PFILE_OBJECT File) {
     PKEVENT Event = Irp->UserEvent;
-    BOOLEAN HoldsEvent = (Irp->AllocationFlags & IOP_IRP_HOLDS_EVENT) != 0;
+    BOOLEAN HoldsEvent = (Irp->Reserved & IOP_IRP_HOLDS_EVENT) != 0;
     if (Event != NULL && HoldsEvent) {
         ObfReferenceObject(Event);
     }
     if (File != NULL) {
         File->FinalStatus = Irp->IoStatus.Status;
     }
-    if (Event == NULL && File != NULL && (Irp->AllocationFlags & IOP_IRP_FROM_ZW)) {
+    if (Event == NULL && File != NULL && (Irp->Reserved & IOP_IRP_FROM_ZW)) {
         KeSetEvent(&File->Event, IO_NO_INCREMENT, FALSE);
     }
     IoFreeIrp(Irp);
@@ -161,7 +161,7 @@ VOID IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
         CompletePart(Irp, PriorityBoost);
     } else if (!IopBeginThreadCompletion(Irp)) {
         IopDropIrp(Irp);
-    } else if (Irp->AllocationFlags & IOP_IRP_WAITED) {
+    } else if (Irp->Reserved & IOP_IRP_WAITED) {
         KeSetEvent(Irp->UserEvent, PriorityBoost, FALSE);
     } else if (Irp->Tail.Overlay.Thread != NULL) {
         IopFreeMdls(Irp);

@@ -42,7 +42,7 @@ VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
 VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
 
 /* ---- IRPs that the I/O manager sends itself (request.c) ---- */
-/* IRP.AllocationFlags */
+/* IRP.Reserved, which no driver has a use for */
 #define IOP_IRP_WAITED 0x01       /* completion sets UserEvent and does nothing else: the sender does the rest */
 #define IOP_IRP_HOLDS_THREAD 0x02 /* Tail.Overlay.Thread is referenced */
 #define IOP_IRP_HOLDS_FILE 0x04   /* OriginalFileObject is referenced */
@@ -51,10 +51,8 @@ VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
 #define IOP_IRP_QUEUED 0x20       /* it ends in its thread: threadirp.c, whose lock guards this and the next two */
 #define IOP_IRP_COMPLETING 0x40   /* it has no stack location any more */
 #define IOP_IRP_ORPHAN 0x80       /* its thread has ended */
-
-/* IRP.ApcEnvironment: there is one here, so it has room for more of these. */
-#define IOP_IRP_FROM_POOL 0x01 /* IoAllocateIrp's: its memory is not the driver's to use for something else */
-#define IOP_IRP_SENT 0x02      /* in a list of threadirp.c, whose lock guards this too */
+#define IOP_IRP_FROM_POOL 0x100   /* IoAllocateIrp's: its memory is not the driver's to use for something else */
+#define IOP_IRP_SENT 0x200        /* in a list of threadirp.c, whose lock guards this too */
 
 /* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL ---- */
 VOID IopQueueThreadIrp(PIRP Irp);   /* Tail.Overlay.Thread is set */

@@ -13,7 +13,8 @@
 #include "iop.h"
 #include <verifier.h>
 
-#define MAXIMUM_STACK 126 /* CurrentLocation is a signed byte */
+#define MAXIMUM_STACK 126         /* CurrentLocation is a signed byte */
+#define LARGEST_LOOKASIDE_STACK 8 /* IRPs of up to so many locations have one size on NT */
 
 /* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */
 USHORT IoSizeOfIrpEx(CCHAR StackSize) {
@@ -31,9 +32,17 @@ VOID IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSize) {
     InitializeListHead(&Irp->ThreadListEntry);
 }
 
-/* <= DISPATCH_LEVEL. NULL: no memory. wdm.h: IoAllocateIrp. */
+/* As on NT, whose small IRPs have one size and come from a list, which saves charging a quota. */
+static UCHAR AllocationFlags(CCHAR StackSize, BOOLEAN ChargeQuota) {
+    if (StackSize > LARGEST_LOOKASIDE_STACK) {
+        return ChargeQuota ? IRP_QUOTA_CHARGED : 0;
+    }
+    return IRP_ALLOCATED_FIXED_SIZE | (ChargeQuota ? IRP_LOOKASIDE_ALLOCATION : 0);
+}
+
+/* <= DISPATCH_LEVEL. NULL: no memory. AllocationFlags say what they say on NT; nothing is charged here.
+ * wdm.h: IoAllocateIrp. */
 PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
-    UNREFERENCED_PARAMETER(ChargeQuota);
     if (StackSize < 0 || StackSize > MAXIMUM_STACK) {
         return NULL;
     }
@@ -41,7 +50,8 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     PIRP Irp = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
     if (Irp != NULL) {
         IoInitializeIrp(Irp, Bytes, StackSize);
-        Irp->ApcEnvironment = IOP_IRP_FROM_POOL;
+        Irp->Reserved = IOP_IRP_FROM_POOL;
+        Irp->AllocationFlags = AllocationFlags(StackSize, ChargeQuota);
     }
     return Irp;
 }
@@ -50,11 +60,11 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
 VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
     IopUnqueueThreadIrp(Irp);
     IopForgetSentIrp(Irp);
-    UCHAR AllocationFlags = Irp->AllocationFlags;
-    CCHAR MoreFlags = Irp->ApcEnvironment;
+    UCHAR Kept = Irp->AllocationFlags;
+    USHORT OwnFlags = Irp->Reserved;
     IoInitializeIrp(Irp, Irp->Size, (CCHAR)Irp->StackCount);
-    Irp->AllocationFlags = AllocationFlags;
-    Irp->ApcEnvironment = MoreFlags;
+    Irp->AllocationFlags = Kept;
+    Irp->Reserved = OwnFlags;
     Irp->IoStatus.Status = Status;
 }
 
@@ -62,7 +72,7 @@ VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
 VOID IoFreeIrp(PIRP Irp) {
     IopUnqueueThreadIrp(Irp);
     IopForgetSentIrp(Irp);
-    UCHAR Holds = Irp->AllocationFlags;
+    USHORT Holds = Irp->Reserved;
     if (Holds & IOP_IRP_HOLDS_THREAD) {
         ObDereferenceObjectDeferDelete(Irp->Tail.Overlay.Thread);
     }

@@ -121,7 +121,7 @@ NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result
     /* The IRP ends before this frame does. */
     Irp->UserEvent = &Done; /* cppcheck-suppress autoVariables */
     Irp->Flags |= IRP_SYNCHRONOUS_API;
-    Irp->AllocationFlags |= IOP_IRP_WAITED;
+    Irp->Reserved |= IOP_IRP_WAITED;
     IofCallDriver(Device, Irp);
     if (KeReadStateEvent(&Done) == 0) {
         KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);

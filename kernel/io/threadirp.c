@@ -23,53 +23,53 @@ BOOLEAN IoNotesSentIrps;
 VOID IopQueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
-    Irp->AllocationFlags |= IOP_IRP_QUEUED;
+    Irp->Reserved |= IOP_IRP_QUEUED;
     InsertTailList(&Irp->Tail.Overlay.Thread->IrpList, &Irp->ThreadListEntry);
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
 VOID IopUnqueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+    if (!(Irp->Reserved & IOP_IRP_QUEUED)) {
         return;
     }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     RemoveEntryList(&Irp->ThreadListEntry);
-    Irp->AllocationFlags &= (UCHAR) ~(IOP_IRP_QUEUED | IOP_IRP_COMPLETING | IOP_IRP_ORPHAN);
+    Irp->Reserved &= (USHORT) ~(IOP_IRP_QUEUED | IOP_IRP_COMPLETING | IOP_IRP_ORPHAN);
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
 BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+    if (!(Irp->Reserved & IOP_IRP_QUEUED)) {
         return TRUE;
     }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
-    BOOLEAN HasRequester = !(Irp->AllocationFlags & IOP_IRP_ORPHAN);
-    Irp->AllocationFlags |= IOP_IRP_COMPLETING;
+    BOOLEAN HasRequester = !(Irp->Reserved & IOP_IRP_ORPHAN);
+    Irp->Reserved |= IOP_IRP_COMPLETING;
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
     return HasRequester;
 }
 
 VOID IopNoteSentIrp(PIRP Irp) {
     KIRQL OldIrql;
-    if (Irp->ApcEnvironment != IOP_IRP_FROM_POOL || (Irp->AllocationFlags & IOP_IRP_QUEUED)) {
+    if ((Irp->Reserved & (IOP_IRP_FROM_POOL | IOP_IRP_SENT | IOP_IRP_QUEUED)) != IOP_IRP_FROM_POOL) {
         return;
     }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
-    Irp->ApcEnvironment |= IOP_IRP_SENT;
+    Irp->Reserved |= IOP_IRP_SENT;
     InsertTailList(&SentIrps, &Irp->ThreadListEntry);
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
 VOID IopForgetSentIrp(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->ApcEnvironment & IOP_IRP_SENT)) {
+    if (!(Irp->Reserved & IOP_IRP_SENT)) {
         return;
     }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     RemoveEntryList(&Irp->ThreadListEntry);
-    Irp->ApcEnvironment &= (CCHAR)~IOP_IRP_SENT;
+    Irp->Reserved &= (USHORT)~IOP_IRP_SENT;
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
@@ -113,12 +113,12 @@ static PIRP Disown(PETHREAD Thread) {
     PIRP Irp, Found = NULL;
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     for (ULONG Index = 0; Found == NULL && (Irp = FindIn(&Thread->IrpList, Index)) != NULL; Index++) {
-        Found = Irp->AllocationFlags & IOP_IRP_COMPLETING ? NULL : Irp;
+        Found = Irp->Reserved & IOP_IRP_COMPLETING ? NULL : Irp;
     }
     BOOLEAN HoldsThread = FALSE;
     if (Found != NULL) {
-        HoldsThread = (Found->AllocationFlags & IOP_IRP_HOLDS_THREAD) != 0;
-        Found->AllocationFlags = (UCHAR)((Found->AllocationFlags & ~IOP_IRP_HOLDS_THREAD) | IOP_IRP_ORPHAN);
+        HoldsThread = (Found->Reserved & IOP_IRP_HOLDS_THREAD) != 0;
+        Found->Reserved = (USHORT)((Found->Reserved & ~IOP_IRP_HOLDS_THREAD) | IOP_IRP_ORPHAN);
         Found->Tail.Overlay.Thread = NULL;
         RemoveEntryList(&Found->ThreadListEntry);
         InsertTailList(&Orphans, &Found->ThreadListEntry);
@@ -157,11 +157,11 @@ static BOOLEAN IsDevice(PDEVICE_OBJECT Device) {
 }
 
 static VOID Describe(PIRP Irp, PIO_PENDING_IRP Pending) {
-    BOOLEAN IsCompleting = (Irp->AllocationFlags & IOP_IRP_COMPLETING) != 0;
+    BOOLEAN IsCompleting = (Irp->Reserved & IOP_IRP_COMPLETING) != 0;
     *Pending = (IO_PENDING_IRP){.Irp = Irp,
                                 .IsCompleting = IsCompleting,
                                 .IsCancelled = Irp->Cancel,
-                                .IsNobodys = (Irp->ApcEnvironment & IOP_IRP_SENT) != 0,
+                                .IsNobodys = (Irp->Reserved & IOP_IRP_SENT) != 0,
                                 .CancelRoutine = (ULONG64)Irp->CancelRoutine};
     LONG Location = __atomic_load_n(&Irp->CurrentLocation, __ATOMIC_RELAXED); /* it may be on its way up */
     if (!IsCompleting && Location >= 1 && Location <= Irp->StackCount) {

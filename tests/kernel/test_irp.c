@@ -314,6 +314,44 @@ KTEST(irp_requests_of_all_cpus_do_not_mix) {
     IopDeleteDriverObject(Driver);
 }
 
+/* ---- What a new request looks like ---- */
+
+static VOID ExpectNew(PIRP Irp, CCHAR StackSize, NTSTATUS Status) {
+    KT_EXPECT_EQ(Irp->Type, 6);
+    KT_EXPECT_EQ(Irp->Size, IoSizeOfIrp(StackSize));
+    KT_EXPECT_EQ(Irp->StackCount, StackSize);
+    KT_EXPECT_EQ(Irp->CurrentLocation, StackSize + 1);
+    KT_EXPECT_EQ(Irp->Tail.Overlay.CurrentStackLocation, (PIO_STACK_LOCATION)(Irp + 1) + StackSize);
+    KT_EXPECT(IsListEmpty(&Irp->ThreadListEntry));
+    KT_EXPECT_EQ(Irp->ApcEnvironment, OriginalApcEnvironment);
+    KT_EXPECT_EQ(Irp->Flags, 0);
+    KT_EXPECT_EQ(Irp->IoStatus.Status, Status);
+}
+
+KTEST(irp_fields_after_IoAllocateIrp_are_those_of_NT) {
+    for (CCHAR StackSize = 0; StackSize <= 12; StackSize++) {
+        UCHAR Fixed = StackSize <= 8 ? IRP_ALLOCATED_FIXED_SIZE : 0; /* of the size that all small ones have */
+        UCHAR Quota = StackSize <= 8 ? IRP_LOOKASIDE_ALLOCATION : IRP_QUOTA_CHARGED;
+        PIRP Irp = IoAllocateIrp(StackSize, FALSE), Charged = IoAllocateIrp(StackSize, TRUE);
+        KT_REQUIRE(Irp != NULL && Charged != NULL);
+        ExpectNew(Irp, StackSize, STATUS_SUCCESS);
+        KT_EXPECT_EQ(Irp->AllocationFlags, Fixed);
+        KT_EXPECT_EQ(Charged->AllocationFlags, Fixed | Quota);
+        Irp->Flags = IRP_NOCACHE;
+        Irp->CurrentLocation--;
+        Irp->Tail.Overlay.CurrentStackLocation--;
+        IoReuseIrp(Irp, STATUS_TIMEOUT);
+        ExpectNew(Irp, StackSize, STATUS_TIMEOUT);
+        KT_EXPECT_EQ(Irp->AllocationFlags, Fixed);
+        IoInitializeIrp(Charged, IoSizeOfIrp(StackSize), StackSize);
+        ExpectNew(Charged, StackSize, STATUS_SUCCESS);
+        KT_EXPECT_EQ(Charged->AllocationFlags, 0);
+        IoFreeIrp(Irp);
+        IoFreeIrp(Charged);
+    }
+    KT_EXPECT_EQ(IoSizeOfIrp(3), sizeof(IRP) + 3 * sizeof(IO_STACK_LOCATION));
+}
+
 /* ---- What stops the machine ---- */
 
 KTEST_CRASH(irp_completed_twice) {

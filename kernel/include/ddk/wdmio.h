@@ -464,10 +464,17 @@ C_ASSERT(sizeof(IO_STACK_LOCATION) == 0x48);
 #define IRP_CLOSE_OPERATION 0x00000400
 #define IRP_DEFER_IO_COMPLETION 0x00000800
 
+/* IRP.AllocationFlags */
+#define IRP_QUOTA_CHARGED 0x01
+#define IRP_ALLOCATED_MUST_SUCCEED 0x02
+#define IRP_ALLOCATED_FIXED_SIZE 0x04
+#define IRP_LOOKASIDE_ALLOCATION 0x08
+
 typedef struct _IRP {
     SHORT Type;
     USHORT Size;
-    ULONG AllocationProcessorNumber;
+    USHORT AllocationProcessorNumber;
+    USHORT Reserved;
     PMDL MdlAddress;
     ULONG Flags;
     union {
