@@ -129,6 +129,7 @@ CRASHES = {
 }
 CRASHES |= {
     "crash_handle_outlived_by_a_lost_reference": (0x18, {"p3": 0, "p4": 0}),
+    "crash_mdl_too_small_for_the_part_of_another": (0x49, {}),
     "crash_mdl_unlocked_twice": (0x1A, {"p1": 0x1236}),
     "crash_mdl_touched_at_DISPATCH_after_unlock": (0xD1, {"p2": 2, "p3": 1}),
     "crash_irp_cancel_routine_keeps_the_lock": (0x11B, {"p3": 0, "p4": 0}),

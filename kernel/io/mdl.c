@@ -2,6 +2,9 @@
  * What fills them in, locks and maps is in mm/mdl.c. */
 #include "iop.h"
 
+#define LONGEST_BUFFER (0xFFFFFFFF - PAGE_SIZE + 1)
+#define FIXED_MDL_BYTES (sizeof(MDL) + 23 * sizeof(PFN_NUMBER))
+
 /* Any IRQL. Bytes for an MDL of that buffer. wdm.h: MmSizeOfMdl. */
 SIZE_T MmSizeOfMdl(PVOID Base, SIZE_T Length) {
     return sizeof(MDL) + ADDRESS_AND_SIZE_TO_SPAN_PAGES(Base, Length) * sizeof(PFN_NUMBER);
@@ -23,19 +26,25 @@ static VOID ChainMdl(PMDL *Link, PMDL Mdl) {
 }
 
 /* <= DISPATCH_LEVEL. With Irp: becomes its MDL, or with SecondaryBuffer the last of its chain. NULL: no memory, or
- * longer than an MDL can say. wdm.h: IoAllocateMdl. */
+ * Length is above 4 GB - PAGE_SIZE. Small ones have one size, as on NT. wdm.h: IoAllocateMdl. */
 PMDL IoAllocateMdl(PVOID VirtualAddress, ULONG Length, BOOLEAN SecondaryBuffer, BOOLEAN ChargeQuota, PIRP Irp) {
     UNREFERENCED_PARAMETER(ChargeQuota);
     SIZE_T Bytes = MmSizeOfMdl(VirtualAddress, Length);
-    if (Length > 0x7FFFFFFF) {
+    BOOLEAN IsFixed = Bytes <= FIXED_MDL_BYTES;
+    if (Length > LONGEST_BUFFER) {
         return NULL;
     }
+    Bytes = IsFixed ? FIXED_MDL_BYTES : Bytes;
     PMDL Mdl = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_MDL);
     if (Mdl == NULL) {
         return NULL;
     }
     memset(Mdl, 0, Bytes);
     MmInitializeMdl(Mdl, VirtualAddress, Length);
+    if (IsFixed) {
+        Mdl->Size = FIXED_MDL_BYTES;
+        Mdl->MdlFlags = MDL_ALLOCATED_FIXED_SIZE;
+    }
     if (Irp != NULL && SecondaryBuffer) {
         ChainMdl(&Irp->MdlAddress, Mdl);
     } else if (Irp != NULL) {
@@ -51,17 +60,21 @@ VOID IoFreeMdl(PMDL Mdl) {
 }
 
 /* TargetMdl describes a part of what SourceMdl describes; Length 0: from VirtualAddress to the end. The lock stays the
- * source's. <= DISPATCH_LEVEL. wdm.h: IoBuildPartialMdl. */
+ * source's. TargetMdl without room for that many frames: TARGET_MDL_TOO_SMALL. <= DISPATCH_LEVEL.
+ * wdm.h: IoBuildPartialMdl. */
 VOID IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID VirtualAddress, ULONG Length) {
     ULONG_PTR Start = (ULONG_PTR)MmGetMdlVirtualAddress(SourceMdl), Offset = (ULONG_PTR)VirtualAddress - Start;
     ULONG Bytes = Length != 0 ? Length : SourceMdl->ByteCount - (ULONG)Offset;
     ULONG_PTR FirstPage = ((ULONG_PTR)PAGE_ALIGN(VirtualAddress) - (ULONG_PTR)SourceMdl->StartVa) >> PAGE_SHIFT;
+    SIZE_T Pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Bytes), Room = (USHORT)TargetMdl->Size - sizeof(MDL);
+    if (Pages > Room / sizeof(PFN_NUMBER) && Pages * sizeof(PFN_NUMBER) <= MAXUSHORT - sizeof(MDL)) {
+        KeBugCheckEx(TARGET_MDL_TOO_SMALL, 0, 0, 0, 0);
+    }
     TargetMdl->StartVa = PAGE_ALIGN(VirtualAddress);
     TargetMdl->ByteOffset = BYTE_OFFSET(VirtualAddress);
     TargetMdl->ByteCount = Bytes;
     TargetMdl->MdlFlags = (SHORT)((SourceMdl->MdlFlags & (MDL_SOURCE_IS_NONPAGED_POOL | MDL_MAPPED_TO_SYSTEM_VA)) |
                                   (TargetMdl->MdlFlags & MDL_ALLOCATED_FIXED_SIZE) | MDL_PARTIAL);
     TargetMdl->MappedSystemVa = SourceMdl->MappedSystemVa == NULL ? NULL : (PUCHAR)SourceMdl->MappedSystemVa + Offset;
-    memcpy(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + FirstPage,
-           ADDRESS_AND_SIZE_TO_SPAN_PAGES(VirtualAddress, Bytes) * sizeof(PFN_NUMBER));
+    memcpy(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + FirstPage, Pages * sizeof(PFN_NUMBER));
 }

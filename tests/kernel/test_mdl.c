@@ -126,6 +126,51 @@ KTEST(mdl_locks_of_all_cpus_on_the_same_pages_add_up) {
     ExFreePoolWithTag(Buffer, TAG);
 }
 
+KTEST(mdl_is_long_enough_for_4_GB_less_a_page) {
+    PUCHAR Address = (PUCHAR)0xFFFFA00000000123;
+    const ULONG Longest = 0xFFFFFFFF - PAGE_SIZE + 1;
+    PMDL Mdl = IoAllocateMdl(Address, Longest, FALSE, FALSE, NULL);
+    KT_EXPECT(Mdl != NULL);
+    if (Mdl != NULL) {
+        KT_EXPECT_EQ(Mdl->ByteCount, Longest);
+        KT_EXPECT_EQ(MmGetMdlVirtualAddress(Mdl), Address);
+        IoFreeMdl(Mdl);
+    }
+    KT_EXPECT_EQ(IoAllocateMdl(Address, Longest + 1, FALSE, FALSE, NULL), NULL);
+}
+
+/* Small ones come from a list of equal ones on NT, which have room for 23 pages. */
+KTEST(mdl_fields_after_IoAllocateMdl_are_those_of_NT) {
+    PUCHAR Address = (PUCHAR)0xFFFFA00000000010;
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+    PMDL Small = IoAllocateMdl(Address, 22 * PAGE_SIZE, FALSE, FALSE, Irp);
+    PMDL Large = IoAllocateMdl(Address, 23 * PAGE_SIZE, TRUE, FALSE, Irp);
+    KT_REQUIRE(Irp != NULL && Small != NULL && Large != NULL);
+    KT_EXPECT_EQ(Small->MdlFlags, MDL_ALLOCATED_FIXED_SIZE);
+    KT_EXPECT_EQ(Small->Size, sizeof(MDL) + 23 * sizeof(PFN_NUMBER));
+    KT_EXPECT_EQ(Large->MdlFlags, 0);
+    KT_EXPECT_EQ(Large->Size, sizeof(MDL) + 24 * sizeof(PFN_NUMBER));
+    KT_EXPECT_EQ(Small->StartVa, PAGE_ALIGN(Address));
+    KT_EXPECT_EQ(Small->ByteOffset, 0x10);
+    KT_EXPECT_EQ(Small->ByteCount, 22 * PAGE_SIZE);
+    KT_EXPECT_EQ(Irp->MdlAddress, Small);
+    KT_EXPECT_EQ(Small->Next, Large);
+    KT_EXPECT_EQ(Large->Next, NULL);
+    IoFreeMdl(Small);
+    IoFreeMdl(Large);
+    IoFreeIrp(Irp);
+}
+
+KTEST_CRASH(mdl_too_small_for_the_part_of_another) {
+    PUCHAR Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, 40 * PAGE_SIZE, TAG);
+    PMDL Whole = IoAllocateMdl(Buffer, 40 * PAGE_SIZE, FALSE, FALSE, NULL);
+    PMDL Part = IoAllocateMdl(Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
+    KT_REQUIRE(Buffer != NULL && Whole != NULL && Part != NULL);
+    MmBuildMdlForNonPagedPool(Whole);
+    IoBuildPartialMdl(Whole, Part, Buffer, 23 * PAGE_SIZE); /* fits what there is room for */
+    IoBuildPartialMdl(Whole, Part, Buffer, 24 * PAGE_SIZE);
+}
+
 KTEST_CRASH(mdl_unlocked_twice) {
     PUCHAR Buffer = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG);
     PMDL Mdl = IoAllocateMdl(Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
