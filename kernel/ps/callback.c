@@ -12,7 +12,7 @@ BOOLEAN PspAddCallback(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {
     KIRQL OldIrql;
     BOOLEAN IsAdded = FALSE;
     KeAcquireSpinLock(&PspCallbackLock, &OldIrql);
-    for (ULONG i = 0; i < PSP_MAXIMUM_CALLBACKS && !IsAdded; i++) {
+    for (ULONG i = 0; Routine != NULL && i < PSP_MAXIMUM_CALLBACKS && !IsAdded; i++) {
         PPSP_CALLBACK Slot = &Set->Slots[i];
         if (Slot->Routine == NULL) {
             ExInitializeRundownProtection(&Slot->Rundown);
@@ -30,7 +30,7 @@ BOOLEAN PspAddCallback(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {
 static PPSP_CALLBACK FindSlot(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {
     for (ULONG i = 0; i < PSP_MAXIMUM_CALLBACKS; i++) {
         PPSP_CALLBACK Slot = &Set->Slots[i];
-        if (Slot->Routine == Routine && Slot->Kind == Kind && !Slot->IsRemoving) {
+        if (Routine != NULL && Slot->Routine == Routine && Slot->Kind == Kind && !Slot->IsRemoving) {
             return Slot;
         }
     }

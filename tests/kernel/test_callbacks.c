@@ -64,6 +64,29 @@ static VOID Remove(PVOID Context) {
     IsRemoved = TRUE;
 }
 
+/* And nothing has changed: each of the 64 places can still be had. */
+KTEST(a_notify_routine_that_is_not_there_cannot_be_removed) {
+    ULONG Count = 0;
+    KT_EXPECT_EQ(PsRemoveCreateThreadNotifyRoutine(NULL), STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsRemoveLoadImageNotifyRoutine(NULL), STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutine(NULL, TRUE), STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutineEx(NULL, TRUE), STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutineEx2(PsCreateProcessNotifySubsystems, NULL, TRUE),
+                 STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutineEx2(PsCreateProcessNotifySubsystems + 1, NULL, TRUE),
+                 STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutine(OnProcess, FALSE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutineEx(OnProcessEx, TRUE), STATUS_PROCEDURE_NOT_FOUND);
+    KT_EXPECT_EQ(PsSetCreateProcessNotifyRoutine(OnProcess, TRUE), STATUS_SUCCESS);
+    while (Count < 100 && NT_SUCCESS(PsSetCreateThreadNotifyRoutine(OnThread))) {
+        Count++;
+    }
+    KT_EXPECT_EQ(Count, 64);
+    while (Count-- != 0) {
+        KT_EXPECT_EQ(PsRemoveCreateThreadNotifyRoutine(OnThread), STATUS_SUCCESS);
+    }
+}
+
 KTEST(PsRemoveCreateThreadNotifyRoutine_waits_for_who_is_inside) {
     KT_THREAD Short, Remover;
     KeInitializeEvent(&Inside, NotificationEvent, FALSE);
