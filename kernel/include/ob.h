@@ -54,12 +54,18 @@ VOID ObReleaseLookup(POB_LOOKUP Lookup);
  * name holds a reference. STATUS_OBJECT_NAME_COLLISION and those of ObLookupName. */
 NTSTATUS ObInsertName(PVOID Object, PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, BOOLEAN IsPermanent);
 VOID ObRemoveName(PVOID Object); /* nothing happens if it has none */
-/* Opens or creates by OBJECT_ATTRIBUTES. ObOpenByAttributes: an object of Type, referenced. */
+/* Opens or creates by OBJECT_ATTRIBUTES. ObOpenByAttributes: an object of Type, referenced. STATUS_INVALID_PARAMETER: no
+ * attributes, or ones of another length. */
 NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object);
 /* Names a new object, inserts its handle and drops the caller's reference, also on failure. With OBJ_OPENIF and a name
  * that exists: opens that one, STATUS_OBJECT_NAME_EXISTS. */
 NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle);
-PVOID ObCreateSymbolicLink(PCUNICODE_STRING Target); /* without a name; NULL: no memory */
+/* Opens the object of that name and type: as ObOpenByAttributes, with further Attributes, to a handle, which is NULL on
+ * failure. PASSIVE. */
+NTSTATUS ObOpenNamed(POBJECT_TYPE Type, POBJECT_ATTRIBUTES ObjectAttributes, ULONG Attributes, ACCESS_MASK Access,
+                     HANDLE *Handle);
+/* Without a name. STATUS_INVALID_PARAMETER, STATUS_INSUFFICIENT_RESOURCES. */
+NTSTATUS ObCreateSymbolicLink(PCUNICODE_STRING Target, PVOID *Object);
 
 /* Altitudes of callbacks (callback.c): decimal numbers of any length. */
 BOOLEAN ObIsAltitude(PCUNICODE_STRING Altitude);

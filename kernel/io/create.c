@@ -220,7 +220,7 @@ NTSTATUS IopOpenFile(POBJECT_ATTRIBUTES ObjectAttributes, PIOP_OPEN Open, PFILE_
     return Status;
 }
 
-/* PASSIVE_LEVEL by its documentation. IoStatusBlock is written on success only, as on NT.
+/* PASSIVE_LEVEL by its documentation. IoStatusBlock is written on success only, as on NT; *FileHandle is NULL otherwise.
  * wdm.h: IoCreateFile. */
 NTSTATUS IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
@@ -237,6 +237,7 @@ NTSTATUS IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATT
                      .CreateOptions = CreateOptions,
                      .EaBuffer = EaBuffer,
                      .EaLength = EaLength};
+    *FileHandle = NULL;
     NTSTATUS Status = Options & IO_NO_PARAMETER_CHECKING ? STATUS_SUCCESS : CheckParameters(&Open);
     if (NT_SUCCESS(Status)) {
         Status = IopOpenFile(ObjectAttributes, &Open, &File);

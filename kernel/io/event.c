@@ -14,6 +14,7 @@ POBJECT_TYPE *ExEventObjectType = &EventTypePointer;
  * ntifs.h: ZwCreateEvent. */
 NTSTATUS ZwCreateEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                        EVENT_TYPE EventType_, BOOLEAN InitialState) {
+    *EventHandle = NULL;
     if (EventType_ != NotificationEvent && EventType_ != SynchronizationEvent) {
         return STATUS_INVALID_PARAMETER;
     }
@@ -27,13 +28,7 @@ NTSTATUS ZwCreateEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess, POBJECT_A
 
 /* PASSIVE_LEVEL. */
 NTSTATUS ZwOpenEvent(PHANDLE EventHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes) {
-    PVOID Event;
-    NTSTATUS Status = ObOpenByAttributes(ObjectAttributes, &EventType, &Event);
-    if (NT_SUCCESS(Status)) {
-        Status = ObInsertHandleWithAccess(Event, DesiredAccess, ObjectAttributes->Attributes, EventHandle);
-        ObfDereferenceObject(Event);
-    }
-    return Status;
+    return ObOpenNamed(&EventType, ObjectAttributes, 0, DesiredAccess, EventHandle);
 }
 
 static NTSTATUS ChangeEvent(HANDLE EventHandle, PLONG PreviousState, LONG (*Change)(PKEVENT Event)) {

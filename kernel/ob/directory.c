@@ -127,6 +127,7 @@ NTSTATUS ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAcc
                                  POBJECT_ATTRIBUTES ObjectAttributes) {
     POBP_DIRECTORY Directory = CreateDirectory();
     if (Directory == NULL) {
+        *DirectoryHandle = NULL;
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     return ObInsertNew(Directory, ObjectAttributes, DesiredAccess, DirectoryHandle);
@@ -135,13 +136,7 @@ NTSTATUS ZwCreateDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAcc
 /* PASSIVE_LEVEL. */
 NTSTATUS ZwOpenDirectoryObject(PHANDLE DirectoryHandle, ACCESS_MASK DesiredAccess,
                                POBJECT_ATTRIBUTES ObjectAttributes) {
-    PVOID Directory;
-    NTSTATUS Status = ObOpenByAttributes(ObjectAttributes, ObpDirectoryType, &Directory);
-    if (NT_SUCCESS(Status)) {
-        Status = ObInsertHandleWithAccess(Directory, DesiredAccess, ObjectAttributes->Attributes, DirectoryHandle);
-        ObfDereferenceObject(Directory);
-    }
-    return Status;
+    return ObOpenNamed(ObpDirectoryType, ObjectAttributes, 0, DesiredAccess, DirectoryHandle);
 }
 
 /* ---- The names that are there from the start ---- */

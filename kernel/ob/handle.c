@@ -245,6 +245,13 @@ NTSTATUS ObpDropHandle(PVOID Object) {
     return Status;
 }
 
+/* PASSIVE_LEVEL by its documentation. As ZwClose; with UserMode only a handle that is not the kernel's.
+ * STATUS_INVALID_HANDLE. ntifs.h: ObCloseHandle. */
+NTSTATUS ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode) {
+    BOOLEAN IsKernels = ((ULONG_PTR)Handle & KERNEL_HANDLE_BIT) == KERNEL_HANDLE_BIT;
+    return PreviousMode != KernelMode && IsKernels ? STATUS_INVALID_HANDLE : ZwClose(Handle);
+}
+
 /* PASSIVE_LEVEL by its documentation: a file is told of its last handle, and the object may be deleted. Above
  * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE; an error of the file system: the handle is closed, and what it has written is
  * not all on the disk. wdm.h: ZwClose. */

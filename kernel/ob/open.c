@@ -30,6 +30,9 @@ static NTSTATUS OpenByName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, 
 NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
     PVOID Root;
     *Object = NULL;
+    if (ObjectAttributes == NULL || ObjectAttributes->Length != sizeof(*ObjectAttributes)) {
+        return STATUS_INVALID_PARAMETER;
+    }
     NTSTATUS Status = ReferenceRoot(ObjectAttributes, &Root);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -37,6 +40,24 @@ NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Ty
     Status = OpenByName(Root, ObjectAttributes->ObjectName, ObjectAttributes->Attributes, Type, Object);
     if (Root != NULL) {
         ObfDereferenceObject(Root);
+    }
+    return Status;
+}
+
+/* See ob.h. */
+NTSTATUS ObOpenNamed(POBJECT_TYPE Type, POBJECT_ATTRIBUTES ObjectAttributes, ULONG Attributes, ACCESS_MASK Access,
+                     HANDLE *Handle) {
+    OBJECT_ATTRIBUTES Own = {};
+    PVOID Object;
+    *Handle = NULL;
+    if (ObjectAttributes != NULL) {
+        Own = *ObjectAttributes;
+        Own.Attributes |= Attributes;
+    }
+    NTSTATUS Status = ObOpenByAttributes(&Own, Type, &Object);
+    if (NT_SUCCESS(Status)) {
+        Status = ObInsertHandleWithAccess(Object, Access, Own.Attributes, Handle);
+        ObfDereferenceObject(Object);
     }
     return Status;
 }
@@ -91,7 +112,10 @@ NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_M
     ULONG Attributes = ObjectAttributes == NULL ? 0 : ObjectAttributes->Attributes;
     NTSTATUS Status;
     *Handle = NULL;
-    if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL && ObjectAttributes->ObjectName->Length != 0) {
+    if (ObjectAttributes != NULL && ObjectAttributes->Length != sizeof(*ObjectAttributes)) {
+        Status = STATUS_INVALID_PARAMETER;
+    } else if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL &&
+               ObjectAttributes->ObjectName->Length != 0) {
         Status = NameAndInsert(Object, ObjectAttributes, Access, Handle);
     } else {
         Status = ObInsertHandleWithAccess(Object, Access, Attributes, Handle);

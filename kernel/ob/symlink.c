@@ -9,26 +9,35 @@ static struct _OBJECT_TYPE SymbolicLinkType = {
     .WaitOffset = OB_NOT_WAITABLE};
 POBJECT_TYPE ObpSymbolicLinkType = &SymbolicLinkType;
 
-/* See ob.h. */
-PVOID ObCreateSymbolicLink(PCUNICODE_STRING Target) {
-    POBP_SYMBOLIC_LINK Link = ObCreateObject(ObpSymbolicLinkType, sizeof(*Link) + Target->Length);
-    if (Link != NULL) {
-        Link->Target = (UNICODE_STRING){Target->Length, Target->Length, (PWCH)(Link + 1)};
-        memcpy(Link->Target.Buffer, Target->Buffer, Target->Length);
-        KeQuerySystemTime(&Link->CreationTime);
+/* See ob.h. All of the target's buffer is kept, so that a query gets the terminator too. */
+NTSTATUS ObCreateSymbolicLink(PCUNICODE_STRING Target, PVOID *Object) {
+    USHORT Room = (USHORT)(Target->MaximumLength & ~1U);
+    *Object = NULL;
+    if (Target->Length % sizeof(WCHAR) != 0 || Room == 0 || Room < Target->Length) {
+        return STATUS_INVALID_PARAMETER;
     }
-    return Link;
-}
-
-/* The link stays until IoDeleteSymbolicLink, whoever made it. The target need not exist. PASSIVE_LEVEL.
- * STATUS_OBJECT_NAME_COLLISION. wdm.h: IoCreateSymbolicLink. */
-NTSTATUS IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName) {
-    PAGED_CODE();
-    PVOID Link = ObCreateSymbolicLink(DeviceName);
+    POBP_SYMBOLIC_LINK Link = ObCreateObject(ObpSymbolicLinkType, sizeof(*Link) + Room);
     if (Link == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    NTSTATUS Status = ObInsertName(Link, NULL, SymbolicLinkName, OBJ_CASE_INSENSITIVE, TRUE);
+    Link->Target = (UNICODE_STRING){Target->Length, Room, (PWCH)(Link + 1)};
+    memcpy(Link->Target.Buffer, Target->Buffer, Room);
+    KeQuerySystemTime(&Link->CreationTime);
+    *Object = Link;
+    return STATUS_SUCCESS;
+}
+
+/* The link stays until IoDeleteSymbolicLink, whoever made it. The target need not exist. PASSIVE_LEVEL.
+ * STATUS_OBJECT_NAME_COLLISION; STATUS_INVALID_PARAMETER: a target without a buffer length.
+ * wdm.h: IoCreateSymbolicLink. */
+NTSTATUS IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName) {
+    PAGED_CODE();
+    PVOID Link;
+    NTSTATUS Status = ObCreateSymbolicLink(DeviceName, &Link);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObInsertName(Link, NULL, SymbolicLinkName, OBJ_CASE_INSENSITIVE, TRUE);
     ObfDereferenceObject(Link);
     return Status;
 }
@@ -53,30 +62,26 @@ NTSTATUS IoDeleteSymbolicLink(PUNICODE_STRING SymbolicLinkName) {
     return Status;
 }
 
-/* PASSIVE_LEVEL. */
+/* PASSIVE_LEVEL. STATUS_INVALID_PARAMETER as IoCreateSymbolicLink. ntifs.h: ZwCreateSymbolicLinkObject. */
 NTSTATUS ZwCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                                     PUNICODE_STRING LinkTarget) {
-    PVOID Link = ObCreateSymbolicLink(LinkTarget);
-    if (Link == NULL) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+    PVOID Link;
+    NTSTATUS Status = ObCreateSymbolicLink(LinkTarget, &Link);
+    if (!NT_SUCCESS(Status)) {
+        *LinkHandle = NULL;
+        return Status;
     }
     return ObInsertNew(Link, ObjectAttributes, DesiredAccess, LinkHandle);
 }
 
-/* PASSIVE_LEVEL. */
+/* PASSIVE_LEVEL. wdm.h: ZwOpenSymbolicLinkObject. */
 NTSTATUS ZwOpenSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes) {
-    OBJECT_ATTRIBUTES Attributes = *ObjectAttributes;
-    PVOID Link;
-    Attributes.Attributes |= OBJ_OPENLINK;
-    NTSTATUS Status = ObOpenByAttributes(&Attributes, ObpSymbolicLinkType, &Link);
-    if (NT_SUCCESS(Status)) {
-        Status = ObInsertHandleWithAccess(Link, DesiredAccess, Attributes.Attributes, LinkHandle);
-        ObfDereferenceObject(Link);
-    }
-    return Status;
+    return ObOpenNamed(ObpSymbolicLinkType, ObjectAttributes, OBJ_OPENLINK, DesiredAccess, LinkHandle);
 }
 
-/* PASSIVE_LEVEL. ReturnedLength may be NULL. STATUS_BUFFER_TOO_SMALL. */
+/* PASSIVE_LEVEL. With ReturnedLength all that was given as the target is asked for, the terminator behind its text as
+ * well; without, the text alone. STATUS_BUFFER_TOO_SMALL, and LinkTarget is as before.
+ * wdm.h: ZwQuerySymbolicLinkObject. */
 NTSTATUS ZwQuerySymbolicLinkObject(HANDLE LinkHandle, PUNICODE_STRING LinkTarget, PULONG ReturnedLength) {
     PVOID Object;
     NTSTATUS Status = ObReferenceHandleWithAccess(LinkHandle, ObpSymbolicLinkType, SYMBOLIC_LINK_QUERY, NULL, &Object);
@@ -84,13 +89,14 @@ NTSTATUS ZwQuerySymbolicLinkObject(HANDLE LinkHandle, PUNICODE_STRING LinkTarget
         return Status;
     }
     POBP_SYMBOLIC_LINK Link = Object;
+    USHORT Bytes = ReturnedLength != NULL ? Link->Target.MaximumLength : Link->Target.Length;
     if (ReturnedLength != NULL) {
-        *ReturnedLength = Link->Target.Length;
+        *ReturnedLength = Bytes;
     }
-    if (LinkTarget->MaximumLength < Link->Target.Length) {
+    if (LinkTarget->MaximumLength < Bytes) {
         Status = STATUS_BUFFER_TOO_SMALL;
     } else {
-        memcpy(LinkTarget->Buffer, Link->Target.Buffer, Link->Target.Length);
+        memcpy(LinkTarget->Buffer, Link->Target.Buffer, Bytes);
         LinkTarget->Length = Link->Target.Length;
     }
     ObfDereferenceObject(Link);

@@ -104,6 +104,7 @@ NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT
     if (ThreadHandle == NULL || StartRoutine == NULL) {
         return STATUS_INVALID_PARAMETER;
     }
+    *ThreadHandle = NULL;
     PETHREAD Thread;
     NTSTATUS Status = CheckProcessHandle(ProcessHandle);
     if (!NT_SUCCESS(Status)) {

@@ -194,6 +194,97 @@ KTEST(names_are_made_by_the_system_when_asked) {
     IopDeleteDriverObject(Driver);
 }
 
+/* ---- Symbolic links that are asked ---- */
+
+#define FILLING 0x5555
+
+/* Room: of the buffer that is offered. Expected: whether it is enough; Terminator: what stands behind the text then. */
+static VOID Query(HANDLE Link, PCUNICODE_STRING Target, ULONG Room, PULONG Returned, BOOLEAN Expected,
+                  WCHAR Terminator) {
+    WCHAR Buffer[64];
+    UNICODE_STRING Queried = {0, (USHORT)Room, Buffer};
+    memset(Buffer, FILLING & 0xFF, sizeof(Buffer));
+    KT_EXPECT_EQ(ZwQuerySymbolicLinkObject(Link, &Queried, Returned),
+                 Expected ? STATUS_SUCCESS : STATUS_BUFFER_TOO_SMALL);
+    KT_EXPECT_EQ(Queried.Length, Expected ? Target->Length : 0);
+    KT_EXPECT_EQ(Queried.MaximumLength, Room);
+    KT_EXPECT_EQ((USHORT)Buffer[0], Expected ? '\\' : FILLING);
+    KT_EXPECT_EQ((USHORT)Buffer[Target->Length / sizeof(WCHAR)], Expected ? Terminator : FILLING);
+    if (Returned != NULL) {
+        KT_EXPECT_EQ(*Returned, Target->MaximumLength);
+    }
+}
+
+KTEST(links_give_back_the_terminator_to_those_who_ask_for_the_length) {
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtAsked"), Target = Text(L"\\Device\\KtTarget");
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Link;
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    for (ULONG HasTerminator = 0; HasTerminator < 2; HasTerminator++) {
+        ULONG Length = Target.Length, Returned;
+        Target.MaximumLength = (USHORT)(Length + 2 * HasTerminator);
+        KT_REQUIRE(ZwCreateSymbolicLinkObject(&Link, SYMBOLIC_LINK_QUERY, &Attributes, &Target) == STATUS_SUCCESS);
+        for (ULONG Room = Length - 1; Room <= Length + 4; Room++) {
+            Query(Link, &Target, Room, NULL, Room >= Length, FILLING);
+            Query(Link, &Target, Room, &Returned, Room >= Target.MaximumLength, HasTerminator ? 0 : FILLING);
+        }
+        KT_EXPECT_EQ(ObCloseHandle(Link, UserMode), STATUS_INVALID_HANDLE); /* it is the kernel's */
+        KT_EXPECT_EQ(ObCloseHandle(Link, KernelMode), STATUS_SUCCESS);
+        KT_EXPECT_EQ(ObCloseHandle(Link, KernelMode), STATUS_INVALID_HANDLE);
+    }
+    static const USHORT Bad[][2] = {{1, 4}, {4, 2}, {0, 1}, {0, 0}, {4, 3}};
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Bad); i++) {
+        UNICODE_STRING Broken = {Bad[i][0], Bad[i][1], Target.Buffer};
+        Link = (HANDLE)8;
+        KT_EXPECT_EQ(ZwCreateSymbolicLinkObject(&Link, SYMBOLIC_LINK_QUERY, &Attributes, &Broken),
+                     STATUS_INVALID_PARAMETER);
+        KT_EXPECT_EQ(Link, NULL);
+        KT_EXPECT_EQ(IoCreateSymbolicLink(&Name, &Broken), STATUS_INVALID_PARAMETER);
+    }
+}
+
+/* ---- Handles ---- */
+
+#define OLD ((HANDLE)0x77)
+#define KT_EXPECT_FAILURE(Call_, Status_) \
+    do {                                  \
+        Handle = OLD;                     \
+        KT_EXPECT_EQ(Call_, Status_);     \
+        KT_EXPECT_EQ(Handle, NULL);       \
+    } while (0)
+
+KTEST(handle_is_NULL_after_a_call_that_failed) {
+    UNICODE_STRING Name = Text(L"\\KernelObjects\\KtNobody"), Taken = Text(L"\\Device");
+    OBJECT_ATTRIBUTES None, Existing, Short;
+    IO_STATUS_BLOCK Result;
+    HANDLE Handle;
+    InitializeObjectAttributes(&None, &Name, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    InitializeObjectAttributes(&Existing, &Taken, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    Short = None;
+    Short.Length--;
+    KT_EXPECT_FAILURE(ZwOpenEvent(&Handle, EVENT_ALL_ACCESS, &None), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_FAILURE(ZwOpenSymbolicLinkObject(&Handle, GENERIC_READ, &None), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_FAILURE(ZwOpenDirectoryObject(&Handle, GENERIC_READ, &None), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_FAILURE(ZwOpenFile(&Handle, GENERIC_READ, &None, &Result, 0, 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_FAILURE(ZwOpenSymbolicLinkObject(&Handle, GENERIC_READ, &Existing), STATUS_OBJECT_TYPE_MISMATCH);
+    KT_EXPECT_FAILURE(ZwOpenEvent(&Handle, EVENT_ALL_ACCESS, &Existing), STATUS_OBJECT_TYPE_MISMATCH);
+    KT_EXPECT_FAILURE(ZwCreateDirectoryObject(&Handle, GENERIC_READ, &Existing), STATUS_OBJECT_NAME_COLLISION);
+    KT_EXPECT_FAILURE(ZwCreateSymbolicLinkObject(&Handle, GENERIC_READ, &Existing, &Name),
+                      STATUS_OBJECT_NAME_COLLISION);
+    KT_EXPECT_FAILURE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, &Existing, NotificationEvent, FALSE),
+                      STATUS_OBJECT_NAME_COLLISION);
+    KT_EXPECT_FAILURE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, &None, (EVENT_TYPE)2, FALSE), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_FAILURE(ZwOpenEvent(&Handle, EVENT_ALL_ACCESS, &Short), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_FAILURE(ZwOpenSymbolicLinkObject(&Handle, GENERIC_READ, NULL), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_FAILURE(ZwOpenDirectoryObject(&Handle, GENERIC_READ, NULL), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_FAILURE(ZwCreateDirectoryObject(&Handle, GENERIC_READ, &Short), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_FAILURE(ObOpenObjectByPointer(KeGetCurrentThread(), 0, NULL, 0, *ExEventObjectType, KernelMode, &Handle),
+                      STATUS_OBJECT_TYPE_MISMATCH);
+    PVOID Object = OLD;
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(OLD, 0, NULL, KernelMode, &Object, NULL), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(Object, NULL);
+}
+
 KTEST(handle_grants_what_it_was_opened_for) {
     HANDLE Handle;
     PVOID Object;
