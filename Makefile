@@ -182,7 +182,7 @@ driver:
 test:
 	@tools/bugcheck test
 bench:
-	@OUT=$(abspath $(OUT)) $(PYTHON) tools/bench.py
+	@OUT='$(OUT)' $(PYTHON) tools/bench.py
 doctor:
 	@tools/bugcheck doctor
 gdb:

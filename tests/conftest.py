@@ -89,7 +89,8 @@ def ensure_built(name):
     OUT.mkdir(parents=True, exist_ok=True)
     with open(OUT / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", f"OUT={OUT}", "iso"],
+        done = subprocess.run(["make", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", f"OUT={os.path.relpath(OUT, TOP)}",
+                               "iso"],
                               capture_output=True, text=True, timeout=600)
     if done.returncode:
         pytest.fail(f"the {name} build failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}", pytrace=False)

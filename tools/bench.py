@@ -20,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from building import build
 from machine import OUT, TOP, CannotRun, Machine
 from running import Run, handle_signals
 
@@ -33,12 +34,6 @@ TOUCHED = "kernel/ke/bugcheck.c"                    # the change of "rebuild aft
 
 def figure(name, value, unit, reach):
     return {"name": name, "value": round(value, 3), "unit": unit, "reach": reach}
-
-
-def build(*arguments):
-    done = subprocess.run(["make", "-C", TOP, "-j2", *arguments], capture_output=True, text=True, timeout=900)
-    if done.returncode:
-        sys.exit(f"bench: the build failed:\n{done.stdout[-1000:]}{done.stderr[-3000:]}")
 
 
 def run(machine, folder, until=None):
@@ -85,7 +80,7 @@ def seconds_of_building(folder):
     tree = folder / "tree"
     shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
     environment = dict(os.environ, OUT=str(tree / "build"))
-    make = ["make", "-C", str(tree), "-j2", f"OUT={tree}/build"]
+    make = ["make", "-C", str(tree), "-j2", "OUT=build"]
     start = time.monotonic()
     subprocess.run(make + ["iso"], check=True, stdout=subprocess.DEVNULL, timeout=900)
     clean = time.monotonic() - start
@@ -144,12 +139,12 @@ def main():
     if sys.argv[1:] not in ([], ["--quick"]):
         sys.exit(__doc__)
     handle_signals()
-    build("BUILD=free", f"OUT={OUT}", "iso")
+    build("free", "iso", quiet=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         figures = inside(Machine(build="free", cmdline="bench", cpus=1, disk=False, extra=COUNTED), folder / "counted")
         if not sys.argv[1:]:
-            build("BUILD=checked", f"OUT={OUT}", "iso")
+            build("checked", "iso", quiet=True)
             for cpus in CONTENDERS:
                 for row in inside(Machine(build="free", cmdline="bench=ratio", cpus=cpus), folder / f"ratio{cpus}"):
                     figures.append(dict(row, name=f"{row['name']}, {cpus} CPUs"))

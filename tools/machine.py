@@ -234,7 +234,7 @@ def bochs_arguments(machine, folder):
     """The command line of Bochs; makes its configuration and an ISO that holds the kernel's command line in folder."""
     if not shutil.which("bochs"):
         raise CannotRun("no Bochs: Debian packages bochs bochsbios vgabios bochs-term are not installed")
-    files = machine.files()
+    files, folder = machine.files(), Path(os.path.relpath(folder))      # its configuration takes no space in a path
     subprocess.run([TOP / "tools/mkiso", "--cmdline", machine.words(),
                     files / "kernel.elf", files / "boot.cpio", folder / "bochs.iso"], check=True, timeout=60)
     (folder / "bochsrc").write_text(BOCHS_CONFIGURATION.format(folder=folder, cpus=machine.cpus, mem=machine.mem))

@@ -65,6 +65,11 @@ class Command:
 commands = {}                               # by the name at the prompt
 
 
+def as_word(path):
+    """A path as one word of a command line of GDB's."""
+    return '"' + str(path).replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def first_line(problem):
     """The first line of what an exception says."""
     return (str(problem).splitlines() or [type(problem).__name__])[0]

@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
+from kd.command import KdError, as_word
 from kd.memory import address_of, printable, read, structure, value_of, walk_list
 
 Section = namedtuple("Section", "name start size")
@@ -111,7 +111,7 @@ def load_symbols(module):
     places += [(name, NOWHERE + (number << 32)) for number, name in enumerate(module.absent, len(known) << 8)]
     words = " ".join(f"-s {name} {start:#x}" for name, start in places)
     try:
-        gdb.execute(f"add-symbol-file {module.path} {words}", to_string=True)
+        gdb.execute(f"add-symbol-file {as_word(module.path)} {words}", to_string=True)
     except gdb.error as problem:
         print(f"kd: no symbols for {module.name}: {problem}")
         return

@@ -7,7 +7,7 @@ import os
 import gdb
 
 from kd import everything, modules, overlay
-from kd.command import KdError, first_line
+from kd.command import KdError, as_word, first_line
 from kd.session import interact, leave, run_line, session
 from machine import CannotRun
 
@@ -18,7 +18,7 @@ def main():
     session.kind, session.path, session.past = "past", options["target"], None
     session.plugin, session.run = options["plugin"], options["run"]
     modules.folders[:] = options["folders"]
-    gdb.execute(f"file {options['kernel']}", to_string=True)
+    gdb.execute(f"file {as_word(options['kernel'])}", to_string=True)
     overlay.install()
     gdb.execute("set suppress-cli-notifications on")        # it would tell of each stop on the way
     everything.load()

@@ -7,7 +7,7 @@ import sys
 import gdb
 
 from kd import everything, modules, overlay
-from kd.command import KdError, first_line
+from kd.command import KdError, as_word, first_line
 from kd.fits import fits
 from kd.memory import try_read
 from kd.session import interact, leave, run_line, session
@@ -53,15 +53,23 @@ def open_target(options):
     kernels = options["kernels"] if "kernels" in options else [options["kernel"]]
     if session.kind == "live":
         quiet(f"target remote {options['target']}")
-        quiet(f"file {running_kernel(kernels)}")
+        quiet(f"file {as_word(running_kernel(kernels))}")
         overlay.install()
     else:
-        quiet(f"file {options['kernels'][0]}")
+        quiet(f"file {as_word(options['kernels'][0])}")
         overlay.install()
-        quiet(f"core-file {options['target']}")
+        open_core(options["target"])
     overlay.look()
     if overlay.is_up():
         select_guilty()
+
+
+def open_core(path):
+    """Opens a dump. Since GDB 16 its name is one word of the command; before, it is all that stands behind the command."""
+    try:
+        quiet(f"core-file {as_word(path)}")
+    except gdb.error:
+        quiet(f"core-file {path}")
 
 
 def running_kernel(kernels):

@@ -7,6 +7,7 @@ import sys
 
 import gdb
 
+from kd.command import as_word
 from steps.cpus import Cpu, WalkError, quiet
 from steps.guide import Guide, install_commands, say
 
@@ -16,7 +17,7 @@ def main():
     Cpu.seconds = options["limit"]
     try:
         quiet("set disassembly-flavor intel")
-        quiet(f"file {options['kernel']}")
+        quiet(f"file {as_word(options['kernel'])}")
         quiet(f"target remote {options['socket']}")
         guide = Guide(importlib.import_module(f"steps.{options['subject']}"))
         guide.subject.FOLDER = options["drivers"]
