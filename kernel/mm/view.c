@@ -36,6 +36,7 @@ typedef struct _MI_CACHED_PAGE {
 KE_DECLARE_LOCK(MmViewLock, RANK_BLOCK, "the cache of disk pages and its views");
 static MI_CACHED_PAGE Pages[MAXIMUM_CACHED_PAGES]; /* all below: MmViewLock */
 static ULONG PageCount;                            /* that the cache may use */
+static ULONG FramelessCount;                       /* of these: have no frame yet */
 static LIST_ENTRY Lru = {&Lru, &Lru};
 static LIST_ENTRY Buckets[BUCKETS];
 static ULONG64 FreeSlots[SLOT_WORDS], StaleSlots[SLOT_WORDS]; /* a set bit is a slot */
@@ -76,6 +77,7 @@ NTSTATUS MiInitializeViews(VOID) {
     PageCount = Wanted < MINIMUM_CACHED_PAGES   ? MINIMUM_CACHED_PAGES
                 : Wanted > MAXIMUM_CACHED_PAGES ? MAXIMUM_CACHED_PAGES
                                                 : (ULONG)Wanted;
+    FramelessCount = PageCount;
     for (ULONG Index = 0; Index < PageCount; Index++) {
         KeInitializeEvent(&Pages[Index].Event, NotificationEvent, TRUE);
         InsertTailList(&Lru, &Pages[Index].LruEntry);
@@ -204,8 +206,9 @@ static NTSTATUS FillPage(PMI_CACHED_PAGE Page, BOOLEAN IsOverwritten) {
 
 /* A page to be filled, assigned to Number; it may need a frame first. NULL: all pages are in use. */
 static PMI_CACHED_PAGE TakeVictim(PBLOCK_DEVICE Device, ULONG64 Number, ULONG64 *Frame) {
-    PMI_CACHED_PAGE Page = *Frame != 0 ? FindVictim(FALSE) : NULL;
+    PMI_CACHED_PAGE Page = *Frame != 0 && FramelessCount != 0 ? FindVictim(FALSE) : NULL;
     if (Page != NULL) {
+        FramelessCount--;
         Page->Prototype = *Frame | PTE_VALID | PTE_NX;
         *Frame = 0;
     } else {
@@ -222,7 +225,7 @@ static NTSTATUS GetPage(PBLOCK_DEVICE Device, ULONG64 Number, BOOLEAN IsOverwrit
     for (;;) {
         KIRQL OldIrql = AcquireViewLock();
         PMI_CACHED_PAGE Page = FindPage(Device, Number);
-        BOOLEAN IsFound = Page != NULL, IsBusy = FALSE, CanGrow = FindVictim(FALSE) != NULL;
+        BOOLEAN IsFound = Page != NULL, IsBusy = FALSE, CanGrow = FramelessCount != 0;
         if (IsFound) {
             UsePage(Page);
             IsBusy = Page->IsBusy;
