@@ -182,7 +182,7 @@ static ULONG64 BusyLimitMs(VOID) {
 /* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over; where
  * somebody will stop a driver that serves, until it does that. */
 static JUDGE_END WatchStep(BOOLEAN MayServe) {
-    ULONG64 StartMs = NowMs();
+    ULONG64 StartMs = NowMs(), Limit = LimitMs(), BusyLimit = BusyLimitMs();
     JUDGE_STATE State = {.ChangedMs = StartMs, .CycleMs = StartMs, .IdleMs = StartMs, .WorkMs = StartMs};
     BOOLEAN WasDone = FALSE;
     for (;;) {
@@ -212,7 +212,7 @@ static JUDGE_END WatchStep(BOOLEAN MayServe) {
         if (MayServe && IsDone && IsServing(&State)) {
             return EndServing;
         }
-        if (State.NowMs - StartMs >= LimitMs() || State.NowMs - State.IdleMs >= BusyLimitMs()) {
+        if (State.NowMs - StartMs >= Limit || State.NowMs - State.IdleMs >= BusyLimit) {
             return EndLimit;
         }
     }

@@ -52,6 +52,37 @@ static BOOLEAN IsOnCpu(const KTHREAD *Thread) {
     return Thread->State == Running;
 }
 
+/* What the last walk has found of a thread: as long as the thread is not switched to, its stack is the same. */
+typedef struct _WATCHED {
+    PKTHREAD Thread;
+    PVOID StartRoutine;
+    ULONG64 ContextSwitches;
+    BOOLEAN IsDrivers;
+} WATCHED;
+
+#define WATCHED_THREADS 64
+static WATCHED Watched[WATCHED_THREADS];
+
+static BOOLEAN HasDriverFrame(PKTHREAD Thread) {
+    ULONG Count = JudgeWalkThread(Thread, WatchFrames, MAXIMUM_FRAMES);
+    for (ULONG i = 0; i < Count; i++) {
+        if (JudgeIsDriverAddress(WatchFrames[i].Rip)) {
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+/* Of a thread that is on no CPU. */
+static BOOLEAN IsInDriver(PKTHREAD Thread) {
+    WATCHED *Last = &Watched[((ULONG64)Thread >> 6 ^ (ULONG64)Thread >> 12) % WATCHED_THREADS];
+    if (Last->Thread != Thread || Last->StartRoutine != (PVOID)Thread->StartRoutine ||
+        Last->ContextSwitches != Thread->ContextSwitches) {
+        *Last = (WATCHED){Thread, (PVOID)Thread->StartRoutine, Thread->ContextSwitches, HasDriverFrame(Thread)};
+    }
+    return Last->IsDrivers;
+}
+
 BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
     if (JudgeIsDriverAddress((ULONG64)Thread->StartRoutine)) {
         return TRUE;
@@ -64,13 +95,7 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
         return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL ||
                JudgeIsDriverAddress((ULONG64)KeQueryThreadedDpc(Thread));
     }
-    ULONG Count = JudgeWalkThread(Thread, WatchFrames, MAXIMUM_FRAMES);
-    for (ULONG i = 0; i < Count; i++) {
-        if (JudgeIsDriverAddress(WatchFrames[i].Rip)) {
-            return TRUE;
-        }
-    }
-    return FALSE;
+    return IsInDriver(Thread);
 }
 
 BOOLEAN JudgeIsBlocked(PKTHREAD Thread) {
