@@ -80,29 +80,61 @@ class Booted(Outcome):
 
 
 built = set()
+BUILDS = ("checked", "free")
 
 
-def ensure_built(name):
-    """Makes a build complete, once for each process; others that want it at the same time wait."""
-    if name in built:
-        return
+def make(name):
+    """Makes a build complete, or raises BuildFailed with the compiler's words; others that want it at the same time wait."""
     OUT.mkdir(parents=True, exist_ok=True)
     with open(OUT / f".{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", f"OUT={os.path.relpath(OUT, TOP)}",
-                               "iso"],
-                              capture_output=True, text=True, timeout=600)
+        done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}",
+                               f"OUT={os.path.relpath(OUT, TOP)}", "iso", "judge"],
+                              capture_output=True, text=True, errors="replace", timeout=600)
     if done.returncode:
-        pytest.fail(f"the {name} build failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}", pytrace=False)
-    built.add(name)
+        raise BuildFailed(f"the {name} build failed:\n{done.stderr[-4000:]}")
+
+
+class BuildFailed(Exception):
+    """The text is for the user."""
+
+
+def ensure_built(name):
+    """Makes a build complete, once for each process; those of BUILDS are when the tests begin."""
+    if name not in built:
+        try:
+            make(name)
+        except BuildFailed as problem:
+            pytest.fail(str(problem), pytrace=False)
+        built.add(name)
+
+
+def pytest_sessionstart(session):
+    """The builds come first, once: a source that does not compile is told before anything is collected."""
+    config = session.config
+    if hasattr(config, "workerinput"):          # xdist's: its launcher has built
+        built.update(config.workerinput["built"])
+    elif not config.option.collectonly:
+        try:
+            for name in BUILDS:
+                make(name)
+        except BuildFailed as problem:
+            pytest.exit(str(problem), returncode=pytest.ExitCode.TESTS_FAILED)
+        built.update(BUILDS)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node):
+    """xdist: what each worker is told."""
+    node.workerinput["built"] = sorted(built)
 
 
 @pytest.fixture(scope="session")
 def build():
     """The folders of the checked and the free build, both made."""
-    for name in ("checked", "free"):
+    for name in BUILDS:
         ensure_built(name)
-    return {name: OUT / name for name in ("checked", "free")}
+    return {name: OUT / name for name in BUILDS}
 
 
 @pytest.fixture

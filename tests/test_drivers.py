@@ -2,9 +2,9 @@
 
 SEEDS=20 in the environment shows each driver under twenty schedules; without it a driver gets as many as its head asks for.
 """
+import functools
 import os
 import re
-from types import SimpleNamespace
 
 import pytest
 
@@ -23,17 +23,24 @@ HOST_LIMIT = "180"
 OWN_CODES = 0xDEAD0000                          # bugchecks that a driver makes to show that it got there
 
 
-def judge_each(head, folder, schedules):
-    """The result of each schedule: a seed, or None for real threads. The driver is built once."""
-    paths = [str(head.path), *(str(head.path.parent / name) for name in head.partners)]
-    options = driver.parse([*paths, *head.options, "--timeout", HOST_LIMIT])
+@functools.lru_cache(maxsize=2)
+def built_driver(name, kind, folder):
+    """The modules of a driver of the folder, built once for its runs, which follow each other; or the Unbuildable."""
+    head = BY_NAME[name]
+    try:
+        return driverbuild.build([str(path) for path in head.paths], kind, folder)
+    except driverbuild.Unbuildable as problem:
+        return problem
+
+
+def judge_each(head, builds, folder, schedules, dump):
+    """The result of each schedule: a seed, or None for real threads."""
+    options = driver.parse([*map(str, head.paths), *head.options, "--timeout", HOST_LIMIT, "--dump", dump])
     kind = "checked" if options.checked else "free"
     ensure_built(kind)
-    driverbuild.make_kernel(kind)
-    try:
-        modules = driverbuild.build(paths, kind, folder)
-    except driverbuild.Unbuildable as problem:
-        return [{"result": "unbuildable", "text": str(problem)}]
+    modules = built_driver(head.path.name, kind, builds / head.path.name)
+    if isinstance(modules, driverbuild.Unbuildable):
+        return [{"result": "unbuildable", "text": str(modules)}]
     results = []
     for seed in schedules:
         options.seed, options.free_running, options.json = seed, seed is None, True
@@ -50,9 +57,11 @@ def compare(head, results):
         if not fitting:
             wanted = "\n    ".join(item.text for item in head.expected)
             line = driver.result_line({"seed": None, "where": None, "caller": None, **result})
+            way = "--free-running" if result.get("seed") is None else f"--seed {result['seed']}"
+            words = [*head.options, *([] if way in head.options else [way])]
             pytest.fail(f"{head.path.name} ended with\n    {line}\nwhich should be\n    {wanted}\n"
-                        f"to repeat: tools/bugcheck driver tests/drivers/{head.path.name} {' '.join(head.options)} "
-                        f"--seed {result.get('seed')}\n" + "\n".join(result.get("notes", [])[:40]), pytrace=False)
+                        f"to repeat: tools/bugcheck driver {' '.join(str(path.relative_to(TOP)) for path in head.paths)} "
+                        f"{' '.join(words)}\n" + "\n".join(result.get("notes", [])[:40]), pytrace=False)
         seen += fitting
     if len(results) > 1:
         missing = [item.text for item in head.expected if item.must_come and item not in seen]
@@ -63,20 +72,23 @@ def wanted_seeds(head):
     return range(1, 1 + max(int(os.environ.get("SEEDS") or 0), head.seeds))
 
 
-@pytest.mark.parametrize("name", [head.path.name for head in HEADS if "--free-running" not in head.options])
-def test_driver_under_seeds(name, tmp_path):
-    """It ends as its head says, under each of the seeds."""
-    head = BY_NAME[name]
-    compare(head, judge_each(head, tmp_path, wanted_seeds(head)))
+def runs():
+    """(name, way) of each test, those of one driver one behind the other."""
+    for head in HEADS:
+        if "--free-running" not in head.options:
+            yield head.path.name, "seeds"
+        if not any(item.kind == "unbuildable" for item in head.expected):
+            yield head.path.name, "threads"
 
 
-@pytest.mark.parametrize("name", [head.path.name for head in HEADS
-                                  if not any(item.kind == "unbuildable" for item in head.expected)])
-def test_driver_with_real_threads(name, tmp_path):
-    """It ends so too when each CPU is a thread of the host and nothing is repeatable."""
-    head = BY_NAME[name]
-    compare(SimpleNamespace(path=head.path, expected=head.expected, options=head.options),
-            judge_each(head, tmp_path, [None]))
+@pytest.mark.parametrize("name,way", list(runs()))
+def test_driver(name, way, tmp_path, tmp_path_factory):
+    """It ends as its head says: under each of the seeds; and when each CPU is a thread of the host."""
+    head, builds = BY_NAME[name], tmp_path_factory.getbasetemp()
+    if way == "seeds":
+        compare(head, judge_each(head, builds, tmp_path, wanted_seeds(head), "small"))
+    else:
+        compare(head, judge_each(head, builds, tmp_path, [None], "none"))
 
 
 @pytest.mark.parametrize("name", [head.path.name for head in HEADS

@@ -57,6 +57,11 @@ class Head:
     partners: list
 
     @property
+    def paths(self):
+        """All its sources."""
+        return [self.path, *(self.path.parent / name for name in self.partners)]
+
+    @property
     def seeds(self):
         """How many schedules it wants to be seen under."""
         if "--seeds" in self.run:
