@@ -118,8 +118,11 @@ static BOOLEAN RunCase(const KTEST_CASE *Case) {
 }
 
 static BOOLEAN IsChosen(const KTEST_CASE *Case, PCSTR Pattern) {
-    if (Case->IsCrash) {
+    if (Case->Kind == KtCrash) {
         return strcmp(Case->Name, Pattern) == 0;
+    }
+    if (strcmp(Pattern, "concurrent") == 0) {
+        return Case->Kind == KtConcurrent;
     }
     return strcmp(Pattern, "all") == 0 || strncmp(Case->Name, Pattern, strlen(Pattern)) == 0;
 }
@@ -155,7 +158,7 @@ static VOID RunTests(const KTEST_CASE *Cases, ULONG Count, PCSTR Pattern) {
         }
         ULONG64 Start = HalReadTsc();
         BOOLEAN IsDone = RunCase(&Cases[Index]);
-        if (Cases[Index].IsCrash) {
+        if (Cases[Index].Kind == KtCrash) {
             KtFail(Cases[Index].File, 0, "it must have stopped the machine");
         }
         Failures += !IsDone;

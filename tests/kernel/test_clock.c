@@ -30,7 +30,7 @@ static ULONG64 MeasureTicks(ULONG Ticks, ULONG *Short) {
 
 /* A busy host may hold ticks back, the first one more than the others, and lose some; where instructions are counted it
  * cannot. */
-KTEST(clock_ticks_are_as_long_as_they_should_be) {
+KTEST_ALONE(clock_ticks_are_as_long_as_they_should_be) {
     ULONG Ticks = KtIsSeeded() ? COUNTED_TICKS : TICKS, Short;
     ULONG64 Nominal = TscOfTick() * Ticks, Took = MeasureTicks(Ticks, &Short);
     for (ULONG Try = 0; Try < 20 && (Short < Ticks / 4 || Took < Nominal * 3 / 4); Try++) {

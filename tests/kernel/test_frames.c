@@ -32,7 +32,7 @@ static ULONG64 AnyBitOf(PUCHAR P, ULONG Pages) {
 }
 
 /* Where few frames are left the same ones come round soon; the zero-page thread and the trimmer are kept away. */
-KTEST(frames_of_others_come_as_zeros) {
+KTEST_ALONE(frames_of_others_come_as_zeros) {
     ULONG Pages = LEAVE / 2;
     KIRQL OldIrql = MiAcquirePfnLock();
     ULONG64 ZeroedTarget = MiZeroedTarget, LowPages = MiLowPages, HighPages = MiHighPages;
@@ -58,7 +58,7 @@ KTEST(frames_of_others_come_as_zeros) {
 }
 
 /* This thread is neither the trimmer nor the writer. */
-KTEST(frames_of_the_reserve_are_not_given_to_others) {
+KTEST_ALONE(frames_of_the_reserve_are_not_given_to_others) {
     KIRQL OldIrql = MiAcquirePfnLock();
     ULONG64 Taken = TakeFrames(0);
     ULONG64 Left = MiAvailablePages;

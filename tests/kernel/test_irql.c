@@ -111,7 +111,7 @@ static BOOLEAN DoesTickCome(PKPRCB Prcb, ULONG64 LimitTsc) {
     return Prcb->ClockTicks != Before;
 }
 
-KTEST(irql_clock_is_held_back_by_CLOCK_LEVEL_only) {
+KTEST_ALONE(irql_clock_is_held_back_by_CLOCK_LEVEL_only) {
     const ULONG64 MoreThanATick = HalFeatures.TscHz / CLOCK_HZ * 5 / 4, LongTime = HalFeatures.TscHz * 5;
     KtPin(0);
     KIRQL OldIrql = KfRaiseIrql(SYNCH_LEVEL);

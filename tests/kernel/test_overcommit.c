@@ -90,7 +90,7 @@ KTEST(overcommit_full_page_file_ends_in_NULL_and_what_was_given_works) {
 
 /* ---- No memory ---- */
 
-KTEST(overcommit_nonpaged_memory_ends_in_NULL_and_leaves_room_to_page_in) {
+KTEST_ALONE(overcommit_nonpaged_memory_ends_in_NULL_and_leaves_room_to_page_in) {
     enum { PAGES = 64 };
     volatile ULONG64 *P = MiAllocatePoolPages(TRUE, PAGES, FALSE);
     KT_REQUIRE(P != NULL);

@@ -367,7 +367,7 @@ KTEST(pool_finds_a_block_whose_page_is_not_in_memory) {
 
 /* ---- No memory ---- */
 
-KTEST(pool_without_memory_says_NULL_and_goes_on) {
+KTEST_ALONE(pool_without_memory_says_NULL_and_goes_on) {
     enum { CHUNK = 1 << 20 };
     static const POOL_TYPE Exhausted[] = {NonPagedPoolNx, PagedPool};
     KT_EXPECT_EQ(ExAllocatePoolWithTag(NonPagedPoolNx, (SIZE_T)1 << 50, TAG), 0);

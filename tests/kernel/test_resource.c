@@ -266,7 +266,7 @@ static VOID ReadOrWrite(PVOID Context) {
     KT_RANDOM Random;
     KtSeedRandom(&Random, (ULONG64)Context);
     KeEnterCriticalRegion();
-    for (ULONG i = 0; i < KtStress(1500); i++) {
+    for (ULONG i = 0; i < KtRendezvous(1500); i++) { /* each owner is waited for */
         ULONG Way = KtRandom(&Random, 8);
         if (Way < 3) {
             ExAcquireResourceExclusiveLite(&Resource, TRUE);

@@ -104,7 +104,7 @@ KTEST(thread_woken_with_an_increment_is_boosted) {
     }
 }
 
-KTEST(thread_loses_its_boost_by_one_with_each_quantum) {
+KTEST_ALONE(thread_loses_its_boost_by_one_with_each_quantum) {
     PKTHREAD Thread = KeGetCurrentThread();
     KEVENT Event;
     KTIMER Timer;
@@ -214,7 +214,7 @@ KTEST(thread_information_is_set_by_handle) {
     KT_EXPECT_EQ(PsGetThreadExitStatus(Thread), STATUS_PENDING);
 }
 
-KTEST(thread_run_time_is_counted_in_ticks) {
+KTEST_ALONE(thread_run_time_is_counted_in_ticks) {
     ULONG UserTime = 1, Before = KeQueryRuntimeThread(KeGetCurrentThread(), &UserTime), After = Before;
     KT_EXPECT_EQ(UserTime, 0);
     while (After < Before + 2) {
@@ -352,6 +352,7 @@ KTEST(thread_is_bound_by_group_and_number) {
 
 static VOID SpinUntilOver(PVOID Context) {
     while (!*(volatile BOOLEAN *)Context) {
+        KtSpin();
         YieldProcessor();
     }
 }

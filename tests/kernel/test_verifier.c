@@ -84,7 +84,7 @@ static VOID Churn(ULONG Processor, PVOID Context) {
     KT_RANDOM Random;
     PUCHAR Kept[8] = {0};
     KtSeedRandom(&Random, Processor);
-    for (ULONG Round = 0; Round < KtStress(1500); Round++) {
+    for (ULONG Round = 0; Round < KtRendezvous(1500); Round++) { /* a page that is freed interrupts every CPU */
         PUCHAR *Place = &Kept[KtRandom(&Random, RTL_NUMBER_OF(Kept))];
         if (*Place != NULL) {
             KT_EXPECT(**Place == (UCHAR)Processor);
