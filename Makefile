@@ -36,10 +36,12 @@ CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
 CHECK  := $(CHECKED_$(BUILD))
 # Functions begin at 16 bytes; labels inside them are not padded: TCG gains nothing by it, and the text is 12 KiB less.
 CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
-          -fstack-protector-strong -mstack-protector-guard=global -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
+          -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
 NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
-DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong \
+# -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
+# compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.
+DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong -fstack-clash-protection \
           -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
           -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk -Ikernel/include/ddk/crt
 DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)

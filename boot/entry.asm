@@ -85,7 +85,7 @@ GuardBoot:      resb    4096
 KiBootStackLimit:
                 resb    BOOT_STACK_SIZE
 KiBootStackTop:
-GuardDpc:       resb    4096
+GuardDpc:       resb    4096 * 2        ; as many as below other stacks that drivers run on: mm/stacks.c
                 resb    BOOT_STACK_SIZE
 KiBootDpcStack:
 GuardDoubleFault: resb  4096
@@ -315,7 +315,7 @@ RangesEnd:
         extern  GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical
         extern  GuardMachineCheckPhysical, StackPhysical
         global  GuardBoot, GuardDpc, GuardDoubleFault, GuardNmi, GuardMachineCheck
-Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDoubleFaultPhysical, GuardNmiPhysical
+Guards: dd      GuardBootPhysical, GuardDpcPhysical, GuardDpcPhysical + 4096, GuardDoubleFaultPhysical, GuardNmiPhysical
         dd      GuardMachineCheckPhysical
 GuardsEnd:
 

@@ -110,7 +110,8 @@ VOID MmReleaseBootMemory(VOID);    /* drops the low identity map when all CPUs a
 NTSTATUS MmAccessFault(PKTRAP_FRAME Frame);
 
 /* ---- Memory for the other components ---- */
-ULONG64 MmCreateKernelStack(SIZE_T Bytes); /* returns its top (StackBase) or 0; guard page below. <= DISPATCH */
+#define MM_STACK_GUARD_PAGES 2             /* below each stack */
+ULONG64 MmCreateKernelStack(SIZE_T Bytes); /* returns its top (StackBase) or 0. <= DISPATCH */
 VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes);
 PVOID MmAllocateMappedPages(MM_REGION_KIND Kind,
                             SIZE_T Bytes); /* zeroed resident pages; RegionSystemPtes or RegionDriverImages */

@@ -191,7 +191,7 @@ static VOID DescribeStack(const MM_REGION *Region, ULONG64 Va, PCHAR Buffer, SIZ
         if (!MmIsAddressValid(Thread)) {
             break;
         }
-        if (Va >= Thread->StackLimit - PAGE_SIZE && Va < Thread->StackBase) {
+        if (Va >= Thread->StackLimit - MM_STACK_GUARD_PAGES * PAGE_SIZE && Va < Thread->StackBase) {
             Append(Buffer, Bytes, "%sstack of thread '%.23s'",
                    Va < Thread->StackLimit ? "the guard page below the " : "", Thread->Name);
             return;

@@ -1,10 +1,11 @@
-/* stacks.c: kernel stacks: resident pages with an unmapped guard page below, and a few kept ready for the next thread.
+/* stacks.c: kernel stacks: resident pages with two unmapped guard pages below, and a few kept ready for the next thread.
  *
- *      Va          Va + 4 KiB                       StackBase
- *      | guard page |  <------- stack grows --------|
+ *      Va                  Va + 8 KiB               StackBase
+ *      | 2 guard pages      |  <--- stack grows ----|
  *
- * The first push beyond the end hits the guard page; the CPU cannot push the page fault's frame either, and that is a
- * double fault (0x7F, 8) on a stack of its own: an overflow never damages a neighbour. */
+ * The first push beyond the end hits a guard page; the CPU cannot push the page fault's frame either, and that is a
+ * double fault (0x7F, 8) on a stack of its own: an overflow never damages a neighbour. Two, because a driver's function
+ * that makes room for an array of variable length moves RSP by a page before it touches the page above. */
 #include "mi.h"
 
 #define CACHED_STACKS 8
@@ -40,25 +41,25 @@ ULONG64 MmCreateKernelStack(SIZE_T Bytes) {
     if (Bytes == KERNEL_STACK_SIZE && KiCurrentIrql() <= DISPATCH_LEVEL && (StackBase = TakeCached()) != 0) {
         return StackBase;
     }
-    ULONG64 Va = MiReserveRange(&MiStackRange, Pages + 1);
+    ULONG64 Va = MiReserveRange(&MiStackRange, Pages + MM_STACK_GUARD_PAGES);
     if (Va == 0) {
         return 0;
     }
-    if (!MiMapResidentPages(Va + PAGE_SIZE, Pages, MI_DATA_BITS, FALSE)) {
-        MiReleaseRange(&MiStackRange, Va, Pages + 1);
+    if (!MiMapResidentPages(Va + MM_STACK_GUARD_PAGES * PAGE_SIZE, Pages, MI_DATA_BITS, FALSE)) {
+        MiReleaseRange(&MiStackRange, Va, Pages + MM_STACK_GUARD_PAGES);
         return 0;
     }
-    return Va + ((Pages + 1) << PAGE_SHIFT);
+    return Va + ((Pages + MM_STACK_GUARD_PAGES) << PAGE_SHIFT);
 }
 
 /* Nobody may run on the stack any more. <= DISPATCH_LEVEL, same locks. */
 VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes) {
-    ULONG64 Pages = BYTES_TO_PAGES(Bytes), Va = StackBase - ((Pages + 1) << PAGE_SHIFT);
+    ULONG64 Pages = BYTES_TO_PAGES(Bytes), Va = StackBase - ((Pages + MM_STACK_GUARD_PAGES) << PAGE_SHIFT);
     if (Bytes == KERNEL_STACK_SIZE && PutCached(StackBase)) {
         return;
     }
-    MiUnmapPages(Va + PAGE_SIZE, Pages);
-    MiReleaseRange(&MiStackRange, Va, Pages + 1);
+    MiUnmapPages(Va + MM_STACK_GUARD_PAGES * PAGE_SIZE, Pages);
+    MiReleaseRange(&MiStackRange, Va, Pages + MM_STACK_GUARD_PAGES);
 }
 
 /* The bounds of the stack that the caller runs on: its thread's, or inside a DPC the CPU's own. <= DISPATCH_LEVEL. */

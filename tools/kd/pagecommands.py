@@ -11,7 +11,7 @@ from kd.memory import grave, size_of, structure
 from kd.pagetables import (NAMES, VALID, entry_address, flags, form, frame, frame_of, is_canonical, is_large,
                            protection, prototype, slot, walk)
 from kd.poolblocks import find_block, find_special
-from kd.regions import PAGE, history, region_of, regions
+from kd.regions import PAGE, STACK_GUARD_PAGES, history, region_of, regions
 from kd.symbols import symbol
 from kd.threads import all_threads
 
@@ -277,7 +277,7 @@ def stack_text(address):
             base, limit = int(record["StackBase"]), int(record["StackLimit"])
         except (KdError, gdb.error):
             continue
-        if limit - PAGE <= address < base:
+        if limit - STACK_GUARD_PAGES * PAGE <= address < base:
             where = "the guard page below the stack" if address < limit else "the stack"
             return f"{where} of thread {thread:016x} ({limit:016x} - {base:016x})"
     return "no thread's stack: one that is kept for the next thread, or nothing"

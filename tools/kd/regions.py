@@ -8,6 +8,7 @@ from kd.memory import address_of, grave, read, u64, value_of
 from kd.records import static
 
 PAGE = 4096
+STACK_GUARD_PAGES = 2                            # MM_STACK_GUARD_PAGES
 
 Region = namedtuple("Region", "kind start end name")
 Range = namedtuple("Range", "start pages bitmap highest")
