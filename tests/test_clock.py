@@ -35,6 +35,10 @@ def slow_host(folder):
     return "-plugin", f"{plugin},from={start:#x},to={end:#x},us={CPU_STOPS_US}"
 
 
+def test_a_machine_that_has_been_up_for_a_while(boot):
+    boot(test="clock_uptime", append="uptime=1234").assert_ktap()
+
+
 def test_a_busy_host_does_not_make_the_clock_tick_faster(boot, tmp_path):
     quiet = measured(boot("resident"))
     disturbed = measured(boot("resident", extra=slow_host(tmp_path)))

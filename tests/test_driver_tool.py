@@ -136,6 +136,26 @@ def test_deadlock_is_explained(build):
                      r" .*, owned by thread \1", last(done)), last(done)
 
 
+def test_uptime_is_drawn_by_the_seed_or_told(build, tmp_path):
+    """The driver sees it; what is told of the run counts from the machine's start."""
+    lines = ('LARGE_INTEGER Ticks, Now, Hz;\n    KEVENT Never;\n    KeQueryTickCount(&Ticks);\n'
+             '    Now = KeQueryPerformanceCounter(&Hz);\n'
+             '    DbgPrint("up %d %d %d\\n", (int)(Ticks.QuadPart / 64), (int)(KeQueryInterruptTime() / 10000000),\n'
+             '             (int)(Now.QuadPart / Hz.QuadPart));\n'
+             '    KeInitializeEvent(&Never, NotificationEvent, FALSE);\n'
+             '    return KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, NULL);')
+    source = write(tmp_path, "uptime.c", "#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n" + ENTRY % lines)
+    for words, seconds in (["--seed", "7"], driver.drawn_uptime(7)), (["--free-running", "--uptime", "100000"], 100000):
+        result = json.loads(tool(source, "--json", *words).stdout)
+        assert result["result"] == "deadlock", result
+        seen = [int(word) for word in result["output"].split()[1:]]
+        assert len(seen) == 3 and all(seconds <= word < seconds + 60 for word in seen), (seconds, seen)
+        assert 0 < result["waits"][0]["sinceMs"] < result["guestSeconds"] * 1000 < 60000
+    drawn = {driver.drawn_uptime(seed) for seed in range(50)}
+    assert len(drawn) > 40 and min(drawn) >= 300 and max(drawn) <= 3600
+    assert 300 <= driver.drawn_uptime(None) <= 3600
+
+
 def test_failed_and_undecided_are_exit_1(build, tmp_path):
     """DriverEntry's error with its name; a thread that runs for ever, with its place; the host's own limit."""
     done = tool("tests/drivers/judge_entry_fails.c")
@@ -312,7 +332,7 @@ def test_options_are_known():
     """`tools/bugcheck help` explains each option that the parser knows."""
     text = subprocess.run([TOP / "tools/bugcheck", "help"], capture_output=True, text=True, check=True).stdout
     part = text[text.index("tools/bugcheck driver"):text.index("tools/bugcheck gdb")]
-    for option in ("--seed", "--free-running", "--cpus", "--mem", "--verifier", "--unload", "--checked", "--limit", "--timeout",
+    for option in ("--seed", "--free-running", "--cpus", "--mem", "--verifier", "--uptime", "--unload", "--checked", "--limit", "--timeout",
                    "--json"):
         assert option in part, option
     assert driver.parse(["x.c", "--verifier", "y.c"]).files == ["x.c", "y.c"]

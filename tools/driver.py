@@ -7,6 +7,7 @@ kernel/story/judge.c: what it says on COM2, one JSON object a line, is put toget
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -36,6 +37,8 @@ SEEDED_SHIFT = 7
 HASTE, FREE_RUNNING_HASTE = 60, 10
 FILES_SHOWN = 20
 LOCK_SECONDS = 240
+# No machine that a driver is loaded on has just been started: it has been up for five minutes to an hour.
+UPTIMES = range(300, 3601)
 
 
 def parse(words):
@@ -49,6 +52,7 @@ def parse(words):
     parser.add_argument("--verifier", nargs="?", const="")
     parser.add_argument("--timeout", type=whole(1, 86400), default=300)
     parser.add_argument("--limit", type=whole(1, 86400))
+    parser.add_argument("--uptime", type=whole(0, 365 * 86400))
     parser.add_argument("--unload", action="store_true")
     parser.add_argument("--checked", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -68,6 +72,12 @@ def parse(words):
     if options.seed is None and not options.free_running:
         options.seed = DEFAULT_SEED
     return options
+
+
+def drawn_uptime(seed):
+    """Seconds: the seed's, or any without a seed."""
+    drawn = os.urandom(8) if seed is None else hashlib.sha256(f"uptime {seed}".encode()).digest()[:8]
+    return UPTIMES[int.from_bytes(drawn, "little") % len(UPTIMES)]
 
 
 def own_words(words):
@@ -119,6 +129,10 @@ class Recorder:
 def machine_of(options, modules, folder):
     haste = FREE_RUNNING_HASTE if options.free_running else HASTE
     words = [f"driver={','.join(module.name for module in modules)}", f"haste={haste}"]
+    uptime = drawn_uptime(options.seed) if options.uptime is None else options.uptime
+    words += [f"uptime={uptime}"]
+    if options.free_running and options.uptime is None:
+        say(f"the machine has been up for {uptime} s; --uptime {uptime} gives it the same again")
     words += ["unload"] if options.unload else []
     words += [f"limit={options.limit}"] if options.limit else []
     if options.verifier is not None:

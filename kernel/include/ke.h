@@ -371,6 +371,7 @@ static FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
 VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes);
 extern volatile ULONG64 KiNextTimerDue; /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
 extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
+extern ULONG64 KiUptimeSeconds;         /* that had passed at the start: uptime= of the command line, else 0 */
 extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
 VOID KiInitializeWatchdogs(VOID);

@@ -9,6 +9,7 @@
 volatile ULONG64 KiInterruptTime;
 volatile ULONG64 KiTickCount;
 ULONG64 KiBootTime;
+ULONG64 KiUptimeSeconds;
 static volatile ULONG64 KiTickTsc; /* at the last tick */
 
 static VOID AdvanceTime(VOID) {
@@ -79,12 +80,16 @@ static ULONG64 ComputeTime(VOID) {
     return Ticks + (Since < PerTick ? Since * TIME_INCREMENT / PerTick : TIME_INCREMENT - 1);
 }
 
+static ULONG64 PerformanceCounter(VOID) {
+    return HalReadTsc() + KiUptimeSeconds * HalFeatures.TscHz;
+}
+
 /* Never goes back: the larger one of what this call has computed and what an earlier one has said. */
 ULONG64 KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp) {
     static volatile ULONG64 Last;
     ULONG64 Now = ComputeTime(), Seen = Last;
     if (QpcTimeStamp != NULL) {
-        *QpcTimeStamp = HalReadTsc();
+        *QpcTimeStamp = PerformanceCounter();
     }
     while (Now > Seen && !__atomic_compare_exchange_n(&Last, &Seen, Now, FALSE, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
     }
@@ -101,9 +106,10 @@ ULONGLONG KeQueryUnbiasedInterruptTime(VOID) {
     return KiInterruptTime;
 }
 
-/* The time-stamp counter: under QEMU's -icount it counts executed instructions. wdm.h: KeQueryPerformanceCounter. */
+/* The time-stamp counter, as if it had counted all the uptime: under QEMU's -icount it counts executed instructions.
+ * wdm.h: KeQueryPerformanceCounter. */
 LARGE_INTEGER KeQueryPerformanceCounter(PLARGE_INTEGER Frequency) {
-    LARGE_INTEGER Now = {.QuadPart = (LONGLONG)HalReadTsc()};
+    LARGE_INTEGER Now = {.QuadPart = (LONGLONG)PerformanceCounter()};
     if (Frequency) {
         Frequency->QuadPart = (LONGLONG)HalFeatures.TscHz;
     }
@@ -114,7 +120,10 @@ VOID KeStallExecutionProcessor(ULONG MicroSeconds) {
     HalStall(MicroSeconds);
 }
 
-/* Boot CPU, before the clock ticks. */
+/* Boot CPU, before the clock ticks. uptime=SECONDS on the command line: a machine that has been up for so long already. */
 VOID KiInitializeClock(VOID) {
-    KiBootTime = HalReadRealTimeClock();
+    KiUptimeSeconds = KeGetBootOptionNumber("uptime", 0);
+    KiTickCount = KiUptimeSeconds * CLOCK_HZ;
+    KiInterruptTime = KiTickCount * TIME_INCREMENT;
+    KiBootTime = HalReadRealTimeClock() - KiInterruptTime;
 }

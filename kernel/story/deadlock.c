@@ -12,7 +12,11 @@
 
 #define MAXIMUM_FRAMES 48
 #define MAXIMUM_TOLD 32 /* threads; the others are counted */
-#define TICKS_TO_MS(Ticks) ((Ticks) * 15625 / 1000)
+/* Since the machine's start, whatever its uptime. */
+static ULONG64 TicksToMs(ULONG64 Ticks) {
+    return Ticks * 15625 / 1000 - KiUptimeSeconds * 1000;
+}
+
 #define ESCAPED_BYTES 512
 
 typedef struct _TOLD_THREAD {
@@ -254,7 +258,7 @@ static VOID TellWait(VOID) {
         JudgeFormatName(Told.OwnerStart, Name, sizeof(Name));
         RtlFormat(Owner, sizeof(Owner), ", owned by thread 0x%X (%s)", Told.OwnerId, Name);
     }
-    ULONG64 SinceMs = TICKS_TO_MS(Told.WaitTime);
+    ULONG64 SinceMs = TicksToMs(Told.WaitTime);
     JudgeSay("  %s waits%s for %s%s", Who, Told.IsBlocked ? "" : " with a time-out", What, Owner);
     JudgeSay("      since %I64u.%03I64u s after the start, reason %s, priority %d", SinceMs / 1000, SinceMs % 1000,
              ReasonName(Told.Reason), Told.Priority);
@@ -272,7 +276,7 @@ static VOID TellData(VOID) {
                Told.Id, Who, Name, StateName(Told.State), Told.State == Waiting ? ReasonName(Told.Reason) : "",
                Told.State == Waiting ? Told.Kind : "", (ULONG64)Told.Object, Escaped);
     KdChannelf("{\"wait+\":{\"owner\":%u,\"ownerEnded\":%s,\"sinceMs\":%I64u,\"unlimited\":%s}}\n", Told.OwnerId,
-               Told.OwnerHasEnded ? "true" : "false", TICKS_TO_MS(Told.WaitTime), Told.IsBlocked ? "true" : "false");
+               Told.OwnerHasEnded ? "true" : "false", TicksToMs(Told.WaitTime), Told.IsBlocked ? "true" : "false");
     for (ULONG i = 0; i < Told.FrameCount; i++) {
         KdFormatFrame(Name, sizeof(Name), &Told.Frames[i]);
         KdEscapeText(Escaped, sizeof(Escaped), Name);

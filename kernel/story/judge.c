@@ -126,8 +126,9 @@ typedef struct _JUDGE_STATE {
     ULONG64 NowMs;
 } JUDGE_STATE;
 
+/* Since the machine's start, whatever its uptime. */
 static ULONG64 NowMs(VOID) {
-    return KiInterruptTime / UNITS_PER_MS;
+    return KiInterruptTime / UNITS_PER_MS - KiUptimeSeconds * 1000;
 }
 
 static VOID Look(JUDGE_STATE *State) {

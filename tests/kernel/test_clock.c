@@ -119,6 +119,23 @@ KTEST(clock_is_not_waited_for_to_wake_a_thread_on_another_cpu) {
     KT_EXPECT(Quickest < TscOfTick() / 2);
 }
 
+/* ---- Uptime ---- */
+
+/* uptime= on the command line; without it the machine has just been started. All clocks agree, to a minute. */
+KTEST(clock_uptime_is_the_same_on_every_clock) {
+    ULONG64 Seconds = KeGetBootOptionNumber("uptime", 0), Margin = 60;
+    LARGE_INTEGER Ticks, Hz, System;
+    KeQueryTickCount(&Ticks);
+    ULONG64 Qpc = (ULONG64)KeQueryPerformanceCounter(&Hz).QuadPart / (ULONG64)Hz.QuadPart;
+    ULONG64 Interrupt = KeQueryInterruptTime() / 10000000;
+    KeQuerySystemTime(&System);
+    KT_EXPECT((ULONG64)Ticks.QuadPart / CLOCK_HZ - Seconds < Margin);
+    KT_EXPECT(Interrupt - Seconds < Margin && KeQueryInterruptTimePrecise(NULL) / 10000000 - Seconds < Margin);
+    KT_EXPECT(Qpc - Seconds < Margin);
+    KT_EXPECT((ULONG64)System.QuadPart - KiInterruptTime - KiBootTime < 10000000);
+    KT_EXPECT(HalReadRealTimeClock() + 20000000 - (ULONG64)System.QuadPart < 600000000); /* the uptime is in the past */
+}
+
 /* ---- Stalls ---- */
 
 /* A counted clock stands still while the host is busy: there a stall ends when it should, whatever it finds out of its
