@@ -6,10 +6,10 @@ from collections import namedtuple
 ET_REL = "REL"
 SHN_UNDEF, SHN_ABS = "UND", "ABS"
 
-Section = namedtuple("Section", "index name address is_allocated")
+Section = namedtuple("Section", "index name address size is_allocated")
 Symbol = namedtuple("Symbol", "name value size bind type section")
 
-SECTION_ROW = re.compile(r"^  \[ *(\d+)\] (\S+) +[A-Z_]+ +([0-9a-f]{16}) [0-9a-f]{6,} [0-9a-f]{6,} [0-9a-f]{2} +([A-Za-z]*) ")
+SECTION_ROW = re.compile(r"^  \[ *(\d+)\] (\S+) +[A-Z_]+ +([0-9a-f]{16}) [0-9a-f]{6,} ([0-9a-f]{6,}) [0-9a-f]{2} +([A-Za-z]*) ")
 SYMBOL_ROW = re.compile(r"^ *\d+: ([0-9a-f]{16}) +(\d+|0x[0-9a-f]+) (\w+) +(\w+) +\w+ +(?:\[[^]]*\] +)?(\w+) (\S+)$")
 LINE_ROW = re.compile(r"^(\S+) +(\d+|-) +(0x[0-9a-f]+|0)\b")
 
@@ -38,7 +38,7 @@ class ElfFile:
                 self.type = line.split()[1]
             row = SECTION_ROW.match(line)
             if row:
-                self.sections.append(Section(int(row[1]), row[2], int(row[3], 16), "A" in row[4]))
+                self.sections.append(Section(int(row[1]), row[2], int(row[3], 16), int(row[4], 16), "A" in row[5]))
 
     def section(self, index):
         """The section of this index, None for the special ones."""

@@ -1,16 +1,21 @@
 #!/usr/bin/python3
-"""Makes the compact symbol file that the kernel reads when it prints a stack: functions, data, and source lines.
+"""Makes the compact symbol file that the kernel reads when it walks and prints a stack: functions, data, source lines, and
+how to get from each instruction to the caller.
 
 usage: mksymbols.py kernel.elf|NAME.sys OUTPUT
 
 All numbers are little-endian 32-bit words unless noted. kernel/kd/symbols.c is the reader.
-  header   "BCSYM01\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, files,
-           and bytes of strings
-  group    ELF section index (0 in a linked file: one group, from base); first symbol, symbols, first line, lines
+  header   "BCSYM02\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, rows, rules,
+           files, and bytes of strings
+  group    ELF section index (0 in a linked file: one group, from base); first and number of its symbols, lines, rows
   symbol   offset, bytes (0: up to the next one), name
   line     offset, file (16 bits), line (16 bits); line 0 ends a run
+  row      rule (lowest 8 bits), offset: the rule holds from there on; rule 0: no function
+  rule     where the frame begins, relative to rsp or rbp (16 bits); flags (8); words below it of rip, rbp, rsp (8 each: 0
+           means rbp as it is, rsp where the frame begins); two bytes of 0
   file     name
-Symbols and lines are sorted by offset within their group; names are offsets into the strings, which end with a 0 byte.
+Symbols, lines and rows are sorted by offset within their group; names are offsets into the strings, which end with a 0
+byte.
 """
 import os
 import pathlib
@@ -20,9 +25,13 @@ import subprocess
 import sys
 import tempfile
 
+from callframes import RBP, RIP, RSP, CallFrames, rows_of
 from elffile import ET_REL, ElfFile
 
 SECTION_STEP = 1 << 24
+MOST_RULES = 256
+FROM_RBP, INTERRUPTED, OUTERMOST = 1, 2, 4              # flags of a rule
+NO_RULE = bytes(8)
 DDK = pathlib.Path(__file__).resolve().parent.parent / "kernel/include/ddk"
 
 
@@ -106,14 +115,14 @@ def one_word(name):
 def collect_lines(elf, base, place):
     """[(group, offset, file, line)], one row for each change; line 0 where a sequence ends.
 
-    What a driver has from an inline function of our headers counts as the line before it: there the driver calls it.
+    What comes from an inline function of the drivers' headers counts as the line that calls it.
     """
-    rows = []
-    headers = set() if base else {path.name for path in DDK.rglob("*.h")}
-    for address, file, line in elf.lines():
-        # Below: a section that the linker dropped.
-        if address >= (base or SECTION_STEP) and not (line and os.path.basename(file) in headers):
-            rows.append(place(address) + (os.path.basename(file) if line else "", line))
+    # Below: a section that the linker dropped.
+    rows = [row for row in elf.lines() if row[0] >= (base or SECTION_STEP)]
+    headers = {path.name for path in DDK.rglob("*.h")}
+    callers = calling_lines(elf, {address for address, file, line in rows if line and os.path.basename(file) in headers})
+    rows = [place(address) + (callers.get(address, (os.path.basename(file), line)) if line else ("", 0))
+            for address, file, line in rows]
     # At one address the end of one sequence must not hide the start of the next, and the last row of a run counts.
     rows.sort(key=lambda r: (r[0], r[1], r[3] != 0))
     result = []
@@ -125,35 +134,78 @@ def collect_lines(elf, base, place):
     return result
 
 
-def pack(base, symbols, lines):
+def calling_lines(elf, addresses):
+    """{address: (file, line)} of the innermost place outside the drivers' headers, where there is one."""
+    if not addresses:
+        return {}
+    asked = "\n".join(f"{address:#x}" for address in sorted(addresses))
+    said = subprocess.run(["addr2line", "-a", "-i", "-e", elf.path], input=asked, capture_output=True, text=True, check=True).stdout
+    found, address = {}, None
+    for line in said.splitlines():
+        if line.startswith("0x"):
+            address = int(line, 16)
+            continue
+        file, _, number = line.split(" (")[0].rpartition(":")
+        if address not in found and number.isdigit() and DDK not in pathlib.Path(file).parents:
+            found[address] = (os.path.basename(file), int(number))
+    return found
+
+
+def collect_rows(elf, place):
+    """([(group, offset, rule number)], [rule]): one row for each change; rule 0 where a function ends."""
+    rows, rules = [], {NO_RULE: 0}
+    for function in CallFrames(elf.path).functions:
+        if not any(s.is_allocated and s.address <= function.start < s.address + s.size for s in elf.sections):
+            continue                                    # not of this file (arch/x86_64/drivercfi.asm), or dropped
+        for address, row in rows_of(function):
+            rows.append(place(address) + (1, rules.setdefault(rule_of(row), len(rules))))
+        rows.append(place(function.end) + (0, 0))
+    if len(rules) > MOST_RULES:
+        raise SystemExit(f"mksymbols.py: {elf.path}: {len(rules)} ways to find a caller are more than {MOST_RULES}")
+    rows.sort()
+    result = []
+    for group, offset, _, rule in rows:
+        if result and result[-1][:2] == (group, offset):
+            result.pop()                                # where one function ends the next begins
+        if not result or result[-1][0] != group or result[-1][2] != rule:
+            result.append((group, offset, rule))
+    return result, list(rules)
+
+
+def rule_of(row):
+    """The bytes of a rule; NO_RULE where it cannot be said so."""
+    if row.cfa is None or row.cfa[0] not in (RSP, RBP):
+        return NO_RULE
+    words = [-where[1] // 8 if where and where[0] == "at" else 0 for where in (row.registers.get(n) for n in (RIP, RBP, RSP))]
+    flags = ((FROM_RBP if row.cfa[0] == RBP else 0) | (INTERRUPTED if row.is_interrupt else 0)
+             | (0 if words[0] else OUTERMOST))
+    return struct.pack("<H6B", row.cfa[1], flags, *words, 0, 0)
+
+
+def pack(base, symbols, lines, rows, rules):
     strings, files = Strings(), {}
-    groups = sorted({g for g, _ in symbols} | {row[0] for row in lines})
-    group_bytes, symbol_bytes, line_bytes = bytearray(), bytearray(), bytearray()
-    by_group_symbols = {g: [] for g in groups}
-    by_group_lines = {g: [] for g in groups}
-    for (group, offset), (size, name) in sorted(symbols.items()):
-        by_group_symbols[group].append((offset, size, name))
-    for group, offset, file, line in lines:
-        by_group_lines[group].append((offset, file, line))
-    symbol_count = line_count = 0
+    groups = sorted({g for g, _ in symbols} | {row[0] for row in lines} | {row[0] for row in rows})
+    symbol_rows = [(group, struct.pack("<3I", offset, size, strings.add(name)))
+                   for (group, offset), (size, name) in sorted(symbols.items())]
+    line_rows = [(group, struct.pack("<IHH", offset, files.setdefault(file, len(files)), min(line, 0xFFFF)))
+                 for group, offset, file, line in lines]
+    unwind_rows = [(group, struct.pack("<I", offset << 8 | rule)) for group, offset, rule in rows]
+    group_bytes, tables = b"", (symbol_rows, line_rows, unwind_rows)
+    first = [0] * len(tables)
     for group in groups:
-        mine, rows = by_group_symbols[group], by_group_lines[group]
-        group_bytes += struct.pack("<5I", group, symbol_count, len(mine), line_count, len(rows))
-        for offset, size, name in mine:
-            symbol_bytes += struct.pack("<3I", offset, size, strings.add(name))
-        for offset, file, line in rows:
-            line_bytes += struct.pack("<IHH", offset, files.setdefault(file, len(files)), min(line, 0xFFFF))
-        symbol_count += len(mine)
-        line_count += len(rows)
+        counts = [sum(1 for row in table if row[0] == group) for table in tables]
+        group_bytes += struct.pack("<7I", group, *(number for pair in zip(first, counts) for number in pair))
+        first = [start + count for start, count in zip(first, counts)]
     file_bytes = b"".join(struct.pack("<I", strings.add(name)) for name in files)
     strings.add("")
-    offset = 8 + 4 * 12
-    header = b"BCSYM01\0" + struct.pack("<2I", base & 0xFFFFFFFF, base >> 32)
-    for count, data in ((len(groups), group_bytes), (symbol_count, symbol_bytes), (line_count, line_bytes),
-                        (len(files), file_bytes), (len(strings.bytes), strings.bytes)):
+    parts = [(len(groups), group_bytes), *((len(table), b"".join(row for _, row in table)) for table in tables),
+             (len(rules), b"".join(rules)), (len(files), file_bytes), (len(strings.bytes), bytes(strings.bytes))]
+    offset = 16 + 8 * len(parts)
+    header = b"BCSYM02\0" + struct.pack("<2I", base & 0xFFFFFFFF, base >> 32)
+    for count, data in parts:
         header += struct.pack("<2I", count, offset)
         offset += len(data)
-    return bytes(header + group_bytes + symbol_bytes + line_bytes + file_bytes + strings.bytes)
+    return header + b"".join(data for _, data in parts)
 
 
 def main():
@@ -161,7 +213,7 @@ def main():
         sys.exit("usage: mksymbols.py kernel.elf|NAME.sys OUTPUT")
     with tempfile.TemporaryDirectory() as folder:
         elf, base, place = split(sys.argv[1], folder)
-        result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place))
+        result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place), *collect_rows(elf, place))
     with open(sys.argv[2], "wb") as file:
         file.write(result)
 

@@ -15,7 +15,7 @@
 
 %include "cfi.inc"
 
-        section .text.leaf progbits alloc exec nowrite align=16
+        section .text
         CFI_START
 
         global KiAcquireBrokenLock, KiReleaseBrokenLock, KiAddOne

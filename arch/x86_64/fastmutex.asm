@@ -16,7 +16,7 @@
 %include "trace.inc"
 %define APC_LEVEL 1
 
-        section .text.leaf progbits alloc exec nowrite align=16
+        section .text
         CFI_START
 
         global ExAcquireFastMutex, ExReleaseFastMutex, KeAcquireGuardedMutex, KeReleaseGuardedMutex

@@ -4,7 +4,7 @@
 ; and lowering is one write after which everything that became deliverable is delivered, before the next instruction:
 ; nobody has to look into a queue of postponed interrupts, because the APIC is that queue.
 ;
-; The functions are leaves without a stack frame; kd/stack.c knows the section .text.leaf and finds the caller at [rsp].
+; The functions are leaves without a stack frame: the caller is at [rsp], as CFI_START tells the stack walk (kd/stack.c).
 
 %define DISPATCH_LEVEL 2
 %define SYNCH_LEVEL 12
@@ -13,7 +13,7 @@
 %include "cfi.inc"
 %include "trace.inc"
 
-        section .text.leaf progbits alloc exec nowrite align=16
+        section .text
         CFI_START
 
         global KeGetCurrentIrql, KfRaiseIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeRaiseIrqlToSynchLevel

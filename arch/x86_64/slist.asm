@@ -18,7 +18,7 @@
 
 %include "cfi.inc"
 
-        section .text.leaf progbits alloc exec nowrite align=16
+        section .text
         CFI_START
 
         global ExInitializeSListHead, ExpInterlockedPushEntrySList, ExpInterlockedPopEntrySList, ExpInterlockedFlushSList

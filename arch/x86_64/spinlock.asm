@@ -27,7 +27,7 @@
 %define LOCK_QUEUE_WAIT 1
 %define LOCK_QUEUE_OWNER 2
 
-        section .text.leaf progbits alloc exec nowrite align=16
+        section .text
         CFI_START
 
         global KeInitializeSpinLock, KeTestSpinLock, KeTryToAcquireSpinLockAtDpcLevel

@@ -17,10 +17,9 @@
 ;       +98h  Vector, ErrorCode        pushed by the stub (the error code by the CPU for some exceptions)
 ;       +A8h  Rip, Cs, EFlags, Rsp, Ss pushed by the CPU
 ;
-; For a debugger the frame of an interrupt begins above Ss (CFA = rbp + D0h), and all registers lie below it.
+; For a stack walk the frame of an interrupt begins above Ss (CFA = rbp + D0h), and all registers lie below it.
 ;
-; There is no user mode: no swapgs, and the caller's stack is always a kernel stack. kd/stack.c takes a frame as a trap
-; frame when the return address above it lies between KiTrapCodeStart and KiTrapCodeEnd.
+; There is no user mode: no swapgs, and the caller's stack is always a kernel stack.
 
 %include "offsets.inc"
 %include "cfi.inc"
@@ -39,7 +38,7 @@ DISPATCH_LEVEL      equ VECTOR_DISPATCH >> 4
 EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 
         section .text
-        global  KiVectorStubs, KiTrapCodeStart, KiTrapCodeEnd
+        global  KiVectorStubs, KiTrapCodeStart
         extern  KiTrap, KiInterrupt, KiApcInterrupt, KiDpcInterrupt, KiIsApcInterrupt, KiFreezeInterrupt, HalFeatures
 
 ; The CPU has pushed Ss..Rip and perhaps an error code, %1 bytes in all; no other register is saved.
@@ -222,5 +221,4 @@ SpuriousEntry:
         CFI_ROW DW_CFA_OFFSET, 28h
         iretq
 
-KiTrapCodeEnd:
         CFI_END

@@ -30,18 +30,41 @@ BOOLEAN KdCheckSymbols(const void *File, SIZE_T Bytes);
 BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
 
 /* ---- Stack walk (kd/stack.c) ---- */
+/* How to get from an instruction to the caller of its function; tools/mksymbols.py makes these. The frame begins where rsp
+ * was before the call. */
+typedef struct _KD_UNWIND_RULE {
+    USHORT FrameOffset; /* where the frame begins, from rsp or rbp */
+    UCHAR Flags;
+    UCHAR RipWords; /* so many words below lies the return address, or what an interrupt interrupted */
+    UCHAR RbpWords; /* the caller's rbp; 0: it is what it was */
+    UCHAR RspWords; /* the caller's rsp; 0: where the frame begins */
+    UCHAR Reserved[2];
+} KD_UNWIND_RULE;
+#define KD_FROM_RBP 1
+#define KD_INTERRUPTED 2 /* the caller was interrupted and called nothing */
+#define KD_OUTERMOST 4   /* there is no caller */
+/* Any IRQL, never faults. NULL: nothing is known. For a return address pass Address - 1. */
+const KD_UNWIND_RULE *KdFindUnwindRule(ULONG64 Address);
+
 typedef struct _KD_FRAME {
-    ULONG64 Rip;
-    ULONG64 Rbp;
+    ULONG64 Rip, Rsp, Rbp;
     BOOLEAN IsTrap; /* Rip is the interrupted instruction itself, not a return address */
 } KD_FRAME;
-/* Follows the rbp chain, reading only addresses that MmIsAddressValid confirms. Returns the number of frames. Any IRQL. */
-ULONG KdWalkStack(ULONG64 Rip, ULONG64 Rbp, KD_FRAME *Frames, ULONG MaximumFrames);
-/* The same from a trap frame: also finds the caller of a function that was interrupted on its first instruction. */
+/* The frame of the current function's caller, for a walk to begin with. A macro: a function would have its own caller. */
+#define KD_CALLING_FRAME()                                                        \
+    ((KD_FRAME){.Rip = (ULONG64)__builtin_return_address(0),                      \
+                .Rsp = (ULONG64)__builtin_frame_address(0) + 2 * sizeof(ULONG64), \
+                .Rbp = *(const ULONG64 *)__builtin_frame_address(0),              \
+                .IsTrap = FALSE})
+/* From First on, which becomes Frames[0]; reads only addresses that MmIsAddressValid confirms. Returns the number of
+ * frames. Any IRQL. */
+ULONG KdWalkStack(const KD_FRAME *First, KD_FRAME *Frames, ULONG MaximumFrames);
+/* The same from the instruction that a trap has interrupted. */
 ULONG KdWalkTrap(const KTRAP_FRAME *Trap, KD_FRAME *Frames, ULONG MaximumFrames);
+/* The next frame outwards; FALSE: there is none, or it cannot be read. Any IRQL. */
+BOOLEAN KdFindCaller(const KD_FRAME *Frame, KD_FRAME *Caller);
 /* "secret!SecretStore+0x31 (secret.c:42)", where a return address counts for the call before it. Any IRQL. */
 int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame);
-VOID KdPrintStack(ULONG64 Rip, ULONG64 Rbp, ULONG MaximumFrames, VOID (*Put)(PCSTR Text));
 
 /* ---- Screen (kd/screen.c, kd/console.c): the framebuffer as a grid of characters; every call is a no-op without one ---- */
 VOID KdScreenPut(PCSTR Text); /* the console: mirrors COM1. The caller holds the print lock, or is the only CPU. */

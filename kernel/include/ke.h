@@ -29,7 +29,7 @@ typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, 
 
 /* What trap.asm leaves on the stack of whoever was interrupted, lowest address first. Rip..SegSs are the CPU's own. */
 typedef struct _KTRAP_FRAME {
-    ULONG64 LinkRbp; /* with LinkRip a stack frame, so that the rbp chain runs through the trap */
+    ULONG64 LinkRbp; /* with LinkRip a stack frame: .trap knows a KTRAP_FRAME by it */
     ULONG64 LinkRip;
     ULONG64 PreviousIrql; /* CR8 at the trap */
     ULONG64 FaultAddress; /* CR2 for #PF, otherwise 0 */

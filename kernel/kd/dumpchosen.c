@@ -109,11 +109,13 @@ static VOID ChooseStack(ULONG64 Rsp, ULONG64 Limit) {
 static VOID ChooseWalk(const KD_REGISTERS *Registers, ULONG64 Limit) {
     ULONG64 Start, End;
     ChooseStack(Registers->Rsp, Limit);
-    ULONG Count = KdWalkStack(Registers->Rip, Registers->Rbp, Frames, MAXIMUM_FRAMES);
+    KD_FRAME First = {.Rip = Registers->Rip, .Rsp = Registers->Rsp, .Rbp = Registers->Rbp, .IsTrap = TRUE};
+    ULONG Count = KdWalkStack(&First, Frames, MAXIMUM_FRAMES);
     for (ULONG i = 0; i < Count; i++) {
-        ULONG64 Rbp = Frames[i].Rbp;
-        if (IsReadable(Rbp, UNIT) && !KdFindChosen(Rbp, Rbp + 1, &Start, &End)) {
-            ChooseStack(Rbp, Limit);
+        /* Below the caller's rsp lie the two words by which it was found, perhaps the first of another stack. */
+        ULONG64 Rsp = Frames[i].Rsp - (Frames[i].IsTrap ? 0 : 2 * sizeof(ULONG64));
+        if (IsReadable(Rsp, 2 * sizeof(ULONG64)) && !KdFindChosen(Rsp, Rsp + 1, &Start, &End)) {
+            ChooseStack(Rsp, Limit);
         }
         if (!LdrIsKernelAddress(Frames[i].Rip)) {
             Choose(Frames[i].Rip - UNIT / 2, UNIT);

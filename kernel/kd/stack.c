@@ -1,106 +1,84 @@
-/* stack.c: walks a stack by its chain of frame pointers, through traps and across stacks; reads nothing unconfirmed.
+/* stack.c: walks a stack by the build's table of what each instruction finds on it, through traps and across stacks; reads
+ * nothing unconfirmed.
  *
- *   every function:   push rbp; mov rbp, rsp      so  [rbp] = the caller's rbp,  [rbp + 8] = the return address
- *   a trap:           rbp = its KTRAP_FRAME       so  [rbp] = LinkRbp,           [rbp + 8] = LinkRip
+ * A frame begins where rsp was before the call. Where it begins, and where the caller's rip and rbp lie, changes within a
+ * function, and a leaf never has a frame of its own; so there is a rule for each instruction (kd.h):
  *
- * A trap frame follows where the return address lies in trap.asm; its link repeats the interrupted rbp and rip. A
- * function that is interrupted on its first instruction (a call of pageable code that is out) has no frame yet, and the assembly
- * in .text.leaf never has one: their caller's address is on top of the stack, and would be missing from the chain. */
+ *                                      begins at       caller's rip    caller's rbp
+ *       f:      push rbp               rsp + 8         8 below         rbp
+ *               mov  rbp, rsp          rsp + 16        8 below         16 below
+ *               ...                    rbp + 16        8 below         16 below
+ *               leave                  rbp + 16        8 below         16 below
+ *               ret                    rsp + 8         8 below         rbp
+ *       a leaf: ...                    rsp + 8         8 below         rbp
+ *       a trap: trap.asm, after it     rbp + D0h       28h below       60h below       (rsp: 10h below)
+ *
+ * Code without a rule (no symbols, or no code at all at an address that was called) leaves the chain of frame pointers. */
 #include <kd.h>
 #include <ldr.h>
 #include <rtl.h>
 
-#define SELECTOR_PRIVILEGE 3
-
-extern const UCHAR KiTrapCodeStart[], KiTrapCodeEnd[]; /* trap.asm */
-extern const UCHAR LeafTextStart[], LeafTextEnd[];     /* kernel.ld */
-
-static BOOLEAN IsReadable(ULONG64 Address, SIZE_T Bytes) {
-    return (Address & 7) == 0 && MmIsAddressValid((PVOID)Address) && MmIsAddressValid((PVOID)(Address + Bytes - 1));
-}
-
-static BOOLEAN IsBetween(ULONG64 Address, const UCHAR *Start, const UCHAR *End) {
-    return Address >= (ULONG64)Start && Address < (ULONG64)End;
-}
-
-static BOOLEAN IsTrapFrame(ULONG64 Address) {
-    const KTRAP_FRAME *Frame = (const KTRAP_FRAME *)Address;
-    return IsReadable(Address, sizeof(KTRAP_FRAME)) && Frame->LinkRip == Frame->Rip && Frame->LinkRbp == Frame->Rbp &&
-           Frame->Vector < 256 && (Frame->SegCs & SELECTOR_PRIVILEGE) == 0 && Frame->SegCs != 0;
-}
-
-static VOID AddFrame(KD_FRAME *Frames, ULONG *Count, ULONG64 Rip, ULONG64 Rbp, BOOLEAN IsTrap) {
-    Frames[*Count].Rip = Rip;
-    Frames[*Count].Rbp = Rbp;
-    Frames[*Count].IsTrap = IsTrap;
-    (*Count)++;
-}
-
-/* Code that has not made its frame yet, or never makes one; also an address where no code is, after a call of it. */
-static BOOLEAN IsUnframed(ULONG64 Rip) {
-    KD_SYMBOL Symbol;
-    return IsBetween(Rip, LeafTextStart, LeafTextEnd) || !KdLookupAddress(Rip, &Symbol) ||
-           (Symbol.Function != NULL && Symbol.Offset == 0);
-}
-
-/* The return address of a function that was interrupted without a frame; 0 when it has one. */
-static ULONG64 CallerOfUnframed(const KTRAP_FRAME *Trap) {
-    if (!IsUnframed(Trap->Rip) || !IsReadable(Trap->Rsp, sizeof(ULONG64))) {
-        return 0;
+static BOOLEAN ReadWord(ULONG64 Address, ULONG64 *Word) {
+    if ((Address & (sizeof(ULONG64) - 1)) != 0 || !MmIsAddressValid((PVOID)Address)) {
+        return FALSE;
     }
-    ULONG64 Caller = *(const ULONG64 *)Trap->Rsp;
-    return LdrFindModule(Caller) != NULL ? Caller : 0;
+    *Word = *(const ULONG64 *)Address;
+    return TRUE;
 }
 
-/* Adds the frame that a trap interrupted, and its caller where the chain would miss it. */
-static VOID AddTrap(KD_FRAME *Frames, ULONG *Count, ULONG Maximum, const KTRAP_FRAME *Trap) {
-    AddFrame(Frames, Count, Trap->Rip, Trap->Rbp, TRUE);
-    ULONG64 Caller = CallerOfUnframed(Trap);
-    if (Caller != 0 && *Count < Maximum) {
-        AddFrame(Frames, Count, Caller, Trap->Rbp, FALSE);
+static BOOLEAN ApplyRule(const KD_UNWIND_RULE *Rule, const KD_FRAME *Frame, KD_FRAME *Caller) {
+    ULONG64 Start = (Rule->Flags & KD_FROM_RBP ? Frame->Rbp : Frame->Rsp) + Rule->FrameOffset;
+    Caller->Rbp = Frame->Rbp;
+    Caller->Rsp = Start;
+    Caller->IsTrap = (Rule->Flags & KD_INTERRUPTED) != 0;
+    return !(Rule->Flags & KD_OUTERMOST) && ReadWord(Start - Rule->RipWords * sizeof(ULONG64), &Caller->Rip) &&
+           (Rule->RbpWords == 0 || ReadWord(Start - Rule->RbpWords * sizeof(ULONG64), &Caller->Rbp)) &&
+           (Rule->RspWords == 0 || ReadWord(Start - Rule->RspWords * sizeof(ULONG64), &Caller->Rsp));
+}
+
+/* A call of an address where no code is: the caller's address is still on top of the stack. */
+static BOOLEAN FindCallerOfNothing(const KD_FRAME *Frame, KD_FRAME *Caller) {
+    if (!Frame->IsTrap || LdrFindModule(Frame->Rip) != NULL || !ReadWord(Frame->Rsp, &Caller->Rip) ||
+        LdrFindModule(Caller->Rip) == NULL) {
+        return FALSE;
     }
+    Caller->Rsp = Frame->Rsp + sizeof(ULONG64);
+    Caller->Rbp = Frame->Rbp;
+    Caller->IsTrap = FALSE;
+    return TRUE;
 }
 
-/* Continues behind the last of Count frames. */
-static ULONG FollowChain(KD_FRAME *Frames, ULONG Count, ULONG Maximum) {
-    while (Count < Maximum) {
-        ULONG64 Rbp = Frames[Count - 1].Rbp;
-        if (!IsReadable(Rbp, 2 * sizeof(ULONG64))) {
-            break;
-        }
-        if (IsBetween(Frames[Count - 1].Rip, KiTrapCodeStart, KiTrapCodeEnd) && IsTrapFrame(Rbp)) {
-            AddTrap(Frames, &Count, Maximum, (const KTRAP_FRAME *)Rbp);
-        } else {
-            const ULONG64 *Link = (const ULONG64 *)Rbp;
-            if (Link[1] == 0) {
-                break;
-            }
-            AddFrame(Frames, &Count, Link[1], Link[0], FALSE);
-        }
-        if (Frames[Count - 1].Rbp == Rbp) {
+static BOOLEAN FollowFramePointer(const KD_FRAME *Frame, KD_FRAME *Caller) {
+    Caller->Rsp = Frame->Rbp + 2 * sizeof(ULONG64);
+    Caller->IsTrap = FALSE;
+    return Frame->Rbp != 0 && ReadWord(Frame->Rbp, &Caller->Rbp) &&
+           ReadWord(Frame->Rbp + sizeof(ULONG64), &Caller->Rip);
+}
+
+BOOLEAN KdFindCaller(const KD_FRAME *Frame, KD_FRAME *Caller) {
+    const KD_UNWIND_RULE *Rule = KdFindUnwindRule(Frame->Rip - (Frame->IsTrap ? 0 : 1));
+    BOOLEAN IsFound = Rule != NULL ? ApplyRule(Rule, Frame, Caller)
+                                   : FindCallerOfNothing(Frame, Caller) || FollowFramePointer(Frame, Caller);
+    return IsFound && Caller->Rip != 0;
+}
+
+ULONG KdWalkStack(const KD_FRAME *First, KD_FRAME *Frames, ULONG MaximumFrames) {
+    ULONG Count = 0;
+    if (MaximumFrames != 0) {
+        Frames[Count++] = *First;
+    }
+    while (Count != 0 && Count < MaximumFrames && KdFindCaller(&Frames[Count - 1], &Frames[Count])) {
+        if (Frames[Count].Rsp == Frames[Count - 1].Rsp) {
             break; /* a loop */
         }
+        Count++;
     }
     return Count;
 }
 
-/* The first frame's Rip counts as an interrupted instruction, not as a return address. */
-ULONG KdWalkStack(ULONG64 Rip, ULONG64 Rbp, KD_FRAME *Frames, ULONG MaximumFrames) {
-    ULONG Count = 0;
-    if (MaximumFrames == 0) {
-        return 0;
-    }
-    AddFrame(Frames, &Count, Rip, Rbp, TRUE);
-    return FollowChain(Frames, Count, MaximumFrames);
-}
-
 ULONG KdWalkTrap(const KTRAP_FRAME *Trap, KD_FRAME *Frames, ULONG MaximumFrames) {
-    ULONG Count = 0;
-    if (MaximumFrames == 0) {
-        return 0;
-    }
-    AddTrap(Frames, &Count, MaximumFrames, Trap);
-    return FollowChain(Frames, Count, MaximumFrames);
+    KD_FRAME First = {.Rip = Trap->Rip, .Rsp = Trap->Rsp, .Rbp = Trap->Rbp, .IsTrap = TRUE};
+    return KdWalkStack(&First, Frames, MaximumFrames);
 }
 
 int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame) {
@@ -116,17 +94,4 @@ int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame) {
     return Symbol.File == NULL ? RtlFormat(Buffer, Bytes, "%s!%s+0x%I64x", Symbol.Module, Symbol.Function, Offset)
                                : RtlFormat(Buffer, Bytes, "%s!%s+0x%I64x (%s:%u)", Symbol.Module, Symbol.Function,
                                            Offset, Symbol.File, Symbol.Line);
-}
-
-/* Any IRQL. One line for each frame. */
-VOID KdPrintStack(ULONG64 Rip, ULONG64 Rbp, ULONG MaximumFrames, VOID (*Put)(PCSTR Text)) {
-    KD_FRAME Frames[32];
-    CHAR Name[120], Line[160];
-    ULONG Wanted = MaximumFrames < RTL_NUMBER_OF(Frames) ? MaximumFrames : RTL_NUMBER_OF(Frames);
-    ULONG Count = KdWalkStack(Rip, Rbp, Frames, Wanted);
-    for (ULONG i = 0; i < Count; i++) {
-        KdFormatFrame(Name, sizeof(Name), &Frames[i]);
-        RtlFormat(Line, sizeof(Line), "  %02u %016I64x  %s\n", i, Frames[i].Rip, Name);
-        Put(Line);
-    }
 }

@@ -1,4 +1,5 @@
-/* symbols.c: from an address to "secret!SecretStore+0x31 (secret.c:42)", by binary search in what mksymbols.py made.
+/* symbols.c: from an address to "secret!SecretStore+0x31 (secret.c:42)" and to the rule that finds the caller, by binary
+ * search in what mksymbols.py made.
  *
  * The files lie in the boot archive, which is resident and never changes, so names are there at any IRQL and while the
  * machine is dying. A file is checked once, when its module is loaded; after that each index in it is good. */
@@ -14,12 +15,12 @@ typedef struct _TABLE {
 typedef struct _SYMBOL_FILE {
     CHAR Magic[8];
     ULONG BaseLow, BaseHigh; /* of a linked file's one group */
-    TABLE Groups, Symbols, Lines, Files, Strings;
+    TABLE Groups, Symbols, Lines, Rows, Rules, Files, Strings;
 } SYMBOL_FILE;
 
 typedef struct _GROUP {
     ULONG ElfIndex;
-    ULONG FirstSymbol, SymbolCount, FirstLine, LineCount;
+    ULONG FirstSymbol, SymbolCount, FirstLine, LineCount, FirstRow, RowCount;
 } GROUP;
 
 typedef struct _SYMBOL {
@@ -34,6 +35,13 @@ typedef struct _LINE {
     USHORT Line; /* 0: no line from here on */
 } LINE;
 
+/* A rule holds from an offset on; the lowest bits of the word are its number. */
+typedef ULONG ROW;
+#define ROW_RULE_BITS 8
+#define ROW_RULE_MASK ((1u << ROW_RULE_BITS) - 1)
+#define NO_RULE 0 /* its number: here is no function */
+C_ASSERT(sizeof(KD_UNWIND_RULE) == 8);
+
 static const void *TableOf(const SYMBOL_FILE *File, TABLE Table) {
     return (const UCHAR *)File + Table.Offset;
 }
@@ -47,10 +55,17 @@ static BOOLEAN AreIndicesGood(const SYMBOL_FILE *File) {
     const GROUP *Groups = TableOf(File, File->Groups);
     const SYMBOL *Symbols = TableOf(File, File->Symbols);
     const LINE *Lines = TableOf(File, File->Lines);
+    const ROW *Rows = TableOf(File, File->Rows);
     const ULONG *Files = TableOf(File, File->Files);
     for (ULONG i = 0; i < File->Groups.Count; i++) {
         if ((ULONG64)Groups[i].FirstSymbol + Groups[i].SymbolCount > File->Symbols.Count ||
-            (ULONG64)Groups[i].FirstLine + Groups[i].LineCount > File->Lines.Count) {
+            (ULONG64)Groups[i].FirstLine + Groups[i].LineCount > File->Lines.Count ||
+            (ULONG64)Groups[i].FirstRow + Groups[i].RowCount > File->Rows.Count) {
+            return FALSE;
+        }
+    }
+    for (ULONG i = 0; i < File->Rows.Count; i++) {
+        if ((Rows[i] & ROW_RULE_MASK) >= File->Rules.Count) {
             return FALSE;
         }
     }
@@ -74,9 +89,10 @@ static BOOLEAN AreIndicesGood(const SYMBOL_FILE *File) {
 
 BOOLEAN KdCheckSymbols(const void *Data, SIZE_T Bytes) {
     const SYMBOL_FILE *File = Data;
-    if (Bytes < sizeof(SYMBOL_FILE) || ((ULONG_PTR)Data & 3) != 0 || memcmp(File->Magic, "BCSYM01", 8) != 0 ||
+    if (Bytes < sizeof(SYMBOL_FILE) || ((ULONG_PTR)Data & 3) != 0 || memcmp(File->Magic, "BCSYM02", 8) != 0 ||
         !IsInside(File->Groups, sizeof(GROUP), Bytes) || !IsInside(File->Symbols, sizeof(SYMBOL), Bytes) ||
-        !IsInside(File->Lines, sizeof(LINE), Bytes) || !IsInside(File->Files, sizeof(ULONG), Bytes) ||
+        !IsInside(File->Lines, sizeof(LINE), Bytes) || !IsInside(File->Rows, sizeof(ROW), Bytes) ||
+        !IsInside(File->Rules, sizeof(KD_UNWIND_RULE), Bytes) || !IsInside(File->Files, sizeof(ULONG), Bytes) ||
         !IsInside(File->Strings, 1, Bytes) || File->Strings.Count == 0) {
         return FALSE;
     }
@@ -145,6 +161,20 @@ BOOLEAN KdLookupAddress(ULONG64 Address, KD_SYMBOL *Result) {
         Result->Line = Line->Line;
     }
     return TRUE;
+}
+
+const KD_UNWIND_RULE *KdFindUnwindRule(ULONG64 Address) {
+    PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule(Address);
+    ULONG Offset;
+    const GROUP *Group = Module == NULL || Module->Symbols == NULL ? NULL : FindGroup(Module, Address, &Offset);
+    if (Group == NULL) {
+        return NULL;
+    }
+    const SYMBOL_FILE *File = Module->Symbols;
+    const ROW *Rows = (const ROW *)TableOf(File, File->Rows) + Group->FirstRow;
+    const ROW *Row = FindAtOrBelow(Rows, sizeof(ROW), Group->RowCount, Offset << ROW_RULE_BITS | ROW_RULE_MASK);
+    ULONG Number = Row == NULL ? NO_RULE : *Row & ROW_RULE_MASK;
+    return Number == NO_RULE ? NULL : (const KD_UNWIND_RULE *)TableOf(File, File->Rules) + Number;
 }
 
 /* Any IRQL. */

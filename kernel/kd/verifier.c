@@ -164,8 +164,8 @@ const void *VfFindThunk(PCSTR Import) {
 
 VOID VfCaptureStack(PVOID *Frames, ULONG Maximum) {
     KD_FRAME Walked[24];
-    ULONG Count = KdWalkStack((ULONG64)_ReturnAddress(), *(const ULONG64 *)__builtin_frame_address(0), Walked,
-                              RTL_NUMBER_OF(Walked));
+    KD_FRAME Calling = KD_CALLING_FRAME();
+    ULONG Count = KdWalkStack(&Calling, Walked, RTL_NUMBER_OF(Walked));
     ULONG First = 0, Kept = 0;
     while (First < Count && LdrIsKernelAddress(Walked[First].Rip)) {
         First++;

@@ -105,6 +105,9 @@ VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes); /* first frame that is not
 VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes); /* the judged driver that the guilty module worked for, or "" */
 VOID KiReportSpinLocks(BUG_WINDOW *Window);            /* CPUs that wait for a spin lock; COM1 only */
 
+/* ---- bugdump.c ---- */
+VOID KiNoteStopped(VOID); /* the other CPUs are frozen */
+
 /* ---- bugcheck.c ---- */
 BOOLEAN KiIsDying(VOID);
 ULONG KiOtherBugCheck(ULONG Processor); /* the code with which a frozen CPU wanted to stop too; 0: it did not */

@@ -149,6 +149,7 @@ static VOID FreezeOthers(VOID) {
 static VOID ReportAndEnd(VOID) {
     KiReportOnSerial();
     KiReportOnScreen();
+    KiNoteStopped();
     KdWriteDump();
     KiRunBugCheckCallbacks();
     KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));

@@ -7,6 +7,7 @@
 
 #include <arch.h>
 #include <dump.h>
+#include <ldr.h>
 #include <rtl.h>
 #include <story.h>
 
@@ -53,6 +54,44 @@ VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers) {
     }
 }
 
+/* ---- Where drivers were stopped ---- */
+
+#define MAXIMUM_STOPPED 16
+#define MAXIMUM_NOTED_FRAMES 64 /* of one CPU */
+
+/* An instruction of a driver that a fault or an interrupt has stopped, and where its caller's frame is. A GDB that has no
+ * symbols of the driver looks here (arch/x86_64/drivercfi.asm), for it cannot know whether the function has a frame. */
+typedef struct _STOPPED {
+    ULONG64 Rip, Rsp;
+    ULONG64 CallerRsp, CallerRbp;
+} STOPPED;
+STOPPED KiStopped[MAXIMUM_STOPPED];
+C_ASSERT(sizeof(KiStopped) == 512); /* drivercfi.asm */
+static ULONG StoppedCount;
+
+static VOID NoteStopped(const KTRAP_FRAME *Trap) {
+    KD_FRAME Frame = {.Rip = Trap->Rip, .Rsp = Trap->Rsp, .Rbp = Trap->Rbp, .IsTrap = TRUE}, Caller;
+    for (ULONG i = 0; i < MAXIMUM_NOTED_FRAMES && KdFindCaller(&Frame, &Caller); i++, Frame = Caller) {
+        if (Frame.IsTrap && !LdrIsKernelAddress(Frame.Rip) && StoppedCount < MAXIMUM_STOPPED) {
+            KiStopped[StoppedCount++] = (STOPPED){Frame.Rip, Frame.Rsp, Caller.Rsp, Caller.Rbp};
+        }
+    }
+}
+
+VOID KiNoteStopped(VOID) {
+    if (KiBug.Frame != NULL) {
+        NoteStopped(KiBug.Frame);
+    }
+    for (ULONG i = 0; i < KiProcessorCount(); i++) {
+        const KPRCB *Prcb = KiProcessorBlock[i];
+        if (Prcb != NULL && Prcb->IsFrozen && KiIsReadable(Prcb->FreezeFrame, sizeof(KTRAP_FRAME))) {
+            NoteStopped(Prcb->FreezeFrame);
+        }
+    }
+}
+
+/* ---- The dump ---- */
+
 VOID KiDescribeForDump(PKD_DUMP_HEADER Header) {
     Header->BugCheckCode = KiBug.Code;
     memcpy(Header->BugCheckParameter, KiBug.Parameter, sizeof(Header->BugCheckParameter));
@@ -69,6 +108,7 @@ int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes) {
 VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes)) {
     Choose((ULONG64)&KiBug, sizeof(KiBug));
     Choose((ULONG64)KiBugCheckData, sizeof(KiBugCheckData));
+    Choose((ULONG64)KiStopped, sizeof(KiStopped));
     Choose((ULONG64)KiBug.Frame, sizeof(KTRAP_FRAME));
     Choose((ULONG64)KiBug.Thread, sizeof(KTHREAD));
 }

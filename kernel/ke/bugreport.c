@@ -85,9 +85,8 @@ static ULONG CollectFrames(PCSTR *Note) {
     if (KiBug.Frame) {
         return KdWalkTrap(KiBug.Frame, Frames, MAXIMUM_FRAMES);
     }
-    ULONG Count = KdWalkStack(KiBug.Rip, KiBug.Rbp, Frames, MAXIMUM_FRAMES);
-    Frames[0].IsTrap = FALSE; /* where KeBugCheckEx would have returned to */
-    return Count;
+    KD_FRAME Calling = {.Rip = KiBug.Rip, .Rsp = KiBug.Rsp, .Rbp = KiBug.Rbp}; /* of KeBugCheckEx */
+    return KdWalkStack(&Calling, Frames, MAXIMUM_FRAMES);
 }
 
 /* The first frame outside the kernel is the one to look at; Count when all is kernel. */

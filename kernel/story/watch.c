@@ -40,12 +40,10 @@ ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum) {
     if (Thread->KernelStack < Thread->StackLimit || Thread->KernelStack + SWAP_RIP >= Thread->StackBase) {
         return 0;
     }
-    ULONG64 Rip = *(ULONG64 *)(Thread->KernelStack + SWAP_RIP), Rbp = *(ULONG64 *)(Thread->KernelStack + SWAP_RBP);
-    ULONG Count = KdWalkStack(Rip, Rbp, Frames, Maximum);
-    if (Count > 0) {
-        Frames[0].IsTrap = FALSE; /* where KiSwapContext returns to */
-    }
-    return Count;
+    KD_FRAME First = {.Rip = *(ULONG64 *)(Thread->KernelStack + SWAP_RIP), /* where KiSwapContext returns to */
+                      .Rsp = Thread->KernelStack + SWAP_RIP + sizeof(ULONG64),
+                      .Rbp = *(ULONG64 *)(Thread->KernelStack + SWAP_RBP)};
+    return KdWalkStack(&First, Frames, Maximum);
 }
 
 static BOOLEAN IsOnCpu(const KTHREAD *Thread) {

@@ -38,13 +38,12 @@ VOID KtSleep(ULONG Milliseconds) {
 
 /* ---- The report of a hang ---- */
 
-static VOID PrintFrames(ULONG64 Rip, ULONG64 Rbp) {
+static VOID PrintFrames(const KD_FRAME *First) {
     KD_FRAME Frames[24];
-    ULONG Count = KdWalkStack(Rip, Rbp, Frames, RTL_NUMBER_OF(Frames));
+    ULONG Count = KdWalkStack(First, Frames, RTL_NUMBER_OF(Frames));
     for (ULONG Index = 0; Index < Count; Index++) {
         CHAR Text[128];
-        BOOLEAN IsExact = Frames[Index].IsTrap || Index == 0;
-        KdFormatAddress(Text, sizeof(Text), Frames[Index].Rip - !IsExact);
+        KdFormatFrame(Text, sizeof(Text), &Frames[Index]);
         KdChannelf("#     %s\n", Text);
     }
 }
@@ -59,7 +58,8 @@ static ULONG_PTR ReportProcessor(ULONG_PTR Context) {
     }
     KdChannelf("# CPU %u runs thread %p \"%s\", %s\n", Prcb->Number, Prcb->CurrentThread, Prcb->CurrentThread->Name,
                Prcb->DpcRoutineActive ? "in a DPC" : "in no DPC");
-    PrintFrames((ULONG64)ReportProcessor, (ULONG64)__builtin_frame_address(0));
+    KD_FRAME Calling = KD_CALLING_FRAME();
+    PrintFrames(&Calling);
     InterlockedIncrement(&ReportTurn);
     return 0;
 }
@@ -75,7 +75,8 @@ static VOID ReportWaitingThreads(VOID) {
                    Thread->State == Ready ? "ready" : "waiting");
         const ULONG64 *Saved =
             (const ULONG64 *)Thread->KernelStack; /* switch.asm: rbp at +28h, return address at +30h */
-        PrintFrames(Saved[6], Saved[5]);
+        KD_FRAME First = {.Rip = Saved[6], .Rsp = (ULONG64)(Saved + 7), .Rbp = Saved[5]};
+        PrintFrames(&First);
     }
 }
 

@@ -120,8 +120,8 @@ KTEST(symbols_know_the_source_line) {
 #define DEPTH 3
 
 static __attribute__((noinline)) ULONG Recurse(ULONG Depth, KD_FRAME *Frames, ULONG Maximum) {
-    ULONG Count = Depth == 0 ? KdWalkStack((ULONG64)Recurse, (ULONG64)__builtin_frame_address(0), Frames, Maximum)
-                             : Recurse(Depth - 1, Frames, Maximum);
+    KD_FRAME Calling = KD_CALLING_FRAME();
+    ULONG Count = Depth == 0 ? KdWalkStack(&Calling, Frames, Maximum) : Recurse(Depth - 1, Frames, Maximum);
     _ReadWriteBarrier(); /* the call above is no tail call */
     return Count;
 }
@@ -130,7 +130,7 @@ KTEST(stack_walk_finds_every_caller) {
     KD_FRAME Frames[16];
     ULONG Count = Recurse(DEPTH, Frames, RTL_NUMBER_OF(Frames));
     KT_REQUIRE(Count > DEPTH + 1 && Count < RTL_NUMBER_OF(Frames)); /* it ends at the thread's start */
-    for (ULONG i = 1; i <= DEPTH; i++) {
+    for (ULONG i = 0; i < DEPTH; i++) {
         CHAR Text[100];
         KdFormatFrame(Text, sizeof(Text), &Frames[i]);
         KT_EXPECT(strncmp(Text, "ktest!Recurse+0x", 16) == 0);
@@ -150,8 +150,9 @@ static VOID WalkInDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2
     UNREFERENCED_PARAMETER(Dpc);
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
-    ULONG Count = KdWalkStack((ULONG64)WalkInDpc, (ULONG64)__builtin_frame_address(0), Frames, RTL_NUMBER_OF(Frames));
-    for (ULONG i = 1; i < Count; i++) {
+    KD_FRAME Calling = KD_CALLING_FRAME();
+    ULONG Count = KdWalkStack(&Calling, Frames, RTL_NUMBER_OF(Frames));
+    for (ULONG i = 0; i < Count; i++) {
         KD_SYMBOL Symbol;
         WasTrapSeen |= Frames[i].IsTrap;
         if (KdLookupAddress(Frames[i].Rip, &Symbol) && Symbol.Function != NULL &&
@@ -184,7 +185,20 @@ KTEST(stack_walk_crosses_the_DPC_stack_and_the_interrupt) {
     KT_EXPECT(InterruptedFrames > 4);
 }
 
-KTEST(stack_walk_survives_any_frame_pointer) {
+#define WALKED_FRAMES 8
+
+extern const UCHAR KernelTextStart[], KernelTextEnd[], KiTrapCodeStart[];
+
+static ULONG WalkFrom(ULONG64 Rip, ULONG64 Rsp, ULONG64 Rbp, KD_FRAME *Frames) {
+    KD_FRAME First = {.Rip = Rip, .Rsp = Rsp, .Rbp = Rbp, .IsTrap = TRUE};
+    return KdWalkStack(&First, Frames, WALKED_FRAMES);
+}
+
+static ULONG64 RandomAddress(KT_RANDOM *Random) {
+    return 0xFFFF800000000000 | (ULONG64)KtRandom(Random, 0x8000) << 32 | KtRandom(Random, MAXLONG) << 1;
+}
+
+KTEST(stack_walk_survives_any_registers) {
     static ULONG64 Loop[2];
     static const ULONG64 Pointers[] = {0,
                                        1,
@@ -199,17 +213,25 @@ KTEST(stack_walk_survives_any_frame_pointer) {
                                        ~0ULL,
                                        ~7ULL,
                                        ~15ULL};
-    KD_FRAME Frames[8];
+    KD_FRAME Frames[WALKED_FRAMES];
     for (ULONG i = 0; i < RTL_NUMBER_OF(Pointers); i++) {
-        KT_EXPECT(KdWalkStack(1, Pointers[i], Frames, RTL_NUMBER_OF(Frames)) >= 1);
+        for (ULONG n = 0; n < RTL_NUMBER_OF(Pointers); n++) {
+            KT_EXPECT(WalkFrom(1, Pointers[n], Pointers[i], Frames) >= 1);
+            KT_EXPECT(WalkFrom((ULONG64)LoadAndUnload, Pointers[n], Pointers[i], Frames) >= 1);
+            KT_EXPECT(WalkFrom((ULONG64)KiTrapCodeStart, Pointers[n], Pointers[i], Frames) >= 1);
+        }
     }
     Loop[0] = (ULONG64)Loop;
-    Loop[1] = (ULONG64)LoadAndUnload;
-    KT_EXPECT_EQ(KdWalkStack(1, (ULONG64)Loop, Frames, RTL_NUMBER_OF(Frames)), 2);
+    Loop[1] = 1; /* an address where no code is: the walk goes on along rbp */
+    KT_EXPECT_EQ(WalkFrom(1, 0, (ULONG64)Loop, Frames), 2);
     KT_RANDOM Random;
     KtSeedRandom(&Random, 'kcat');
     for (ULONG Round = 0; Round < KtStress(2000); Round++) {
-        ULONG64 Rbp = 0xFFFF800000000000 | (ULONG64)KtRandom(&Random, 0x8000) << 32 | KtRandom(&Random, MAXLONG) << 1;
-        KT_EXPECT(KdWalkStack(1, Rbp, Frames, RTL_NUMBER_OF(Frames)) <= RTL_NUMBER_OF(Frames));
+        ULONG64 Rbp = RandomAddress(&Random), Rsp = RandomAddress(&Random);
+        ULONG64 Rip = (ULONG64)KernelTextStart + KtRandom(&Random, (ULONG)(KernelTextEnd - KernelTextStart));
+        KT_EXPECT(WalkFrom(1, Rsp, Rbp, Frames) <= WALKED_FRAMES);
+        KT_EXPECT(WalkFrom(Rip, Rsp, Rbp, Frames) <= WALKED_FRAMES);
+        /* whatever the instruction, with a stack that is there: its words taken for a return address and a frame */
+        KT_EXPECT(WalkFrom(Rip, (ULONG64)_AddressOfReturnAddress() & ~7ULL, Rbp, Frames) <= WALKED_FRAMES);
     }
 }

@@ -20,8 +20,6 @@ from kd.threads import is_thread, processor_stack
 
 SERVANTS = ("nt", "fastfat", "virtio-blk", "ivshmem")       # who works for others
 CLOCK_WATCHDOG_TIMEOUT = 0x101
-HEADERS = "/include/ddk/"
-MOST_FRAMES = 200
 
 # frame: the Frame, or None where only a routine or a name is known; path: of the source; why: how it was found
 Blame = namedtuple("Blame", "module function offset path file line frame why")
@@ -46,32 +44,17 @@ def blame_of(address, frame, why):
     if found is None:
         return None
     offset = found[2] if frame is None or frame.is_trap else found[2] + 1
-    place = gdb.find_pc_line(address)
-    if is_header(place) and frame is not None:
-        place = calling_place(frame) or place
-    path = place.symtab.fullname() if place.symtab and place.line else None
-    return Blame(found[0], found[1], offset, path, path and path.rpartition("/")[2], place.line if path else None,
-                 frame, why)
+    return Blame(found[0], found[1], offset, path_of(address, found[3]), found[3], found[4], frame, why)
 
 
-def calling_place(frame):
-    """Where a driver calls the inline function of our headers that a frame is in, as GDB's own frames tell; None."""
-    try:
-        candidate = gdb.newest_frame()
-        for _ in range(MOST_FRAMES):
-            if candidate is None:
-                return None
-            place = candidate.find_sal()
-            if candidate.pc() == frame.rip and place.symtab and not is_header(place):
-                return place
-            candidate = candidate.older()
-    except gdb.error:
-        pass
-    return None
-
-
-def is_header(place):
-    return place.symtab is not None and HEADERS in place.symtab.fullname()
+def path_of(address, file):
+    """The path of a source by its base name, where GDB finds the address in it, or in a function that is inlined there."""
+    place = gdb.find_pc_line(address).symtab
+    block = gdb.block_for_pc(address)
+    while block is not None and (place is None or place.filename.rpartition("/")[2] != file):
+        place = block.function.symtab if block.function else place
+        block = block.superblock
+    return place.fullname() if place is not None and place.filename.rpartition("/")[2] == file else None
 
 
 def is_driver(address):

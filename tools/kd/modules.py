@@ -8,14 +8,17 @@ between the loader's last step and the driver's first instruction, and gives GDB
 
 import os
 import re
+import struct
 from collections import namedtuple
 
 import gdb
 
+from callframes import CallFrames
+from kd import linetable
 from kd.command import KdError, as_word
 from kd.memory import address_of, printable, read, structure, value_of, walk_list
 
-Section = namedtuple("Section", "name start size")
+Section = namedtuple("Section", "name start size index")
 LIMIT = 256                                 # modules
 NOWHERE = 1 << 62                           # where no memory can be: for what has been discarded
 NAME = re.compile(r"[\w.$]+")
@@ -30,6 +33,7 @@ class Module:
         self.absent = absent                # names of sections that are not in memory (any more)
         self.path = None                    # of the file with its symbols
         self.objfile = None
+        self.tables = {}                    # what is made of the file when it is first asked for
 
     @property
     def end(self):
@@ -38,6 +42,38 @@ class Module:
     def section_at(self, address):
         """The section that an address lies in, or None."""
         return next((s for s in self.sections if s.start <= address < s.start + s.size), None)
+
+    def table(self, kind, make):
+        """A table of the module's file, made once; None where it has no file or the file is damaged."""
+        if kind not in self.tables:
+            try:
+                self.tables[kind] = make() if self.path else None
+            except (OSError, ValueError, IndexError, KeyError, struct.error):
+                self.tables[kind] = None
+        return self.tables[kind]
+
+    def frames(self):
+        """The CallFrames of the module's file, or None."""
+        places = {section.name: section.start for section in self.sections}
+        return self.table("frames", lambda: CallFrames(self.path, places))
+
+    def function_at(self, address):
+        """What the call frame information says of the function at an address, or None."""
+        return self.frames().function_at(address) if self.frames() else None
+
+    def row_at(self, address):
+        """The call frame Row of an address, or None."""
+        return self.frames().row_at(address) if self.frames() else None
+
+    def line_at(self, address):
+        """(file, line) of an address as the kernel prints them; None where there is none, or no table."""
+        table = self.table("lines", lambda: linetable.read(self.path))
+        if table is None:
+            return None
+        if table.base:
+            return table.line_at(0, address - table.base)
+        section = self.section_at(address)
+        return section and table.line_at(section.index, address - section.start)
 
     def symbol_addresses(self, name):
         """The addresses that a name has in this module."""
@@ -81,7 +117,7 @@ def read_module(entry):
     count = min(int(value["SectionCount"]), value["Section"].type.range()[1] + 1)
     for index in range(count):
         section = value["Section"][index]
-        found = Section(text_of(section["Name"]), int(section["Start"]), int(section["Bytes"]))
+        found = Section(text_of(section["Name"]), int(section["Start"]), int(section["Bytes"]), int(section["ElfIndex"]))
         if found.start:
             sections.append(found)
         else:
@@ -140,7 +176,8 @@ def refresh():
                 drop_symbols_under(fresh)
                 load_symbols(fresh)
                 known[entry] = module = fresh
-            module.sections = fresh.sections
+            if module.sections != fresh.sections:   # INIT is gone
+                module.sections, module.tables = fresh.sections, {}
             found.append(module)
     except (KdError, gdb.error) as problem:
         print(f"kd: the list of modules ends early: {problem}")

@@ -18,11 +18,12 @@ def return_address(frames, index):
     return frames[index + 1].rip if index + 1 < len(frames) else 0
 
 
-def home_words(frame):
+def home_words(frames, index):
     """The four words above a frame's return address, as text."""
+    above = frames[index + 1].rsp if index + 1 < len(frames) else frames[index].rbp + 16
     words = []
-    for index in range(4):
-        data = try_read(frame.rbp + 16 + 8 * index, 8)
+    for number in range(4):
+        data = try_read(above + 8 * number, 8)
         words.append(grave(int.from_bytes(data, "little")) if data else "????????`????????")
     return " ".join(words)
 
@@ -44,7 +45,7 @@ def print_stack(frames, with_words=False, with_numbers=True, with_lines=True, co
         number = f"{index:02x} " if with_numbers else ""
         back, line = grave(return_address(frames, index)), where(frame) if with_lines else ""
         if with_words:
-            print(f"{number}{back} : {home_words(frame)} : {frame.symbol}{line}")
+            print(f"{number}{back} : {home_words(frames, index)} : {frame.symbol}{line}")
         else:
             print(f"{number}{grave(frame.rsp)} {back} {frame.symbol}{line}")
 
@@ -79,9 +80,9 @@ def stack_with_words(arguments):
 @command("kv", "[COUNT]", "the stack with four words of each frame, and the trap frames in it")
 def stack_with_traps(arguments):
     """As kb; a line below an interrupted instruction names its KTRAP_FRAME, for .trap."""
-    frames = scope.stack()[:count_of(arguments)]
-    print_stack(frames, with_words=True)
-    for index, frame in enumerate(frames):
+    frames, count = scope.stack(), count_of(arguments)
+    print_stack(frames, with_words=True, count=count)
+    for index, frame in enumerate(frames[:count]):
         if frame.trap_frame:
             print(f"frame {index:02x} was interrupted: TrapFrame @ {grave(frame.trap_frame)}")
 

@@ -47,7 +47,12 @@ def forget():
 
 
 def line_of(address):
-    """(file's base name, line) of an address, or (None, None)."""
+    """(file's base name, line) of an address, or (None, None): the kernel's own, else GDB's."""
+    from kd.modules import module_at
+    module = module_at(address & MASK)
+    found = module.line_at(address & MASK) if module else None
+    if found:
+        return found
     place = gdb.find_pc_line(address & MASK)
     if place.symtab is None or not place.line:
         return None, None

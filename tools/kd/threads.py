@@ -1,11 +1,8 @@
-"""Kernel threads, and their stacks: by the chain of frame pointers, through traps, as the kernel's own report walks them.
+"""Kernel threads, and their stacks: by call frame information, through traps, as the kernel's own report walks them.
 
-    every function:   push rbp; mov rbp, rsp      so  [rbp] = the caller's rbp,  [rbp + 8] = the return address
-    a trap:           rbp = its KTRAP_FRAME       so  [rbp] = LinkRbp,           [rbp + 8] = LinkRip
     a waiting thread: KernelStack -> r15 r14 r13 r12 rbx rbp, return address into the scheduler
 
-The rules are those of kernel/kd/stack.c. What has no frame yet (its first instruction) or never has one (.text.leaf) has
-its return address on top of the stack.
+The rules are those of kernel/kd/stack.c, read from the files with the debug information.
 """
 
 import struct
@@ -13,8 +10,10 @@ from collections import namedtuple
 
 import gdb
 
+from callframes import RBP, RIP, RSP
 from kd.command import KdError
-from kd.memory import address_of, grave, offset_of, size_of, structure, text_at, try_read, walk_list
+from kd.memory import MASK, address_of, grave, offset_of, size_of, structure, text_at, try_read, walk_list
+from kd.modules import module_at
 from kd.processors import context_of_trap, processors
 from kd.symbols import line_of, nearest, symbol
 
@@ -30,10 +29,6 @@ def word(address):
     return struct.unpack("<Q", data)[0] if data else None
 
 
-def is_between(address, start, end):
-    return address_of(start) <= address < address_of(end)
-
-
 def is_trap_frame(address):
     """Whether a KTRAP_FRAME lies at an address that trap code left in rbp."""
     if address % 8 or try_read(address, size_of("KTRAP_FRAME")) is None:
@@ -41,14 +36,6 @@ def is_trap_frame(address):
     trap = structure("KTRAP_FRAME", address)
     return (trap["LinkRip"] == trap["Rip"] and trap["LinkRbp"] == trap["Rbp"] and int(trap["Vector"]) < 256
             and int(trap["SegCs"]) & 3 == 0 and int(trap["SegCs"]) != 0)
-
-
-def is_unframed(rip):
-    """Code that has not made its frame yet, or never makes one; also an address where no code is."""
-    if is_between(rip, "LeafTextStart", "LeafTextEnd"):
-        return True
-    found = nearest(rip)
-    return found is None or found[1] is not None and found[2] == 0
 
 
 def described(rip, rsp, rbp, is_trap, trap_frame=0):
@@ -65,36 +52,54 @@ def source_of(frame):
     return line_of(frame.rip if frame.is_trap else frame.rip - 1)
 
 
-def interrupted(context):
-    """The frames of where a CPU was: one, or two where its caller would be missing from the chain."""
-    frames = [described(context.rip, context.rsp, context.rbp, not context.is_call, context.trap_frame)]
-    caller = word(context.rsp) if not context.is_call and is_unframed(context.rip) else None
-    if caller and nearest(caller):
-        frames.append(described(caller, context.rsp + 8, context.rbp, False))
-    return frames
+def caller_by_row(frame, row):
+    """The caller of a Frame by its call frame information, or None."""
+    start = ((frame.rbp if row.cfa[0] == RBP else frame.rsp) + row.cfa[1]) & MASK
+    found = {}
+    for number, otherwise in ((RIP, 0), (RSP, start), (RBP, frame.rbp)):
+        kind, *where = row.registers.get(number, ("same",))
+        found[number] = word(start + where[0]) if kind == "at" else otherwise
+    if None in found.values() or not found[RIP]:
+        return None
+    trap = start - size_of("KTRAP_FRAME") if row.is_interrupt else 0
+    return described(found[RIP], found[RSP], found[RBP], row.is_interrupt, trap if trap and is_trap_frame(trap) else 0)
 
 
-def follow(frames, limit=LIMIT):
-    """Completes a stack from its first frames."""
+def caller_of_nothing(frame):
+    """The caller of an address where no code is: its return address is on top of the stack; or None."""
+    back = word(frame.rsp) if frame.is_trap and nearest(frame.rip) is None else None
+    return described(back, frame.rsp + 8, frame.rbp, False) if back and nearest(back) else None
+
+
+def caller_by_rbp(frame):
+    following, back = word(frame.rbp), word(frame.rbp + 8)
+    return described(back, frame.rbp + 16, following, False) if following is not None and back else None
+
+
+def caller_of(frame):
+    """The next Frame outwards, or None."""
+    address = frame.rip if frame.is_trap else frame.rip - 1
+    module = module_at(address)
+    row = module.row_at(address) if module else None
+    if row is not None and row.cfa is not None and row.cfa[0] in (RSP, RBP):
+        return caller_by_row(frame, row)
+    return caller_of_nothing(frame) or caller_by_rbp(frame)
+
+
+def follow(first, limit=LIMIT):
+    """The stack from its first Frame on."""
+    frames = [first]
     while len(frames) < limit:
-        last = frames[-1]
-        following, back = word(last.rbp), word(last.rbp + 8)
-        if following is None or back is None:
+        caller = caller_of(frames[-1])
+        if caller is None or caller.rsp == frames[-1].rsp:      # the last one, or a loop
             break
-        if is_between(last.rip, "KiTrapCodeStart", "KiTrapCodeEnd") and is_trap_frame(last.rbp):
-            frames += interrupted(context_of_trap(last.rbp))
-        elif back == 0:
-            break
-        else:
-            frames.append(described(back, last.rbp + 16, following, False))
-        if frames[-1].rbp == last.rbp:
-            break                           # a loop
-    return frames[:limit]
+        frames.append(caller)
+    return frames
 
 
 def stack_from(context, limit=LIMIT):
     """The stack of a Context: [Frame], innermost first."""
-    return follow(interrupted(context), limit)
+    return follow(described(context.rip, context.rsp, context.rbp, not context.is_call, context.trap_frame), limit)
 
 
 def processor_stack(number):
@@ -125,7 +130,7 @@ def stack_of(thread):
         return stack_from(on.context)
     rip, rsp, rbp = saved_context(thread)
     is_new = rip == address_of("KiThreadStartup")
-    return follow([described(rip, rsp, rbp, is_new)])
+    return follow(described(rip, rsp, rbp, is_new))
 
 
 def all_threads():

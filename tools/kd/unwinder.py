@@ -8,13 +8,16 @@ import gdb
 import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
+from callframes import NAMES, RBP, RBX, RIP, RSP
 from kd import modules, scope
 from kd.command import KdError
-from kd.memory import MASK, address_of, structure, try_read, type_named, unreadable
+from kd.memory import MASK, structure, try_read, type_named, unreadable
 from kd.symbols import is_kernel_address, raw_symbol
 
 TRAP_REGISTERS = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15")
-NAMES = ("KernelImageStart", "KernelImageEnd")
+KEPT = (RBX, RBP, 12, 13, 14, 15)           # registers that a function gives back as it found them
+CALL, CALL_BYTES = b"\xE8", 5
+TOLD_BY_THEMSELVES = (b"\x55", b"\xC3", b"\x48\x89\xE5")     # instructions that drivercfi.asm knows
 
 
 class FrameId:
@@ -44,7 +47,10 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
                 return self.into_scope(pending, pc)
             if not is_kernel_address(pc) and pc >= 0x1000:
                 return None                 # before paging
-            return self.from_nowhere(pending, pc)
+            module = module_with(pc)
+            if module is None:
+                return self.from_nowhere(pending, pc) if modules.current else None
+            return self.from_driver(pending, pc, module) if module.name != "nt" else None
         except (KdError, gdb.error, ValueError, TypeError):
             return None
 
@@ -65,28 +71,36 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
         return self.made(pending, registers["rsp"] - 8, pc, registers)
 
     def from_nowhere(self, pending, pc):
-        """An address where no code is was called, or a function that has not begun (pageable code that is out: GDB guesses):
-        the caller's address is on top of the stack."""
-        if has_code(pc) and not is_entry(pc):
-            return None
+        """An address where no code is was called: the caller's address is on top of the stack."""
         sp = int(pending.read_register("rsp")) & MASK
         caller = word(sp)
-        if not has_code(caller):
+        if module_with(caller) is None:
             return None
         return self.made(pending, sp + 8, pc, {"rip": caller, "rsp": sp + 8, "rbp": int(pending.read_register("rbp"))})
 
+    def from_driver(self, pending, pc, module):
+        """An instruction of a driver that has no frame, by its call frame information. Elsewhere GDB's own way is better,
+        because it knows where variables are; but it takes the table in arch/x86_64/drivercfi.asm."""
+        address = pc - 1 if pending.level() > 0 and try_read(pc - CALL_BYTES, 1) == CALL else pc
+        row = module.row_at(address)
+        if row is None or row.cfa is None or row.cfa[0] != RSP or (try_read(pc, 3) or b"").startswith(TOLD_BY_THEMSELVES):
+            return None
+        start = int(pending.read_register("rsp")) + row.cfa[1] & MASK
+        info = pending.create_unwind_info(FrameId(self.value(pending, start, "rsp"),
+                                                  self.value(pending, module.function_at(address).start)))
+        for number in (*KEPT, RIP):
+            kind, *where = row.registers.get(number, ("same",))
+            if kind == "at":
+                info.add_saved_register(NAMES[number], self.value(pending, word(start + where[0]), NAMES[number]))
+            elif kind == "same" and not pending.read_register(NAMES[number]).is_optimized_out:
+                info.add_saved_register(NAMES[number], pending.read_register(NAMES[number]))
+        info.add_saved_register("rsp", self.value(pending, start, "rsp"))
+        return info
 
-def is_entry(address):
-    """Whether an address is the first instruction of a function in C: of assembly that may be the entry of a trap."""
-    place = gdb.find_pc_line(address)
-    return (raw_symbol(address) or (None, None))[1] == 0 and place.symtab is not None and not place.symtab.filename.endswith(".asm")
 
-
-def has_code(address):
-    """Whether an address lies in a module, as far as modules are known by now."""
-    if address_of("KernelImageStart") <= address < address_of("KernelImageEnd"):
-        return True
-    return any(module.start <= address < module.end for module in modules.current)
+def module_with(address):
+    """The module that an address lies in, as far as modules are known by now; None."""
+    return next((module for module in modules.current if module.start <= address < module.end), None)
 
 
 class Named(FrameDecorator):
@@ -120,8 +134,6 @@ class Filter:
 def install():
     """Makes GDB use both. While it unwinds, nothing may ask GDB for the value of an expression: that would want a frame.
     So what the unwinder has to know of the kernel is looked up here."""
-    for name in NAMES:
-        address_of(name)
     type_named("KTRAP_FRAME")
     gdb.unwinder.register_unwinder(None, KernelUnwinder(), replace=True)
     gdb.frame_filters[Filter.name] = Filter()

@@ -49,9 +49,6 @@ VOID HalDisconnectVector(UCHAR Vector);
 BOOLEAN HalRouteIsaInterrupt(ULONG Irq, UCHAR Vector, ULONG Processor); /* I/O APIC; Vector 0: mask the line again */
 VOID HalGetMsiMessage(UCHAR Vector, ULONG Processor, ULONG64 *Address, ULONG *Data);
 
-/* trap.asm. A call frame whose return address lies in here was called by it, and the frame above is a KTRAP_FRAME. */
-extern const UCHAR KiTrapCodeStart[], KiTrapCodeEnd[];
-
 /* ---- Time ---- */
 ULONG64 HalReadTsc(VOID);
 VOID HalStall(ULONG MicroSeconds);
