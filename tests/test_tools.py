@@ -13,6 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+import hosts
 import machine
 import run
 from alone import alone_in
@@ -545,3 +546,38 @@ def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
     run.process.send_signal(signal.SIGSEGV)
     said = run.wait(30).departure()
     assert said.startswith("QEMU itself was ended by SIGSEGV, which is not the kernel's doing"), said
+
+
+@pytest.mark.parametrize("words,complaint", ((("sarge",), "unknown host 'sarge'; the hosts are: bookworm, trixie"),
+                                             (("--nonsense",), "unrecognized arguments: --nonsense")))
+def test_clean_machines_are_refused_in_one_line(words, complaint, shell):
+    assert_one_line(shell(sys.executable, TOP / "tools/hosts.py", *words), complaint)
+
+
+def test_a_tree_that_nobody_here_made_is_not_removed(tmp_path):
+    (tmp_path / "theirs").mkdir()
+    with pytest.raises(hosts.Refused, match="is no tree that"):
+        hosts.remove(tmp_path)
+    assert (tmp_path / "theirs").exists()
+    (tmp_path / hosts.MARK).touch()
+    hosts.remove(tmp_path)
+    assert not tmp_path.exists()
+
+
+@pytest.mark.parametrize("words,line", (("1 failed, 2 passed in 3.00s", "1 failed, 2 passed in 3.00s"),
+                                        ("= 2 passed, 1 skipped in 3.00s =\nbye", "2 passed, 1 skipped in 3.00s"),
+                                        ("bugcheck: story ended with: bugcheck\nbugcheck: dump", "bugcheck: story ended with: bugcheck"),
+                                        ("a\nbugcheck: no QEMU\n\n", "bugcheck: no QEMU")))
+def test_the_line_that_counts_is_found(words, line, tmp_path):
+    (tmp_path / "log").write_text(words)
+    assert hosts.summary(tmp_path / "log") == line
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has namespaces of its own everywhere")
+def test_what_a_clean_machine_started_ends_with_it(tmp_path):
+    """At the limit, too: a process that left its session would hold the mounts."""
+    left = f"sleep 3{os.getpid()}"
+    status = hosts.run(["sh", "-c", f"setsid {left} & sleep 600"], 1, tmp_path / "log")
+    assert status == hosts.TIMED_OUT and "still running after 1 s" in (tmp_path / "log").read_text()
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert left.replace(" ", "\0").encode() + b"\0" not in commands

@@ -69,7 +69,10 @@ static VOID InitializeOld(PGENERAL_LOOKASIDE_POOL Lookaside, PALLOCATE_FUNCTION 
 
 static PVOID AllocateOld(PGENERAL_LOOKASIDE_POOL Lookaside) {
     PVOID Block = TakeWaiting(Lookaside);
-    return Block ? Block : Lookaside->Allocate(Lookaside->Type, Lookaside->Size, Lookaside->Tag);
+    if (Block == NULL) {
+        Block = Lookaside->Allocate(Lookaside->Type, Lookaside->Size, Lookaside->Tag);
+    }
+    return Block;
 }
 
 static VOID FreeOld(PGENERAL_LOOKASIDE_POOL Lookaside, PVOID Block) {
@@ -184,7 +187,10 @@ VOID ExDeleteLookasideListEx(PLOOKASIDE_LIST_EX Lookaside) {
 
 PVOID ExAllocateFromLookasideListEx(PLOOKASIDE_LIST_EX Lookaside) {
     PVOID Block = TakeWaiting(&Lookaside->L);
-    return Block ? Block : Lookaside->L.AllocateEx(Lookaside->L.Type, Lookaside->L.Size, Lookaside->L.Tag, Lookaside);
+    if (Block == NULL) {
+        Block = Lookaside->L.AllocateEx(Lookaside->L.Type, Lookaside->L.Size, Lookaside->L.Tag, Lookaside);
+    }
+    return Block;
 }
 
 VOID ExFreeToLookasideListEx(PLOOKASIDE_LIST_EX Lookaside, PVOID Entry) {

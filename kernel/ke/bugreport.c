@@ -260,9 +260,9 @@ static VOID ReportRegisters(BUG_WINDOW *Window) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Register); i += PerLine) {
         Text[0] = 0;
         for (ULONG j = i; j < i + PerLine && j < RTL_NUMBER_OF(Register); j++) {
-            KiAppend(Text, sizeof(Text), INK_DIM "%s " INK_TEXT "%016llX  ", Register[j].Name, Register[j].Value);
+            KiAppend(Text, sizeof(Text), "%s" INK_DIM "%s " INK_TEXT "%016llX", j == i ? "" : "  ", Register[j].Name,
+                     Register[j].Value);
         }
-        Text[strlen(Text) - 2] = 0;
         KiBugPrint(Window, 4, "%s", Text);
     }
 }

@@ -54,7 +54,9 @@ static NTSTATUS CopyName(PVOID Owner, PVOID Object, POBJECT_NAME_INFORMATION Inf
     if (BuildName(Owner, Scratch, OwnBytes) != OwnBytes) {
         return STATUS_OBJECT_NAME_NOT_FOUND; /* it was renamed or deleted meanwhile */
     }
-    memcpy(Text, Scratch, OwnBytes);
+    if (Scratch != NULL) { /* it is NULL where nothing but the tail is to be copied */
+        memcpy(Text, Scratch, OwnBytes);
+    }
     if (TailBytes != 0) {
         Type->QueryName(Object, NULL, (PWCH)(Text + OwnBytes), TailBytes);
     }
