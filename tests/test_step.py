@@ -18,7 +18,6 @@ from machine import TOP, Machine
 
 LIMIT = 180
 WORD = (1 << 64) - 1
-EXCHANGE_AND_RELEASE = bytes.fromhex("860784c075fac3" "c60700c3")     # the textbook lock, from .spin on
 
 
 @pytest.fixture
@@ -34,6 +33,7 @@ class Walk:
 
     def __init__(self, text, serial):
         self.text, self.serial = text, serial   # serial: what the machine said on COM1
+        text = re.sub(r"\n {13,}(?=\S)", "   ", text)         # what did not fit into a row goes on below it
         self.steps = re.split(r"^\[\d+/\d+\] ", text, flags=re.MULTILINE)[1:]
 
     def value(self, number, title, name):
@@ -197,25 +197,72 @@ def test_one_instruction_exchanges_the_stacks(walk):
 
 def without_build(code, *words):
     """A command that runs the launcher after some Python, on the kernel that is there."""
-    text = (f"import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); import step; step.build = lambda: None; {code}; "
+    text = (f"import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); import step; step.build = lambda *_, **__: None; {code}; "
             f"sys.exit(step.main({list(words)!r}))")
     return [sys.executable, "-c", text]
 
 
-def test_a_lock_that_is_never_released_is_noticed(tmp_path, build):
-    """The release writes 1 instead of 0: the walk says at which step the machine does something else."""
-    kernel = (build["checked"] / "kernel.elf").read_bytes()
-    assert kernel.count(EXCHANGE_AND_RELEASE) == 1
-    broken = EXCHANGE_AND_RELEASE.replace(bytes.fromhex("c60700"), bytes.fromhex("c60701"))
-    (tmp_path / "checked").mkdir()
-    (tmp_path / "checked/kernel.elf").write_bytes(kernel.replace(EXCHANGE_AND_RELEASE, broken))
+TEXTBOOK = re.compile(r"(?<=\nKiAcquireTextbookLock:\n)(?:.*\n)*?(?=\n)")
+RELEASED_WRONGLY = ("mov     byte [rdi], 0\n        ret\n\n; ---- KSPIN_LOCK", "mov     byte [rdi], 1\n        ret\n\n; ---- KSPIN_LOCK")
+EXCHANGED = "mov cl, 1\n.spin: xor eax, eax\n lock cmpxchg [rdi], cl\n jnz .spin\n ret\n"
+WATCHED_FIRST = ".spin: cmp byte [rdi], 0\n je .try\n pause\n jmp .spin\n.try: mov al, 1\n xchg al, [rdi]\n test al, al\n jnz .spin\n ret\n"
+TESTED_THEN_SET = ".spin: mov al, [rdi]\n test al, al\n jnz .spin\n mov byte [rdi], 1\n ret\n"
+
+
+def kernel_with(folder, build, text):
+    """Links the checked kernel with another spinlock.asm; its output folder."""
+    (folder / "spinlock.asm").write_text(text)
+    made, own = build["checked"], folder / "checked"
+    own.mkdir()
+    (folder / "spinlock.o").unlink(missing_ok=True)
+    subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", "-DCHECKED", f"-I{made}/generated/", "-Iarch/x86_64/",
+                    folder / "spinlock.asm", "-o", folder / "spinlock.o"], cwd=TOP, check=True, timeout=60)
+    subprocess.run(["objcopy", "--wildcard", "--strip-symbol=..@*", "--strip-symbol=Cfi*", folder / "spinlock.o"], check=True, timeout=60)
+    sources = [path.relative_to(TOP) for folder_ in ("boot", "arch/x86_64", "kernel") for path in sorted((TOP / folder_).rglob("*"))]
+    objects = [made / "obj" / (path.with_suffix(".o") if path.suffix == ".c" else f"{path}.o") for path in sources
+               if path.suffix == ".asm" or path.suffix == ".c" and "drivers" not in path.parts]
+    objects = [folder / "spinlock.o" if path.name == "spinlock.asm.o" else path for path in objects if path.exists()]
+    subprocess.run(["ld", "-n", "-nostdlib", "-z", "noexecstack", "-z", "max-page-size=4096", "--build-id=none",
+                    "--no-warn-rwx-segments", "-T", "boot/kernel.ld", "-o", own / "kernel.elf", *objects,
+                    made / "obj/generated/exports.o"], cwd=TOP, check=True, timeout=60)
     for name in ("boot.cpio", "drivers"):
-        (tmp_path / "checked" / name).symlink_to(build["checked"] / name)
-    done = subprocess.run(without_build("pass", "spinlock", "--auto"), capture_output=True, text=True, timeout=LIMIT,
-                          stdin=subprocess.DEVNULL, env=os.environ | {"OUT": str(tmp_path)})
+        (own / name).symlink_to(made / name)
+    return folder
+
+
+def walk_with(folder, build, change):
+    """What `step spinlock --auto` says of a kernel whose spinlock.asm is changed."""
+    text = (TOP / "arch/x86_64/spinlock.asm").read_text()
+    if isinstance(change, tuple):
+        assert text.count(change[0]) == 1
+        text = text.replace(*change)
+    else:
+        text, count = TEXTBOOK.subn(change, text)
+        assert count == 1
+    return subprocess.run(without_build("pass", "spinlock", "--auto"), capture_output=True, text=True, timeout=LIMIT,
+                          stdin=subprocess.DEVNULL, env=os.environ | {"OUT": str(kernel_with(folder, build, text))})
+
+
+@pytest.mark.parametrize("change,number,told", (
+    (RELEASED_WRONGLY, 10, "the lock word is 1, and should be 0."),
+    (TESTED_THEN_SET, 3, "a plain store, behind a test that another CPU can come between, and should be a locked read-modify-write."),
+    ("ret\n", 3, "KiAcquireTextbookLock never writes the lock's word: it takes nothing"),
+), ids=("never-released", "test-then-set", "nothing"))
+def test_a_broken_lock_fails_at_the_step_that_shows_how(tmp_path, build, change, number, told):
+    done = walk_with(tmp_path, build, change)
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr
-    where = done.stdout.index("[10/22]"), done.stdout.index("[11/22]")
-    assert where[0] < done.stdout.index("*** NOT as announced: the lock word is 1, and should be 0.") < where[1]
+    said = re.sub(r"\s+", " ", done.stdout)
+    begin = said.index(f"[{number}/22]")
+    first = said.index("*** NOT as announced:")
+    assert begin < first and told in said[first:first + 200]
+    assert f"[{number + 1}/22]" not in said[:first]
+
+
+@pytest.mark.parametrize("change,words", ((EXCHANGED, "lock cmpxchg"), (WATCHED_FIRST, "xchg")), ids=("cmpxchg", "test-and-test-and-set"))
+def test_another_lock_that_is_right_is_taken_for_one(tmp_path, build, change, words):
+    done = walk_with(tmp_path, build, change)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    assert f"Both stand before `{words}`" in re.sub(r"\s+", " ", done.stdout)
 
 
 def test_a_machine_that_never_comes_to_the_place_is_diagnosed(own_output):
@@ -227,18 +274,65 @@ def test_a_machine_that_never_comes_to_the_place_is_diagnosed(own_output):
     assert "the last line on COM1 was: " in done.stderr and "Traceback" not in done.stdout + done.stderr
 
 
-def test_a_reader_takes_the_walk_at_a_terminal(own_output):
+def test_no_announcement_contains_its_answer(walk):
+    """Each step asks first; what came of it is told below the panel, and by a run without a reader too."""
+    for subject in step.SUBJECTS:
+        taken = walk(subject)
+        for text in taken.steps:
+            before, mark, after = text.partition("\n\n")
+            assert mark and "Predict: " in before
+            assert "->" not in before and "=>" not in before and after.strip()
+    plain = re.sub(r"\s+", " ", walks["spinlock"].text)
+    asked, told = plain.index("who owns the lock? CPU 0"), plain.index("now it is CPU 0's.")
+    assert asked < told and "CPU 0 wins" not in plain[:told]
+
+
+# What a reader types at a terminal of 80 by 24, and what is there before the next prompt.
+TERMINAL = (
+    (None, r"\[1/22\] CPU 0 raises.*Predict:"),
+    ("", r"IRQL 0 -> \S*2.*\[2/22\]"),           # Enter is a step from the first prompt on
+    ("", r"\[3/22\] Both"),
+    ("info threads", r"CPU#1\)"),
+    ("", r"\[4/22\] CPU 0 executes its `xchg`"),    # and after GDB's commands
+    ("n", r"word 0 -> \S*1.*now it is CPU 0's.*\[5/22\]"),
+    ("plan", r"=>  5 CPU 1 executes"),
+    ("stepi", r"jnz"),
+    ("p $cr8", r"= 2"),
+    ("nonsense", r"Undefined command"),
+    ("back", r"After step 3 of 22.*word 0.*\[4/22\] CPU 0 executes its `xchg`"),
+    ("", r"word 0 -> \S*1.*\[5/22\]"),
+    ("break KiReleaseTextbookLock", "Breakpoint"),
+    ("continue", "Continuing"),                 # CPU 0 leaves the path...
+    ("", r"CPU 1 has read a 1.*\[6/22\]"),        # ...which a step of CPU 1's does not mind
+    ("", r"step: CPU 0 did not come to KiAddOne.*`back 0` returns to this step"),
+    ("back 0", r"After step 5 of 22.*word 1 .*\[6/22\]"),
+    ("", r"it goes in, to the sum.*\[7/22\]"),
+    ("restart", r"The spin lock, one instruction.*\[1/22\]"),
+    ("", r"IRQL 0 -> \S*2.*\[2/22\]"),
+    ("back x", "back \\[N\\]"),
+    ("help", "back \\[N\\]: N steps back"),
+)
+
+
+def test_a_reader_takes_the_walk_at_a_small_terminal(own_output):
     child = pexpect.spawn(sys.executable, [str(TOP / "tools/step.py"), "spinlock"], encoding="utf-8", timeout=LIMIT,
-                          dimensions=(50, 130), env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
+                          dimensions=(24, 80), env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
     try:
-        for words, answer in ((None, r"\[1/22\] CPU 0 raises"), ("n", r"IRQL 0 -> \S*2"), ("", r"\[3/22\] Both put"),
-                              ("stepi", r"xchg"), ("panel", r"CPU 0 +IRQL 2 +AL \S+1|CPU 1 +IRQL 2 +AL 0 -> \S*1"),
-                              ("plan", r"=>  3 Both"), ("p $cr8", r"= 2"), ("n", r"\[4/22\] CPU 0 executes xchg"),
-                              ("n", r"owner nobody -> \S*CPU 0")):
+        for words, answer in TERMINAL:
             if words is not None:
                 child.sendline(words)
-            child.expect(answer)
             child.expect(r"\(step\) ")
+            assert re.search(answer, child.before, re.DOTALL), f"{words!r}: {child.before}"
+            if words in (None, "", "plan", "back"):
+                lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", child.before).split("\r\n")
+                assert max(map(len, lines)) < 80, lines
+            assert "[running]" not in child.before
+        child.sendline("continue")              # nothing stops it
+        child.expect("Continuing")
+        child.sendintr()
+        child.expect(r"\(step\) ")
+        child.sendline("gdb")
+        child.expect(r"own prompt.*\(gdb\) ")
         child.sendline("quit")
         child.expect(pexpect.EOF)
     finally:

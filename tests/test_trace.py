@@ -168,6 +168,10 @@ def test_the_page_in_a_browser(dump, tmp_path):
     assert re.findall(r'<section class="lane[^"]*" data-cpu="(\d+)"', dom) == ["0", "1"]
     mark = re.search(r'<div id="bugcheck" data-cpu="(\d+)" style="display: block;[^>]*><span[^>]*>([^<]*)', dom)
     assert mark and int(mark[1]) == verdict["cpu"] and mark[2] == f"0xD1 {verdict['name']}"
+    cause = re.search(r'<div id="cause" [^>]*style="display: block; left: ([\d.]+)px;"><span>page trimmed', dom)
+    assert cause and 190 < float(cause[1]) < 400, "the page opens without its cause in view, at the left"
+    assert re.findall(r'<span style="top: [\d.]+px;">([^<]*)', dom)[:3] == ["0 PASSIVE", "2 DISPATCH", "15 HIGH"]
+    assert "<h2>How to read this</h2>" in dom
     way = re.search(r'<ul id="way">(.*?)</ul>', dom, re.DOTALL)[1]
     steps = ["allocate", "trim: page", "IRQL raised 0 -&gt; 2", "lock secret!SecretLock acquired", "page fault: write",
              "bugcheck 0xD1"]

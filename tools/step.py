@@ -20,10 +20,10 @@ from building import build
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
 from running import Run, handle_signals
 
-NOT_REACHED = 2
+NOT_REACHED, AGAIN = 2, 3                        # AGAIN: GDB asks for a new machine, to go back (tools/steps/start.py)
 # GDB's, before it reads anything; a busy host's QEMU may take its time to answer.
 SETTINGS = ("debuginfod enabled off", "pagination off", "confirm off", "auto-load off", "remotetimeout 60",
-            "prompt (step) ")
+            "prompt (gdb) ")
 
 
 @dataclass
@@ -71,26 +71,27 @@ def machine_of(subject, link):
                    extra=("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
 
 
-def debugger(options, machine, link):
-    """The command line of GDB, and the environment that tells the guide what to do."""
+def debugger(options, machine, link, at):
+    """The command line of GDB, and the environment that tells the guide what to do, and after which step to begin."""
     gdb = shutil.which("gdb")
     if not gdb:
         raise CannotRun("no GDB: Debian package gdb is not installed")
     told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"),
-            "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout)}
+            "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout),
+            "at": at, "again": str(OUT / "step/again")}
     line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
     line += ["-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
              "-ex", "python import steps.start; steps.start.main()"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
 
 
-def walk(options):
+def walk(options, at=0):
     """Starts the machine and GDB, and waits for GDB; the exit status."""
     subject, folder = SUBJECTS[options.subject], OUT / "step"
     run = Run(machine_of(subject, None), folder)
     link = f"{run.sockets}/gdb"                 # a short path: a socket's name has at most 107 bytes
     run.machine = machine_of(subject, link)
-    line, environment = debugger(options, run.machine, link)
+    line, environment = debugger(options, run.machine, link, at)
     with run:
         run.wait_for_debugger(Path(link))
         if options.auto:
@@ -103,6 +104,18 @@ def walk(options):
         return subprocess.run(line, env=environment).returncode
 
 
+def walk_until_left(options):
+    """A walk, and again from an earlier step as often as the reader goes back; the exit status."""
+    again = OUT / "step/again"
+    at = 0
+    while True:
+        again.unlink(missing_ok=True)
+        status = walk(options, at)
+        if status != AGAIN or not again.exists():
+            return status
+        at = int(again.read_text())
+
+
 def main(words):
     options = parse(words)
     if options.check:
@@ -111,7 +124,7 @@ def main(words):
     qemu_version()
     build("checked", "kernel", "archive", quiet=True)
     with alone_in(OUT / "step"):
-        status = walk(options)
+        status = walk_until_left(options)
     return status if status in (0, 1) else NOT_REACHED
 
 

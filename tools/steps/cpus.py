@@ -20,6 +20,10 @@ class WalkError(Exception):
     """The walk cannot go on; the text is one line for the reader."""
 
 
+class MachineGone(WalkError):
+    """The machine has ended, or takes too long: nothing can be said of what it would have shown."""
+
+
 def quiet(command):
     """Runs a command of GDB's and returns what it would have printed; stops and switches of CPU are not announced."""
     gdb.execute("set suppress-cli-notifications on")
@@ -188,12 +192,12 @@ class Cpu:
             with Limit(self.seconds) as limit:
                 quiet(command)
         except gdb.error as problem:
-            raise WalkError(f"the machine has ended or does not answer ({problem})") from None
+            raise MachineGone(f"the machine has ended or does not answer ({problem})") from None
         except KeyboardInterrupt:
             if not limit.is_over:
                 raise
         if limit.is_over:
-            raise WalkError(f"the machine did not come to the next stop within {self.seconds} s; " +
+            raise MachineGone(f"the machine did not come to the next stop within {self.seconds} s; " +
                             "; ".join(whereabouts()))
 
     def name(self):

@@ -16,6 +16,7 @@ LESSON = ("Nobody called the DPC. The APIC compares vector >> 4 with CR8 after e
 STEPS, step = steps_of()
 CPU = Cpu(0)
 VECTOR = 0x2F
+CLOCK = 0xD1
 STUB_BYTES = 16
 
 
@@ -40,7 +41,12 @@ def panel():
                    "stack": "DPC" if is_dpc_stack(stack) else "thread",
                    "in": CPU.name()}),
         ("local APIC", {"requested": vectors(requested), "in service": vectors(served)}),
-        ("DPC queue", {"depth": depth(), "routine has run": runs()})]
+        ("DPC queue", {"depth": depth(), "routine has run": runs()})] + clock_row(requested)
+
+
+def clock_row(requested):
+    """The clock ticks on while we look; QEMU holds its interrupt back during a step, as it does every other."""
+    return [("0xd1", {"is": "the clock's tick: it waits because GDB steps"})] if CLOCK in requested else []
 
 
 def vectors(numbers):
@@ -72,30 +78,36 @@ def stub(vector):
     return address_of("KiVectorStubs") + vector * STUB_BYTES
 
 
-@step("The thread raises IRQL: CR8 := 2.", act="Queuing")
+@step("The thread raises IRQL.",
+      act="Queuing",
+      ask="where does the machine keep it?",
+      told="In CR8: it is 2 now, DISPATCH_LEVEL.")
 def raised():
     CPU.step_until(lambda: CPU.irql == 2 and CPU.function == "StepQueueDpc", "DISPATCH_LEVEL")
     return [("IRQL", CPU.irql, 2), ("the queue's depth", depth(), 0), ("whether 0x2F is requested", pending(), False)]
 
 
-@step("KeInsertQueueDpc puts the DPC at the end of this CPU's list. It does so at HIGH_LEVEL, IRQL 15, because an "
-      "interrupt of any level may want the same list. The depth is 1 now; next it will ask for the interrupt.")
+@step("KeInsertQueueDpc puts the DPC at the end of this CPU's list, and is about to ask for the interrupt.",
+      ask="at which IRQL does it touch the list?",
+      told="At HIGH_LEVEL, 15, because an interrupt of any level may want the same list. The depth is 1 now.")
 def queued():
     CPU.step_to(address_of("HalRequestSoftwareInterrupt"), 600)
     return [("the queue's depth", depth(), 1), ("IRQL", CPU.irql, 15), ("whether 0x2F is requested", pending(), False)]
 
 
-@step("One write to the local APIC: an interrupt to ourselves, vector 0x2F. The bit appears in the request register, "
-      "the IRR. And stays there: 0x2F >> 4 is 2, and CR8 is 15.")
+@step("One write to the local APIC: an interrupt to ourselves, vector 0x2F.",
+      ask="what happens at once?",
+      told="Nothing but a bit in the request register, the IRR. It stays there: 0x2F >> 4 is 2, and CR8 is 15.")
 def requested():
     CPU.step_until(pending, "the write to the APIC", 80)
     return [("whether 0x2F is requested", pending(), True), ("IRQL", CPU.irql, 15)]
 
 
-@step("KeInsertQueueDpc lowers CR8 to what it was, 2, and returns. 2 is not above 2: the APIC still holds the "
-      "interrupt back. And not because GDB keeps interrupts away while it steps: this time the machine runs freely, "
-      "with interrupts open, as far as KeLowerIrql.",
-      act="Held back")
+@step("KeInsertQueueDpc lowers CR8 to what it was, 2, and returns. GDB keeps interrupts away while it "
+      "steps; so this time the machine runs freely, with interrupts open, as far as KeLowerIrql.",
+      act="Held back",
+      ask="does the DPC run now?",
+      told="No. 2 is not above 2: the APIC still holds the interrupt back.")
 def held_back():
     CPU.run_to(address_of("KeLowerIrql"))
     return [("IRQL", CPU.irql, 2), ("IF", CPU.register("eflags") >> 9 & 1, 1),
@@ -103,8 +115,9 @@ def held_back():
             ("how often the routine has run", runs(), 0)]
 
 
-@step("KeLowerIrql runs on to its `mov cr8, rdi`, with RDI = 0. Interrupts are open (IF = 1), the bit is pending, "
-      "nothing happens.")
+@step("KeLowerIrql runs on to its `mov cr8, rdi`.",
+      ask="which level is in RDI, and what has happened to the bit?",
+      told="RDI is 0. Interrupts are open (IF = 1), the bit is pending, nothing has happened.")
 def about_to_lower():
     Place.lowering = find_instruction("KeLowerIrql", "^mov cr8,")
     CPU.run_to(Place.lowering)
@@ -113,9 +126,12 @@ def about_to_lower():
             ("whether 0x2F is requested", pending(), True)]
 
 
-@step("Now the one instruction, and from here on our steps let interrupts in. CR8 becomes 0, 2 is above 0, and "
-      "before the next instruction, the `ret`, the CPU takes the interrupt: it is in the stub of vector 0x2F, the "
-      "`ret`'s address is on the stack, and the bit has moved to the in-service register.", act="The instant")
+@step("Now the one instruction, and from here on our steps let interrupts in.",
+      act="The instant",
+      ask="where will the CPU be after it?",
+      told="CR8 became 0, 2 is above 0, and before the next instruction, the `ret`, the CPU took the interrupt: "
+           "it is in the stub of vector 0x2F, the `ret`'s address is on the stack, and the bit has moved to the "
+           "in-service register.")
 def lowered():
     stepping(OPEN)
     CPU.step()
@@ -131,9 +147,11 @@ def lowered():
             ("whether 0x2F is in service", VECTOR in served, True)]
 
 
-@step("trap.asm saves the registers, raises CR8 to 2 (the vector's level) and calls KiDpcInterrupt: it tells the "
-      "APIC that the interrupt was taken (EOI), opens interrupts, changes to the CPU's DPC stack, takes the DPC off "
-      "the list, and calls its routine.")
+@step("trap.asm saves the registers, raises CR8 to the vector's level and calls KiDpcInterrupt: it tells "
+      "the APIC that the interrupt was taken (EOI), opens interrupts, takes the DPC off the list, and calls "
+      "its routine.",
+      ask="at which IRQL does the routine run, and on whose stack?",
+      told="At 2, the vector's level, on the CPU's own DPC stack.")
 def in_routine():
     CPU.run_to(address_of("StepDpcRoutine"))
     return [("IRQL", CPU.irql, 2), ("the queue's depth", depth(), 0),
@@ -142,8 +160,10 @@ def in_routine():
             ("how often the routine has run", runs(), 0)]
 
 
-@step("The routine does its work and returns. The drain finds the list empty, trap.asm puts CR8 back to 0, and iretq "
-      "goes on where the interrupt came in: at the `ret` of KeLowerIrql. The thread has noticed nothing.")
+@step("The routine does its work and returns; the drain finds the list empty, and trap.asm returns with "
+      "iretq.",
+      ask="at which instruction does the thread go on, and at which IRQL?",
+      told="At the `ret` of KeLowerIrql, where the interrupt came in, at IRQL 0. The thread has noticed nothing.")
 def returned():
     CPU.run_to(Place.after)
     return [("how often the routine has run", runs(), 1), ("IRQL", CPU.irql, 0), ("whether it is the DPC stack",

@@ -1,20 +1,31 @@
-"""The guide: announces each step in a plain sentence, does it, shows what the machine has become, and compares.
+"""The guide: announces each step, asks what will come of it, does it, shows what the machine has become, and tells why.
 
-A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("the sentence"). A
-step returns its promises, a list of (what, what the machine shows, what was announced): one that is not kept is told,
-and makes the walk fail. panel() returns the lines above the values, and rows of values: [(title, {name: value})].
+A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("what will be done",
+ask="what to predict", told="what came of it, and why"): the answer is in `told` alone. A step returns its promises, a list of
+(what, what the machine shows, what it should): one that is not kept is told, and makes the walk fail. panel() returns the
+lines above the values, and rows of values: [(title, {name: value})].
 """
 
+import contextlib
+import io
 import os
+import re
+import shutil
 import textwrap
 
 import gdb
 
-from steps.cpus import Cpu, WalkError, selected
+from steps.cpus import Cpu, MachineGone, WalkError, selected
 
 BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if os.isatty(1) else ("", "")
-COLUMNS = 112
+WIDEST, UNKNOWN = 120, 112                       # columns that are used at most; and where there is no terminal
+INDENT = 4
 PLACES = ("in",)                                # values that say where, and are shown without what they were before
+
+
+def columns():
+    """How wide a line may be: the terminal's width."""
+    return min(WIDEST, shutil.get_terminal_size((UNKNOWN, 50)).columns - 1) if os.isatty(1) else UNKNOWN
 
 
 class Guide:
@@ -25,33 +36,55 @@ class Guide:
         self.done, self.broken = 0, []
         self.shown = {}                         # the values of the last panel
 
-    def introduce(self):
+    def introduce(self, at=0):
+        """Brings the machine to the place, and shows it; at: after so many steps, which are done in silence."""
         self.subject.begin()
-        print(f"\n{BOLD}{self.subject.TITLE}{PLAIN}\n")
-        say(self.subject.INTRODUCTION)
+        if at:
+            self.replay(at)
+            print(f"\n{BOLD}After step {at} of {len(self.steps)}, on the same machine, started again{PLAIN}")
+        else:
+            print(f"\n{BOLD}{self.subject.TITLE}{PLAIN}\n")
+            say(self.subject.INTRODUCTION)
         self.show()
 
     def announce(self):
-        """Says what the next step will do."""
+        """Says what the next step will do, and asks what will come of it."""
         if self.done < len(self.steps):
             step = self.steps[self.done]
             if step.act:
                 print(f"\n{BOLD}==== {step.act} ===={PLAIN}")
             print()
-            say(step.sentence, f"[{self.done + 1}/{len(self.steps)}] ")
+            lead = f"[{self.done + 1}/{len(self.steps)}] "
+            say(self.fill(step.sentence), lead)
+            if step.ask:
+                say(f"Predict: {self.fill(step.ask)}", " " * len(lead))
+
+    def fill(self, text):
+        """A text with the words that depend on the kernel at hand."""
+        return getattr(self.subject, "fill", str)(text)
 
     def advance(self):
-        """Does the step that was announced, and shows what came of it."""
+        """Does the step that was announced, shows what came of it, and tells why."""
         step = self.steps[self.done]
         promises = step.routine() or []
         self.done += 1
         self.show(Cpu.moved)
+        if step.told:
+            print()
+            say(self.fill(step.told), " " * INDENT)
         for what, seen, promised in promises:
             if seen != promised:
                 self.broken.append(what)
                 say(f"NOT as announced: {what} is {legible(seen)}, and should be {legible(promised)}.", "  *** ")
         if self.done == len(self.steps):
             self.conclude()
+
+    def replay(self, count):
+        """Does the first steps in silence: the machine is a new one, and does what the last one did."""
+        with contextlib.redirect_stdout(io.StringIO()):
+            for _ in range(count):
+                self.advance()
+        self.broken.clear()
 
     def conclude(self):
         print()
@@ -79,28 +112,43 @@ class Guide:
         for title, values in rows:
             cells = [self.cell(title, name, text) for name, text in values.items()]
             shown.update({(title, name): text for name, text in values.items()})
-            print(f"    {title:{wide}}   " + "   ".join(cells))
+            print_row(f"{title:{wide}}", cells)
         self.shown = shown
 
     def cell(self, title, name, text):
+        """(a value with its name, and what it was before where it has changed; its width)."""
         before = self.shown.get((title, name), text) if name not in PLACES else text
-        return f"{name} {text}" if before == text else f"{name} {before} -> {BOLD}{text}{PLAIN}"
+        if before == text:
+            return f"{name} {text}", len(f"{name} {text}")
+        return f"{name} {before} -> {BOLD}{text}{PLAIN}", len(f"{name} {before} -> {text}")
+
+
+def print_row(title, cells):
+    """A row of values; what does not fit goes on below the first value."""
+    margin, line = " " * INDENT, f"{' ' * INDENT}{title}"
+    length = len(line)
+    for number, (cell, wide) in enumerate(cells):
+        if number and length + 3 + wide > columns():
+            print(line)
+            line, length = f"{margin}{' ' * len(title)}", INDENT + len(title)
+        line, length = f"{line}   {cell}", length + 3 + wide
+    print(line)
 
 
 class Step:
-    """A sentence and what it announces."""
+    """What is done, what to predict, what came of it."""
 
-    def __init__(self, sentence, routine, act):
-        self.sentence, self.routine, self.act = sentence, routine, act
+    def __init__(self, sentence, routine, act, ask, told):
+        self.sentence, self.routine, self.act, self.ask, self.told = sentence, routine, act, ask, told
 
 
 def steps_of():
-    """An empty list of steps, and the decorator that fills it: step(sentence, act="a heading above the step")."""
+    """An empty list of steps, and the decorator that fills it; act is a heading above the step."""
     steps = []
 
-    def step(sentence, act=None):
+    def step(sentence, act=None, ask=None, told=None):
         def note(routine):
-            steps.append(Step(sentence, routine, act))
+            steps.append(Step(sentence, routine, act, ask, told))
             return routine
         return note
     return steps, step
@@ -113,54 +161,85 @@ def legible(seen):
 
 def say(text, lead=""):
     """Prints a paragraph."""
-    print(textwrap.fill(text, COLUMNS, initial_indent=lead, subsequent_indent=" " * len(lead)))
+    print(textwrap.fill(text, columns(), initial_indent=lead, subsequent_indent=" " * len(lead)))
 
 
-def install_commands(guide):
-    """The reader's commands. Whatever else is typed is GDB's."""
+class Prompt:
+    """The reader's prompt: an empty line does the next step; what is none of the guide's words is GDB's."""
+    WORDS = {"n": "next", "next": "next", "panel": "panel", "plan": "plan", "back": "back", "restart": "restart",
+             "help": "help", "q": "quit", "quit": "quit"}
+    HELP = ("Enter or n: the next step. back [N]: N steps back (1 unless told). restart: from the first step. panel: the values "
+            "again. plan: all steps. quit: ends it, and the machine. Anything else is GDB's: stepi, info registers, x/8gx $rsp, "
+            "backtrace, help NAME; `gdb` leaves the guide for GDB's own prompt, with layout asm and all.")
 
-    class Next(gdb.Command):
-        """n, or Enter: do the step that was announced."""
+    def __init__(self, guide, again):
+        self.guide, self.again = guide, again   # again(number): ends this GDB, and does so many steps on a new machine
 
-        def __init__(self):
-            super().__init__("n", gdb.COMMAND_RUNNING)
-
-        def invoke(self, _, __):
-            if guide.done == len(guide.steps):
-                say("The walk is over. Everything of GDB still works; `quit` ends it, and the machine.")
-                return
+    def interact(self):
+        """Until `gdb`, after which GDB reads on by itself; True: the reader wants to leave."""
+        while True:
             try:
-                guide.advance()
-            except (WalkError, gdb.error) as problem:
-                say(f"step: {problem}")
-                return
-            guide.announce()
+                line = input("(step) ").strip()
+            except EOFError:
+                print()
+                return True
+            except KeyboardInterrupt:
+                print()
+                continue
+            word, _, rest = line.partition(" ")
+            if word == "gdb" and not rest:
+                return False
+            if self.WORDS.get(word) == "quit" or word == "exit":
+                return True
+            self.run(line, word, rest.strip())
+            if word in ("layout", "tui"):
+                return False
 
-    class Panel(gdb.Command):
-        """panel: show the values again, after steps of your own too."""
+    def run(self, line, word, rest):
+        """One line of the reader's."""
+        name = "next" if not line else self.WORDS.get(word)
+        if name == "help" and rest or name == "next" and rest:
+            name = None
+        try:
+            if name:
+                getattr(self, f"do_{name}")(rest)
+            elif line.split()[:2] == ["info", "threads"]:       # QEMU calls a CPU that is not in hlt "running"; all stand still
+                print(re.sub(r" \[(running|halted) *\]", "", gdb.execute(line, to_string=True)), end="")
+            else:
+                gdb.execute(line, from_tty=True)
+        except WalkError as problem:
+            say(f"step: {problem}")
+            say("Have you moved the machine yourself? `back 0` returns to this step, `restart` to the first one, on the same machine "
+                "started again.")
+        except gdb.error as problem:
+            print(f"{problem}")
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C")
 
-        def __init__(self):
-            super().__init__("panel", gdb.COMMAND_STATUS)
+    def do_next(self, _):
+        if self.guide.done == len(self.guide.steps):
+            say("The walk is over. All of GDB still works; `back N` and `restart` go back, `quit` ends it, and the machine.")
+            return
+        self.guide.advance()
+        self.guide.announce()
 
-        def invoke(self, _, __):
-            self.dont_repeat()
-            try:
-                guide.show()
-            except (WalkError, gdb.error) as problem:
-                say(f"step: {problem}")
+    def do_panel(self, _):
+        self.guide.show()
 
-    class Plan(gdb.Command):
-        """plan: all steps of this walk, and where we are."""
+    def do_plan(self, _):
+        for number, step in enumerate(self.guide.steps):
+            if step.act:
+                print(f"\n==== {step.act} ====")
+            say(self.guide.fill(step.sentence), f"{'=>' if number == self.guide.done else '  '} {number + 1:2} ")
 
-        def __init__(self):
-            super().__init__("plan", gdb.COMMAND_SUPPORT)
+    def do_help(self, _):
+        say(self.HELP)
 
-        def invoke(self, _, __):
-            self.dont_repeat()
-            for number, step in enumerate(guide.steps):
-                if step.act:
-                    print(f"\n==== {step.act} ====")
-                say(step.sentence, f"{'=>' if number == guide.done else '  '} {number + 1:2} ")
+    def do_back(self, rest):
+        if rest and not rest.isdigit():
+            say("back [N]: N steps back, 1 unless told")
+            return
+        self.again(max(0, self.guide.done - int(rest or 1)))
 
-    for command in (Next, Panel, Plan):
-        command()
+    def do_restart(self, _):
+        self.again(0)

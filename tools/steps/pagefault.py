@@ -139,37 +139,45 @@ def table_promises(level):
     return [(f"V of the {LEVELS[level]}", entry & 1, 1)]
 
 
-@step("The CPU cuts the address into four numbers of 9 bits and an offset of 12. Bits 39-47 choose the entry of the "
-      "top table, to which CR3 points: the PXE. Its V bit is 1: go on in the table of that frame.", act="The page "
-                                                                                                        "tables")
+@step("The CPU cuts the address into four numbers of 9 bits and an offset of 12. Bits 39-47 choose the "
+      "entry of the top table, to which CR3 points: the PXE.",
+      act="The page tables",
+      ask="is its V bit set, and where does the walk go on?",
+      told="V is 1: it goes on in the table that lies in that frame.")
 def walk_pxe():
     root = u64(entry_address(entry_address(0, 0), 0) & ~0xFFF | SELF_MAP << 3) >> 12 & (1 << 40) - 1
     return table_promises(0) + [("the frame of the top table", root, CPU.register("cr3") >> 12 & (1 << 40) - 1)]
 
 
-@step("Bits 30-38 choose the entry of the second table: the PPE. V = 1.")
+@step("Bits 30-38 choose the entry of the second table: the PPE.",
+      ask="and this one?",
+      told="V is 1 again.")
 def walk_ppe():
     return table_promises(1)
 
 
-@step("Bits 21-29 choose the entry of the third: the PDE. V = 1.")
+@step("Bits 21-29 choose the entry of the third: the PDE.",
+      ask="the page is in the page file: may its PDE be valid?",
+      told="V is 1: the table of PTEs is there. Only the page is not.")
 def walk_pde():
     return table_promises(2)
 
 
-@step("Bits 12-20 choose the entry of the last: the PTE. Here V = 0. For the CPU the walk is over, it looks at no "
-      "other bit. The memory manager has kept a note for itself in the rest: the slot of the page file where the "
-      "page's content is.")
+@step("Bits 12-20 choose the entry of the last: the PTE.",
+      ask="what is in an entry whose page is on a disk?",
+      told="V is 0. For the CPU the walk is over, it looks at no other bit. The memory manager has kept a note "
+           "for itself in the rest: the slot of the page file where the page's content is.")
 def walk_pte():
     entry = look_up(3)
     return [("V of the PTE", entry & 1, 0), ("the PTE's transition bit", entry >> 11 & 1, 0),
             ("whether it names a page file slot", entry >> 32 != 0, True)]
 
 
-@step("The CPU executes the store, or rather begins to: it finds V = 0, puts the address into CR2, pushes SS, RSP, "
-      "RFLAGS, CS, RIP and an error code, clears IF, and goes to the stub of vector 14. The store has not happened; "
-      "RIP on the stack points at it.",
-      act="The trap")
+@step("The CPU executes the store, or rather begins to.",
+      act="The trap",
+      ask="what does it push, where does RIP on the stack point, and has anything been written?",
+      told="It found V = 0, put the address into CR2, pushed SS, RSP, RFLAGS, CS, RIP and an error code, cleared "
+           "IF, and went to the stub of vector 14. The store has not happened; RIP on the stack points at it.")
 def the_store():
     CPU.step()
     Fault.is_taken = True
@@ -180,8 +188,10 @@ def the_store():
             ("where the CPU is", CPU.pc, address_of("KiVectorStubs") + 14 * 16), ("IRQL", CPU.irql, 2)]
 
 
-@step("trap.asm pushes the vector, all registers, CR2 and CR8 below that: the KTRAP_FRAME. Then it opens interrupts "
-      "again, as they were, and calls KiTrap with the frame's address.")
+@step("trap.asm pushes the vector, all registers, CR2 and CR8 below that, and calls KiTrap with the frame's "
+      "address.",
+      ask="which two of these does the page-fault handler need to decide?",
+      told="The address and the IRQL. The whole is the KTRAP_FRAME; interrupts are open again, as they were.")
 def the_frame():
     CPU.step_to(address_of("KiTrap"))
     Fault.frame = CPU.register("rdi")
@@ -192,25 +202,31 @@ def the_frame():
             ("the IRQL before", int(frame["PreviousIrql"]), 2), ("IF", CPU.register("eflags") >> 9 & 1, 1)]
 
 
-@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault. Its first question is for the IRQL in the "
-      "frame: is it above APC_LEVEL, 1? Look at the instruction that asks it.", act="The question")
+@step("KiTrap sees vector 14 and calls the memory manager, MmAccessFault, which asks its first question.",
+      act="The question",
+      ask="what does it ask for?",
+      told="For the IRQL in the frame: is it above APC_LEVEL, 1? Look at the instruction that asks it.")
 def the_test():
     CPU.step_to(address_of("MmAccessFault"))
     CPU.step_until(lambda: TEST in line_at(CPU.pc)[2] and CPU.instruction.startswith("cmp"), "the test of the IRQL")
     return [("the number that the test reads", int(trap_frame()["PreviousIrql"]), 2)]
 
 
-@step("2 is above 1: the jump is taken, and the branch that knows how to read a page is not.")
+@step("The jump that follows.",
+      ask="is it taken?",
+      told="2 is above 1: it is, and the branch that knows how to read a page is not.")
 def the_jump():
     before = line_at(CPU.pc)[1]
     CPU.step_until(lambda: line_at(CPU.pc)[1] != before, "the branch for raised IRQL")
     return [("the branch", CPU.name(), "FaultAtRaisedIrql")]
 
 
-@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), finds V = 0 still, "
-      "and calls KiBugCheckFromTrap, the trap handler's KeBugCheckEx, with 0xA and four parameters: address, IRQL, "
-      "kind of access, RIP.",
-      act="The end")
+@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), and calls "
+      "KiBugCheckFromTrap, the trap handler's KeBugCheckEx.",
+      act="The end",
+      ask="with which code, and which four parameters?",
+      told="V is 0 still. The code is 0xA, and the parameters are what you have seen: address, IRQL, kind of "
+           "access, RIP.")
 def the_bugcheck():
     CPU.step_to(address_of("KiBugCheckFromTrap"))
     handed = tuple(CPU.register(name) for name in ("edi", "rsi", "rdx", "rcx", "r8"))
@@ -223,8 +239,10 @@ def parameters(code):
     return list(zip(names, Fault.bugcheck(), (code, Fault.address, 2, 1, Fault.store)))
 
 
-@step("RIP lies in secret.sys and not in the kernel, so 0xA becomes 0xD1, DRIVER_IRQL_NOT_LESS_OR_EQUAL. CR8 becomes "
-      "15, and the report begins: KiBugCheckData holds what the blue screen will say.")
+@step("KiBugCheckFromTrap looks where RIP lies, and the report begins.",
+      ask="which code will the blue screen show, and at which IRQL is it drawn?",
+      told="RIP lies in secret.sys and not in the kernel, so 0xA became 0xD1, DRIVER_IRQL_NOT_LESS_OR_EQUAL. CR8 "
+           "is 15. KiBugCheckData holds what the blue screen will say.")
 def the_report():
     CPU.run_to(address_of("KiReportOnSerial"))
     data = address_of("KiBugCheckData")

@@ -1,13 +1,13 @@
 """Source lines of the machine's code: the assembly with its comments, and the CPUs marked in it."""
 
 import functools
+import textwrap
 from pathlib import Path
 
 import gdb
 
 from steps.cpus import instructions_of
 
-WIDTH = 116
 TOP = Path(__file__).resolve().parent.parent.parent
 
 
@@ -41,13 +41,19 @@ def listing(function, cpus):
     for address, instruction in code:
         _, number, text = line_at(address)
         arrows = "".join(f"{' =>' if place == address else '':7}" for place in places)
-        rows.append(cut(f"{arrows}{number:4}  {aligned(text) if text else instruction}"))
+        rows += wrapped(f"{arrows}{number:4}  ", aligned(text) if text else instruction)
     return [f"{heads}      {function} in {line_at(code[0][0])[0]}"] + rows
 
 
-def cut(row):
-    """A row that fits beside the panel's margin."""
-    return row if len(row) <= WIDTH else row[:WIDTH - 3] + "..."
+def wrapped(lead, text):
+    """A row as lines that fit: a comment that is too long goes on below itself."""
+    from steps.guide import INDENT, columns
+    room = columns() - INDENT - len(lead)
+    code, mark, comment = text.partition(" ;")
+    if len(text) <= room or not mark:
+        return [lead + text[:max(room, 1)]]
+    parts = textwrap.wrap(comment.strip(), max(room - len(code) - 3, 12))
+    return [f"{lead}{code} ; {parts[0]}"] + [f"{' ' * (len(lead) + len(code))} ; {part}" for part in parts[1:]]
 
 
 def aligned(text):

@@ -1,6 +1,12 @@
-"""Two CPUs and one lock: first the lock that works, then the one that tests and sets, and lets both in."""
+"""Two CPUs and one lock: first the lock that works, then the one that tests and sets, and lets both in.
 
-from steps.cpus import MASKED, Cpu, address_of, find_instruction, instructions_of, read, selected, stepping, u8
+The lock that works may take its word by any locked read-modify-write: the walk looks for the instruction by its kind.
+"""
+
+import re
+
+from steps.cpus import (MASKED, Cpu, WalkError, address_of, find_instruction, instructions_of, read, selected, stepping,
+                        u8)
 from steps.guide import steps_of
 from steps.source import listing
 
@@ -17,6 +23,12 @@ FIRST, SECOND = Cpu(0), Cpu(1)
 CPUS = (FIRST, SECOND)
 
 
+ATOMIC = "a locked read-modify-write"
+# What a locked instruction leaves when it has won the lock: a register or a flag of the CPU, and its value.
+WON = {"xchg": ("al", 0), "lock cmpxchg": ("eflags", 1 << 6), "lock bts": ("eflags", 0)}
+FLAG = {"lock cmpxchg": 1 << 6, "lock bts": 1}
+
+
 class Lock:
     """The names and places of one of the two locks."""
 
@@ -24,26 +36,46 @@ class Lock:
         self.acquire, self.release, self.take = f"KiAcquire{kind}Lock", f"KiRelease{kind}Lock", taker
         self.name = f"{kind.lower()} lock"
         self.word, self.sum = f"Step{kind}Lock", f"Step{kind}Sum"
-        self.is_textbook = kind == "Textbook"
+        self.exchange, self.kind = 0, "store"
 
     def find(self):
         """Looks up the addresses; the kernel's symbols must be loaded."""
         self.start, self.let_go = address_of(self.acquire), address_of(self.release)
-        self.exchange = find_instruction(self.acquire, "^xchg" if self.is_textbook else r"^mov BYTE PTR")
+        self.exchange, self.kind = self.taking_instruction()
         self.won = find_instruction(self.acquire, "^ret")
         self.load, self.store = (find_instruction("KiAddOne", pattern) for pattern in ("^mov eax,", r"^mov DWORD"))
         calls = [(address, text) for address, text in instructions_of(self.take) if text.startswith("call")]
         self.entered = next(address for address, text in calls if self.acquire in text)
         self.leaving = next(address for address, text in calls if self.release in text)
 
+    def taking_instruction(self):
+        """(address, kind) of what takes the lock: the first locked read-modify-write (xchg with memory is one by itself);
+        where there is none, the first plain store."""
+        code = instructions_of(self.acquire)
+        for address, text in code:
+            if re.match(r"xchg .*\[", text) or text.startswith("lock "):
+                return address, re.match(r"(lock )?\w+", text)[0]
+        return next(((address, "store") for address, text in code if re.match(r"\w+ (\w+ PTR )?\[", text)
+                     and not text.startswith(("cmp", "test"))), (0, "store"))
+
+    def described(self):
+        return "a plain store, behind a test that another CPU can come between" if self.kind == "store" else ATOMIC
+
     def owns(self, cpu):
-        """Whether a CPU has the lock, by where it is: its exchange gave it 0 (or it wrote its 1); it is not back."""
+        """Whether a CPU has the lock, by where it is: its exchange has won (or it wrote its 1); it is not back."""
         at, function = cpu.pc, cpu.function
         if function == self.acquire:
-            return at == self.won or (self.is_textbook and at > self.exchange and cpu.register("al") == 0)
+            return 0 < self.exchange < at and (at == self.won or self.has_won(cpu))
         if function == self.take:
             return self.entered < at <= self.leaving
         return function == "KiAddOne" or at == self.let_go
+
+    def has_won(self, cpu):
+        """Whether what a CPU has just executed gave it the lock, as long as no other instruction has changed the sign of it."""
+        if self.kind not in WON:
+            return self.kind == "store" and self.name != BROKEN.name
+        register, value = WON[self.kind]
+        return cpu.register(register) & FLAG.get(self.kind, ~0) == value
 
 
 TEXTBOOK, BROKEN = Lock("Textbook", "StepTakeTextbookLock"), Lock("Broken", "StepTakeBrokenLock")
@@ -66,6 +98,11 @@ def meet(lock):
 def begin():
     meet(TEXTBOOK)
     stepping(MASKED)
+
+
+def fill(text):
+    """A sentence with the instruction that takes the lock."""
+    return text.replace("{atomic}", current.kind)
 
 
 def panel():
@@ -92,6 +129,11 @@ def al(cpu):
     return f"AL of {cpu}", cpu.register("al")
 
 
+def read_by(cpu, promised):
+    """The old word, where the instruction leaves it in AL."""
+    return [(*al(cpu), promised)] if current.kind in ("xchg", "lock cmpxchg") else []
+
+
 def word(promised):
     return "the lock word", u8(address_of(current.word)), promised
 
@@ -114,94 +156,115 @@ def enter_sum(cpu):
     cpu.step_to(address_of("KiAddOne"))
 
 
+def spin(cpu):
+    """Round the loop of a CPU that has lost: to the exchange again, or as long as it takes to see that it only waits."""
+    for _ in range(12):
+        if cpu.pc == current.exchange or cpu.function != current.acquire:
+            return
+        cpu.step()
+
+
 def leave_sum(cpu):
     """To the first instruction of the release."""
     cpu.step_to(current.let_go)
 
 
-@step("CPU 0 raises its IRQL to DISPATCH_LEVEL: CR8 := 2. From now on no other thread and no DPC can come in on CPU "
-      "0. It goes as far as the lock.", act="Act 1: the lock that works")
+@step("CPU 0 raises its IRQL to DISPATCH_LEVEL, 2, and goes as far as the lock.", act="Act 1: the lock that works",
+      ask="which register holds the IRQL, and what does the raise change on CPU 1?",
+      told="CR8 := 2, on CPU 0 alone. From now on no other thread and no DPC can come in on CPU 0.")
 def cpu0_raises():
     raise_and_enter(FIRST)
     return [("IRQL of CPU 0", FIRST.irql, 2), ("IRQL of CPU 1", SECOND.irql, 0)]
 
 
-@step("CPU 1 does the same. IRQL belongs to a CPU: that CPU 0 is at 2 does not keep CPU 1 out of anything. That is "
-      "what the lock is for.")
+@step("CPU 1 does the same.", ask="CPU 0 is at IRQL 2 already: does that keep CPU 1 out?",
+      told="No. IRQL belongs to a CPU: that CPU 0 is at 2 does not keep CPU 1 out of anything. That is what the lock is for.")
 def cpu1_raises():
     raise_and_enter(SECOND)
     return [("IRQL of CPU 1", SECOND.irql, 2), word(0), owner()]
 
 
-@step("Both put a 1 into AL: it is what they are about to offer to the lock.")
-def both_load_one():
+@step("Both CPUs go on to the instruction that takes the lock: one that reads the word and writes it, in one step.",
+      ask="what have they put into AL by then, and is the lock taken?",
+      told="Both stand before `{atomic}`. What they are about to offer to the lock is in their registers; the word is still 0.")
+def both_come_to_the_exchange():
+    if not current.exchange:
+        raise WalkError(f"{current.acquire} never writes the lock's word: it takes nothing")
     for cpu in CPUS:
         cpu.step_to(current.exchange)
-    return [(*al(FIRST), 1), (*al(SECOND), 1), word(0), owner()]
+    registers = [(*al(FIRST), 1), (*al(SECOND), 1)] if current.kind == "xchg" else []
+    return [("the instruction that takes the lock", current.described(), ATOMIC), *registers, word(0), owner()]
 
 
-@step("CPU 0 executes xchg: its 1 goes into the lock, what was in the lock comes into AL, in one step that CPU 1 "
-      "cannot divide. There was a 0: CPU 0 wins.")
+@step("CPU 0 executes its `{atomic}`: the old word comes out, the new one goes in, in one step that CPU 1 cannot divide.",
+      ask="what will be in the lock word, what will CPU 0 have read, and who owns the lock?",
+      told="CPU 0 has read a 0 and left a 1: the lock was free, and now it is CPU 0's.")
 def cpu0_wins():
     FIRST.step()
-    return [(*al(FIRST), 0), word(1), owner(0)]
+    return [*read_by(FIRST, 0), word(1), owner(0)]
 
 
-@step("CPU 1 executes the same xchg. Its 1 goes into the lock too, over the 1 of CPU 0, which changes nothing; and "
-      "into AL comes a 1: CPU 1 has lost.")
+@step("CPU 1 executes the same instruction.", ask="does it change the word? What does CPU 1 read, and who owns the lock?",
+      told="CPU 1 has read a 1: it has lost. An xchg writes its own 1 over the 1 of CPU 0, which changes nothing.")
 def cpu1_loses():
     SECOND.step()
-    return [(*al(SECOND), 1), word(1), owner(0)]
+    return [*read_by(SECOND, 1), word(1), owner(0)]
 
 
-@step("CPU 0 tests its AL: 0, so the jump back is not taken, and it goes in to the sum.")
+@step("CPU 0 tests what it has read.", ask="where does CPU 0 go?",
+      told="It has read a 0, so the jump back is not taken: it goes in, to the sum.")
 def cpu0_enters():
     enter_sum(FIRST)
     return [owner(0), summed(0)]
 
 
-@step("CPU 1 tests its AL: 1, so the jump is taken, and it stands before the xchg again. This is the spinning.")
+@step("CPU 1 tests what it has read.", ask="where does CPU 1 go?",
+      told="It has read a 1, so it goes round: it is still in the acquire, and will try again. This is the spinning.")
 def cpu1_jumps_back():
-    SECOND.step(2)
-    return [("where CPU 1 is", SECOND.pc, current.exchange), owner(0)]
+    spin(SECOND)
+    return [("the function that CPU 1 is in", SECOND.function, current.acquire), owner(0)]
 
 
-@step("CPU 1 goes round three more times. Each xchg writes 1 over 1 and brings 1 back. It would do so for as long as "
-      "CPU 0 is inside, at IRQL 2, doing nothing else: that is why a spin lock is held for microseconds.")
+@step("CPU 1 goes round three more times.", ask="how long would it do so, and what else can CPU 1 do meanwhile?",
+      told="For as long as CPU 0 is inside, at IRQL 2, and nothing else: that is why a spin lock is held for microseconds.")
 def cpu1_spins():
-    SECOND.step(9)
-    return [("where CPU 1 is", SECOND.pc, current.exchange), (*al(SECOND), 1), word(1), owner(0)]
+    for _ in range(3):
+        SECOND.step()
+        spin(SECOND)
+    return [("the function that CPU 1 is in", SECOND.function, current.acquire), word(1), owner(0)]
 
 
-@step("CPU 0 adds 1 to the sum: load, add, store. Nobody can come between, because whoever wants to must have the "
-      "lock.")
+@step("CPU 0 adds 1 to the sum: load, add, store.", ask="can CPU 1 come between the three?",
+      told="No CPU can come between them, for it would need the lock.")
 def cpu0_adds():
     leave_sum(FIRST)
     return [summed(1), owner(0)]
 
 
-@step("CPU 0 releases: one plain store of 0. x86 lets no store overtake an earlier one, so whoever sees the 0 sees "
-      "the new sum too.")
+@step("CPU 0 releases the lock, by one plain store of 0.", ask="must that store be locked too? Who owns the lock now?",
+      told="A plain store is enough: x86 lets no store overtake an earlier one, so a CPU that sees the 0 sees the new sum too. "
+           "The lock is free; CPU 1 has not looked yet.")
 def cpu0_releases():
     FIRST.step()
     return [word(0), owner()]
 
 
-@step("CPU 1 executes its xchg once more, and now a 0 comes back: CPU 1 wins.")
+@step("CPU 1 tries once more.", ask="what does it read this time?", told="A 0: CPU 1 has won.")
 def cpu1_wins():
-    SECOND.step()
-    return [(*al(SECOND), 0), word(1), owner(1)]
+    SECOND.step_until(lambda: current.owns(SECOND), "the lock", 60)
+    return [*read_by(SECOND, 0), word(1), owner(1)]
 
 
-@step("CPU 1 goes in, adds its 1, and comes to the release.")
+@step("CPU 1 goes in, adds its 1, and comes to the release.", ask="what is the sum?", told="Two CPUs, two additions: 2.")
 def cpu1_adds():
     enter_sum(SECOND)
     leave_sum(SECOND)
     return [summed(2), owner(1)]
 
 
-@step("CPU 1 releases, and both lower IRQL to PASSIVE_LEVEL: first the lock, then CR8. Two CPUs have added 1, and "
-      "the sum is 2.")
+@step("CPU 1 releases, and both lower IRQL.", ask="why first the lock, and then CR8?",
+      told="At a lower IRQL the owner could be interrupted, or lose its CPU, with the lock still in its hands. Two CPUs have added "
+           "1, and the sum is 2.")
 def both_leave():
     for cpu in CPUS:
         cpu.step_until(lambda: cpu.irql == 0, "PASSIVE_LEVEL")
@@ -209,7 +272,8 @@ def both_leave():
 
 
 @step("Both CPUs go on to the second lock, and raise IRQL as before. It is a plausible lock: look whether it is free "
-      "(mov al, [rdi]), and if it is, take it (mov byte [rdi], 1).", act="Act 2: the lock that tests and then sets")
+      "(mov al, [rdi]), and if it is, take it (mov byte [rdi], 1).", act="Act 2: the lock that tests and then sets",
+      ask="what is wrong with it?", told="Each instruction for itself is as atomic as the xchg was. Let us see.")
 def both_come_to_the_second():
     meet(BROKEN)
     for cpu in CPUS:
@@ -217,33 +281,34 @@ def both_come_to_the_second():
     return [word(0), summed(0), owner(), ("IRQL of both", (FIRST.irql, SECOND.irql), (2, 2))]
 
 
-@step("CPU 0 looks at the lock: 0. It is free.")
+@step("CPU 0 looks at the lock.", ask="what does it see?", told="A 0: it is free.")
 def cpu0_looks():
     FIRST.step()
     return [(*al(FIRST), 0), word(0)]
 
 
-@step("Now CPU 1 looks at the lock: 0 as well, for CPU 0 has not written its 1 yet. Two CPUs know that the lock is "
-      "free.")
+@step("Now CPU 1 looks at the lock.", ask="what does CPU 1 see?",
+      told="A 0 as well, for CPU 0 has not written its 1 yet. Two CPUs know that the lock is free.")
 def cpu1_looks():
     SECOND.step()
     return [(*al(SECOND), 0), word(0)]
 
 
-@step("CPU 0 tests its AL (0: do not spin), writes the 1, and owns the lock.")
+@step("CPU 0 tests its AL, and goes on.", ask="what does it do to the word?", told="It does not spin: it writes the 1, and owns the lock.")
 def cpu0_sets():
     FIRST.step_to(current.won)
     return [word(1), owner(0)]
 
 
-@step("CPU 1 tests its AL. There is still the 0 of a moment ago in it: it does not spin either, writes its 1 over "
-      "the other 1, and owns the lock too. The word looks exactly as it would with one owner.")
+@step("CPU 1 tests its AL, and goes on.", ask="the word is 1 by now: does that stop CPU 1?",
+      told="There is still the 0 of a moment ago in its AL: it does not spin either, writes its 1 over the other 1, and owns the "
+           "lock too. The word looks exactly as it would with one owner.")
 def cpu1_sets():
     SECOND.step_to(current.won)
     return [word(1), owner(0, 1)]
 
 
-@step("Both go in, and both load the sum: EAX is 0 on either CPU.")
+@step("Both go in, and both load the sum.", ask="what is in EAX, on each?", told="0 on either CPU.")
 def both_load():
     for cpu in CPUS:
         enter_sum(cpu)
@@ -251,21 +316,22 @@ def both_load():
     return [("EAX of CPU 0", FIRST.register("eax"), 0), ("EAX of CPU 1", SECOND.register("eax"), 0), owner(0, 1)]
 
 
-@step("CPU 0 adds 1 and stores: the sum is 1.")
+@step("CPU 0 adds 1 and stores.", ask="what is the sum now, and what will it be when CPU 1 has stored?", told="1.")
 def cpu0_stores():
     leave_sum(FIRST)
     return [summed(1)]
 
 
-@step("CPU 1 adds 1 to the 0 that it has loaded, and stores: the sum is 1 again. What CPU 0 has done is lost: two "
-      "CPUs have added 1, and the sum is 1. In a list it would have been a lost entry, in the pool a block given to "
-      "two owners.")
+@step("CPU 1 adds 1 to what it has loaded, and stores.", ask="1 or 2?",
+      told="The sum is 1 again: CPU 1 had loaded a 0. What CPU 0 has done is lost. In a list it would have been a lost entry, in "
+           "the pool a block given to two owners.")
 def cpu1_stores():
     leave_sum(SECOND)
     return [summed(1), owner(0, 1)]
 
 
-@step("CPU 0 releases. The word says: free. But CPU 1 is still inside, and any third CPU may come in.")
+@step("CPU 0 releases.", ask="what does the word say, and is it true?",
+      told="The word says: free. But CPU 1 is still inside, and any third CPU may come in.")
 def cpu0_lets_go():
     FIRST.step()
     return [word(0), owner(1)]

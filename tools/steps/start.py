@@ -8,8 +8,10 @@ import sys
 import gdb
 
 from kd.command import as_word
-from steps.cpus import Cpu, WalkError, quiet
-from steps.guide import Guide, install_commands, say
+from steps.cpus import Cpu, MachineGone, WalkError, quiet
+from steps.guide import Guide, Prompt, say
+
+AGAIN = 3                                       # the exit status that asks tools/step.py for a new machine
 
 
 def main():
@@ -21,22 +23,22 @@ def main():
         quiet(f"target remote {options['socket']}")
         guide = Guide(importlib.import_module(f"steps.{options['subject']}"))
         guide.subject.FOLDER = options["drivers"]
-        guide.introduce()
+        guide.introduce(options["at"])
         if options["auto"]:
             leave(walk(guide))
-        install_commands(guide)
-        print()
-        say("Type n, or just Enter, to do what is announced; `plan` lists the steps, `panel` shows the values again; "
-            "all of GDB works in between, and `quit` ends it all.")
+        if not options["at"]:
+            print()
+            say("Press Enter (or type n) to do what is announced. `help` lists the guide's other words; all of GDB works in between, "
+                "and `quit` ends it all.")
         guide.announce()
     except (WalkError, gdb.error) as problem:
         say(f"step: {problem}")
         leave(2)
-    except Exception as problem:                # the last resort: GDB would print it, go on, and leave with 0
-        say(f"step: internal error: {type(problem).__name__}: {problem}")
-        leave(2)
     except KeyboardInterrupt:
         leave(130)
+    if Prompt(guide, lambda number: again(number, options["again"])).interact():
+        leave(0)
+    say("This is GDB's own prompt. `quit` ends it, and the machine.")
 
 
 def walk(guide):
@@ -45,10 +47,20 @@ def walk(guide):
         while guide.done < len(guide.steps):
             guide.announce()
             guide.advance()
-    except (WalkError, gdb.error) as problem:
+    except MachineGone as problem:
         say(f"step: {problem}")
         return 1 if guide.broken else 2
+    except (WalkError, gdb.error) as problem:
+        say(f"NOT as announced: {problem}", "  *** ")
+        return 1
     return 1 if guide.broken else 0
+
+
+def again(number, path):
+    """Ends this GDB and its machine; tools/step.py starts both anew, and so many steps are done in silence."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(str(number))
+    leave(AGAIN)
 
 
 def leave(status):

@@ -84,8 +84,10 @@ def instruction(pattern):
     return find_instruction("KiSwapContext", pattern)
 
 
-@step("KiSwapContext pushes the six registers that a C function may count on to find unchanged after a call. "
-      "Everything else of the first thread is on its stack already.", act="The first thread leaves")
+@step("KiSwapContext pushes registers, until it comes to the line that keeps RSP.",
+      act="The first thread leaves",
+      ask="how many registers, and which? (Which may a C function count on to find unchanged after a call?)",
+      told="Six: rbp, rbx and r12 to r15. Everything else of the first thread is on its stack already.")
 def pushes():
     before = CPU.register("rsp")
     CPU.step_to(instruction(r"^mov QWORD PTR \[rdi"))
@@ -93,7 +95,9 @@ def pushes():
             ("whose stack it is", stack_owner(CPU.register("rsp")), NAMES[FIRST])]
 
 
-@step("The first thread's RSP goes into its KTHREAD, as KernelStack: the only trace of it that is not on its stack.")
+@step("The first thread's RSP goes into its KTHREAD.",
+      ask="which field is it, and what else of the thread must be kept?",
+      told="KernelStack: the only trace of the thread that is not on its stack. Nothing else is needed.")
 def saves():
     before = threads[FIRST].field("KernelStack")
     CPU.step()
@@ -101,9 +105,11 @@ def saves():
             ("whether it has changed", before != CPU.register("rsp"), True)]
 
 
-@step("And this is the switch: RSP := KernelStack of the second thread. One instruction ago the CPU stood on one "
-      "stack, now on the other.",
-      act="The second thread comes")
+@step("And this is the switch: RSP := KernelStack of the second thread.",
+      act="The second thread comes",
+      ask="on whose stack is the CPU after that, and which thread does the kernel believe to be running?",
+      told="One instruction ago the CPU stood on one stack, now on the other. The kernel still believes that the "
+           "first thread runs.")
 def exchanges():
     CPU.step()
     rsp = CPU.register("rsp")
@@ -111,24 +117,28 @@ def exchanges():
             ("the current thread, as the kernel sees it", named(current_thread()), NAMES[FIRST])]
 
 
-@step("The kernel is told: gs:[188h], the current thread of this CPU, becomes the second one. Between the two "
-      "instructions the kernel would have got a wrong answer; at DISPATCH_LEVEL, with the dispatcher lock held, "
-      "nobody asks.")
+@step("The kernel is told: gs:[188h], the current thread of this CPU.",
+      ask="why was nobody misled between the two instructions?",
+      told="Between them the kernel would have got a wrong answer; at DISPATCH_LEVEL, with the dispatcher lock "
+           "held, nothing asks.")
 def tells():
     CPU.step()
     return [("the current thread, as the kernel sees it", named(current_thread()), NAMES[SECOND]),
             ("IRQL", CPU.irql, 2)]
 
 
-@step("The six registers come back from the second thread's stack, where it pushed them when it began to wait.")
+@step("The six registers come back.",
+      ask="from which stack, and who has put them there?",
+      told="From the second thread's, where it pushed them itself when it began to wait.")
 def pops():
     CPU.step_to(instruction("^ret"))
     return [("how far RSP is above KernelStack", CPU.register("rsp") - threads[SECOND].field("KernelStack"),
             SAVED_BYTES)]
 
 
-@step("`ret`. The call came from StepPing's wait, the return goes to StepPong's: into the same function of the "
-      "scheduler, but for another thread, on another stack.")
+@step("`ret`.",
+      ask="the call came from StepPing's wait: where does the return go?",
+      told="To StepPong's: into the same function of the scheduler, but for another thread, on another stack.")
 def returns():
     old = threads[FIRST].field("KernelStack")
     waiting = callers(u64(old + SAVED_BYTES), u64(old + SAVED_BYTES - 8))
@@ -141,8 +151,11 @@ def returns():
             ("both threads called KiSwapContext from", running[0], waiting[0])]
 
 
-@step("The second thread releases the dispatcher lock that the first one took, lowers IRQL, and comes out of "
-      "KeWaitForSingleObject in StepPong: its wait is over.")
+@step("The second thread goes on, out of the function that it has been waiting in.",
+      ask="which function is that, at which IRQL does it return, and who releases the lock that the first "
+          "thread took?",
+      told="KeWaitForSingleObject in StepPong, at IRQL 0: its wait is over. The second thread has released the "
+           "dispatcher lock that the first one took.")
 def goes_on():
     code = instructions_of("StepPong")
     call = next(address for address, text in code if "KeWaitForSingleObject" in text)
