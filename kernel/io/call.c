@@ -1,7 +1,8 @@
 /* call.c: the frame of every Zw call on a file handle: which file, may the handle do this, send the IRP, wait or not.
  *
  * A synchronous file (FILE_SYNCHRONOUS_IO_...) does one request at a time, and the call waits for it. Any other file's
- * call may return STATUS_PENDING; then the status block and the event (the caller's or the file's) tell the end. */
+ * call may return STATUS_PENDING; then the status block and the event (the caller's or the file's) tell the end. A call
+ * that returns an error has told it: status block and events are left alone. */
 #include "iop.h"
 
 NTSTATUS IopBeginCall(HANDLE FileHandle, ACCESS_MASK AnyOf, HANDLE Event, PIOP_CALL Call) {
@@ -77,9 +78,11 @@ NTSTATUS IopPerformLocked(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, 
     }
     NTSTATUS Status = IopSendAndWait(Call->Device, Irp, IoStatusBlock);
     Call->File->FinalStatus = Status;
-    KeSetEvent(&Call->File->Event, IO_NO_INCREMENT, FALSE);
-    if (Call->Event != NULL) {
-        KeSetEvent(Call->Event, IO_NO_INCREMENT, FALSE);
+    if (!NT_ERROR(Status)) {
+        KeSetEvent(&Call->File->Event, IO_NO_INCREMENT, FALSE);
+        if (Call->Event != NULL) {
+            KeSetEvent(Call->Event, IO_NO_INCREMENT, FALSE);
+        }
     }
     return Status;
 }

@@ -120,6 +120,10 @@ static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID 
     PFILE_OBJECT File = *Argument1;
     Irp->Tail.Overlay.Thread = (PETHREAD)Thread; /* the APC lay over these two */
     Irp->Tail.Overlay.OriginalFileObject = File;
+    if (NT_ERROR(Irp->IoStatus.Status) && !Irp->PendingReturned) {
+        IopDropIrp(Irp); /* IoCallDriver has returned the error: nothing else tells it */
+        return;
+    }
     IopReturnBuffers(Irp);
     if (Irp->UserIosb) {
         *Irp->UserIosb = Irp->IoStatus;

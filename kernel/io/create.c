@@ -238,11 +238,11 @@ NTSTATUS IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATT
                      .EaBuffer = EaBuffer,
                      .EaLength = EaLength};
     *FileHandle = NULL;
-    NTSTATUS Status = Options & IO_NO_PARAMETER_CHECKING ? STATUS_SUCCESS : CheckParameters(&Open);
+    NTSTATUS Opened, Status = Options & IO_NO_PARAMETER_CHECKING ? STATUS_SUCCESS : CheckParameters(&Open);
     if (NT_SUCCESS(Status)) {
         Status = IopOpenFile(ObjectAttributes, &Open, &File);
     }
-    if (!NT_SUCCESS(Status)) {
+    if (!NT_SUCCESS(Opened = Status)) {
         return Status;
     }
     File->Flags |= FO_HANDLE_CREATED;
@@ -250,7 +250,7 @@ NTSTATUS IoCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATT
     ObfDereferenceObject(File);
     if (NT_SUCCESS(Status)) {
         *IoStatusBlock = Open.Result;
-        Status = Open.Result.Status;
+        Status = Opened;
     }
     return Status;
 }

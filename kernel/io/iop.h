@@ -59,12 +59,16 @@ VOID IopQueueThreadIrp(PIRP Irp);   /* Tail.Overlay.Thread is set */
 VOID IopUnqueueThreadIrp(PIRP Irp); /* it is freed, or made anew; no other IRP minds */
 VOID IopNoteSentIrp(
     PIRP Irp); /* its first driver is about to be called; one that is in a thread's list is left alone */
-VOID IopForgetSentIrp(PIRP Irp);            /* it has passed its last driver, or goes; no other IRP minds */
+VOID IopForgetSentIrp(PIRP Irp); /* it has passed its last driver, or goes; no other IRP minds */
+/* Of IopSendAndWait: its driver has returned with an answer. TRUE: and has not completed it; the IRP is the driver's from
+ * now on, and its sender's frame may go. */
+BOOLEAN IopLeaveIrp(PIRP Irp);
 BOOLEAN IopBeginThreadCompletion(PIRP Irp); /* FALSE: nobody is left who wants the result */
 
 /* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction);
-/* Sends the IRP, waits for it, copies its output back, frees it. At the IRQL of the caller. */
+/* Sends the IRP, waits for it if it is pended, copies its output back, frees it. Result is left alone when the driver
+ * returns an error at once, or returns without completing the IRP. At the IRQL of the caller. */
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result);
 /* After completion, in the requester's context: output, buffers, MDLs. <= APC_LEVEL unless all is resident. */
 VOID IopReturnBuffers(PIRP Irp);

@@ -1,5 +1,9 @@
 /* request.c: IRPs that the I/O manager sends for a caller: their buffers, sending and waiting, and what comes after.
  *
+ * What the driver's dispatch routine returns counts. STATUS_PENDING is waited out, and then the IRP's status is the
+ * answer; any other status is the answer itself, whatever the IRP says, and the status block is filled in only if that
+ * is no error. A request that is returned with an answer and was never completed stays behind, in its thread's list.
+ *
  * Such an IRP is marked IOP_IRP_WAITED: its completion, at whatever IRQL and in whatever thread, only sets an event. The
  * sender does the rest itself. So a call at APC_LEVEL, which no APC can reach, works too. */
 #include "iop.h"
@@ -115,19 +119,42 @@ VOID IopDropIrp(PIRP Irp) {
     IoFreeIrp(Irp);
 }
 
+/* STATUS_PENDING was returned, and the IRP is completed. Its end is told to a requester in its own thread, which is asked
+ * for by IoMarkIrpPending alone; without, only the success of a device control arrives. As on NT the wait goes on. */
+static BOOLEAN IsEndLost(PIRP Irp) {
+    return !Irp->PendingReturned && ((Irp->Flags & IRP_DEFER_IO_COMPLETION) || NT_ERROR(Irp->IoStatus.Status));
+}
+
+static NTSTATUS WaitForEnd(PIRP Irp, PKEVENT Done) {
+    KeWaitForSingleObject(Done, Executive, KernelMode, FALSE, NULL);
+    if (IsEndLost(Irp)) {
+        KeClearEvent(Done);
+        KeWaitForSingleObject(Done, Executive, KernelMode, FALSE, NULL);
+    }
+    return Irp->IoStatus.Status;
+}
+
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result) {
     KEVENT Done;
+    UCHAR MajorFunction = IoGetNextIrpStackLocation(Irp)->MajorFunction;
     KeInitializeEvent(&Done, NotificationEvent, FALSE);
     /* The IRP ends before this frame does. */
     Irp->UserEvent = &Done; /* cppcheck-suppress autoVariables */
-    Irp->Flags |= IRP_SYNCHRONOUS_API;
+    Irp->Flags |= IRP_SYNCHRONOUS_API | (MajorFunction == IRP_MJ_DEVICE_CONTROL ? 0 : IRP_DEFER_IO_COMPLETION);
     Irp->Reserved |= IOP_IRP_WAITED;
-    IofCallDriver(Device, Irp);
-    if (KeReadStateEvent(&Done) == 0) {
-        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    NTSTATUS Status = IofCallDriver(Device, Irp);
+    BOOLEAN WasPended = Status == STATUS_PENDING;
+    if (WasPended) {
+        Status = WaitForEnd(Irp, &Done);
+    } else if (IopLeaveIrp(Irp)) {
+        return Status;
+    } else if (KeReadStateEvent(&Done) == 0) {
+        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL); /* another CPU is completing it */
     }
     IopReturnBuffers(Irp);
-    *Result = Irp->IoStatus;
+    if (WasPended || !NT_ERROR(Status)) {
+        *Result = Irp->IoStatus;
+    }
     IoFreeIrp(Irp);
-    return Result->Status;
+    return Status;
 }

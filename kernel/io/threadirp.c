@@ -51,6 +51,24 @@ BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
     return HasRequester;
 }
 
+BOOLEAN IopLeaveIrp(PIRP Irp) {
+    KIRQL OldIrql;
+    PFILE_OBJECT File = Irp->Tail.Overlay.OriginalFileObject;
+    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
+    BOOLEAN IsLeft = !(Irp->Reserved & IOP_IRP_COMPLETING);
+    if (IsLeft) {
+        Irp->Reserved = (UCHAR)((Irp->Reserved & ~IOP_IRP_WAITED) | IOP_IRP_HOLDS_THREAD);
+        ObfReferenceObject(Irp->Tail.Overlay.Thread);
+        if (File != NULL) {
+            Irp->Reserved |= IOP_IRP_HOLDS_FILE;
+            ObfReferenceObject(File);
+        }
+        Irp->UserEvent = NULL;
+    }
+    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
+    return IsLeft;
+}
+
 VOID IopNoteSentIrp(PIRP Irp) {
     KIRQL OldIrql;
     if ((Irp->Reserved & (IOP_IRP_FROM_POOL | IOP_IRP_SENT | IOP_IRP_QUEUED)) != IOP_IRP_FROM_POOL) {

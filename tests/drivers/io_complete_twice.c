@@ -34,9 +34,12 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     PIRP Irp = IoBuildDeviceIoControlRequest(CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, METHOD_BUFFERED, FILE_ANY_ACCESS),
                                              Device, NULL, 0, NULL, 0, FALSE, &Done, &Result);
     if (Irp != NULL) {
-        IoCallDriver(Device, Irp);
-        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
-        DbgPrint("the request ended with 0x%08X\n", Result.Status);
+        Status = IoCallDriver(Device, Irp);
+        if (Status == STATUS_PENDING) {
+            KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+            Status = Result.Status;
+        }
+        DbgPrint("the request ended with 0x%08X\n", Status);
     }
     IoDeleteDevice(Device);
     return STATUS_SUCCESS;

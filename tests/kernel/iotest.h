@@ -42,8 +42,12 @@ static inline IO_STATUS_BLOCK IotControl(PDEVICE_OBJECT Device, ULONG Code, PVOI
         KT_EXPECT(Irp != NULL);
         return Result;
     }
-    IoCallDriver(Device, Irp);
-    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    NTSTATUS Status = IoCallDriver(Device, Irp);
+    if (Status == STATUS_PENDING) {
+        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    } else if (NT_ERROR(Status)) {
+        Result.Status = Status; /* nothing else tells it */
+    }
     return Result;
 }
 
