@@ -1,6 +1,8 @@
 """C: and its file system: the core on the host over odd volumes, crashes between any two sectors, failing requests and
 arbitrary bytes; then the kernel, with small memory, machines that die, and a second boot. Disks that fail: test_faults.py."""
 
+import json
+import os
 import re
 import shutil
 import subprocess
@@ -162,6 +164,22 @@ def test_small_writes_are_on_the_disk_when_they_should_be(boot, tmp_path):
         "Temp/closed.txt": lines, "Temp/flushed.txt": lines, "Temp/through.txt": lines, "Temp/direct.txt": 512,
         "Temp/lazy.txt": lines, "Temp/last.txt": 0}     # the last ones had not been closed, nor a second to wait
     assert read_file(image, "Temp/lazy.txt") == b"a line of text\n" * 3
+
+
+@pytest.mark.parametrize("seed", range(1, int(os.environ.get("SEEDS", "1")) + 1))
+def test_a_thousand_files_are_made_and_moved(build, tmp_path, seed):
+    """Two threads under a lock: what students hand in most. SEEDS=20 shows it under twenty schedules."""
+    lock = "resource" if seed % 2 else "mutex"
+    text = (TOP / f"tests/drivers/file_moved_under_{lock}.c").read_text()
+    source = tmp_path / f"thousand_{lock}.c"
+    source.write_text(text.replace("#define FILES 100\n", "#define FILES 1000\n"))
+    done = subprocess.run([TOP / "tools/bugcheck", "driver", source, "--seed", str(seed), "--json"], capture_output=True,
+                          text=True, timeout=310, check=False)
+    result = json.loads(done.stdout)
+    assert result["result"] == "completed", result["text"]
+    moved = {file["path"]: file["bytes"] for file in result["files"]}
+    assert len(moved) == 1000 and set(moved.values()) == {1500} and all(path.startswith("Temp2/") for path in moved)
+    assert result["guestSeconds"] < 120, "each write costs a request to the disk, or each open a walk"
 
 
 def test_files_in_the_kernel(boot, tmp_path):
