@@ -1,7 +1,8 @@
 /* strings.c: counted strings whose buffers come from the paged pool, and conversions that may make such buffers.
  *
- * PASSIVE_LEVEL, all of this file: pool and both strings may be paged. AllocateDestinationString: the buffer is made and
- * terminated here, and RtlFree...String frees it; otherwise the caller's buffer must hold the text. */
+ * PASSIVE_LEVEL, all of this file: pool and both strings may be paged. AllocateDestinationString: the buffer is made
+ * here, and RtlFree...String frees it; otherwise the caller's must hold the text. Conversions between character sets
+ * terminate, and need room for that; changes of case do not. */
 #include <ntddk.h>
 #include <rtl.h>
 
@@ -11,36 +12,46 @@ static PVOID AllocateText(SIZE_T Bytes) {
     return ExAllocatePoolWithTag(PagedPool, Bytes, STRING_TAG);
 }
 
-/* Makes room for Bytes of text: a new, terminated buffer, or the caller's own. STATUS_INVALID_PARAMETER_2: longer than a
- * counted string can be. STATUS_NO_MEMORY, STATUS_BUFFER_OVERFLOW. */
-static NTSTATUS PrepareUnicode(PUNICODE_STRING String, ULONG Bytes, BOOLEAN Allocate) {
-    if (Bytes > UNICODE_STRING_MAX_BYTES) {
-        return STATUS_INVALID_PARAMETER_2;
-    }
+/* Makes room for Bytes of text: a new buffer of just that size, or the caller's own. STATUS_NO_MEMORY,
+ * STATUS_BUFFER_OVERFLOW. */
+static NTSTATUS MakeRoom(PUNICODE_STRING String, ULONG Bytes, BOOLEAN Allocate) {
     if (Allocate) {
-        String->Buffer = (PWCH)AllocateText(Bytes + sizeof(WCHAR));
+        String->Buffer = (PWCH)AllocateText(Bytes != 0 ? Bytes : sizeof(WCHAR));
         if (String->Buffer == NULL) {
             return STATUS_NO_MEMORY;
         }
-        String->MaximumLength = (USHORT)(Bytes > MAXUSHORT - sizeof(WCHAR) ? Bytes : Bytes + sizeof(WCHAR));
-    } else if (Bytes > String->MaximumLength) {
-        return STATUS_BUFFER_OVERFLOW;
+        String->MaximumLength = (USHORT)Bytes;
     }
-    String->Length = (USHORT)Bytes;
-    if (Allocate || Bytes + sizeof(WCHAR) <= String->MaximumLength) {
-        String->Buffer[Bytes / sizeof(WCHAR)] = 0;
-    }
-    return STATUS_SUCCESS;
+    return Bytes > String->MaximumLength ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
 }
 
+/* Room for Bytes of text and the terminator, which is written. STATUS_INVALID_PARAMETER_2: longer than a counted string
+ * can be. */
+static NTSTATUS MakeRoomTerminated(PUNICODE_STRING String, ULONG Bytes, BOOLEAN Allocate) {
+    if (Bytes + sizeof(WCHAR) > UNICODE_STRING_MAX_BYTES) {
+        return STATUS_INVALID_PARAMETER_2;
+    }
+    NTSTATUS Status = MakeRoom(String, Bytes + sizeof(WCHAR), Allocate);
+    if (NT_SUCCESS(Status)) {
+        String->Length = (USHORT)Bytes;
+        String->Buffer[Bytes / sizeof(WCHAR)] = 0;
+    }
+    return Status;
+}
+
+/* No terminator is written, nor is there room for one in a new buffer. */
 static NTSTATUS ConvertCase(PUNICODE_STRING To, PCUNICODE_STRING From, BOOLEAN Allocate, WCHAR (*Convert)(WCHAR)) {
     USHORT Bytes = From->Length;
     PCWCH Text = From->Buffer; /* From may be To */
-    NTSTATUS Status = PrepareUnicode(To, Bytes, Allocate);
-    for (ULONG i = 0; NT_SUCCESS(Status) && i < Bytes / sizeof(WCHAR); i++) {
+    NTSTATUS Status = MakeRoom(To, Bytes, Allocate);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    for (ULONG i = 0; i < Bytes / sizeof(WCHAR); i++) {
         To->Buffer[i] = Convert(Text[i]);
     }
-    return Status;
+    To->Length = Bytes;
+    return STATUS_SUCCESS;
 }
 
 NTSTATUS RtlUpcaseUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString,
@@ -67,6 +78,7 @@ NTSTATUS RtlUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUNICODE_
     } else if (Characters >= DestinationString->MaximumLength) {
         Status = STATUS_BUFFER_OVERFLOW;
         if (DestinationString->MaximumLength == 0) {
+            DestinationString->Length = (USHORT)Characters;
             return Status;
         }
         Characters = DestinationString->MaximumLength - 1U;
@@ -82,11 +94,18 @@ NTSTATUS RtlUnicodeStringToAnsiString(PANSI_STRING DestinationString, PCUNICODE_
 NTSTATUS RtlAnsiStringToUnicodeString(PUNICODE_STRING DestinationString, PCANSI_STRING SourceString,
                                       BOOLEAN AllocateDestinationString) {
     ULONG Bytes = SourceString->Length * (ULONG)sizeof(WCHAR);
-    NTSTATUS Status = PrepareUnicode(DestinationString, Bytes, AllocateDestinationString);
+    NTSTATUS Status = MakeRoomTerminated(DestinationString, Bytes, AllocateDestinationString);
     for (ULONG i = 0; NT_SUCCESS(Status) && i < SourceString->Length; i++) {
         DestinationString->Buffer[i] = RtlAnsiToUnicodeChar(SourceString->Buffer[i]);
     }
     return Status;
+}
+
+/* NULL, or a string whose lengths and buffer go together. */
+static BOOLEAN IsSound(PCUNICODE_STRING String) {
+    return String == NULL ||
+           (String->Length % sizeof(WCHAR) == 0 && String->MaximumLength % sizeof(WCHAR) == 0 &&
+            String->Length <= String->MaximumLength && (String->Buffer != NULL || String->MaximumLength == 0));
 }
 
 /* STATUS_INVALID_PARAMETER, STATUS_NO_MEMORY. An empty source makes an empty string without a buffer, unless both flags
@@ -94,7 +113,7 @@ NTSTATUS RtlAnsiStringToUnicodeString(PUNICODE_STRING DestinationString, PCANSI_
 NTSTATUS RtlDuplicateUnicodeString(ULONG Flags, PCUNICODE_STRING SourceString, PUNICODE_STRING DestinationString) {
     BOOLEAN Terminate = (Flags & RTL_DUPLICATE_UNICODE_STRING_NULL_TERMINATE) != 0;
     BOOLEAN AllocateNull = (Flags & RTL_DUPLICATE_UNICODE_STRING_ALLOCATE_NULL_STRING) != 0;
-    if (Flags > 3 || (AllocateNull && !Terminate) || DestinationString == NULL) {
+    if (Flags > 3 || (AllocateNull && !Terminate) || DestinationString == NULL || !IsSound(SourceString)) {
         return STATUS_INVALID_PARAMETER;
     }
     USHORT Bytes = SourceString == NULL ? 0 : SourceString->Length;
@@ -134,7 +153,7 @@ VOID RtlFreeAnsiString(PANSI_STRING AnsiString) {
 /* STATUS_NO_MEMORY. */
 NTSTATUS RtlStringFromGUID(const GUID *Guid, PUNICODE_STRING GuidString) {
     CHAR Text[RTL_GUID_STRING_SIZE];
-    NTSTATUS Status = PrepareUnicode(GuidString, sizeof(Text) * sizeof(WCHAR), TRUE);
+    NTSTATUS Status = MakeRoomTerminated(GuidString, sizeof(Text) * sizeof(WCHAR), TRUE);
     if (NT_SUCCESS(Status)) {
         RtlFormatGuid(Guid, Text);
         for (ULONG i = 0; i < sizeof(Text); i++) {

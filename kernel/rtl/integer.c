@@ -2,18 +2,16 @@
 #include <ntddk.h>
 #include <rtl.h>
 
-/* Terminates when there is room. STATUS_BUFFER_OVERFLOW when the text does not fit, as NT says it here. */
+/* STATUS_BUFFER_OVERFLOW, and Length is what was needed, when the text does not fit with its terminator. */
 static NTSTATUS PutText(PUNICODE_STRING String, const CHAR *Text, ULONG Characters) {
-    if (Characters * sizeof(WCHAR) > String->MaximumLength) {
+    String->Length = (USHORT)(Characters * sizeof(WCHAR));
+    if (String->Length + sizeof(WCHAR) > String->MaximumLength) {
         return STATUS_BUFFER_OVERFLOW;
     }
     for (ULONG i = 0; i < Characters; i++) {
         String->Buffer[i] = (WCHAR)Text[i];
     }
-    String->Length = (USHORT)(Characters * sizeof(WCHAR));
-    if (String->Length + sizeof(WCHAR) <= String->MaximumLength) {
-        String->Buffer[Characters] = 0;
-    }
+    String->Buffer[Characters] = 0;
     return STATUS_SUCCESS;
 }
 

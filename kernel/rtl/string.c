@@ -10,10 +10,7 @@ typedef ULONG64 __attribute__((may_alias, aligned(1))) WORD64;
 
 #define BLOCK_BYTES 64
 
-/* Any IRQL; faults where the buffers do. Source and Destination do not overlap. */
-void *memcpy(void *Destination, const void *Source, size_t Length) {
-    PUCHAR To = Destination;
-    const UCHAR *From = Source;
+static void CopyForward(PUCHAR To, const UCHAR *From, size_t Length) {
     for (; Length >= BLOCK_BYTES; Length -= BLOCK_BYTES, To += BLOCK_BYTES, From += BLOCK_BYTES) {
         WORD64 *T = (WORD64 *)To;
         const WORD64 *F = (const WORD64 *)From;
@@ -28,7 +25,6 @@ void *memcpy(void *Destination, const void *Source, size_t Length) {
     while (Length-- != 0) {
         *To++ = *From++;
     }
-    return Destination;
 }
 
 static void CopyBackward(PUCHAR To, const UCHAR *From, size_t Length) {
@@ -44,14 +40,20 @@ static void CopyBackward(PUCHAR To, const UCHAR *From, size_t Length) {
     }
 }
 
-/* Any IRQL; the buffers may overlap. */
+/* Any IRQL; faults where the buffers do, which may overlap. */
 void *memmove(void *Destination, const void *Source, size_t Length) {
     if ((ULONG_PTR)Destination - (ULONG_PTR)Source >= Length) {
-        /* Not into the source, or downwards: memcpy never writes above what it has read. */
-        return memcpy(Destination, Source, Length);
+        /* Not into the source, or downwards: what is written has been read. */
+        CopyForward(Destination, Source, Length);
+    } else {
+        CopyBackward(Destination, Source, Length);
     }
-    CopyBackward(Destination, Source, Length);
     return Destination;
+}
+
+/* The same: NT's kernel for this machine has one routine for both, and drivers have come to rely on it. */
+void *memcpy(void *Destination, const void *Source, size_t Length) {
+    return memmove(Destination, Source, Length);
 }
 
 /* Any IRQL. */

@@ -14,19 +14,23 @@ VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString
     DestinationString->Buffer = (PWCH)SourceString;
 }
 
-/* The same, but STATUS_NAME_TOO_LONG for what does not fit; the string is then empty. */
+/* The same, but STATUS_NAME_TOO_LONG for what does not fit, and DestinationString is as it was. */
 NTSTATUS RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
     if (SourceString != NULL && wcslen(SourceString) * sizeof(WCHAR) > LONGEST_BYTES) {
-        RtlInitUnicodeString(DestinationString, NULL);
         return STATUS_NAME_TOO_LONG;
     }
     RtlInitUnicodeString(DestinationString, SourceString);
     return STATUS_SUCCESS;
 }
 
-/* Any IRQL at which both are resident. Truncates to MaximumLength; terminates when there is room. */
+/* Any IRQL at which both are resident. Truncates to MaximumLength; terminates when there is room. A NULL source sets the
+ * length alone. */
 VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString) {
-    USHORT Bytes = SourceString == NULL ? 0 : SourceString->Length;
+    if (SourceString == NULL) {
+        DestinationString->Length = 0;
+        return;
+    }
+    USHORT Bytes = SourceString->Length;
     if (Bytes > DestinationString->MaximumLength) {
         Bytes = DestinationString->MaximumLength;
     }
@@ -60,9 +64,9 @@ NTSTATUS RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Source) {
     return Source == NULL ? STATUS_SUCCESS : Append(Destination, Source, wcslen(Source) * sizeof(WCHAR));
 }
 
-/* Any IRQL at which both are resident. STATUS_BUFFER_TOO_SMALL. */
+/* Any IRQL at which both are resident. STATUS_BUFFER_TOO_SMALL. An empty source changes nothing, not even the terminator. */
 NTSTATUS RtlAppendUnicodeStringToString(PUNICODE_STRING Destination, PCUNICODE_STRING Source) {
-    return Append(Destination, Source->Buffer, Source->Length);
+    return Source->Length == 0 ? STATUS_SUCCESS : Append(Destination, Source->Buffer, Source->Length);
 }
 
 static LONG CompareText(PCWCH A, PCWCH B, SIZE_T Characters, BOOLEAN CaseInSensitive) {
@@ -79,11 +83,18 @@ static LONG CompareText(PCWCH A, PCWCH B, SIZE_T Characters, BOOLEAN CaseInSensi
     return 0;
 }
 
+/* Any IRQL at which both are resident. Lengths in characters. < 0, 0, > 0. */
+LONG RtlCompareUnicodeStrings(PCWCH String1, SIZE_T String1Length, PCWCH String2, SIZE_T String2Length,
+                              BOOLEAN CaseInSensitive) {
+    SIZE_T Shorter = String1Length < String2Length ? String1Length : String2Length;
+    LONG Order = CompareText(String1, String2, Shorter, CaseInSensitive);
+    return Order != 0 ? Order : (LONG)(String1Length - String2Length);
+}
+
 /* Any IRQL at which both are resident. < 0, 0, > 0. */
 LONG RtlCompareUnicodeString(PCUNICODE_STRING A, PCUNICODE_STRING B, BOOLEAN CaseInSensitive) {
-    SIZE_T Shorter = (A->Length < B->Length ? A->Length : B->Length) / sizeof(WCHAR);
-    LONG Order = CompareText(A->Buffer, B->Buffer, Shorter, CaseInSensitive);
-    return Order != 0 ? Order : (LONG)A->Length - (LONG)B->Length;
+    return RtlCompareUnicodeStrings(A->Buffer, A->Length / sizeof(WCHAR), B->Buffer, B->Length / sizeof(WCHAR),
+                                    CaseInSensitive);
 }
 
 /* Any IRQL at which both are resident. */

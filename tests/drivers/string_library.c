@@ -29,11 +29,65 @@ static void Counted(void) {
     RtlFreeUnicodeString(&Copy);
     RtlFreeAnsiString(&Narrow);
     CHECK(NT_SUCCESS(RtlUpcaseUnicodeString(&Copy, &Text, TRUE)) && Copy.Buffer[3] == 'C' && Copy.Buffer[4] == 'O');
+    CHECK(Copy.Length == Text.Length && Copy.MaximumLength == Text.Length); /* no room for a terminator */
     RtlFreeUnicodeString(&Copy);
     CHECK(NT_SUCCESS(RtlIntegerToUnicodeString(48879, 16, &Text)) && Text.Length == 8);
     CHECK(NT_SUCCESS(RtlUnicodeStringToInteger(&Text, 16, &Number)) && Number == 48879);
     CHECK(NT_SUCCESS(RtlUnicodeStringPrintf(&Text, L"%ws-%d", L"a", 5)) && Text.Length == 6);
     CHECK(RtlUpcaseUnicodeChar(0xE4) == 0xC4 && RtlCompareMemory("abcd", "abxd", 4) == 2);
+}
+
+/* What conversions need and leave, to the byte. */
+static void Room(void) {
+    WCHAR Buffer[5];
+    CHAR Bytes[5] = "zzzz";
+    UNICODE_STRING Text, Copy, Own;
+    ANSI_STRING Narrow;
+    RtlInitUnicodeString(&Text, L"aB1");
+    RtlInitEmptyUnicodeString(&Own, Buffer, 3 * sizeof(WCHAR));
+    RtlFillMemory(Buffer, sizeof(Buffer), 0x55);
+    CHECK(NT_SUCCESS(RtlDowncaseUnicodeString(&Own, &Text, FALSE)) && Buffer[1] == 'b' && Buffer[3] == 0x5555);
+    Own.MaximumLength = sizeof(Buffer);
+    CHECK(NT_SUCCESS(RtlUpcaseUnicodeString(&Own, &Text, FALSE)) && Buffer[0] == 'A' && Buffer[3] == 0x5555);
+    Own.MaximumLength = 4;
+    CHECK(RtlUpcaseUnicodeString(&Own, &Text, FALSE) == STATUS_BUFFER_OVERFLOW);
+    RtlInitEmptyUnicodeString(&Text, NULL, 0);
+    CHECK(NT_SUCCESS(RtlUpcaseUnicodeString(&Copy, &Text, TRUE)) && Copy.Buffer != NULL && Copy.MaximumLength == 0);
+    RtlFreeUnicodeString(&Copy);
+    RtlInitAnsiString(&Narrow, "abc");
+    Own.MaximumLength = 3 * sizeof(WCHAR);
+    CHECK(RtlAnsiStringToUnicodeString(&Own, &Narrow, FALSE) == STATUS_BUFFER_OVERFLOW);
+    Own.MaximumLength = 4 * sizeof(WCHAR);
+    CHECK(NT_SUCCESS(RtlAnsiStringToUnicodeString(&Own, &Narrow, FALSE)) && Own.Length == 6 && Buffer[3] == 0);
+    RtlInitEmptyAnsiString(&Narrow, Bytes, 3);
+    CHECK(RtlUnicodeStringToAnsiString(&Narrow, &Own, FALSE) == STATUS_BUFFER_OVERFLOW && Narrow.Length == 2);
+    CHECK(strcmp(Bytes, "ab") == 0 && Bytes[3] == 'z');
+    Narrow.MaximumLength = 0;
+    CHECK(RtlUnicodeStringToAnsiString(&Narrow, &Own, FALSE) == STATUS_BUFFER_OVERFLOW && Narrow.Length == 3);
+    Own.Length = 3;
+    CHECK(RtlDuplicateUnicodeString(0, &Own, &Copy) == STATUS_INVALID_PARAMETER);
+    Own.Length = 10;
+    CHECK(RtlDuplicateUnicodeString(0, &Own, &Copy) == STATUS_INVALID_PARAMETER);
+    Own.Length = 6;
+    CHECK(NT_SUCCESS(RtlDuplicateUnicodeString(0, &Own, &Copy)) && Copy.MaximumLength == 6);
+    RtlFreeUnicodeString(&Copy);
+    CHECK(NT_SUCCESS(RtlDuplicateUnicodeString(1, &Own, &Copy)) && Copy.MaximumLength == 8 && Copy.Buffer[3] == 0);
+    RtlFreeUnicodeString(&Copy);
+    CHECK(RtlDuplicateUnicodeString(2, &Own, &Copy) == STATUS_INVALID_PARAMETER);
+    CHECK(NT_SUCCESS(RtlDuplicateUnicodeString(1, &Text, &Copy)) && Copy.Buffer == NULL);
+    CHECK(NT_SUCCESS(RtlDuplicateUnicodeString(3, &Text, &Copy)) && Copy.Buffer[0] == 0 && Copy.MaximumLength == 2);
+    RtlFreeUnicodeString(&Copy);
+}
+
+/* Of a length that the compiler knows, and of one that it does not. */
+static void Overlapping(INT Distance) {
+    CHAR Text[48] = "0123456789abcdefghijklmnopqrstuvwxyz";
+    RtlCopyMemory(Text + 3, Text, 33);
+    CHECK(strcmp(Text, "0120123456789abcdefghijklmnopqrstuvw") == 0);
+    RtlCopyMemory(Text + Distance, Text, 36 - Distance);
+    CHECK(strcmp(Text, "012010120123456789abcdefghijklmnopqr") == 0 || Distance != 5);
+    RtlCopyMemory(Text, Text + Distance, 37 - Distance);
+    CHECK(strcmp(Text, "0120123456789abcdefghijklmnopqr") == 0);
 }
 
 static void Terminated(void) {
@@ -80,6 +134,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);
     Counted();
+    Room();
+    Overlapping(5);
     Terminated();
     Numbers();
     CHECK(NT_SUCCESS(RtlGetVersion(&Version)) && Version.dwMajorVersion == 10);

@@ -108,7 +108,44 @@ static void Safe_strings(void) {
     CHECK(RtlStringCchLengthA("abc", 3, &Length) == STATUS_INVALID_PARAMETER && Length == 0);
     CHECK(RtlStringCchLengthA("abc", 4, &Length) == STATUS_SUCCESS && Length == 3);
     CHECK(RtlUnicodeStringInit(&String, L"abc") == STATUS_SUCCESS && String.Length == 6 && String.MaximumLength == 8);
+    UNICODE_STRING None = {0, 0, NULL};
+    CHECK(RtlUnicodeStringPrintf(&None, L"%d", 5) == STATUS_BUFFER_OVERFLOW && None.Length == 0);
+    CHECK(RtlUnicodeStringPrintf(&None, L"") == STATUS_SUCCESS);
+    CHECK(RtlStringCbCopyUnicodeString(Wide, 8, &String) == STATUS_SUCCESS && wcscmp(Wide, L"abc") == 0);
+    CHECK(RtlStringCchCopyUnicodeString(Wide, 3, &String) == STATUS_BUFFER_OVERFLOW && wcscmp(Wide, L"ab") == 0);
     CHECK(RtlUnicodeStringInit(&String, NULL) == STATUS_SUCCESS && String.Length == 0 && String.MaximumLength == 0);
+}
+
+/* Room 0, NULL, and what the flags leave behind a failure, in the order in which NT applies them. */
+static void Safe_strings_at_their_edges(void) {
+    const ULONG Null = STRSAFE_IGNORE_NULLS, Whole = STRSAFE_NO_TRUNCATION;
+    char Text[8] = "xy", *End;
+    size_t Left;
+    CHECK(RtlStringCchCopyExA(Text, 0, "", NULL, NULL, 0) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlStringCchCopyExA(NULL, 0, NULL, NULL, NULL, Null) == STATUS_SUCCESS);
+    CHECK(RtlStringCchCopyExA(NULL, 0, "a", NULL, NULL, Null) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlStringCchCopyExA(Text, 0, "a", NULL, NULL, Null) == STATUS_BUFFER_OVERFLOW && Text[0] == 'x');
+    CHECK(RtlStringCchCopyExA(NULL, 1, "", NULL, NULL, Null) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlStringCchCatExA(NULL, 0, "a", NULL, NULL, Null) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlStringCchCatExA(NULL, 0, NULL, &End, &Left, Null) == STATUS_SUCCESS && End == NULL && Left == 0);
+    CHECK(RtlStringCchPrintfExA(NULL, 0, NULL, NULL, Null, "") == STATUS_SUCCESS);
+    CHECK(RtlStringCchPrintfExA(Text, 0, NULL, NULL, Null, "%d", 1) == STATUS_BUFFER_OVERFLOW && Text[0] == 'x');
+    CHECK(RtlStringCchPrintfExA(Text, 8, &End, &Left, Null, NULL) == STATUS_SUCCESS && End == Text && Left == 8);
+    CHECK(RtlStringCchCopyExA(Text, 3, "abc", &End, &Left, Whole) == STATUS_BUFFER_OVERFLOW && End == Text &&
+          Left == 3);
+    CHECK(Text[0] == 0);
+    RtlStringCchCopyA(Text, 8, "xy");
+    CHECK(RtlStringCchCatExA(Text, 4, "zz", &End, &Left, Whole) == STATUS_BUFFER_OVERFLOW && strcmp(Text, "xy") == 0);
+    CHECK(End == Text + 2 && Left == 2);
+    CHECK(RtlStringCchCatExA(Text, 4, "zz", &End, NULL, Whole | STRSAFE_NULL_ON_FAILURE) == STATUS_BUFFER_OVERFLOW);
+    CHECK(Text[0] == 0 && End == Text);
+    CHECK(RtlStringCchCopyExA(Text, 4, "abcd", &End, NULL, Whole | STRSAFE_FAILURE_BYTE('-')) ==
+          STATUS_BUFFER_OVERFLOW);
+    CHECK(strcmp(Text, "---") == 0 && End == Text + 3);
+    CHECK(RtlStringCchCopyExA(Text, 8, "a", NULL, NULL, STRSAFE_FILL_BYTE('-')) == STATUS_SUCCESS && Text[7] == '-');
+    CHECK(RtlStringCchCopyExA(Text, 8, "a", NULL, NULL, 0x2000) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlStringCchCopyNA(Text, 8, "abc", 0) == STATUS_SUCCESS && Text[0] == 0);
+    CHECK(RtlStringCchCopyA(Text, (size_t)NTSTRSAFE_MAX_CCH + 1, "a") == STATUS_INVALID_PARAMETER);
 }
 
 int main(void) {
@@ -120,5 +157,6 @@ int main(void) {
     Room();
     Wide_formats();
     Safe_strings();
+    Safe_strings_at_their_edges();
     return CheckFailures != 0;
 }

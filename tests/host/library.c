@@ -91,10 +91,14 @@ static void Numbers_are_read_as_32_bits(void) {
     ULONG Value;
     CHECK(RtlUnicodeStringToInteger(&Text, 0, &Value) == STATUS_SUCCESS && Value == (ULONG)-31);
     CHECK(RtlUnicodeStringToInteger(&Text, 7, &Value) == STATUS_INVALID_PARAMETER);
-    WCHAR Room[3];
-    UNICODE_STRING Small = {0, sizeof(Room), Room};
-    CHECK(RtlIntegerToUnicodeString(999, 10, &Small) == STATUS_SUCCESS && Small.Length == 6);
-    CHECK(RtlIntegerToUnicodeString(1000, 10, &Small) == STATUS_BUFFER_OVERFLOW);
+    WCHAR Room[5] = {1, 1, 1, 1, 1};
+    UNICODE_STRING Small = {0, 4 * sizeof(WCHAR), Room};
+    CHECK(RtlIntegerToUnicodeString(999, 10, &Small) == STATUS_SUCCESS && Small.Length == 6 && Room[3] == 0);
+    Room[0] = 1; /* no room for the terminator: nothing is written but the length that it would have */
+    CHECK(RtlIntegerToUnicodeString(1000, 10, &Small) == STATUS_BUFFER_OVERFLOW && Small.Length == 8 && Room[0] == 1);
+    CHECK(RtlInt64ToUnicodeString(0xFFFFF, 16, &Small) == STATUS_BUFFER_OVERFLOW && Small.Length == 10);
+    CHECK(RtlInt64ToUnicodeString(5, 0, &Small) == STATUS_SUCCESS && Room[0] == '5' && Room[1] == 0);
+    CHECK(RtlInt64ToUnicodeString(5, 3, &Small) == STATUS_INVALID_PARAMETER);
 }
 
 static void Case_goes_there_and_back(void) {

@@ -45,7 +45,8 @@ static void Memmove_moves_both_ways(void) {
             for (size_t i = 0; i < sizeof(Buffer); i++) {
                 Buffer[i] = (unsigned char)(i * 13 + i / 251);
             }
-            memmove(Buffer + 80 + Distance, Buffer + 80, Length);
+            void *(*Move)(void *, const void *, size_t) = Length % 2 ? memmove : memcpy;
+            Move(Buffer + 80 + Distance, Buffer + 80, Length);
             for (size_t i = 0; i < Length; i++) {
                 size_t At = 80 + i;
                 CHECK(Buffer[At + (size_t)Distance] == (unsigned char)(At * 13 + At / 251));
@@ -103,7 +104,29 @@ static void Counted_strings(void) {
     RtlCopyUnicodeString(&Target, &B);
     CHECK(Target.Length == 4 && Room[1] == 'E' && Room[2] == 0);
     RtlCopyUnicodeString(&Target, NULL);
-    CHECK(Target.Length == 0 && Room[0] == 0);
+    CHECK(Target.Length == 0 && Room[0] == 'S'); /* the length alone */
+    Target.Length = 2;
+    A.Length = 0;
+    CHECK(RtlAppendUnicodeStringToString(&Target, &A) == STATUS_SUCCESS && Target.Length == 2 && Room[1] == 'E');
+    CHECK(RtlAppendUnicodeToString(&Target, L"") == STATUS_SUCCESS && Target.Length == 2 && Room[1] == 0);
+    CHECK(RtlCompareUnicodeStrings(L"abc", 3, L"ABD", 2, TRUE) > 0);
+    CHECK(RtlCompareUnicodeStrings(L"abc", 2, L"ABD", 2, TRUE) == 0);
+    CHECK(RtlCompareUnicodeStrings(L"abc", 2, L"ABD", 2, FALSE) > 0);
+    CHECK(RtlCompareUnicodeStrings(L"", 0, L"A", 1, TRUE) < 0);
+    RtlInitEmptyUnicodeString(&A, Room, sizeof(Room));
+    CHECK(A.Length == 0 && A.MaximumLength == 8 && A.Buffer == Room && RtlPrefixUnicodeString(&A, &B, FALSE));
+}
+
+static void A_string_that_is_too_long_is_not_touched(void) {
+    wchar_t *Long = malloc(0x8000 * sizeof(wchar_t));
+    UNICODE_STRING String = {2, 4, Long};
+    for (int i = 0; i < 0x7FFF; i++) {
+        Long[i] = 'x';
+    }
+    Long[0x7FFF] = 0;
+    CHECK(RtlInitUnicodeStringEx(&String, Long) == STATUS_NAME_TOO_LONG && String.Length == 2 && String.Buffer == Long);
+    CHECK(RtlInitUnicodeStringEx(&String, Long + 1) == STATUS_SUCCESS && String.Length == 0xFFFC);
+    free(Long);
 }
 
 int main(void) {
@@ -114,5 +137,6 @@ int main(void) {
     Byte_strings();
     Wide_strings();
     Counted_strings();
+    A_string_that_is_too_long_is_not_touched();
     return CheckFailures != 0;
 }

@@ -27,7 +27,7 @@ typedef const UCHAR *PCUCHAR;
 typedef short SHORT, *PSHORT, CSHORT, *PCSHORT;
 typedef unsigned short USHORT, *PUSHORT;
 typedef const USHORT *PCUSHORT;
-typedef int LONG, *PLONG;
+typedef int LONG, *PLONG, INT, *PINT;
 typedef unsigned int ULONG, *PULONG, LOGICAL, *PLOGICAL, CLONG, *PCLONG;
 typedef const ULONG *PCULONG;
 typedef int64_t LONGLONG, *PLONGLONG, LONG64, *PLONG64, INT64, *PINT64;

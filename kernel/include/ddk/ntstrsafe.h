@@ -60,6 +60,21 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringValidate(PCUNICODE_STRING String) {
     return RtlUnicodeStringValidateEx(String, 0);
 }
 
+/* The text of a counted string, as one that ends. */
+static FORCEINLINE NTSTATUS RtlStringCchCopyUnicodeString(NTSTRSAFE_PWSTR Destination, size_t Cch,
+                                                          PCUNICODE_STRING Source) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Source))) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    return RtlStringCchCopyNW(Destination, Cch, Source->Buffer == NULL ? L"" : Source->Buffer,
+                              Source->Length / sizeof(WCHAR));
+}
+
+static FORCEINLINE NTSTATUS RtlStringCbCopyUnicodeString(NTSTRSAFE_PWSTR Destination, size_t Cb,
+                                                         PCUNICODE_STRING Source) {
+    return RtlStringCchCopyUnicodeString(Destination, Cb / sizeof(WCHAR), Source);
+}
+
 /* As RtlInitUnicodeString, but refuses a string that a UNICODE_STRING cannot hold. */
 static FORCEINLINE NTSTATUS RtlUnicodeStringInit(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Source) {
     size_t Length = 0;
@@ -136,7 +151,7 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringCatString(PUNICODE_STRING Destinatio
 
 static FORCEINLINE NTSTATUS RtlUnicodeStringVPrintf(PUNICODE_STRING Destination, NTSTRSAFE_PCWSTR Format,
                                                     va_list Arguments) {
-    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination)) || Destination->Buffer == NULL) {
+    if (!NT_SUCCESS(RtlUnicodeStringValidate(Destination))) {
         return STATUS_INVALID_PARAMETER;
     }
     size_t Room = Destination->MaximumLength / sizeof(WCHAR);

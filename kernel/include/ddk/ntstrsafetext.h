@@ -17,17 +17,33 @@ static FORCEINLINE NTSTATUS SAFE(RtlSafeAppend)(SAFE_CHAR *Destination, size_t C
     return STATUS_SUCCESS;
 }
 
-/* What the flags of an Ex call ask for afterwards, and where the text ends. */
-static FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Used,
-                                                SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
+/* Whether an Ex call may go on: STATUS_INVALID_PARAMETER without room, except that STRSAFE_IGNORE_NULLS allows a
+ * destination that is NULL and has none. */
+static FORCEINLINE NTSTATUS SAFE(RtlSafeCheck)(const SAFE_CHAR *Destination, size_t Cch, ULONG Flags) {
+    BOOLEAN IsGood = Cch <= NTSTRSAFE_MAX_CCH && (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) == 0 &&
+                     (Flags & STRSAFE_IGNORE_NULLS ? Destination != NULL || Cch == 0 : Cch != 0);
+    return IsGood ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+}
+
+/* Without any room: an empty text is there, another is not. */
+static FORCEINLINE NTSTATUS SAFE(RtlSafeNoRoom)(const SAFE_CHAR *Destination, const SAFE_CHAR *Text) {
+    return Text[0] == 0 ? STATUS_SUCCESS : Destination == NULL ? STATUS_INVALID_PARAMETER : STATUS_BUFFER_OVERFLOW;
+}
+
+/* What the flags of an Ex call ask for afterwards, in NT's order, and where the text ends. Before: the characters that
+ * were there already. */
+static FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Before,
+                                                size_t Used, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     if (!NT_SUCCESS(Status) && Cch != 0 && Destination != NULL) {
+        if ((Flags & STRSAFE_NO_TRUNCATION) && Status == STATUS_BUFFER_OVERFLOW) {
+            Destination[Used = Before] = 0;
+        }
         if (Flags & STRSAFE_FILL_ON_FAILURE) {
             memset(Destination, (int)(Flags & 0xFF), Cch * sizeof(SAFE_CHAR));
             Used = (Flags & 0xFF) == 0 ? 0 : Cch - 1;
             Destination[Used] = 0;
         }
-        if ((Flags & STRSAFE_NULL_ON_FAILURE) ||
-            ((Flags & STRSAFE_NO_TRUNCATION) && Status == STATUS_BUFFER_OVERFLOW)) {
+        if (Flags & STRSAFE_NULL_ON_FAILURE) {
             Destination[Used = 0] = 0;
         }
     } else if (NT_SUCCESS(Status) && (Flags & STRSAFE_FILL_BEHIND_NULL) && Cch > Used + 1) {
@@ -68,34 +84,36 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyNEx)(SAFE_CHAR *Destination, si
                                                       size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
     size_t Used = 0;
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH || Destination == NULL || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
+    NTSTATUS Status = SAFE(RtlSafeCheck)(Destination, Cch, Flags);
+    if (!NT_SUCCESS(Status) || Limit > NTSTRSAFE_MAX_CCH) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (Source == NULL && (Flags & STRSAFE_IGNORE_NULLS)) {
+    if ((Source == NULL && (Flags & STRSAFE_IGNORE_NULLS)) || Limit == 0) {
         Source = Empty;
     }
-    NTSTATUS Status = SAFE(RtlSafeAppend)(Destination, Cch, &Used, Source, Limit);
-    return SAFE(RtlSafeFinish)(Status, Destination, Cch, Used, End, Remaining, Flags);
+    Status = Cch == 0 ? SAFE(RtlSafeNoRoom)(Destination, Source)
+                      : SAFE(RtlSafeAppend)(Destination, Cch, &Used, Source, Limit);
+    return SAFE(RtlSafeFinish)(Status, Destination, Cch, 0, Used, End, Remaining, Flags);
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatNEx)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
                                                      size_t Limit, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     static const SAFE_CHAR Empty[1] = {0};
-    size_t Used;
-    NTSTATUS Status = SAFE(RtlStringCchLength)(Destination, Cch, &Used);
-    if (!NT_SUCCESS(Status) || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
+    size_t Used = 0;
+    NTSTATUS Status = SAFE(RtlSafeCheck)(Destination, Cch, Flags);
+    if (NT_SUCCESS(Status) && Cch != 0) {
+        Status = SAFE(RtlStringCchLength)(Destination, Cch, &Used);
+    }
+    if (!NT_SUCCESS(Status) || Limit > NTSTRSAFE_MAX_CCH) {
         return STATUS_INVALID_PARAMETER;
     }
-    if (Source == NULL && (Flags & STRSAFE_IGNORE_NULLS)) {
+    if ((Source == NULL && (Flags & STRSAFE_IGNORE_NULLS)) || Limit == 0) {
         Source = Empty;
     }
     size_t Before = Used;
-    Status = SAFE(RtlSafeAppend)(Destination, Cch, &Used, Source, Limit);
-    if (Status == STATUS_BUFFER_OVERFLOW && (Flags & STRSAFE_NO_TRUNCATION)) {
-        Destination[Used = Before] = 0; /* what was there stays */
-        Flags &= ~(ULONG)STRSAFE_NO_TRUNCATION;
-    }
-    return SAFE(RtlSafeFinish)(Status, Destination, Cch, Used, End, Remaining, Flags);
+    Status = Cch == 0 ? SAFE(RtlSafeNoRoom)(Destination, Source)
+                      : SAFE(RtlSafeAppend)(Destination, Cch, &Used, Source, Limit);
+    return SAFE(RtlSafeFinish)(Status, Destination, Cch, Before, Used, End, Remaining, Flags);
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchCopyN)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Source,
@@ -129,14 +147,23 @@ static FORCEINLINE NTSTATUS SAFE(RtlStringCchCatEx)(SAFE_CHAR *Destination, size
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintfEx)(SAFE_CHAR *Destination, size_t Cch, SAFE_CHAR **End,
                                                         size_t *Remaining, ULONG Flags, const SAFE_CHAR *Format,
                                                         va_list Arguments) {
-    if (Cch == 0 || Cch > NTSTRSAFE_MAX_CCH || (Flags & ~(ULONG)STRSAFE_VALID_FLAGS) != 0) {
-        return STATUS_INVALID_PARAMETER;
+    static const SAFE_CHAR Empty[1] = {0};
+    NTSTATUS Status = SAFE(RtlSafeCheck)(Destination, Cch, Flags);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    if (Format == NULL && (Flags & STRSAFE_IGNORE_NULLS)) {
+        Format = Empty;
+    }
+    if (Cch == 0) {
+        return SAFE(RtlSafeFinish)(SAFE(RtlSafeNoRoom)(Destination, Format), Destination, 0, 0, 0, End, Remaining,
+                                   Flags);
     }
     int Length = SAFE_FORMAT(Destination, Cch - 1, Format, Arguments);
     size_t Used = Length < 0 || (size_t)Length > Cch - 1 ? Cch - 1 : (size_t)Length;
     Destination[Used] = 0;
-    return SAFE(RtlSafeFinish)(Length < 0 ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS, Destination, Cch, Used, End,
-                               Remaining, Flags);
+    Status = Length < 0 ? STATUS_BUFFER_OVERFLOW : STATUS_SUCCESS;
+    return SAFE(RtlSafeFinish)(Status, Destination, Cch, 0, Used, End, Remaining, Flags);
 }
 
 static FORCEINLINE NTSTATUS SAFE(RtlStringCchVPrintf)(SAFE_CHAR *Destination, size_t Cch, const SAFE_CHAR *Format,

@@ -12,7 +12,8 @@
 #include <wdmcrt.h>
 
 /* ---- Memory ---- */
-#define RtlCopyMemory(Destination, Source, Length) memcpy((Destination), (Source), (Length))
+/* Overlapping buffers are copied as by RtlMoveMemory, as on Windows for this machine, whose memcpy and memmove are one. */
+#define RtlCopyMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
 #define RtlMoveMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
 #define RtlZeroMemory(Destination, Length) memset((Destination), 0, (Length))
 #define RtlFillMemory(Destination, Length, Fill) memset((Destination), (Fill), (Length))
@@ -21,7 +22,7 @@
 #define RtlZeroBytes RtlZeroMemory
 #define RtlFillBytes RtlFillMemory
 #define RtlCopyMemoryNonTemporal RtlCopyMemory
-#define RtlCopyVolatileMemory(D, S, L) memcpy((PVOID)(D), (const void *)(S), (L))
+#define RtlCopyVolatileMemory(D, S, L) memmove((PVOID)(D), (const void *)(S), (L))
 SIZE_T RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length); /* bytes that are equal */
 #define RtlUlongByteSwap(Value) __builtin_bswap32(Value)
 #define RtlUshortByteSwap(Value) __builtin_bswap16(Value)
@@ -41,6 +42,16 @@ VOID RtlInitString(PSTRING DestinationString, PCSZ SourceString);
 VOID RtlInitAnsiString(PANSI_STRING DestinationString, PCSZ SourceString);
 VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString);
 NTSTATUS RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR SourceString);
+static FORCEINLINE VOID RtlInitEmptyUnicodeString(PUNICODE_STRING DestinationString, PWCHAR Buffer, USHORT BufferSize) {
+    DestinationString->Length = 0;
+    DestinationString->MaximumLength = BufferSize;
+    DestinationString->Buffer = Buffer;
+}
+static FORCEINLINE VOID RtlInitEmptyAnsiString(PANSI_STRING DestinationString, PCHAR Buffer, USHORT BufferSize) {
+    DestinationString->Length = 0;
+    DestinationString->MaximumLength = BufferSize;
+    DestinationString->Buffer = Buffer;
+}
 VOID RtlCopyString(PSTRING DestinationString, const STRING *SourceString);
 VOID RtlCopyUnicodeString(PUNICODE_STRING DestinationString, PCUNICODE_STRING SourceString);
 NTSTATUS RtlAppendUnicodeToString(PUNICODE_STRING Destination, PCWSTR Source);
@@ -48,6 +59,8 @@ NTSTATUS RtlAppendUnicodeStringToString(PUNICODE_STRING Destination, PCUNICODE_S
 LONG RtlCompareString(const STRING *String1, const STRING *String2, BOOLEAN CaseInSensitive);
 BOOLEAN RtlEqualString(const STRING *String1, const STRING *String2, BOOLEAN CaseInSensitive);
 LONG RtlCompareUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive);
+LONG RtlCompareUnicodeStrings(PCWCH String1, SIZE_T String1Length, PCWCH String2, SIZE_T String2Length,
+                              BOOLEAN CaseInSensitive); /* lengths in characters */
 BOOLEAN RtlEqualUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive);
 BOOLEAN RtlPrefixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive);
 BOOLEAN RtlSuffixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String2, BOOLEAN CaseInSensitive);

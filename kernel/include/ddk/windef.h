@@ -11,7 +11,7 @@ extern "C" {
 typedef ULONG DWORD, *PDWORD, *LPDWORD;
 typedef unsigned short WORD, *PWORD, *LPWORD, ATOM;
 typedef unsigned char BYTE, *PBYTE, *LPBYTE;
-typedef int BOOL, *PBOOL, *LPBOOL, INT, *PINT, *LPINT;
+typedef int BOOL, *PBOOL, *LPBOOL, *LPINT;
 typedef unsigned int UINT, *PUINT;
 typedef float FLOAT, *PFLOAT;
 typedef LONG *LPLONG;
