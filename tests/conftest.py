@@ -26,6 +26,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 import ktap                                                                             # noqa: E402
 from machine import OUT, TOP, Machine, repeat_command                                  # noqa: E402
 from running import Outcome, Run, hang_report                                          # noqa: E402
+import timing                                                                           # noqa: E402
+from timing import (pytest_addoption, pytest_collection_modifyitems, pytest_runtest_protocol,  # noqa: E402, F401
+                    pytest_xdist_make_scheduler)
 
 TAIL_LINES = 40
 
@@ -126,7 +129,7 @@ def pytest_sessionstart(session):
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
     """xdist: what each worker is told."""
-    node.workerinput["built"] = sorted(built)
+    node.workerinput["built"], node.workerinput["costs"] = sorted(built), node.config.known_costs
 
 
 @pytest.fixture(scope="session")
@@ -184,6 +187,7 @@ def boot(start):
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
+    timing.add_cost(report, item)
     if not report.failed or call.when != "call":
         return
     for run in getattr(item, "runs", [])[-1:]:
@@ -192,11 +196,7 @@ def pytest_runtest_makereport(item, call):
         report.sections.append(("to repeat", repeat_command(run.machine)))
 
 
-def pytest_collection_modifyitems(items):
-    """The long ones first, so that two workers end at the same time."""
-    items.sort(key=lambda item: "test_inside" not in item.name and "test_lint" not in item.name)
-
-
 def pytest_configure(config):
+    timing.recall(config)
     if threading.current_thread() is threading.main_thread():       # else a worker of xdist, which its launcher ends
         signal.signal(signal.SIGTERM, signal.default_int_handler)   # unwind, so that machines are ended

@@ -62,6 +62,12 @@ def test_lint():
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
 
+def test_lint_of_changed_files():
+    """The part of it that takes a second, for the files that differ from the last commit."""
+    result = run('make', '-s', 'lint-changed')
+    assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
+
+
 def test_help_names_every_command():
     """`make help` and `tools/bugcheck help` have a line for each thing that can be done."""
     targets = run('make', '-s', 'help').stdout

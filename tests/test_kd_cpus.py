@@ -183,7 +183,8 @@ def reported(serial):
 
 def test_irql_is_what_com1_reports(everything, said):
     rows = reported(everything.serial)
-    assert [row[0] for row in rows] == [2, 2, 2, 12]
+    levels = [row[0] for row in rows]
+    assert levels[3] == 12 and {2} <= {*levels[:3]} <= {2, 13}     # 13: the freeze may meet a CPU in its clock's interrupt
     for number, row in enumerate(rows):
         assert said[f"irql {number}"] == (
             f"\nDebugger saved IRQL for processor 0x{number:x} -- {row[0]} ({LEVELS[row[0]]})\n")

@@ -1,8 +1,14 @@
-"""The suite itself: what it says before a test runs, and which tests it takes when it is asked for less."""
+"""The suite itself: what it says before a test runs, which tests it takes when it is asked for less, and in which order."""
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
+
+import testtimes
+import timing
 from machine import TOP
 
 
@@ -21,3 +27,77 @@ def test_a_build_that_fails_is_told_before_any_test(tmp_path):
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the checked build failed:\nkernel/ke/event.c:1:2: error: expected a word" in done.stdout + done.stderr
     assert "passed" not in done.stdout and "gw0" not in done.stdout
+
+
+def items(*names):
+    return [SimpleNamespace(nodeid=f"tests/{name}", path=Path("tests") / name.partition("::")[0]) for name in names]
+
+
+def arranged(names, costs=(), quick=False):
+    """The names that run, in their order."""
+    chosen = items(*names)
+    config = SimpleNamespace(known_costs={f"tests/{name}": cost for name, cost in dict(costs).items()},
+                             option=SimpleNamespace(quick=quick),
+                             hook=SimpleNamespace(pytest_deselected=lambda items: None))
+    timing.pytest_collection_modifyitems(config, chosen)
+    return [item.nodeid.removeprefix("tests/") for item in chosen]
+
+
+def test_long_tests_come_first_and_short_ones_stay_beside_their_neighbours():
+    costs = {"a.py::x": 1, "a.py::y": 9, "b.py::x": 0.1, "b.py::y": 70, "b.py::z": 2}
+    assert arranged(costs, costs) == ["b.py::y", "a.py::y", "a.py::x", "b.py::x", "b.py::z"]
+
+
+def test_the_sample_has_one_of_each_family_and_what_must_be_in_it():
+    drivers = [f"test_drivers.py::test_driver[{name}.c-{way}]" for name in ("apc_a", "apc_b", "dpc_a")
+               for way in ("seeds", "threads")]
+    names = ["test_scenarios.py::test_ends_as_it_should[checked-story]", "test_scenarios.py::test_ends_as_it_should[free-story]",
+             "test_docs.py::test_lint", "test_docs.py::test_lint_of_changed_files", *drivers,
+             *(f"test_x.py::test_{number}[{case}]" for number in range(9) for case in "ab")]
+    wanted = [names[0], names[3], drivers[0], drivers[4], "test_x.py::test_0[a]", "test_x.py::test_1[a]"]
+    costs = {name: 60 if "story" in name or "changed" in name else 1 for name in names}
+    assert sorted(arranged(names, costs, quick=True)) == sorted(wanted)
+
+
+def test_the_sample_is_of_every_file_and_small():
+    """Of the tests that there are."""
+    listed = suite("--collect-only", "--quick", "-p", "no:cacheprovider").stdout
+    chosen = [line for line in listed.splitlines() if "::" in line]
+    files = {path.name for path in (TOP / "tests").glob("test_*.py")} - {"test_fuzz.py"}
+    assert {line.partition("::")[0].removeprefix("tests/") for line in chosen} == files
+    for must in timing.ALWAYS:
+        assert any(must in line for line in chosen), must
+    assert sum(map(testtimes.guess, chosen)) < 240
+
+
+@pytest.mark.parametrize("content", (None, "", "[1]", "{", '{"a": "long"}'))
+def test_a_memory_that_cannot_be_read_is_empty(tmp_path, content):
+    if content is not None:
+        (tmp_path / "t.json").write_text(content)
+    assert testtimes.recalled(tmp_path / "t.json") == {}
+
+
+def test_what_was_measured_is_remembered_beside_what_was(tmp_path):
+    memory = tmp_path / "build/t.json"
+    testtimes.remember({"a": 1.234, "b": 2}, path=memory)
+    testtimes.remember({"b": 3, "c": 4}, path=memory)
+    assert testtimes.recalled(memory) == {"a": 1.23, "b": 3, "c": 4}
+    testtimes.remember({}, existing={"a"}, path=memory)
+    assert testtimes.recalled(memory) == {"a": 1.23}
+    assert testtimes.expected("a", {"a": 1.23}) == 1.23
+    assert testtimes.expected("tests/test_kernel.py::test_inside_under_seed[1-2]", {}) == 7
+
+
+def test_a_test_is_charged_with_its_children(tmp_path):
+    """A test that lets a child work for a moment costs that."""
+    (tmp_path / "test_busy.py").write_text("""
+import subprocess, sys
+def test_busy():
+    subprocess.run([sys.executable, "-c", "import time\\nwhile time.process_time() < 1: pass"], check=True)
+""")
+    (tmp_path / "make").symlink_to("/bin/true")  # nothing is to be built
+    done = suite("-p", "conftest", "--rootdir", str(tmp_path), str(tmp_path / "test_busy.py"), OUT=str(tmp_path / "out"),
+                 PATH=f"{tmp_path}:{os.environ['PATH']}", PYTHONPATH=str(TOP / "tests"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    spent, = testtimes.recalled(tmp_path / "out/tests.json").values()
+    assert 0.9 < spent < 5
