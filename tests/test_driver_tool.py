@@ -164,7 +164,7 @@ def test_failed_and_undecided_are_exit_1(build, tmp_path):
     done = tool("tests/drivers/judge_spins.c", "--limit", "1")
     assert done.returncode == 1
     assert re.match(r"result: undecided thread 0x\w+ \(judge_spins!Poll\) is running in judge_spins!Poll\+0x\w+ "
-                    r"\(judge_spins.c:\d+\) \[seed 1\]", last(done)), last(done)
+                    r"\(judge_spins.c:\d+\), after [1-9]\.\d+ s on a CPU and 0 requests to drivers \[seed 1\]", last(done)), last(done)
     done = tool(write(tmp_path, "spin.c", SPIN), "--free-running", "--timeout", "4")
     assert done.returncode == 1
     assert last(done) == "result: undecided no end within 4 s [free-running]"

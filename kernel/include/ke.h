@@ -135,6 +135,7 @@ typedef struct _ETHREAD {
     BOOLEAN ActiveExWorker;
     WORK_QUEUE_ITEM *WorkItem; /* the work item that a worker thread runs, for exit checks */
     LIST_ENTRY IrpList;        /* requests that end in this thread (io/threadirp.c) */
+    ULONG64 RequestCount;      /* how many there have been */
 } ETHREAD;
 
 /* One queue of deferred procedure calls; one per CPU. */

@@ -25,6 +25,7 @@ VOID IopQueueThreadIrp(PIRP Irp) {
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     Irp->Reserved |= IOP_IRP_QUEUED;
     InsertTailList(&Irp->Tail.Overlay.Thread->IrpList, &Irp->ThreadListEntry);
+    Irp->Tail.Overlay.Thread->RequestCount++;
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 

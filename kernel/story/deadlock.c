@@ -26,7 +26,7 @@ typedef struct _TOLD_THREAD {
     UCHAR State, Reason;
     SCHAR Priority;
     BOOLEAN IsBlocked, OwnerHasEnded;
-    ULONG64 WaitTime;
+    ULONG64 WaitTime, RunTicks, Requests;
     PVOID Object;
     PCSTR Kind;
     PKTHREAD Owner;
@@ -164,6 +164,8 @@ static VOID Collect(PKTHREAD Thread) {
     Told.Priority = Thread->Priority;
     Told.WaitTime = Thread->BlockingLock != NULL ? Thread->BlockingTime : Thread->WaitTime;
     Told.IsBlocked = JudgeIsBlocked(Thread);
+    Told.RunTicks = Thread->KernelTime;
+    Told.Requests = CONTAINING_RECORD(Thread, ETHREAD, Tcb)->RequestCount;
     Told.Object = JudgeFindObject(Thread, &Told.Kind);
     Told.Owner = JudgeFindOwner(Thread, &Told.OwnerHasEnded);
     BOOLEAN IsOwnerThere = Told.Owner != NULL && !Told.OwnerHasEnded;
@@ -381,6 +383,14 @@ static VOID AppendDriverFrame(PCHAR Buffer, SIZE_T Bytes) {
     }
 }
 
+/* How far Told's thread has come. */
+static VOID AppendProgress(PCHAR Buffer, SIZE_T Bytes) {
+    SIZE_T Length = strlen(Buffer);
+    ULONG64 Ms = Told.RunTicks * 15625 / 1000;
+    RtlFormat(Buffer + Length, Bytes - Length, ", after %I64u.%03I64u s on a CPU and %I64u requests to drivers",
+              Ms / 1000, Ms % 1000, Told.Requests);
+}
+
 VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
     PKTHREAD Chosen = NULL;
     ULONG Waiters = 0;
@@ -401,9 +411,8 @@ VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
         FormatToldThread(Who, sizeof(Who));
         RtlFormat(Buffer, Bytes, Told.State == Waiting ? "%s waits with a time-out, again and again" : "%s is %s", Who,
                   StateName(Told.State));
-        if (Told.State != Waiting) {
-            AppendDriverFrame(Buffer, Bytes);
-        }
+        AppendDriverFrame(Buffer, Bytes);
+        AppendProgress(Buffer, Bytes);
         return;
     }
     AppendChain(Chosen, Buffer, Bytes);

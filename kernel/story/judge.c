@@ -7,8 +7,8 @@
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
  *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
- *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait: it spins
- *                  at a low IRQL; or only requests and APCs are left, which nothing will ever move, for STUCK_MS
+ *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait, and none of
+ *                  them has sent a request to a driver meanwhile: it spins at a low IRQL; or only requests and APCs are left, which nothing will ever move, for STUCK_MS
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
  * can end what they do: their threads wait for ever but not for each other; only requests and APCs are left; for
@@ -121,7 +121,7 @@ static VOID StartStep(PKSTART_ROUTINE Routine) {
 typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
     ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
-    ULONG64 IdleMs;             /* when none of the threads could be seen to run */
+    ULONG64 IdleMs;             /* when none of the threads could be seen to run, or one sent a request */
     ULONG64 WorkMs;             /* when a thread began, ended, ran for long, or began or ended a wait without limit */
     ULONG64 NowMs;
 } JUDGE_STATE;
@@ -140,7 +140,7 @@ static VOID Look(JUDGE_STATE *State) {
     if (State->View.Signature != Last.Signature) {
         State->ChangedMs = State->NowMs;
     }
-    if (State->View.Busy == 0) {
+    if (State->View.Busy == 0 || State->View.Requests != Last.Requests) {
         State->IdleMs = State->NowMs;
     }
     if (State->View.Busy > 0 || State->View.Threads != Last.Threads || State->View.Blocked != Last.Blocked) {
