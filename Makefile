@@ -27,7 +27,7 @@ KERNEL_C   := $(filter-out kernel/kd/ubsan.c,$(KERNEL_C))
 endif
 
 # ---- Flags --------------------------------------------------------------------------------------------------------
-WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror) $(if $(ANALYZE),-fanalyzer -g0)
+WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror) $(if $(ANALYZE),-fanalyzer -g1)
 BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-pic \
         -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
 CHECKED_free    := -DDBG=0

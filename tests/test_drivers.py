@@ -78,7 +78,8 @@ def runs():
         if "--free-running" not in head.options:
             yield head.path.name, "seeds"
         if not any(item.kind == "unbuildable" for item in head.expected):
-            yield head.path.name, "threads"
+            has_seeds = "--free-running" not in head.options
+            yield pytest.param(head.path.name, "threads", marks=[pytest.mark.spare] if head.is_alone and has_seeds else [])
 
 
 @pytest.mark.parametrize("name,way", list(runs()))

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import driverheads
 import testtimes
 import timing
 from machine import TOP
@@ -30,14 +31,15 @@ def test_a_build_that_fails_is_told_before_any_test(tmp_path):
 
 
 def items(*names):
-    return [SimpleNamespace(nodeid=f"tests/{name}", path=Path("tests") / name.partition("::")[0]) for name in names]
+    return [SimpleNamespace(nodeid=f"tests/{name}", path=Path("tests") / name.partition("::")[0],
+                            get_closest_marker=lambda mark, name=name: mark == "spare" and "spare" in name) for name in names]
 
 
-def arranged(names, costs=(), quick=False):
+def arranged(names, costs=(), **options):
     """The names that run, in their order."""
     chosen = items(*names)
     config = SimpleNamespace(known_costs={f"tests/{name}": cost for name, cost in dict(costs).items()},
-                             option=SimpleNamespace(quick=quick),
+                             option=SimpleNamespace(**{"quick": False, "all": False, **options}),
                              hook=SimpleNamespace(pytest_deselected=lambda items: None))
     timing.pytest_collection_modifyitems(config, chosen)
     return [item.nodeid.removeprefix("tests/") for item in chosen]
@@ -46,6 +48,19 @@ def arranged(names, costs=(), quick=False):
 def test_long_tests_come_first_and_short_ones_stay_beside_their_neighbours():
     costs = {"a.py::x": 1, "a.py::y": 9, "b.py::x": 0.1, "b.py::y": 70, "b.py::z": 2}
     assert arranged(costs, costs) == ["b.py::y", "a.py::y", "a.py::x", "b.py::x", "b.py::z"]
+
+
+def test_spare_tests_run_when_all_are_asked_for():
+    names = ["a.py::x", "a.py::spare", "b.py::x"]
+    assert arranged(names) == ["a.py::x", "b.py::x"]
+    assert arranged(names, all=True) == names
+
+
+def test_spare_are_drivers_in_which_nothing_happens_at_once():
+    """A driver with a thread, a DPC, a timer or a file keeps its run with real threads."""
+    alone = {head.path.name for head in driverheads.all_heads() if head.is_alone}
+    assert {"fault_null.c", "fault_noncanonical.c"} <= alone
+    assert not {name for name in alone if name.startswith(("dpc_", "thread_", "timer_", "file_", "apc_", "mutex_", "event_"))}
 
 
 def test_the_sample_has_one_of_each_family_and_what_must_be_in_it():

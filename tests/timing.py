@@ -31,6 +31,10 @@ def pytest_addoption(parser):
                           "each family, the first tests of every file, lint of what was changed")
 
 
+    parser.addoption("--all", action="store_true",
+                     help="the spare tests too: drivers in which nothing can happen at once, with real threads")
+
+
 def cpu_seconds():
     """Of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -113,6 +117,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def recall(config):
     """What was measured before: read once, in the process that the user started, so that all workers sort alike."""
+    config.addinivalue_line("markers", "spare: runs only with --all")
     if hasattr(config, "workerinput"):
         config.known_costs = config.workerinput["costs"]
     else:
@@ -124,8 +129,9 @@ def pytest_collection_modifyitems(config, items):
     """Long ones first, the longest at the head; the others where they were."""
     cost = {item.nodeid: expected(item.nodeid, config.known_costs) for item in items}
     items.sort(key=lambda item: -cost[item.nodeid] if cost[item.nodeid] >= LONG else 0)
+    chosen = items if config.option.all else [item for item in items if not item.get_closest_marker("spare")]
     if config.option.quick:
-        chosen = sample(items, cost)
-        names = {item.nodeid for item in chosen}
-        config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in names])
-        items[:] = chosen
+        chosen = sample(chosen, cost)
+    names = {item.nodeid for item in chosen}
+    config.hook.pytest_deselected(items=[item for item in items if item.nodeid not in names])
+    items[:] = chosen

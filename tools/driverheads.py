@@ -29,6 +29,11 @@ WORDS = {"thread": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"), "nonpaged": ("MM_NON
          "systempte": ("MM_SYSTEM_PTES", "MM_PAGED_POOL")}
 
 
+# What lets two things happen at once, in the driver or on its behalf: threads and whatever is queued, the disk, other drivers.
+COMPANY = re.compile(r"Thread\b|Dpc|Timer|WorkItem|Apc|Queue|KeDelay|KeWait|Ipi|Cancel|Notify|Pending|PENDING|Callback|Stall|IoCall"
+                     r"|Zw\w*File|PagedPool|POOL_FLAG_PAGED|PAGE|MmLock")
+
+
 class HeadError(Exception):
     """A head that cannot be read; the text names the file."""
 
@@ -60,6 +65,11 @@ class Head:
     def paths(self):
         """All its sources."""
         return [self.path, *(self.path.parent / name for name in self.partners)]
+
+    @property
+    def is_alone(self):
+        """Whether the driver is one thread's work from beginning to end, so that real threads cannot end it differently."""
+        return not any(COMPANY.search(path.read_text("utf-8", "replace")) for path in self.paths) and len(self.expected) == 1
 
     @property
     def seeds(self):
@@ -167,7 +177,8 @@ INTRODUCTION = """\
 
 Small WDM drivers, each with one lesson: how it ends, and its repaired twin. This table is made from their heads
 (`tools/driverheads.py`, part of `make docs`), and `tests/test_drivers.py` runs each of them under seeds and under real
-threads, and compares. Run one by hand:
+threads, and compares. A driver in which nothing can happen at once (no thread of its own, nothing queued, no disk) has its
+run with real threads only in `tools/bugcheck test --all`. Run one by hand:
 
     tools/bugcheck driver tests/drivers/{example}
 
