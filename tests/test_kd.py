@@ -369,3 +369,56 @@ def expect(master, text):
         if select.select([master], [], [], 1)[0]:
             shown += os.read(master, 4096).decode("utf-8", "replace")
     return shown
+
+
+# ---- What fingers that know WinDbg type ----
+
+HABITS = (                                      # on the dump of `paged`: what is typed, and what is said
+    ("g", r"^kd: g: a dump does not run.*tools/bugcheck gdb"),
+    ("bp secret!SecretStore", r"^kd: bp: a dump does not run"),
+    ("t", r"^kd: t: a dump does not run"),
+    ("bl", "No breakpoints"),
+    ("dv", r"^Number = 43$"),
+    ("kp 1", r"^00 secret!SecretStore\+0x[0-9a-f]+\(Number = 0x2b\) \[secret.c @ \d+\]$"),
+    ("vertarget", r"MP \(2 procs\) Checked x64$"),
+    ("version", "^GNU gdb"),
+    ("!process 0 0", r"\bSystem\b(.|\n)*There is one process"),
+    (".ecxr", r"^secret!SecretStore\+0x[0-9a-f]+:$"),
+    (".reload /f", r"^\d+ modules; symbols for all$"),
+    ("!idt", r"^0e: .*nt!KiVectorStubs\+0xe0 +page fault$"),
+    ("!idt 8", r"^08: .*double fault  \(stack IST1\)$"),
+    ("!cpuinfo", r"^2 x \S.*, of which the kernel uses: .*Nx"),
+    ("!poolfind Secr", r"Allocated\) +Secr\n1 blocks$"),
+    ("!poolfind Nix?", r"^0 blocks$"),
+    ("~*k", r"^CPU 0  Thread (.|\n)*^CPU 1  Thread "),
+    ("~0k", r"^CPU 0  Thread "),
+    ("~7k", r"^kd: ~: there is no such CPU"),
+    ("du secret!nothing", "^kd: du: "),
+    ("du poi(nt!PsLoadedModuleList)+0n48", "^ffff"),
+    ("!peb", "^kd: !peb: there is no user mode here$"),
+    ("ed 0 1", "^kd: ed: gdb set"),
+    ("frobnicate", r"^kd: unknown command 'frobnicate'; `help`"),
+    ("!analyse -v", r"^kd: unknown command '!analyse'; is it !analyze\?"),
+    ("a", r"^kd: unknown command 'a'"),
+    ("lm", r"^ffffffff`\S+ \S+   secret "), ("r rip", "^rip="), ("kv 1", "Args to Child"), ("dt KSPIN_LOCK", "8 bytes"),
+)
+
+
+def test_each_habit_works_or_is_answered_in_one_line(dump):
+    path = dump("paged")
+    text = run_kd([path, "-c", ";".join(f"gdb echo @@@\\n; {typed}" for typed, _ in HABITS)], status=1)
+    answers = [part.strip("\n") for part in text.split("@@@\n")[1:]]
+    assert len(answers) == len(HABITS)
+    for (typed, wanted), answer in zip(HABITS, answers):
+        assert re.search(wanted, answer, re.MULTILINE), f"{typed}: {answer}"
+    assert "Ambiguous" not in text and "Undefined" not in text
+
+
+def test_a_breakpoint_by_its_windbg_name_stops_in_a_driver(live):
+    _, socket = live("resident")
+    text = run_kd(["--live", socket, "-c", "bp secret!SecretStore; bp nt!KeBugCheckEx; bl; g; r rip; k 1; t; bc *; bl; gu; ~*k"])
+    before, after = text.split("Continuing.")[:2]
+    assert "<PENDING>" in before and "SecretStore" in before
+    assert re.search(r"hit Breakpoint 1, SecretStore \(Number=42\)", after)
+    assert re.search(r"^fffff\S+ \S+ secret!SecretStore \[secret.c @ \d+\]", after, re.MULTILINE)
+    assert "No breakpoints" in after and "OnDeviceControl" in after

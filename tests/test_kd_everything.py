@@ -29,7 +29,9 @@ WITH = {"!devobj": "0", "!drvobj": "\\\\Driver\\\\Secret", "!event": BUG, "!fast
         ".exr": BUG, ".formats": "d1", "?": "nt!KiBug+10", "db": "nt!KiBug", "dc": "nt!KiBug", "dd": "nt!KiBug", "dps": "@rsp L20",
         "dq": "@rsp", "dt": "KPRCB poi(nt!KiProcessorBlock)", "lmvm": "nt", "ln": "nt!KeBugCheckEx", "u": "nt!KeBugCheckEx",
         "ub": "nt!KiTrap+30", "uf": "nt!KeBugCheckEx", "x": "nt!KiBug*", "!analyze": "-v", "help": "!pool"}
-LEFT_OUT = {"q", ".tracejson", "to", "back", "forward", "events", "snapshot", "why"}       # the end; a file; another launcher
+WITH |= {"da": "nt!KiBug", "du": "nt!KiBug", "bp": "nt!KeBugCheckEx", "bc": "99", "bd": "99", "be": "99", "!poolfind": "Secr 1"}
+LEFT_OUT = {"q", "qq", "g", "t", "gu", ".tracejson", "to", "back", "forward", "events", "snapshot", "why"}
+# The end; what moves the machine; a file; another launcher.
 COMMANDS = sorted(set(tables.registered()) - LEFT_OUT)
 
 

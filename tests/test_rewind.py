@@ -107,7 +107,11 @@ def test_from_a_snapshot_it_is_the_same_run(crash):
 
 def test_why_an_address_holds_what_it_holds(crash):
     note, verdict = crash
-    text = go(note, "--to", "-1", "-c", f"why {verdict['p'][0]} 8")
+    text = go(note, "--to", "-1", "-c", f"why {verdict['p'][0]} 8; continue; r cr8; g", status=1)
+    assert "kd: g: here the run ends" in text
+    ended = text.partition("this is the bugcheck, where the run ends")[2]
+    assert re.search(r"cr8\s*=\s*(0x)?0*f\b", ended), text         # `continue` came back, and what was typed behind it was read
+    text = text.partition("Continuing.")[0]
     stores = re.findall(r"^ +\d+  CPU \d+  \d+ bytes to \S+  by (\S+)$", text, re.M)
     assert stores and stores[-1].startswith("secret!SecretStore"), text
     assert re.search(rf"behind store {len(stores)} to .*: it is {PATTERN:#x} now", text), text

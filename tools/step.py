@@ -81,7 +81,7 @@ def debugger(options, machine, link, at):
             "at": at, "again": str(OUT / "step/again")}
     line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
     line += ["-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
-             "-ex", "python import steps.start; steps.start.main()"]
+             "-ex", "python from kd.session import begin; import steps.start; begin(steps.start.main)"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
 
 

@@ -12,6 +12,12 @@ def leave(arguments):
     session.wants_end = True
 
 
+@command("qq", "", "q")
+def leave_too(arguments):
+    """As q; so does qd."""
+    session.wants_end = True
+
+
 @command("help", "[COMMAND]", "every command with one line, or one command's page")
 def show_help(arguments):
     """Without a name: every command. With one (`help !pool`): what it takes, what it prints."""

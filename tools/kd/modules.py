@@ -232,7 +232,7 @@ def unloaded_at(address):
 
 class LoadWatch(gdb.Breakpoint):
     """Stops without a word where a module has been loaded, gives GDB its symbols, and lets the machine go on."""
-    there = None
+    there, is_expected = None, False
     waited = set()                          # numbers of the breakpoints that have waited for a driver
 
     def __init__(self):
@@ -264,7 +264,10 @@ def prepare_watch(event=None):
 
 
 def let_breakpoints_wait():
-    """From now on a breakpoint in a driver that is not loaded waits for it."""
+    """From now on a breakpoint in a driver that is not loaded waits for it. May be said more than once."""
+    if LoadWatch.is_expected:
+        return
+    LoadWatch.is_expected = True
     gdb.execute("set breakpoint pending on")
     prepare_watch()
     gdb.events.stop.connect(prepare_watch)

@@ -51,7 +51,10 @@ class Past:
     def leave(self):
         """Ends the machine."""
         if self.run:
-            gdb.execute("disconnect", to_string=True)
+            try:
+                gdb.execute("disconnect", to_string=True)
+            except gdb.error:
+                pass                        # the machine has left by itself
             self.run.end()
             self.run = None
 

@@ -1,7 +1,10 @@
 """One session of the debugger: what it looks at, its prompt, and how a line becomes commands."""
 
+import difflib
 import os
 import re
+import signal
+import threading
 import sys
 import traceback
 
@@ -9,6 +12,7 @@ import gdb
 
 from kd.command import KdError, commands, first_line, split_words
 
+LONGEST_RUN = 60                            # seconds, of a machine that goes on in rewind
 WORD = re.compile(r"\s*([!.]?[a-zA-Z_][\w]*|~|\?)")
 
 
@@ -58,12 +62,26 @@ def run_command(text):
         return run_gdb(text[4:].strip())
     name, rest = find_command(text)
     if name is None:
-        if text[0] in "!.~":
-            word = text.split()[0]
-            print(f"kd: unknown command '{word}'; `help` lists the commands")
-            return False
-        return run_gdb(text)
+        word = text.split()[0]
+        return refuse(word) if text[0] in "!.~" or is_elsewhere(word) else run_gdb(text)
     return commands[name].run(split_words(rest))
+
+
+def is_elsewhere(word):
+    """Whether a word is WinDbg's, and means something else to GDB or nothing."""
+    from kd.habitcommands import ELSEWHERE
+    return word in ELSEWHERE
+
+
+def refuse(word):
+    """One line on a word that is no command here: what it would be, if it is one of WinDbg's."""
+    from kd.habitcommands import ELSEWHERE
+    if word in ELSEWHERE:
+        print(f"kd: {word}: {ELSEWHERE[word]}")
+    else:
+        near = difflib.get_close_matches(word, list(commands) + list(ELSEWHERE), 2, 0.75)
+        print(f"kd: unknown command '{word}'; " + (f"is it {' or '.join(near)}? " if near else "") + "`help` lists the commands")
+    return False
 
 
 def find_command(text):
@@ -76,8 +94,56 @@ def find_command(text):
     return None, text
 
 
+class Limit:
+    """Interrupts what runs inside after so many seconds, as Ctrl-C does."""
+
+    def __init__(self, seconds):
+        self.timer = threading.Timer(seconds, self.interrupt)
+        self.timer.daemon = True
+        self.is_over = False
+
+    def interrupt(self):
+        self.is_over = True
+        os.kill(os.getpid(), signal.SIGINT)
+
+    def __enter__(self):
+        self.timer.start()
+        return self
+
+    def __exit__(self, *_):
+        self.timer.cancel()
+
+
+def commands_of_gdb(text):
+    """Runs a command of GDB's for one of ours; its complaint is a KdError."""
+    try:
+        gdb.execute(text, from_tty=True)
+    except gdb.error as problem:
+        raise KdError(first_line(problem)) from None
+
+
+def run_to_the_end():
+    """Lets a machine of rewind's go on, to a breakpoint of the reader's or to the halt behind its bugcheck, and comes back."""
+    if gdb.newest_frame().name() == "KiReportOnSerial":
+        raise KdError("here the run ends; `to EVENT` and `back` go to what came before")
+    end = gdb.Breakpoint("KiReportOnSerial", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+    try:
+        with Limit(LONGEST_RUN) as limit:
+            gdb.execute("continue", from_tty=True)
+        if limit.is_over:
+            raise KdError(f"the machine did not stop within {LONGEST_RUN} s: {gdb.newest_frame().name()}; `to EVENT` goes to an event")
+    except gdb.error as problem:
+        raise KdError(first_line(problem)) from None
+    finally:
+        end.delete()
+    if gdb.newest_frame().name() == "KiReportOnSerial":
+        print("kd: this is the bugcheck, where the run ends; `to EVENT` and `back` go to what came before")
+
+
 def run_gdb(text):
     """Runs a command of GDB's own."""
+    if session.kind == "past" and re.fullmatch(r"c|cont|continue|fg", text):
+        return commands["g"].run([])
     try:
         gdb.execute(text, from_tty=True)
         return True
@@ -85,6 +151,8 @@ def run_gdb(text):
         from kd.command import memory_complaint
         print(f"kd: {memory_complaint(problem)}")
     except gdb.error as problem:
+        if str(problem).startswith(("Ambiguous command", "Undefined command")):
+            return refuse(text.split()[0])
         print(f"kd: {first_line(problem)}" if str(problem) else "", end="\n" if str(problem) else "")
     except KeyboardInterrupt:
         print("kd: stopped by Ctrl-C")

@@ -1,5 +1,7 @@
 """Stacks and contexts: k kb kn .frame .trap .thread r, of the selected CPU, a thread that waits, or a trap frame."""
 
+import re
+
 import gdb
 
 from kd import scope
@@ -171,16 +173,29 @@ def select_processor(number):
     found.gdb_thread.switch()
 
 
-@command("~", "[Ns]", "the CPUs; `~1s` selects CPU 1")
+def show_stacks(chosen):
+    """The stack of each CPU, as k prints it."""
+    from kd.threads import name_of, processor_stack
+    if not chosen:
+        raise KdError("there is no such CPU; ~ lists them")
+    for found in chosen:
+        print(f"\nCPU {found.number}  Thread {grave(found.thread)} {name_of(found.thread)!r}")
+        print_stack(processor_stack(found.number), with_numbers=False)
+
+
+@command("~", "[Ns | *k]", "the CPUs; `~1s` selects CPU 1, `~*k` shows the stack of each")
 def choose_processor(arguments):
     """Without an argument: each CPU with its thread, and where it was. ~Ns: the prompt, k and r are then CPU N's."""
     word = "".join(arguments)
     if word.endswith("s") and word[:-1].isdigit():
         select_processor(int(word[:-1]))
         return
-    if word:
-        raise KdError(f"'~{word}': ~ lists the CPUs, ~1s selects CPU 1")
     from kd.processors import current_number, processors
+    if re.fullmatch(r"(\*|\d+)k[bnvL]?", word):
+        show_stacks([found for found in processors() if word[0] == "*" or found.number == int(re.match(r"\d+", word)[0])])
+        return
+    if word:
+        raise KdError(f"'~{word}': ~ lists the CPUs, ~1s selects CPU 1, ~*k shows the stack of each")
     from kd.symbols import symbol
     from kd.threads import name_of
     for found in processors():

@@ -4,12 +4,11 @@ GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them 
 it steps unless told otherwise, so a step never ends in a handler that nobody asked for.
 """
 
-import os
 import re
-import signal
-import threading
 
 import gdb
+
+from kd.session import Limit
 
 MASKED = 7                                      # QEMU's sstep flags: step, no interrupts, no timers
 OPEN = 5                                        # interrupts are taken, timers stand still
@@ -86,26 +85,6 @@ def find_instruction(function, pattern):
         if re.search(pattern, text):
             return address
     raise WalkError(f"{function} has no instruction like '{pattern}': the walk was written for another kernel")
-
-
-class Limit:
-    """Interrupts whatever runs inside after so many seconds, as Ctrl-C does."""
-
-    def __init__(self, seconds):
-        self.timer = threading.Timer(seconds, self.interrupt)
-        self.timer.daemon = True
-        self.is_over = False
-
-    def interrupt(self):
-        self.is_over = True
-        os.kill(os.getpid(), signal.SIGINT)
-
-    def __enter__(self):
-        self.timer.start()
-        return self
-
-    def __exit__(self, *_):
-        self.timer.cancel()
 
 
 class Cpu:
