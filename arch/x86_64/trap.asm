@@ -81,6 +81,7 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         push    qword [rsp + FRAME_RIP - FRAME_PREVIOUS_IRQL] ; +08h LinkRip
         CFI_ROW DW_CFA_OFFSET, DW_LEB(0C8h)
         push    rbp                 ; +00h LinkRbp
+        CFI_ROW DW_CFA_OFFSET, DW_LEB(0D0h)
         mov     rbp, rsp
         CFI_ROW DW_CFA, DW_RBP, DW_LEB(0D0h)
         cld

@@ -30,12 +30,16 @@ VOID VfCheckService(PVOID Caller) {
                         Row(ZwCreateSymbolicLinkObject) Row(ZwOpenSymbolicLinkObject) Row(ZwQuerySymbolicLinkObject)  \
                             Row(ZwMakeTemporaryObject)
 
-#define THUNK(Service)                                                                                    \
-    extern const UCHAR Vf##Service[];                                                                     \
-    __asm__(".text\n.weak " #Service "\n.type Vf" #Service ", @function\nVf" #Service ":\n"               \
-            "push %rbp\nmov %rsp, %rbp\npush %rdi\npush %rsi\npush %rdx\npush %rcx\npush %r8\npush %r9\n" \
-            "mov 8(%rbp), %rdi\ncall VfCheckService\n"                                                    \
-            "pop %r9\npop %r8\npop %rcx\npop %rdx\npop %rsi\npop %rdi\npop %rbp\njmp " #Service "\n"      \
+#define THUNK(Service)                                                                                            \
+    extern const UCHAR Vf##Service[];                                                                             \
+    __asm__(".text\n.cfi_sections .debug_frame\n.weak " #Service "\n.type Vf" #Service ", @function\nVf" #Service \
+            ":\n.cfi_startproc\n"                                                                                 \
+            "push %rbp\n.cfi_def_cfa_offset 16\n.cfi_offset %rbp, -16\n"                                          \
+            "mov %rsp, %rbp\n.cfi_def_cfa_register %rbp\n"                                                        \
+            "push %rdi\npush %rsi\npush %rdx\npush %rcx\npush %r8\npush %r9\n"                                    \
+            "mov 8(%rbp), %rdi\ncall VfCheckService\n"                                                            \
+            "pop %r9\npop %r8\npop %rcx\npop %rdx\npop %rsi\npop %rdi\n"                                          \
+            "pop %rbp\n.cfi_def_cfa %rsp, 8\n.cfi_restore %rbp\njmp " #Service "\n.cfi_endproc\n"                 \
             ".size Vf" #Service ", . - Vf" #Service "\n");
 SERVICES(THUNK)
 

@@ -1,0 +1,107 @@
+"""No function is lost from a stack, wherever the machine stands in it.
+
+A machine is gone through instruction by instruction: a driver's functions, and all of the kernel that they call, with a
+page fault. At each the walks of the kernel (kd/stack.c, compiled for this machine) and of kd must be GDB's own, by DWARF.
+"""
+
+import os
+import struct
+import subprocess
+
+import driverbuild
+from callframes import CallFrames, sections_of
+from conftest import ensure_built
+from elffile import ElfFile
+from kdhelp import live             # noqa: F401
+from machine import OUT, TOP
+from test_host import RTL, build_host
+
+STEPS, SECONDS = 3000, 240
+FRAMES = 10                                 # tests/kd/everystep.py, tests/host/walk.c
+DRIVERS_START = 0xFFFFFFFFA0000000          # MM_DRIVER_IMAGES
+
+
+def without_table_for_drivers(kernel, copy):
+    """A kernel.elf in which no call frame information covers the drivers: GDB then takes their own."""
+    data = bytearray(kernel.read_bytes())
+    section = next(content for name, _, _, _, content, _, _ in sections_of(bytes(data)) if name == ".debug_frame")
+    place = section.index(struct.pack("<Q", DRIVERS_START)) + data.index(section)
+    struct.pack_into("<Q", data, place + 8, 0)          # so many bytes
+    copy.write_bytes(data)
+
+
+def recorded(live, folder):
+    """The lines that tests/kd/everystep.py has written."""
+    ensure_built("checked")
+    driverbuild.make_kernel("checked")
+    module, = driverbuild.build([TOP / "tests/kd/stepped.c"], "checked", folder)
+    archive = driverbuild.make_archive(folder / "boot.cpio", OUT / "checked/boot.cpio", [module])
+    run, socket = live(append="driver=stepped", cpus=1, seed=1, archive=archive)
+    kernel, output = folder / "kernel.elf", folder / "steps"
+    without_table_for_drivers(OUT / "checked/kernel.elf", kernel)
+    environment = dict(os.environ, TOOLS=str(TOP / "tools"), KERNEL=str(kernel), SOCKET=socket, OUTPUT=str(output),
+                       FOLDERS=f"{folder}:{OUT / 'checked/drivers'}", LIMIT=str(STEPS))
+    done = subprocess.run(["gdb", "-nx", "-batch", "-x", TOP / "tests/kd/everystep.py"], env=environment, text=True,
+                          capture_output=True, timeout=SECONDS)
+    assert output.is_file(), done.stdout + done.stderr
+    lines = output.read_text().splitlines()
+    assert "Traceback" not in done.stderr and lines[-1].startswith("section"), done.stderr
+    return lines
+
+
+def kernels_walks(lines, folder):
+    """The walk of the kernel's own code for each state: [[rip]]."""
+    program = build_host(folder, "walk", "kernel/kd/stack.c", "kernel/kd/symbols.c", *RTL)
+    sections, text = {}, []
+    for word, name, *numbers in (line.split() for line in lines if line.startswith("section")):
+        sections.setdefault(name, []).append(numbers)
+    names = ["nt", *(name for name in sections if name != "nt")]
+    kernel = [s for s in ElfFile(OUT / "checked/kernel.elf").sections if s.is_allocated and s.address >> 63]
+    for number, name in enumerate(names):
+        path = folder / f"{name}.sym" if name == "stepped" else OUT / "checked/symbols" / f"{'kernel' if name == 'nt' else name}.sym"
+        own = [[int(n, 16) for n in row[1:]] for row in sections.get(name, [])]
+        start = min((s for s, _ in own), default=0) if name != "nt" else min(s.address for s in kernel)
+        end = max((s + n for s, n in own), default=0) if name != "nt" else max(s.address + s.size for s in kernel)
+        text.append(f"module {start:x} {end - start:x} {path}")
+        text += [f"section {number:x} {int(row[0]):x} {row[1]} {row[2]}" for row in sections.get(name, []) if name != "nt"]
+    for line in lines:
+        if "|" in line:
+            state, _, _, words = line.split("|")
+            text.append(f"state {state} {len(words.split()):x} {words}")
+    (folder / "states").write_text("\n".join(text))
+    done = subprocess.run([program, folder / "states"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return [[int(word, 16) for word in line.split()] for line in done.stdout.splitlines()]
+
+
+def test_every_instruction_has_its_callers(live, tmp_path):                               # noqa: F811
+    """GDB by DWARF, kd's k and the kernel's walk agree at each instruction, from the driver on into the kernel and through a
+    page fault."""
+    lines = recorded(live, tmp_path)
+    states = [line for line in lines if "|" in line]
+    seen, outermost = set(), int(states[0].split("|")[1].split()[1], 16)        # where Sample returns to
+    for line, walk in zip(states, kernels_walks(lines, tmp_path), strict=True):
+        state, by_gdb, by_kd, words = ([int(word, 16) for word in part.split()] for part in line.split("|"))
+        seen.add(state[0])
+        assert by_kd == by_gdb, f"at {state[0]:#x}: kd {list(map(hex, by_kd))}, GDB {list(map(hex, by_gdb))}"
+        assert outermost in by_gdb or len(by_gdb) == FRAMES, f"at {state[0]:#x}: {list(map(hex, by_gdb))}"
+        # What was written down of the stack may end before the stack does.
+        assert walk[:len(by_gdb)] == by_gdb[:len(walk)] and len(walk) >= min(4, len(by_gdb)), \
+            f"at {state[0]:#x}: the kernel {list(map(hex, walk))}, GDB {list(map(hex, by_gdb))}"
+    assert len(seen) > 500
+    traps = next(s for s in ElfFile(OUT / "checked/kernel.elf").symbols() if s.name == "KiTrapCodeStart").value
+    assert sum(traps <= address < traps + 0x3000 for address in seen) > 30         # each push of the page fault's way in
+
+
+def test_no_code_is_without_call_frames():
+    """Each function of the kernel that runs in the high half, and of each driver, has call frame information."""
+    ensure_built("checked")
+    for path in (OUT / "checked/kernel.elf", *sorted((OUT / "checked/drivers").glob("*.dbg"))):
+        elf = ElfFile(path)
+        frames = CallFrames(path, {s.name: s.index << 32 for s in elf.sections})
+        for symbol in elf.symbols():
+            section = elf.section(symbol.section)
+            if symbol.type == "FUNC" and symbol.size and section and section.is_allocated:
+                start = symbol.value if section.address else (section.index << 32) + symbol.value
+                assert frames.function_at(start), f"{path.name}: {symbol.name}"
+                assert frames.function_at(start + symbol.size - 1), f"{path.name}: the end of {symbol.name}"
