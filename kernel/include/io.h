@@ -5,6 +5,11 @@
 #include <ke.h>
 #include <block.h>
 
+#define IO_TYPE_DEVICE 3
+#define IO_TYPE_DRIVER 4
+#define IO_TYPE_FILE 5
+#define IO_TYPE_IRP 6
+
 struct _KLDR_DATA_TABLE_ENTRY;
 VOID IoStartFileSystem(VOID);  /* PASSIVE, first thread, after the page file: C: */
 VOID IoScanPci(VOID);          /* PASSIVE, first thread, while no other CPU runs: pcibar.c says why */
@@ -18,6 +23,11 @@ BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL,
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
 /* The current thread ends: cancels its requests and waits until they have come back, at most five minutes. PASSIVE. */
 VOID IoCancelThreadIo(VOID);
+
+/* Memory of an IRP, for ExFreePool, or NULL. <= DISPATCH. The pool's, until somebody wants IRPs watched: one store, before
+ * the first driver is bound. */
+extern PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes);
+BOOLEAN IoIsIrpOfThread(PIRP Irp); /* it ends in a thread, which frees it. Any IRQL */
 
 /* What is known of a request that has not come back, for an explanation. */
 typedef struct _IO_PENDING_IRP {

@@ -6,10 +6,6 @@
 #include <ob.h>
 #include <pci.h>
 
-#define IO_TYPE_DEVICE 3
-#define IO_TYPE_DRIVER 4
-#define IO_TYPE_FILE 5
-#define IO_TYPE_IRP 6
 /* A pool tag, the first character first in memory. */
 #define IOP_TAG(A, B, C, D) ((ULONG)(A) | (ULONG)(B) << 8 | (ULONG)(C) << 16 | (ULONG)(D) << 24)
 #define TAG_IO IOP_TAG('I', 'o', ' ', ' ')

@@ -16,6 +16,11 @@
 #define MAXIMUM_STACK 126         /* CurrentLocation is a signed byte */
 #define LARGEST_LOOKASIDE_STACK 8 /* IRPs of up to so many locations have one size on NT */
 
+static PVOID AllocateFromPool(SIZE_T Bytes) {
+    return ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
+}
+PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes) = AllocateFromPool;
+
 /* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */
 USHORT IoSizeOfIrpEx(CCHAR StackSize) {
     return IoSizeOfIrp(StackSize);
@@ -47,7 +52,7 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
         return NULL;
     }
     USHORT Bytes = IoSizeOfIrp(StackSize);
-    PIRP Irp = ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
+    PIRP Irp = IoAllocateIrpMemory(Bytes);
     if (Irp != NULL) {
         IoInitializeIrp(Irp, Bytes, StackSize);
         Irp->Reserved = IOP_IRP_FROM_POOL;

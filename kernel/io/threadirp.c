@@ -52,6 +52,11 @@ BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
     return HasRequester;
 }
 
+/* See io.h. */
+BOOLEAN IoIsIrpOfThread(PIRP Irp) {
+    return (Irp->Reserved & IOP_IRP_QUEUED) != 0;
+}
+
 BOOLEAN IopLeaveIrp(PIRP Irp) {
     KIRQL OldIrql;
     PFILE_OBJECT File = Irp->Tail.Overlay.OriginalFileObject;

@@ -83,6 +83,9 @@ static VOID StartOptions(VOID) {
         KdPrintf("verifier: no memory for special pool\n");
         VfOptions &= ~VF_SPECIAL_POOL;
     }
+    if (VfHas(VF_IO) && MmEnableSpecialPool()) {
+        VfWatchIrps();
+    }
     if (VfHas(VF_DEADLOCK) && !VfDeadlockEnable()) {
         KdPrintf("verifier: no memory for deadlock detection\n");
         VfOptions &= ~VF_DEADLOCK;
@@ -146,8 +149,8 @@ BOOLEAN VfIsVerified(PCSTR Driver) {
 
 /* ---- Thunks ---- */
 
-static const VF_THUNK *const Tables[] = {VfIrqlThunks, VfSpinLockThunks, VfWaitThunks, VfMutexThunks,  VfResourceThunks,
-                                         VfPoolThunks, VfObjectThunks,   VfIoThunks,   VfServiceThunks};
+static const VF_THUNK *const Tables[] = {VfIrqlThunks, VfSpinLockThunks, VfWaitThunks, VfMutexThunks, VfResourceThunks,
+                                         VfPoolThunks, VfObjectThunks,   VfIoThunks,   VfIrpThunks,   VfServiceThunks};
 
 const void *VfFindThunk(PCSTR Import) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Tables); i++) {

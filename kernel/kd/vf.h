@@ -16,7 +16,7 @@ typedef struct _VF_THUNK {
     const void *Thunk;
 } VF_THUNK;
 extern const VF_THUNK VfIrqlThunks[], VfSpinLockThunks[], VfWaitThunks[], VfMutexThunks[], VfResourceThunks[],
-    VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfServiceThunks[];
+    VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfIrpThunks[], VfServiceThunks[];
 
 static FORCEINLINE BOOLEAN VfHas(ULONG Option) {
     return (VfOptions & Option) != 0;
@@ -25,6 +25,10 @@ static FORCEINLINE BOOLEAN VfHas(ULONG Option) {
 /* DRIVER_VERIFIER_DETECTED_VIOLATION. */
 #define VF_STOP(Rule, P2, P3, P4) \
     KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, (Rule), (ULONG_PTR)(P2), (ULONG_PTR)(P3), (ULONG_PTR)(P4))
+
+/* DRIVER_VERIFIER_IOMANAGER_VIOLATION. */
+#define VF_IO_STOP(Rule, P2, P3, P4) \
+    KeBugCheckEx(DRIVER_VERIFIER_IOMANAGER_VIOLATION, (Rule), (ULONG_PTR)(P2), (ULONG_PTR)(P3), (ULONG_PTR)(P4))
 
 #define VF_FRAMES 6 /* of a stack that is kept */
 
@@ -44,6 +48,21 @@ typedef enum _VF_OBJECT_KIND { VfTimer, VfResource } VF_OBJECT_KIND;
 BOOLEAN VfRegisterObject(PVOID Object, VF_OBJECT_KIND Kind);         /* FALSE: it was there already */
 BOOLEAN VfUnregisterObject(PVOID Object, VF_OBJECT_KIND Kind);       /* FALSE: it was not there */
 VOID VfCheckFreedRange(ULONG64 Start, SIZE_T Bytes, BOOLEAN IsPool); /* 0xC4 0x15, 0x17, 0xD2, 0xC7 */
+
+/* ---- verifierirp.c ---- */
+/* A request that a dispatch routine is busy with. */
+typedef struct _VF_DISPATCH {
+    LIST_ENTRY ListEntry;
+    PIRP Irp; /* compared, never read: it may be gone */
+    CHAR Location;
+    BOOLEAN IsWatched; /* the routine is a verified driver's */
+    enum { VfIrpHeld, VfIrpPassedOn, VfIrpCompleted } Fate;
+    NTSTATUS CompletedWith;
+} VF_DISPATCH;
+VOID VfWatchIrps(VOID); /* from now on IRPs come from special pool; before the first driver is bound */
+/* Around the call of the routine, on its caller's stack. <= DISPATCH_LEVEL. */
+VOID VfBeginDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, PIRP Irp);
+VOID VfEndDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, NTSTATUS Returned);
 
 /* ---- verifiertrack.c ---- */
 /* <= DISPATCH_LEVEL. Remembers a block of the driver that Caller belongs to. FALSE: no memory for that. */
