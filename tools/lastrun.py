@@ -6,6 +6,7 @@ very same kernel, drivers and volume.
 
 import hashlib
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 
@@ -26,12 +27,26 @@ def files_of(machine):
 
 
 def remember(machine, verdict, path=KEPT):
-    """Notes a run down if it can be repeated and ended in a bugcheck."""
+    """Notes a run down if it can be repeated and ended in a bugcheck; of one without a seed only that there was one."""
+    if machine.seed is None:
+        Path(path).with_suffix(".unseeded").write_text(machine.cmdline + "\n")
     if machine.seed is None or machine.way != "pvh" or (verdict or {}).get("end") != "bugcheck":
         return
     noted = {"machine": asdict(machine), "verdict": verdict,
              "files": {str(path): checksum(path) for path in files_of(machine)}}
     Path(path).write_text(json.dumps(noted, default=str, indent=1) + "\n")
+
+
+def told(machine, path=KEPT):
+    """Lines on which run is made again, and that it is not the last one where that had no seed."""
+    path, later = Path(path), Path(path).with_suffix(".unseeded")
+    when = path.stat().st_mtime
+    what = machine.cmdline.replace("scenario=", "")
+    lines = [f"making again: {what}, seed {machine.seed}, {machine.cpus} CPUs, of {time.strftime('%H:%M:%S on %Y-%m-%d', time.localtime(when))}"]
+    if later.exists() and later.stat().st_mtime > when:
+        lines.append(f"a later run, {later.read_text().strip().replace('scenario=', '')}, had no seed and cannot be made again; "
+                     "with --pvh --seed 1 it can")
+    return lines
 
 
 def recall(path=KEPT):

@@ -15,7 +15,7 @@ from pathlib import Path
 import kdrun
 import reverse
 from alone import alone_in
-from lastrun import KEPT, recall
+from lastrun import KEPT, recall, told
 from machine import OUT, TOP, CannotRun, qemu_version
 from running import handle_signals
 
@@ -74,6 +74,8 @@ def main(words):
     if options.scenario:
         raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
     machine, _ = recall(options.run)
+    for line in told(machine, options.run):
+        print(f"bugcheck: {line}", file=sys.stderr)
     folder = options.run.absolute().parent / "rewind"
     with alone_in(folder):
         shutil.rmtree(folder, ignore_errors=True)

@@ -140,6 +140,8 @@ def show(machine, folder, limit, window):
         text, expected = judge(outcome)
         say(text)
         remember(machine, outcome.verdict)
+        if expected and outcome.verdict["end"] == "completed" and outcome.verdict.get("scenario"):
+            say("next: tools/bugcheck run paged (the same touch at the wrong IRQL); tools/bugcheck list names the others")
         if outcome.verdict:
             (folder / "verdict.json").write_text(json.dumps(outcome.verdict) + "\n")
         say(f"screen: {shown(screen) if screen.exists() else 'none'}   serial: {shown(folder / 'serial.log')}")
