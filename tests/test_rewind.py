@@ -14,7 +14,7 @@ import lastrun
 import rewind
 from alone import alone_in
 from conftest import ensure_built
-from machine import OUT, TOP, Machine
+from machine import OUT, TOP, Machine, qemu_version
 from running import Run
 
 LIMIT = 240
@@ -102,6 +102,7 @@ def test_from_a_snapshot_it_is_the_same_run(crash):
     plain = go(note, "--to", "allocate", "-c", look).split("lock secret!SecretLock", 1)[1]
     kept = go(note, "--to", "allocate", "-c", f"snapshot; {look}")
     assert re.search(r"^kept: event \d+:\d+, as moment0$", kept, re.M), kept
+    assert qemu_version() >= (8, 0) or "is not used" not in kept, kept      # a newer one may make another run from a snapshot
     assert kept.split("lock secret!SecretLock", 1)[1] == plain
 
 

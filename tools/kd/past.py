@@ -4,8 +4,8 @@ A seeded run repeats to the last bit as long as nobody stops it on the way. So e
 power-on or from a snapshot: a plugin of QEMU (tools/plugin/rewind.c) counts the stores to one word and pauses the machine
 at the N-th. For an event of the trace the word is its CPU's cursor, which moves by one for each event.
 
-A snapshot is QEMU's savevm at such a stop. What runs on from `-loadvm` is the same run to the last bit; what runs on from
-the stop itself is not.
+A snapshot is QEMU's savevm at such a stop. With QEMU 7.2, what runs on from `-loadvm` is the same run to the last bit; with
+QEMU 10 it may be another, which the events tell: then the snapshot is left out. What runs on from the stop itself is another.
 """
 
 import os
@@ -147,8 +147,20 @@ class Past:
         return sorted(self.events.values(), key=lambda event: (event.tsc, event.processor, event.index))
 
     def go(self, event):
-        """Stops at an event, and makes sure that it is the same run."""
-        cpu, snapshot = event.processor, self.snapshot_before(event)
+        """Stops at an event, and makes sure that it is the same run; without a snapshot from which it is not."""
+        snapshot = self.snapshot_before(event)
+        try:
+            self.arrive(event, snapshot)
+        except KdError:
+            if snapshot is None:
+                raise
+            self.snapshots.remove(snapshot)
+            print(f"kd: from {snapshot.name} this QEMU makes another run: it is not used")
+            self.go(event)
+
+    def arrive(self, event, snapshot):
+        """Stops at an event on the way from a snapshot, or from power-on; KdError where it is another run."""
+        cpu = event.processor
         for _ in range(3):
             before = -snapshot.counts[cpu] if snapshot else self.skew.get(cpu, FIRST_STORES)
             self.start([(self.cursors[cpu], 8, event.index + 1 + before)], snapshot)
@@ -162,11 +174,12 @@ class Past:
         self.here, self.moment = event, describe(event)
 
     def compare(self, event):
-        """The event before this one must be what it was."""
-        earlier = self.events.get((event.processor, event.index - 1))
-        now = {found.index: found for found in self.ring(event.processor)}
-        if earlier is not None and now.get(earlier.index) != earlier:
-            raise KdError(f"this is another run than the one that crashed: event {event.processor}:{earlier.index} differs")
+        """The events of this CPU before this one must be what they were, as far as they are known; the last of them must be there."""
+        cpu, now = event.processor, {found.index: found for found in self.ring(event.processor)}
+        for index in sorted({event.index - 1, *(index for index in now if index < event.index)}):
+            earlier = self.events.get((cpu, index))
+            if earlier is not None and now.get(index) != earlier:
+                raise KdError(f"this is another run than the one that crashed: event {cpu}:{index} differs")
 
     def search(self, wanted):
         """The last known event that `wanted` accepts; older ones are fetched by going back as far as the rings reach."""
