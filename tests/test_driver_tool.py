@@ -48,6 +48,7 @@ def last(done):
     (["x.c", "--seed", "1", "--free-running"], "not allowed with"), (["x.c", "--cpus", "65"], "from 1 to 64"),
     (["x.c", "--mem", "4"], "from 16"), (["x.c", "--what"], "the options are: --checked --cpus"),
     (["x.c", "--verifier=irql,nonsense"], "no option 'nonsense'"),
+    (["x.c", "-D", "2=3"], "wants NAME or NAME=VALUE"),
     (["x.c", "--verifier=two words"], "words with commas"), (["x.c", "--timeout", "0"], "from 1 to")])
 def test_a_wrong_call_is_told_in_one_line(words, complaint):
     """Bad usage: exit 2, one line on stderr, nothing on stdout."""
@@ -222,22 +223,28 @@ def test_foreign_habits(build, tmp_path):
 
 def test_two_runs_of_one_name_come_one_after_the_other(build, tmp_path):
     """They share a folder: the second says that it waits; both end well, each with its own output."""
-    sources, runs = [], []
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        sources.append(write(tmp_path / name, "sameness.c", GOOD.replace("return", f'DbgPrint("{name}\\n");\n    return')))
-    folder = OUT / "driver" / "sameness"
-    folder.mkdir(parents=True, exist_ok=True)
+    runs = []
+    source = write(tmp_path, "sameness.c", GOOD.replace("return", 'DbgPrint(WORD "\\n");\n    return'))
+    folder = driverbuild.folder_of("sameness", [str(source)], "")
     with alone_in(folder):
-        for source in sources:
-            runs.append(subprocess.Popen([TOP / "tools/bugcheck", "driver", source, "--json"], cwd=TOP, text=True,
-                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, OUT=str(OUT))))
+        for name in ("one", "two"):
+            runs.append(subprocess.Popen([TOP / "tools/bugcheck", "driver", source, "--json", "-D", f'WORD="{name}"'], cwd=TOP,
+                                         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ, OUT=str(OUT))))
         for run in runs:
             assert "waiting for its end" in run.stderr.readline()
     for name, run in zip(("one", "two"), runs):
         output, complaints = run.communicate(timeout=100)
         assert run.returncode == 0, output + complaints
         assert json.loads(output)["output"] == f"{name}\n"
+
+
+def test_each_driver_has_a_folder_of_its_own(tmp_path, monkeypatch):
+    """By the paths of its sources and by what it runs under; the same ones come back to theirs."""
+    monkeypatch.setattr(driverbuild, "OUT", tmp_path)
+    wanted = [("a/x.c", "", "x"), ("b/x.c", "", "x-2"), ("a/x.c", "verifier", "x-verifier"), ("a/x.c", "", "x"),
+              ("b/x.c", "verifier", "x-verifier-2"), ("c/x.c", "", "x-3"), ("b/x.c", "", "x-2")]
+    assert [driverbuild.folder_of("x", [path], variant).name for path, variant, _ in wanted] == [name for *_, name in wanted]
+    assert {path.name for path in (tmp_path / "driver/x").iterdir()} == {driverbuild.OWNER}
 
 
 def test_a_folder_that_stays_in_use_is_told_in_one_line(tmp_path):
@@ -259,6 +266,73 @@ def test_two_drivers_are_loaded_in_order(build, tmp_path):
     done = tool("second.c", "first.c", "--json", cwd=tmp_path)
     result = json.loads(done.stdout)
     assert (result["output"], result["drivers"]) == ("second\nfirst\n", ["second", "first"])
+
+
+INTEGRITY = GOOD.replace("DRIVER_INITIALIZE", """static VOID OnProcess(PEPROCESS p, HANDLE h, PPS_CREATE_NOTIFY_INFO i) {
+    UNREFERENCED_PARAMETER(p);
+    UNREFERENCED_PARAMETER(h);
+    UNREFERENCED_PARAMETER(i);
+}
+DRIVER_INITIALIZE""").replace("return STATUS_SUCCESS;", """NTSTATUS Status = PsSetCreateProcessNotifyRoutineEx(OnProcess, FALSE);
+    if (NT_SUCCESS(Status)) {
+        Status = PsSetCreateProcessNotifyRoutineEx(OnProcess, TRUE);
+    }
+    return Status;""")
+
+
+def test_integritycheck_is_the_flag_of_the_image(build, tmp_path):
+    """Without it such a callback is refused, as on Windows; a run under the verifier has it too."""
+    source = write(tmp_path, "checked_image.c", INTEGRITY)
+    assert re.search(r"result: failed .*0xC0000022 \(STATUS_ACCESS_DENIED\)", last(tool(source)))
+    done = tool(source, "--integritycheck", "--verifier")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_folders_and_macros_of_the_project(build, tmp_path):
+    """-I and -D, also for headers that are spelt in another case."""
+    (tmp_path / "in c").mkdir()
+    write(tmp_path / "in c", "Project.h", "#define SUM (FIRST + SECOND)\n")
+    source = write(tmp_path, "project.c", GOOD.replace("DRIVER_INITIALIZE", '#include "project.H"\nDRIVER_INITIALIZE').replace(
+        "return", 'DbgPrint("%d %s\\n", SUM, TEXT);\n    return'))
+    done = tool(source, "-I", "in c", "-DFIRST=40", "-D", "SECOND", '-D', 'TEXT="a b"', cwd=tmp_path)
+    assert done.returncode == 0 and "41 a b\n" in done.stdout, done.stdout + done.stderr
+
+
+def test_all_that_is_missing_is_named(build, tmp_path):
+    """Over all sources, calls and headers; each once, with its place."""
+    first = write(tmp_path, "first.c", GOOD.replace("return STATUS_SUCCESS;",
+                                                    "ZwOne(); ZwTwo(); ZwOne();\n    return ZwThree();"))
+    second = write(tmp_path, "second.c", "#include <wdm.h>\nvoid f(void) {\n    ZwFour();\n    ZwTwo();\n}\n")
+    assert last(tool(first, second)) == ("result: unbuildable calls ZwOne (first.c:6), ZwTwo (first.c:6), ZwThree (first.c:7), "
+                                         "ZwFour (second.c:3), which are not in the subset")
+    headers = write(tmp_path, "headers.c", "#include <ntddk.h>\n#include <one.h>\n#include <sub/two.h>\n" + GOOD.replace(
+        "return", "ZwGadget();\n    return"))
+    assert last(tool(headers)) == ("result: unbuildable includes one.h (headers.c:2), sub/two.h (headers.c:3), which are not in "
+                                   "the subset; calls ZwGadget (headers.c:9), which is not in the subset")
+
+
+def test_lower_case_words_of_exceptions(build, tmp_path):
+    """try, except, finally, leave are those of excpt.h in C, and told where they differ."""
+    source = write(tmp_path, "lower.c", GOOD.replace("return STATUS_SUCCESS;", """try {
+        leave;
+    } finally {
+        DbgPrint("finally\\n");
+    }
+    try { return 0; } finally { DbgPrint("never here\\n"); }"""))
+    done = tool(source)
+    assert done.returncode == 0 and "finally\n" in done.stdout and "never" not in done.stdout.split("result")[0], done.stdout
+    assert "lower.c:11: a return inside __try skips __finally here" in done.stdout + done.stderr
+
+
+def test_with_wants_a_driver(build, tmp_path):
+    """--with names a second driver, loaded after the first; a part of the first is none."""
+    write(tmp_path, "one.c", GOOD)
+    write(tmp_path, "part.c", "int Nothing;\n")
+    write(tmp_path, "two.c", GOOD)
+    done = tool("--with", "two.c", "one.c", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["drivers"] == ["one", "two"]
+    done = tool("one.c", "--with", "part.c", cwd=tmp_path)
+    assert done.returncode == 2 and "it has no DriverEntry" in done.stderr
 
 
 def test_unload(build, tmp_path):
@@ -332,8 +406,8 @@ def test_options_are_known():
     """`tools/bugcheck help` explains each option that the parser knows."""
     text = subprocess.run([TOP / "tools/bugcheck", "help"], capture_output=True, text=True, check=True).stdout
     part = text[text.index("tools/bugcheck driver"):text.index("tools/bugcheck gdb")]
-    for option in ("--seed", "--free-running", "--cpus", "--mem", "--verifier", "--uptime", "--unload", "--checked", "--limit", "--timeout",
-                   "--json"):
+    for option in ("--seed", "--free-running", "--cpus", "--mem", "--verifier", "--uptime", "--unload", "--checked", "--limit",
+                   "--timeout", "--json", "--with", "-I DIR", "-D NAME", "--integritycheck"):
         assert option in part, option
     assert driver.parse(["x.c", "--verifier", "y.c"]).files == ["x.c", "y.c"]
 

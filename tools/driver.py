@@ -16,7 +16,7 @@ import sys
 
 from alone import alone_in
 from crashdump import dump_line, forget_dump, keep_dump
-from driverbuild import Unbuildable, build, make_archive, make_kernel
+from driverbuild import Settings, Unbuildable, build, make_archive, make_kernel
 from lastrun import remember
 from machine import DUMP_LEVELS, TOP, CannotRun, Machine, qemu_version, shown
 from run import Parser, say, whole
@@ -53,6 +53,10 @@ def parse(words):
     parser.add_argument("--timeout", type=whole(1, 86400), default=300)
     parser.add_argument("--limit", type=whole(1, 86400))
     parser.add_argument("--uptime", type=whole(0, 365 * 86400))
+    parser.add_argument("--with", dest="clients", action="append", default=[], metavar="CLIENT")
+    parser.add_argument("-I", dest="includes", action="append", default=[], metavar="DIR")
+    parser.add_argument("-D", dest="defines", action="append", default=[], metavar="NAME")
+    parser.add_argument("--integritycheck", action="store_true")
     parser.add_argument("--unload", action="store_true")
     parser.add_argument("--checked", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -63,6 +67,10 @@ def parse(words):
     options = parser.parse_intermixed_args(own_words(words))
     if not options.files:
         raise CannotRun("driver: which file? tools/bugcheck driver FILE...")
+    for word in options.defines:
+        if not re.match(r"[A-Za-z_]\w*(=.*)?\Z", word, re.S):
+            raise CannotRun(f"-D {word}: it wants NAME or NAME=VALUE")
+    options.files += options.clients
     if options.verifier and not VERIFIER_WORDS.match(options.verifier):
         raise CannotRun(f"--verifier={options.verifier}: the options are words with commas between them")
     for word in (options.verifier or "").split(","):
@@ -272,9 +280,19 @@ def judge(options):
         return judge_alone(options, lambda folder: held.enter_context(alone_in(folder, LOCK_SECONDS, say)))
 
 
+def variant_of(options):
+    """What of the options the folder's name tells: a run under the verifier leaves another's dump and files alone."""
+    return "-".join(["checked"] * options.checked + ["verifier"] * (options.verifier is not None))
+
+
 def judge_alone(options, enter):
     """enter(folder) returns when the folder is this run's alone."""
-    modules = build(options.files, "checked" if options.checked else "free", enter=enter)
+    settings = Settings(tuple(options.includes), tuple(options.defines), options.integritycheck, variant_of(options))
+    modules = build(options.files, "checked" if options.checked else "free", enter=enter, settings=settings)
+    own = {source for module in modules for source in module.sources[:1]}
+    for client in options.clients:
+        if client not in own:
+            raise CannotRun(f"--with {client}: it has no DriverEntry, so it is a part of the driver: name it without --with")
     for difference in (text for module in modules for text in module.differences):
         say(difference)
     folder = modules[0].path.parent

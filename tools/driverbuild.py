@@ -3,8 +3,8 @@
     modules = build(["lock.c"], "free")         # or Unbuildable, whose text is for the result line
     modules[0].path, modules[0].symbols
 
-What a Windows compiler forgives and gcc does not is bridged beside the source, in build/driver/NAME: links for headers that
-are spelt in another case or with backslashes, a copy in UTF-8 of a source in UTF-16.
+What a Windows compiler forgives and gcc does not is bridged beside the source, in build/driver/NAME (NAME-verifier,
+NAME-2): links for headers that are spelt in another case or with backslashes, a copy in UTF-8 of a source in UTF-16.
 """
 
 import difflib
@@ -42,14 +42,38 @@ UNKNOWN = ((re.compile(r"implicit declaration of function [‘'`](\w+)"), "calls
            (re.compile(r"([^\s:]+): No such file or directory"), "includes {}"))
 TAKEN = {"nt", "kernel", "fastfat", "virtio-blk", "ivshmem", "ktest"}
 NAME_LENGTH = 28
+NO_HEADER = re.compile(r"([^\s:]+): No such file or directory")
+MOST_HEADERS, MOST_FOLDERS = 50, 100
+OWNER = "sources.txt"               # in a driver's folder: the paths of its sources
+ELF_FLAGS_OFFSET = 48               # e_flags
+INTEGRITY_CHECKED = 0x20            # LDR_INTEGRITY_CHECKED of kernel/include/ldr.h
 
 
 class Unbuildable(Exception):
     """The driver cannot be built. The text is for the result line; details are the compiler's own words."""
 
-    def __init__(self, text, details=""):
+    def __init__(self, text, details="", missing=()):
         super().__init__(text)
         self.details = details
+        self.missing = list(missing)        # [Missing], when that is all that is wrong
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A name that the driver needs and does not get."""
+    use: str                # "calls ZwGadget"
+    why: str                # "which is not in the subset"
+    place: str              # "file.c:12"
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a project file says beside its sources."""
+    includes: tuple = ()            # folders
+    defines: tuple = ()             # NAME or NAME=VALUE
+    integrity_check: bool = False   # /INTEGRITYCHECK
+    variant: str = ""               # a part of the folder's name: "verifier"
 
 
 @dataclass
@@ -164,12 +188,13 @@ def find_header(name, folders):
     return None
 
 
-def bridge_headers(source, text, overlay, seen):
+def bridge_headers(source, text, overlay, seen, includes):
     """Links in overlay for each header of a source, and of its own headers, that is spelt in another way."""
     folder = Path(source).resolve().parent
+    folders = (folder, *map(Path, includes), DDK)
     for _, name in INCLUDE.findall(text):
-        exact = next((path for path in (folder / name, DDK / name) if path.is_file()), None)
-        found = exact or find_header(name, (folder, DDK))
+        exact = next((path for path in (place / name for place in folders) if path.is_file()), None)
+        found = exact or find_header(name, folders)
         if found is None or (name, found) in seen:
             continue
         seen.add((name, found))
@@ -181,18 +206,19 @@ def bridge_headers(source, text, overlay, seen):
             link.unlink(missing_ok=True)
             link.symlink_to(found.resolve())
         if not found.resolve().is_relative_to(DDK):
-            bridge_headers(found, found.read_text("utf-8", "replace"), overlay, seen)
+            bridge_headers(found, found.read_text("utf-8", "replace"), overlay, seen, includes)
 
 
-def compile_source(source, text, is_wide, folder, number, flags):
+def compile_source(source, text, is_wide, folder, number, flags, settings):
     """One object; Unbuildable with the compiler's words."""
     target, overlay = folder / f"{number}.o", folder / f"include{number}"
     shutil.rmtree(overlay, ignore_errors=True)
     overlay.mkdir(parents=True)
     language = language_of(source)
-    bridge_headers(source, text, overlay, set())
+    bridge_headers(source, text, overlay, set(), settings.includes)
     command = ["gcc" if language == "c" else "g++", *flags[language != "c"], "-x", language,
-               "-iquote", str(Path(source).resolve().parent), "-I", str(overlay), "-I", str(Path(source).resolve().parent)]
+               "-iquote", str(Path(source).resolve().parent), "-I", str(overlay), "-I", str(Path(source).resolve().parent),
+               *(f"-I{Path(place).resolve()}" for place in settings.includes), *(f"-D{name}" for name in settings.defines)]
     subject = str(source)
     if is_wide:
         subject = str(folder / f"{number}{Path(source).suffix}")
@@ -207,8 +233,49 @@ def compile_source(source, text, is_wide, folder, number, flags):
         command[command.index("-x") + 1] = "cpp-output" if language == "c" else "c++-cpp-output"
         done = run_compiler(command, "-c", str(copy), "-o", str(target))
     if done.returncode != 0:
-        raise compile_problem(done.stderr)
+        raise compile_problem(done.stderr, headers_missing(command, subject, done.stderr, folder / f"standins{number}"))
     return target
+
+
+def headers_missing(command, subject, text, standins):
+    """[Missing] of all headers that are not there, and of calls: the compiler stops at the first, so it gets empty headers."""
+    found = {}
+    shutil.rmtree(standins, ignore_errors=True)
+    for _ in range(MOST_HEADERS):
+        line = next((match for match in map(ERROR.match, text.splitlines()) if match and NO_HEADER.search(match[3])), None)
+        name = line and NO_HEADER.search(line[3])[1]
+        standin = standins / (name or "none")
+        if not name or name in found or not standin.resolve().is_relative_to(standins.resolve()):
+            break
+        found[name] = missing_name(f"includes {name}", name, f"{os.path.basename(line[1])}:{line[2]}", set())
+        standin.parent.mkdir(parents=True, exist_ok=True)
+        standin.touch()
+        text = run_compiler(command, "-I", str(standins), "-E", subject, "-o", os.devnull).stderr
+    rest = run_compiler(command, "-I", str(standins), "-fsyntax-only", subject).stderr if found else ""
+    shutil.rmtree(standins, ignore_errors=True)
+    errors = [match for match in map(ERROR.match, rest.splitlines()) if match]
+    # Types and macros may well stand in those headers; calls do too, and nobody has them either.
+    return list(found.values()) + [item for item in unknown_names(errors) if item.use.startswith("calls ")] * bool(found)
+
+
+def missing_name(use, name, place, names):
+    """The Missing for a use of a name; names are those of the export table."""
+    if name in names:
+        return Missing(use, "which no header that it includes declares", place)
+    return Missing(use, "which is not in the subset", place, suggestion(name, names))
+
+
+def told(missing):
+    """All that is missing, in one line: uses of one kind under one verb."""
+    if len(missing) == 1:
+        return f"{missing[0].use}, {missing[0].why} ({missing[0].place}){missing[0].hint}"
+    parts = {}
+    for item in missing:
+        verb, _, name = item.use.rpartition(" ")
+        parts.setdefault((item.why, verb), []).append(f"{name} ({item.place}{item.hint})")
+    texts = [f"{verb} {', '.join(items)}, {why if len(items) == 1 else why.replace('which is', 'which are')}"
+             for (why, verb), items in parts.items()]
+    return "; ".join(texts)
 
 
 def run_compiler(command, *words):
@@ -240,26 +307,35 @@ def suggestion(name, names):
     return f"; did you mean {near[0]}?" if near else ""
 
 
-def compile_problem(text):
-    """The Unbuildable for what the compiler said."""
+def compile_problem(text, headers=()):
+    """The Unbuildable for what the compiler said; headers: [Missing] that it stopped at."""
+    if headers:
+        return Unbuildable(told(headers), only_errors(text), headers)
     errors = [match for match in map(ERROR.match, text.splitlines()) if match]
     if not errors:
         return Unbuildable(f"the compiler failed: {last_line(text)}", text)
     where, line, said = errors[0].groups()
     place = f"({os.path.basename(where)}:{line})"
-    for pattern, what in UNKNOWN:
-        found = pattern.search(said)
-        if found:
-            names = exports()
-            if found[1] in names:
-                return Unbuildable(f"{what.format(found[1])}, which no header that it includes declares {place}",
-                                   only_errors(text))
-            return Unbuildable(f"{what.format(found[1])}, which is not in the subset {place}"
-                               + suggestion(found[1], names), only_errors(text))
+    unknown = unknown_names(errors)
+    if unknown and any(pattern.search(said) for pattern, _ in UNKNOWN):
+        return Unbuildable(told(unknown), only_errors(text), unknown)
     if "with SSE disabled" in said:
         return Unbuildable(f"calculates in floating point, for which threads here have no registers {place}", only_errors(text))
     return Unbuildable(f"{said} {place}" + (f", and {len(errors) - 1} more errors" if len(errors) > 1 else ""),
                        only_errors(text))
+
+
+def unknown_names(errors):
+    """[Missing] of the names that no header declares, each once, in the order of the compiler's complaints."""
+    names, found = exports(), {}
+    for where, line, said in (match.groups() for match in errors):
+        for pattern, what in UNKNOWN:
+            match = pattern.search(said)
+            if match:
+                found.setdefault(match[1], missing_name(what.format(match[1]), match[1],
+                                                        f"{os.path.basename(where)}:{line}", names))
+                break
+    return list(found.values())
 
 
 # ---- Linking ----
@@ -305,34 +381,88 @@ def link(module, folder):
         names = exports()
         details = "\n".join(f"{place}: {name} is not in the subset{suggestion(name, names)}"
                             for name, place in missing.items())
-        name, place = next(iter(missing.items()))
-        raise Unbuildable(f"calls {name}, which is not in the subset ({place}){suggestion(name, names)}", details)
+        needed = [missing_name(f"calls {name}", name, place, names) for name, place in missing.items()]
+        raise Unbuildable(told(needed), details, needed)
     symbols = subprocess.run([sys.executable, mksymbols.__file__, module.path, module.symbols], capture_output=True)
     if symbols.returncode != 0:
         module.symbols = None           # stacks without names are better than no run
 
 
-def build(paths, kind, folder=None, enter=None):
+def folder_of(name, paths, variant):
+    """build/driver/NAME for the first sources of that name, NAME-2 for others that are called so; NAME-verifier...
+
+    A file in the folder says whose it is.
+    """
+    owner = "\n".join(str(Path(path).resolve()) for path in paths)
+    for number in range(1, MOST_FOLDERS):
+        folder = OUT / "driver" / "-".join([name] + [variant] * bool(variant) + [str(number)] * (number > 1))
+        folder.mkdir(parents=True, exist_ok=True)
+        mine = folder / f"{OWNER}.{os.getpid()}"
+        mine.write_text(owner)
+        try:
+            os.link(mine, folder / OWNER)       # whole, or not at all
+        except FileExistsError:
+            pass
+        mine.unlink()
+        if (folder / OWNER).read_text() == owner:
+            return folder
+    raise CannotRun(f"build/driver has {MOST_FOLDERS} folders for drivers that are called {name}: remove some")
+
+
+def mark_integrity(path):
+    """Sets the flag that the linker's /INTEGRITYCHECK would set in the image's header: here in that of the ELF file."""
+    with Path(path).open("r+b") as file:
+        file.seek(ELF_FLAGS_OFFSET)
+        file.write(INTEGRITY_CHECKED.to_bytes(4, "little"))
+
+
+def results_of(jobs):
+    """{path: object} of the compilations; Unbuildable with all that is missing in any of them."""
+    done, problems = {}, []
+    for path, job in jobs.items():
+        try:
+            done[path] = job.result()
+        except Unbuildable as problem:
+            problems.append(problem)
+    other = next((problem for problem in problems if not problem.missing), None)
+    if other:
+        raise other
+    if problems:
+        first = {}
+        for item in (item for problem in problems for item in problem.missing):
+            first.setdefault(item.use, item)
+        missing = list(first.values())
+        raise Unbuildable(told(missing), "\n".join(problem.details for problem in problems), missing)
+    return done
+
+
+def build(paths, kind, folder=None, enter=None, settings=Settings()):
     """[Module] of the sources; the kernel of this kind must have been made. CannotRun: no sources, Unbuildable.
 
     enter(folder) is called before anything is written into the folder.
     """
+    for place in settings.includes:
+        if not Path(place).is_dir():
+            raise CannotRun(f"-I {place}: there is no such folder")
     read = {path: read_source(path) for path in paths if language_of(path)}
     modules = group(paths, {path: text for path, (text, _) in read.items()})
     flags = [line.split() for line in (OUT / kind / "driver.flags").read_text().splitlines()]
     flags = [[f"-I{TOP}/{word[2:]}" if word.startswith("-Ikernel") else word for word in line] for line in flags]
-    folder = folder or OUT / "driver" / modules[0].name
+    folder = folder or folder_of(modules[0].name, paths, settings.variant)
     folder.mkdir(parents=True, exist_ok=True)
     if enter:
         enter(folder)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        jobs = {path: pool.submit(compile_source, path, *read[path], folder, number, flags)
+        jobs = {path: pool.submit(compile_source, path, *read[path], folder, number, flags, settings)
                 for number, path in enumerate(paths)}
+    objects = results_of(jobs)
     for module in modules:
-        module.objects = [jobs[path].result() for path in module.sources]
+        module.objects = [objects[path] for path in module.sources]
         module.differences = [f"{path}:{line}: {what}" for path in module.sources
-                              for line, what in leaving.differences(read[path][0])]
+                              for line, what in leaving.differences(read[path][0], language_of(path))]
         link(module, folder)
+        if settings.integrity_check:
+            mark_integrity(module.path)
     return modules
 
 

@@ -10,6 +10,7 @@ from literals import TOKEN
 from mkdriver import COMMENT, without_dead_code
 
 TRY, FINALLY, LEAVE = ("__try", "_try"), ("__finally", "_finally"), ("__leave", "_leave")
+ALIASES = {"try": "__try", "except": "__except", "finally": "__finally", "leave": "__leave"}    # of excpt.h, in C
 LOOPS = ("for", "while", "do", "switch")
 
 
@@ -23,10 +24,11 @@ def words(source):
         line += match[0].count("\n")
 
 
-def differences(source):
-    """[(line, what differs)] in the order of lines."""
+def differences(source, language="c"):
+    """[(line, what differs)] in the order of lines. In C the words have lower-case aliases."""
     found, blocks, pending, parens = [], [], "", 0      # blocks: [kind, the returns in it], innermost last
-    stream = [*words(source), (0, "")]
+    aliases = ALIASES if language == "c" else {}
+    stream = [*((line, aliases.get(word, word)) for line, word in words(source)), (0, "")]
     for index, (line, word) in enumerate(stream):
         parens += (word == "(") - (word == ")")
         if word in TRY or word in LOOPS:

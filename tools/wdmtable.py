@@ -23,7 +23,7 @@ or earlier where nothing stands. docs/locks.md says which lock to use when.
 
 | exception handling | here |
 |---|---|
-| `__try`, `__except`, `__finally`, `__leave` | compile. No exception is ever caught: whatever Windows would hand to an `__except` block stops the machine, as it does there without one. The body runs as a plain block, `__finally` after it, `__leave` ends the innermost loop, switch or body; a `return` in the body skips `__finally`; where a source does either, its line is told |
+| `__try`, `__except`, `__finally`, `__leave` | compile; in C also `try`, `except`, `finally`, `leave`. No exception is ever caught: whatever Windows would hand to an `__except` block stops the machine, as it does there without one. The body runs as a plain block, `__finally` after it, `__leave` ends the innermost loop, switch or body; a `return` in the body skips `__finally`; where a source does either, its line is told |
 | `long` | has 64 bits (this compiler's rule); `LONG` and `ULONG` have 32, and `%lu` prints 32 |
 | the registry | does not exist: its callbacks register and are never called |
 | processes | System (4) and Idle (0), which never end |

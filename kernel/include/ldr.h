@@ -15,6 +15,8 @@ typedef struct _LDR_SECTION {
     ULONG LockCount; /* MmLockPagableDataSection */
 } LDR_SECTION;
 
+#define LDR_INTEGRITY_CHECKED 0x20 /* in Flags; the image's ELF header has it, as /INTEGRITYCHECK would on Windows */
+
 /* A loaded module. The first fields are where NT has them: drivers reach for Flags (+0x68) by offset. */
 typedef struct _KLDR_DATA_TABLE_ENTRY {
     LIST_ENTRY InLoadOrderLinks; /* PsLoadedModuleList */

@@ -47,6 +47,7 @@ static BOOLEAN CreateModule(PLDRP_IMAGE Image) {
     RtlInitUnicodeString(&Module->FullDllName, Module->WideName);
     RtlInitUnicodeString(&Module->BaseDllName, Module->WideName + FOLDER_LENGTH);
     Module->LoadCount = 1;
+    Module->Flags = ((const ELF_HEADER *)Image->File)->Flags & LDR_INTEGRITY_CHECKED;
     LdrpFindSymbols(Module, Module->Name);
     Image->Module = Module;
     return TRUE;

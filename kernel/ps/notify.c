@@ -6,14 +6,13 @@
 #include <ldr.h>
 
 enum { PlainRoutine, ExRoutine }; /* of a process routine: its prototype */
-#define LDRP_INTEGRITY_CHECKED 0x20
 
 static PSP_CALLBACK_SET ProcessCallbacks, ThreadCallbacks, ImageCallbacks;
 
 /* TRUE: the routine lies in an image that was linked with /INTEGRITYCHECK, or says so in its DriverSection. */
 BOOLEAN PsIsIntegrityChecked(PVOID Routine) {
     PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule((ULONG64)Routine);
-    return Module != NULL && (Module->Flags & LDRP_INTEGRITY_CHECKED) != 0;
+    return Module != NULL && (Module->Flags & LDR_INTEGRITY_CHECKED) != 0;
 }
 
 /* Process routines may be registered once; there is no such rule for the others. */

@@ -154,6 +154,12 @@
 #define _except __except
 #define _finally __finally
 #define _leave __leave
+#ifndef __cplusplus /* as Microsoft's excpt.h has them, for C */
+#define try __try
+#define except __except
+#define finally __finally
+#define leave __leave
+#endif
 /* clang-format on */
 #define EXCEPTION_EXECUTE_HANDLER 1
 #define EXCEPTION_CONTINUE_SEARCH 0
