@@ -457,6 +457,22 @@ def test_an_output_folder_with_a_space_is_one_line(shell, tmp_path):
     assert_one_line(shell(BUGCHECK, "run", "paged", "--pvh", "--headless", OUT=out), "my labs", "make cannot build", "space")
 
 
+def test_the_menu_of_the_iso_shows_all_and_how_each_ends(build, tmp_path):
+    """GRUB's text menu under BIOS has 13 rows of 75 letters; the rest is behind a row that names it."""
+    subprocess.run(["xorriso", "-osirrox", "on", "-indev", build["checked"] / "bugcheck.iso", "-extract", "/boot/grub/scenarios.cfg",
+                    tmp_path / "menu"], check=True, capture_output=True, timeout=60)
+    menu = (tmp_path / "menu").read_text()
+    rows = re.findall(r'^(menuentry|submenu) "([^"]*)"', menu, re.M)
+    listed = [line.split("\t") for line in subprocess.run([TOP / "tools/scenarios"], capture_output=True, text=True,
+                                                          check=True).stdout.splitlines()]
+    top = menu.split("submenu ")[0]
+    assert top.count("menuentry ") + menu.count("submenu ") <= 13 and max(len(text) for _, text in rows) <= 75
+    entries = [text for kind, text in rows if kind == "menuentry"]
+    assert entries == [f"{'ok' if end == 'completes' else 'STOP':4} {name}: {title}" for name, title, end in listed]
+    [more] = [text for kind, text in rows if kind == "submenu"]
+    assert more == "more: " + ", ".join(name for name, _, _ in listed[top.count("menuentry "):])
+
+
 def test_the_same_inputs_make_the_same_iso(build, tmp_path):
     for name in ("a.iso", "b.iso"):
         subprocess.run([TOP / "tools/mkiso", build["free"] / "kernel.elf", build["free"] / "boot.cpio", tmp_path / name],
