@@ -558,6 +558,20 @@ def test_gdb_stops_in_a_driver_at_the_bare_lock_and_at_the_fatal_fault(own_outpu
         child.close(force=True)
 
 
+def test_a_driver_that_is_loaded_again_has_its_breakpoint_once(start, tmp_path):
+    """It lies elsewhere each time: the symbols of the copies that have gone would leave a breakpoint at every old place."""
+    link = tmp_path / "gdb"
+    run = start(Machine(build="free", cmdline="test=loader_rounds", cpus=2, mem=64, leave=False, extra=(
+        "-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")))
+    run.wait_for_debugger(link)
+    said = subprocess.run(["gdb", "-batch", "-nx", "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})",
+                           run.machine.files() / "kernel.elf", "-ex", "python import kd.plain", "-ex", f"target remote {link}",
+                           "-ex", "hbreak PnpCallDriverEntry", "-ex", "break SecretStore", *(["-ex", "continue"] * 7), "-ex", "info breakpoints"],
+                          capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
+    row = re.search(r"^2 +breakpoint.*\n", said, re.MULTILINE)
+    assert row and "in SecretStore at kernel/drivers/demo/nonpaged.c" in row[0], said[-2000:]
+
+
 def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
     run = start(Machine(cmdline="scenario=resident"))
     run.process.send_signal(signal.SIGSEGV)

@@ -157,9 +157,9 @@ def load_symbols(module):
 
 
 def drop_symbols_under(module):
-    """What lay where a new module lies has been unloaded; until then its symbols are of use to whoever meets its remains."""
+    """The module's former copy, and what lay where it lies, have been unloaded; until now their symbols named the remains."""
     for entry, old in list(known.items()):
-        if old.name != "nt" and old.start < module.end and module.start < old.end:
+        if old.name != "nt" and (old.name == module.name or old.start < module.end and module.start < old.end):
             del known[entry]
             if old.objfile is not None and old.objfile.is_valid():
                 gdb.execute(f"remove-symbol-file -a {old.sections[0].start:#x}", to_string=True)
