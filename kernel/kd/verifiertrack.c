@@ -171,6 +171,9 @@ VOID VfDriverUnloaded(PKLDR_DATA_TABLE_ENTRY Module) {
         LeakingModule = Module;
         VF_STOP(0x62, Module->Name, 0, Leaks);
     }
+    if (VfHas(VF_MISC)) {
+        KeCheckForTimer(Module->DllBase, Module->SizeOfImage);
+    }
     VfCheckFreedRange((ULONG64)Module->DllBase, Module->SizeOfImage, FALSE);
     VfForgetLocks((ULONG64)Module->DllBase, Module->SizeOfImage);
 }

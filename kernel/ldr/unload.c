@@ -5,12 +5,13 @@
 #include <mm.h>
 #include <verifier.h>
 
-/* PASSIVE. First the addresses count as "was a driver", then they are unmapped: a late call ends in 0xCE. */
+/* PASSIVE. A timer or a DPC that is left behind is found by the verifier alone, as on Windows; otherwise the walk
+ * of its list falls into the hole (0xD4), or its routine is called there (0xD1). First the addresses count as "was a
+ * driver", then they are unmapped: a late call ends in 0xCE. */
 VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;
     SIZE_T Bytes = Module->SizeOfImage;
-    KeCheckForTimer(Base, Bytes);
     VfDriverUnloaded(Module);
     Module->DriverObject = NULL;
     LdrpRetireModule(Module);

@@ -216,7 +216,8 @@ VOID JudgeRememberTimers(VOID) {
 /* With a DPC the routine tells whose it is. Without one: not the kernel's own data, not a wait's time-out, and new. */
 BOOLEAN JudgeIsDriverTimer(PKTIMER Timer) {
     if (Timer->Dpc != NULL) {
-        return JudgeIsDriverAddress((ULONG64)Timer->Dpc->DeferredRoutine);
+        ULONG64 Routine = (ULONG64)Timer->Dpc->DeferredRoutine;
+        return JudgeIsDriverAddress(Routine) || LdrFindUnloadedModule(Routine) != NULL;
     }
     for (ULONG i = 0; i < OldTimerCount; i++) {
         if (OldTimers[i] == Timer) {

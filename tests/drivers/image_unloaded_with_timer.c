@@ -1,6 +1,6 @@
 /* image_unloaded_with_timer.c: DriverUnload leaves a timer behind that is set, in the driver's own data.
  *
- * expect: bugcheck 0x000000C7 (0, driver, driver, driver)
+ * expect: bugcheck 0x000000D4 (driver, 2, *, kernel)
  * repaired: image_unloaded_with_timer_fixed.c
  * run: --unload
  */

@@ -1,6 +1,6 @@
 /* timer_after_unload.c: DriverUnload sets a timer and returns: it would expire where the code was.
  *
- * expect: bugcheck 0x000000C7 (2, driver, driver, driver) in timer_after_unload
+ * expect: bugcheck 0x000000D1 (driver, 2, 8, driver)
  * repaired: timer_after_unload_fixed.c
  * run: --unload
  */
