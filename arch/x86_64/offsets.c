@@ -8,6 +8,7 @@
 void Offsets(void);
 void Offsets(void) {
     OFFSET(THREAD_KERNEL_STACK, offsetof(KTHREAD, KernelStack));
+    OFFSET(THREAD_GUARD, offsetof(KTHREAD, Guard));
     OFFSET(PCR_SELF, offsetof(KPCR, Self));
     OFFSET(PCR_PRCB, offsetof(KPCR, CurrentPrcb));
     OFFSET(PCR_CURRENT_THREAD, offsetof(KPCR, Prcb) + offsetof(KPRCB, CurrentThread));

@@ -20,7 +20,7 @@
 
         section .text
         CFI_START
-        global KiSwapContext, KiPrepareStack, KiCallOnStack
+        global KiSwapContext, KiPrepareStack, KiCallOnStack, KiCallGuarded, KiGuardLanding
         extern KiStartThread
 
 ; void KiSwapContext(PKTHREAD Old, PKTHREAD New)
@@ -86,6 +86,39 @@ KiThreadStartup:
         mov     rdi, rbx
         call    KiStartThread
         ud2                                     ; it does not return
+
+; NTSTATUS KiCallGuarded(void (*Routine)(PVOID), PVOID Context)
+; Calls Routine, which holds no lock, in a thread. STATUS_SUCCESS; or the status of an access violation below
+; DISPATCH_LEVEL, which ends the call where it stands: KiResumeGuarded sends its trap to KiGuardLanding. Any IRQL.
+KiCallGuarded:
+        CFI_ROW DW_CFA, DW_RSP, 8, DW_SAME + DW_RBP, DW_AT + DW_RIP, 1
+        push    rbp
+        CFI_RBP_PUSHED
+        mov     rbp, rsp
+        CFI_RBP_FRAME
+        push    rbx
+        push    r12
+        push    r13
+        push    r14
+        push    r15
+        mov     rax, [gs:PCR_CURRENT_THREAD]
+        push    qword [rax + THREAD_GUARD]      ; the one around this one
+        mov     [rax + THREAD_GUARD], rsp
+        mov     rax, rdi
+        mov     rdi, rsi
+        call    rax
+        xor     eax, eax
+KiGuardLanding:                                 ; eax = status, rsp as above, everything else is unknown
+        mov     rcx, [gs:PCR_CURRENT_THREAD]
+        pop     qword [rcx + THREAD_GUARD]
+        pop     r15
+        pop     r14
+        pop     r13
+        pop     r12
+        pop     rbx
+        pop     rbp
+        CFI_NO_FRAME
+        ret
 
 ; void KiCallOnStack(ULONG64 StackTop, void (*Routine)(void))
 ; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk

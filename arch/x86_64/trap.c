@@ -60,6 +60,21 @@ static FORCEINLINE VOID TraceFault(const KTRAP_FRAME *Frame) {
               Frame->FaultAddress, Frame->Rip, 0);
 }
 
+#define GUARD_TO_RBP 48 /* bytes from KTHREAD.Guard to rbp of its frame: switch.asm pushes six words */
+
+/* An access violation inside KiCallGuarded of the current thread: TRUE, and the trap returns to its end. */
+static BOOLEAN KiResumeGuarded(PKTRAP_FRAME Frame) {
+    PKTHREAD Thread = KiCurrentThread();
+    if (Thread == NULL || Thread->Guard == 0 || Frame->PreviousIrql > APC_LEVEL || Frame->Rsp > Thread->Guard) {
+        return FALSE;
+    }
+    Frame->Rip = (ULONG64)KiGuardLanding;
+    Frame->Rsp = Thread->Guard;
+    Frame->Rbp = Thread->Guard + GUARD_TO_RBP;
+    Frame->Rax = (ULONG)STATUS_ACCESS_VIOLATION;
+    return TRUE;
+}
+
 /* From trap.asm, for every exception but NMI, and for `int 29h`. IRQL and IF are those of the interrupted code (#DF,
  * #MC: IF = 0, own stack). Returns to retry the instruction; only a page fault that the memory manager has served
  * does. */
@@ -67,11 +82,14 @@ VOID KiTrap(PKTRAP_FRAME Frame) {
     switch (Frame->Vector) {
     case VectorPageFault:
         TraceFault(Frame);
-        if (KiResumeSListPop(Frame) || NT_SUCCESS(MmAccessFault(Frame))) {
+        if (KiResumeSListPop(Frame) || NT_SUCCESS(MmAccessFault(Frame)) || KiResumeGuarded(Frame)) {
             return;
         }
         KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, KindOfAccess(Frame), Frame->FaultAddress);
     case VectorGeneralProtection: /* nearly always an address that is not canonical; which, the CPU does not say */
+        if (KiResumeGuarded(Frame)) {
+            return;
+        }
         KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, ViolationRead, UNKNOWN_ADDRESS);
     case VectorInvalidOpcode:
         KiDispatchException(Frame, STATUS_ILLEGAL_INSTRUCTION, Frame->Rip, 0, 0, 0);

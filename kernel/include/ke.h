@@ -125,6 +125,7 @@ typedef struct _KTHREAD {
     LIST_ENTRY ObjectListEntry;  /* ke/autoboost.c: every thread object that is not deleted yet */
     PKSTART_ROUTINE StartRoutine;
     PVOID StartContext;
+    ULONG64 Guard; /* RSP of the innermost KiCallGuarded; 0: none */
     CHAR Name[24];
 } KTHREAD;
 

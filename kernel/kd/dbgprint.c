@@ -3,6 +3,7 @@
  * A call prints at most 512 bytes. Narrow text may be printed at any IRQL at which it is resident. Wide text (%S %ws %wZ
  * %C) goes through the code page, whose table is pageable, as on Windows: at DISPATCH_LEVEL or above that is luck while
  * the table is in memory, and the end of the machine (0x0A) when it is not. */
+#include <arch.h>
 #include <kd.h>
 #include <mm.h>
 #include <rtl.h>
@@ -63,7 +64,20 @@ NTSTATUS DbgSetDebugFilterState(ULONG ComponentId, ULONG Level, BOOLEAN State) {
     return STATUS_SUCCESS;
 }
 
-/* Arguments are touched at the caller's IRQL, before any lock is taken. */
+typedef struct _PRINT_CALL {
+    PCHAR Buffer;
+    SIZE_T Bytes, Whole;
+    PCSTR Format;
+    va_list Arguments;
+} PRINT_CALL;
+
+static VOID FormatGuarded(PVOID Context) {
+    PRINT_CALL *Call = Context;
+    Call->Whole = RtlFormatConvertedV(Call->Buffer, Call->Bytes, ConvertCharacter, Call->Format, Call->Arguments);
+}
+
+/* Arguments are touched at the caller's IRQL, before any lock is taken. STATUS_ACCESS_VIOLATION, and nothing is printed: an
+ * argument points to where no memory can be. */
 static ULONG Print(PCSTR Prefix, ULONG ComponentId, ULONG Level, PCSTR Format, va_list Arguments) {
     CHAR Line[LINE_BYTES];
     if (DbgQueryDebugFilterState(ComponentId, Level) != TRUE) {
@@ -71,7 +85,14 @@ static ULONG Print(PCSTR Prefix, ULONG ComponentId, ULONG Level, PCSTR Format, v
     }
     SIZE_T Length = strnlen(Prefix, PREFIX_BYTES - 1);
     RtlCopyMemory(Line, Prefix, Length);
-    SIZE_T Whole = RtlFormatConvertedV(Line + Length, LINE_BYTES - 1 - Length, ConvertCharacter, Format, Arguments);
+    PRINT_CALL Call = {.Buffer = Line + Length, .Bytes = LINE_BYTES - 1 - Length, .Format = Format};
+    va_copy(Call.Arguments, Arguments);
+    NTSTATUS Status = KiCallGuarded(FormatGuarded, &Call);
+    va_end(Call.Arguments);
+    if (!NT_SUCCESS(Status)) {
+        return (ULONG)Status;
+    }
+    SIZE_T Whole = Call.Whole;
     Length += Whole < LINE_BYTES - 1 - Length ? Whole : LINE_BYTES - 1 - Length;
     Line[Length] = 0;
     KdPutDriverText(Line);

@@ -75,6 +75,8 @@ VOID KiSwapContext(PKTHREAD Old, PKTHREAD New);
 ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread);
 /* Runs Routine() on another stack and comes back: the DPC stack. */
 VOID KiCallOnStack(ULONG64 StackTop, VOID (*Routine)(VOID));
+NTSTATUS KiCallGuarded(VOID (*Routine)(PVOID), PVOID Context);
+extern const UCHAR KiGuardLanding[]; /* where it goes on after an access violation */
 
 /* ---- The end ---- */
 DECLSPEC_NORETURN VOID HalHalt(VOID);
