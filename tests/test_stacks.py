@@ -5,14 +5,19 @@ page fault. At each the walks of the kernel (kd/stack.c, compiled for this machi
 """
 
 import os
+import re
 import struct
 import subprocess
 
+import pytest
+
+import driver
 import driverbuild
 from callframes import CallFrames, sections_of
 from conftest import ensure_built
+from crashdump import keep_dump
 from elffile import ElfFile
-from kdhelp import live             # noqa: F401
+from kdhelp import live, run_kd     # noqa: F401
 from machine import OUT, TOP
 from test_host import RTL, build_host
 
@@ -105,3 +110,90 @@ def test_no_code_is_without_call_frames():
                 start = symbol.value if section.address else (section.index << 32) + symbol.value
                 assert frames.function_at(start), f"{path.name}: {symbol.name}"
                 assert frames.function_at(start + symbol.size - 1), f"{path.name}: the end of {symbol.name}"
+
+
+# ---- Blame ----
+
+ENTRY = """
+extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING) { Start(Driver); return STATUS_SUCCESS; }
+"""
+HEAD = """#include <ntifs.h>
+static volatile ULONG Sum;
+"""
+CALLING = """static VOID Guilty(PVOID Pointer) {
+    Sum++;
+    %s /* here */
+    Sum++;
+}
+static VOID Start(PVOID) { Guilty(NULL); Sum++; }
+"""
+# What a driver does wrong in Guilty, on the line that says here.
+FAULTS = {
+    "event": CALLING % "KeSetEvent((PKEVENT)Pointer, 0, FALSE);",
+    "mutex": CALLING % "ExAcquireFastMutex((PFAST_MUTEX)Pointer);",
+    "copy": CALLING % "RtlCopyMemory(Pointer, (PVOID)&Sum, sizeof(Sum));",
+    "initialize": CALLING % "KeInitializeEvent((PKEVENT)Pointer, NotificationEvent, FALSE);",
+    "complete": CALLING % "IoCompleteRequest((PIRP)Pointer, IO_NO_INCREMENT);",
+    "insert": CALLING % "LIST_ENTRY Link; InsertTailList((PLIST_ENTRY)Pointer, &Link);",
+    "remove": CALLING % "RemoveHeadList((PLIST_ENTRY)Pointer);",
+    "leaf": """static ULONG Guilty(const ULONG *Numbers) {
+    ULONG Total = 1;
+    Total += Numbers[0]; /* here */
+    return Total * 3;
+}
+static VOID Start(PVOID) { Sum = Guilty(NULL); Sum++; }
+""",
+    "method": """struct Counter {
+    ULONG Value[4];
+    ULONG Guilty(ULONG Index) const {
+        return Value[Index]; /* here */
+    }
+};
+static VOID Start(PVOID) { Sum = ((Counter *)NULL)->Guilty(2); Sum++; }
+""",
+    "dpc": """static KDPC Dpc;
+static VOID Guilty(PKDPC, PVOID Context, PVOID, PVOID) {
+    *(volatile ULONG *)Context = 1; /* here */
+}
+static VOID Start(PVOID) {
+    KeInitializeDpc(&Dpc, Guilty, NULL);
+    KeInsertQueueDpc(&Dpc, NULL, NULL);
+    for (;;) { YieldProcessor(); }
+}
+""",
+    "worker": """static WORK_QUEUE_ITEM Item;
+static VOID Guilty(PVOID Context) {
+    RtlZeroMemory(Context, 100); /* here */
+    Sum++;
+}
+static VOID Start(PVOID) {
+    ExInitializeWorkItem(&Item, Guilty, NULL);
+    ExQueueWorkItem(&Item, CriticalWorkQueue);
+    LARGE_INTEGER Second; Second.QuadPart = -10000000;
+    KeDelayExecutionThread(KernelMode, FALSE, &Second);
+}
+""",
+}
+
+
+@pytest.mark.parametrize("kind", ("free", "checked"))
+@pytest.mark.parametrize("name", FAULTS)
+def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
+    """The verdict, COM1, !analyze and k name the driver's own function, and in it the line that did it."""
+    text = HEAD + FAULTS[name] + ENTRY
+    line = text[:text.index("/* here */")].count("\n") + 1
+    source = tmp_path / f"blame_{name}.cc"
+    source.write_text(text)
+    ensure_built(kind)
+    driverbuild.make_kernel(kind)
+    options = driver.parse([str(source), "--cpus", "1", "--json", *(["--checked"] if kind == "checked" else [])])
+    modules = driverbuild.build([source], kind, tmp_path)
+    result = driver.run_machine(driver.machine_of(options, modules, tmp_path), tmp_path, options)
+    place = re.compile(rf"blame_{name}!(?:\w+::)?Guilty(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9a-f]+)? [([]blame_{name}\.cc(?::| @ ){line}[)\]]")
+    assert result["result"] == "bugcheck" and place.fullmatch(result["where"]), result["where"]
+    told = [row for row in result["report"] if row.startswith(">")]
+    assert len(told) == 1 and place.search(told[0]), result["report"]
+    path, *_ = keep_dump(tmp_path)
+    said = run_kd([path, "-c", "k;!analyze"])
+    assert place.search(said), said
+    assert re.search(rf"Guilty[^:]*?, blame_{name}\.cc line {line}\b", " ".join(said.split())), said
