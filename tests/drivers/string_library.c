@@ -10,6 +10,7 @@
 #include <string.h>
 #include <wchar.h>
 
+static_assert(sizeof(INT) == 4 && sizeof(PINT) == 8, "INT");
 static int Wrong;
 #define CHECK(e) ((e) ? (void)0 : (void)(Wrong++, DbgPrint("line %d: %s\n", __LINE__, #e)))
 DECLARE_CONST_UNICODE_STRING(Constant, L"Constant");

@@ -140,6 +140,9 @@
 #define C_ASSERT(e) static_assert((e), #e)
 #else
 #define C_ASSERT(e) _Static_assert((e), #e)
+#ifndef static_assert
+#define static_assert _Static_assert /* a word of Microsoft's C too */
+#endif
 #endif
 #define __analysis_assert(x)
 #define NT_ANALYSIS_ASSUME(x)
