@@ -187,7 +187,9 @@ static VOID CompleteName(PFILE_OBJECT File, PFILE_OBJECT Related) {
     if (NeedsSeparator) {
         *Tail++ = '\\';
     }
-    memcpy(Tail, Short.Buffer, Short.Length);
+    if (Short.Buffer != NULL) {
+        memcpy(Tail, Short.Buffer, Short.Length);
+    }
     Buffer[Bytes / sizeof(WCHAR)] = 0;
     File->FileName = (UNICODE_STRING){(USHORT)Bytes, (USHORT)(Bytes + sizeof(WCHAR)), Buffer};
     if (Short.Buffer != NULL) {
