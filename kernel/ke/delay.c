@@ -6,6 +6,10 @@
  * STATUS_USER_APC. wdm.h: KeDelayExecutionThread. */
 NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
     PKTHREAD Thread = KiCurrentThread();
+    if (Thread->WaitNext) { /* after a signal with Wait = TRUE. No object can end a sleep, so nothing depends on the lock */
+        Thread->WaitNext = FALSE;
+        KiUnlockDispatcher(Thread->WaitIrql);
+    }
     ULONG64 DueTime = KiDueTime(Interval->QuadPart);
     if (DueTime <= KiInterruptTime) {
         KeYieldThread();

@@ -35,6 +35,17 @@ KTEST(wait_until_a_system_time) {
     KT_EXPECT_EQ(KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, &Due), STATUS_TIMEOUT);
 }
 
+KTEST(wait_may_be_a_sleep_after_Wait_TRUE) {
+    KEVENT Event;
+    LARGE_INTEGER Times[] = {Poll, Milliseconds(1)};
+    KeInitializeEvent(&Event, NotificationEvent, FALSE);
+    for (ULONG Index = 0; Index < 2; Index++) {
+        KeSetEvent(&Event, IO_NO_INCREMENT, TRUE);
+        KT_EXPECT_EQ(KeDelayExecutionThread(KernelMode, FALSE, &Times[Index]), STATUS_SUCCESS);
+        KT_EXPECT_EQ(KeGetCurrentIrql(), PASSIVE_LEVEL);
+    }
+}
+
 KTEST(wait_for_any_takes_the_first_that_is_signalled) {
     KEVENT Event[3];
     PVOID Objects[3];
