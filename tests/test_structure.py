@@ -6,12 +6,12 @@ from machine import TOP
 
 
 def test_the_rooms_are_no_more_tangled_than_they_were(build):
-    """Bounds that may only fall: mutual pairs of folders, the largest cycle of files, what ke takes from above."""
+    """Bounds that may only fall: mutual pairs of folders, the largest cycle's share of the files, what ke takes from above."""
     assert build
     found = structure.measure("checked")
     assert len(found.files) > 200, "the objects were not found"
     assert len(found.pairs) <= 28, found.pairs
-    assert len(found.cycle) <= 185, len(found.cycle)
+    assert len(found.cycle) * 225 <= 185 * len(found.files), (len(found.cycle), len(found.files))
     assert len(found.upward) <= 55, found.upward
 
 

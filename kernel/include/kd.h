@@ -61,8 +61,6 @@ typedef struct _KD_FRAME {
 ULONG KdWalkStack(const KD_FRAME *First, KD_FRAME *Frames, ULONG MaximumFrames);
 /* The same from the instruction that a trap has interrupted. */
 ULONG KdWalkTrap(const KTRAP_FRAME *Trap, KD_FRAME *Frames, ULONG MaximumFrames);
-/* The next frame outwards; FALSE: there is none, or it cannot be read. Any IRQL. */
-BOOLEAN KdFindCaller(const KD_FRAME *Frame, KD_FRAME *Caller);
 /* "secret!SecretStore+0x31 (secret.c:42)", where a return address counts for the call before it. Any IRQL. */
 int KdFormatFrame(PCHAR Buffer, SIZE_T Bytes, const KD_FRAME *Frame);
 

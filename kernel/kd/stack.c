@@ -55,7 +55,8 @@ static BOOLEAN FollowFramePointer(const KD_FRAME *Frame, KD_FRAME *Caller) {
            ReadWord(Frame->Rbp + sizeof(ULONG64), &Caller->Rip);
 }
 
-BOOLEAN KdFindCaller(const KD_FRAME *Frame, KD_FRAME *Caller) {
+/* The next frame outwards; FALSE: there is none, or it cannot be read. */
+static BOOLEAN FindCaller(const KD_FRAME *Frame, KD_FRAME *Caller) {
     const KD_UNWIND_RULE *Rule = KdFindUnwindRule(Frame->Rip - (Frame->IsTrap ? 0 : 1));
     BOOLEAN IsFound = Rule != NULL ? ApplyRule(Rule, Frame, Caller)
                                    : FindCallerOfNothing(Frame, Caller) || FollowFramePointer(Frame, Caller);
@@ -67,7 +68,7 @@ ULONG KdWalkStack(const KD_FRAME *First, KD_FRAME *Frames, ULONG MaximumFrames) 
     if (MaximumFrames != 0) {
         Frames[Count++] = *First;
     }
-    while (Count != 0 && Count < MaximumFrames && KdFindCaller(&Frames[Count - 1], &Frames[Count])) {
+    while (Count != 0 && Count < MaximumFrames && FindCaller(&Frames[Count - 1], &Frames[Count])) {
         if (Frames[Count].Rsp == Frames[Count - 1].Rsp) {
             break; /* a loop */
         }

@@ -70,10 +70,11 @@ C_ASSERT(sizeof(KiStopped) == 512); /* drivercfi.asm */
 static ULONG StoppedCount;
 
 static VOID NoteStopped(const KTRAP_FRAME *Trap) {
-    KD_FRAME Frame = {.Rip = Trap->Rip, .Rsp = Trap->Rsp, .Rbp = Trap->Rbp, .IsTrap = TRUE}, Caller;
-    for (ULONG i = 0; i < MAXIMUM_NOTED_FRAMES && KdFindCaller(&Frame, &Caller); i++, Frame = Caller) {
-        if (Frame.IsTrap && !LdrIsKernelAddress(Frame.Rip) && StoppedCount < MAXIMUM_STOPPED) {
-            KiStopped[StoppedCount++] = (STOPPED){Frame.Rip, Frame.Rsp, Caller.Rsp, Caller.Rbp};
+    static KD_FRAME Frames[MAXIMUM_NOTED_FRAMES]; /* too large for a stack that may be nearly full */
+    ULONG Count = KdWalkTrap(Trap, Frames, MAXIMUM_NOTED_FRAMES);
+    for (KD_FRAME *Frame = Frames; Frame + 1 < Frames + Count && StoppedCount < MAXIMUM_STOPPED; Frame++) {
+        if (Frame->IsTrap && !LdrIsKernelAddress(Frame->Rip)) {
+            KiStopped[StoppedCount++] = (STOPPED){Frame->Rip, Frame->Rsp, Frame[1].Rsp, Frame[1].Rbp};
         }
     }
 }

@@ -6,7 +6,8 @@
  * STATUS_USER_APC. wdm.h: KeDelayExecutionThread. */
 NTSTATUS KeDelayExecutionThread(KPROCESSOR_MODE WaitMode, BOOLEAN Alertable, PLARGE_INTEGER Interval) {
     PKTHREAD Thread = KiCurrentThread();
-    if (Thread->WaitNext) { /* after a signal with Wait = TRUE. No object can end a sleep, so nothing depends on the lock */
+    /* After a signal with Wait = TRUE. No object can end a sleep, so nothing depends on the lock. */
+    if (Thread->WaitNext) {
         Thread->WaitNext = FALSE;
         KiUnlockDispatcher(Thread->WaitIrql);
     }
