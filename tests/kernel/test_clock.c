@@ -128,30 +128,39 @@ KTEST(clock_uptime_is_the_same_on_every_clock) {
     KeQueryTickCount(&Ticks);
     ULONG64 Qpc = (ULONG64)KeQueryPerformanceCounter(&Hz).QuadPart / (ULONG64)Hz.QuadPart;
     ULONG64 Interrupt = KeQueryInterruptTime() / 10000000;
+    ULONG64 Before = KiInterruptTime;
     KeQuerySystemTime(&System);
     KT_EXPECT((ULONG64)Ticks.QuadPart / CLOCK_HZ - Seconds < Margin);
     KT_EXPECT(Interrupt - Seconds < Margin && KeQueryInterruptTimePrecise(NULL) / 10000000 - Seconds < Margin);
     KT_EXPECT(Qpc - Seconds < Margin);
-    KT_EXPECT((ULONG64)System.QuadPart - KiInterruptTime - KiBootTime < 10000000);
+    KT_EXPECT((ULONG64)System.QuadPart - Before - KiBootTime < 10000000);
     KT_EXPECT(HalReadRealTimeClock() + 20000000 - (ULONG64)System.QuadPart < 600000000); /* the uptime is in the past */
 }
 
 /* ---- Stalls ---- */
 
+static ULONG64 TimeOfStall(ULONG MicroSeconds) {
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL); /* no interrupt counts */
+    ULONG64 Start = HalReadTsc();
+    KeStallExecutionProcessor(MicroSeconds);
+    ULONG64 Took = HalReadTsc() - Start;
+    KeLowerIrql(OldIrql);
+    return Took;
+}
+
 /* A counted clock stands still while the host is busy: there a stall ends when it should, whatever it finds out of its
- * own speed. Above CLOCK_LEVEL, so that no interrupt counts. */
+ * own speed. The least of a few: other CPUs may be given a turn in between, and count. */
 KTEST(clock_stall_takes_its_time_and_little_more) {
     static const ULONG MicroSeconds[] = {0, 1, 2, 7, 50, 999, 5000};
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(MicroSeconds); Index++) {
-        ULONG64 Wanted = HalFeatures.TscHz * MicroSeconds[Index] / 1000000;
-        KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
-        ULONG64 Start = HalReadTsc();
-        KeStallExecutionProcessor(MicroSeconds[Index]);
-        ULONG64 Took = HalReadTsc() - Start;
-        KeLowerIrql(OldIrql);
-        KT_EXPECT(Took >= Wanted);
+        ULONG64 Wanted = HalFeatures.TscHz * MicroSeconds[Index] / 1000000, Least = ~0ULL;
+        for (ULONG Round = 0; Round < 5; Round++) {
+            ULONG64 Took = TimeOfStall(MicroSeconds[Index]);
+            KT_EXPECT(Took >= Wanted);
+            Least = Took < Least ? Took : Least;
+        }
         if (KtIsSeeded()) {
-            KT_EXPECT(Took <= Wanted + Wanted / 16 + TscOfTick() / 10000);
+            KT_EXPECT(Least <= Wanted + Wanted / 16 + TscOfTick() / 10000);
         }
     }
 }

@@ -12,8 +12,9 @@
 #include <wdmcrt.h>
 
 /* ---- Memory ---- */
-/* Overlapping buffers are copied as by RtlMoveMemory, as on Windows for this machine, whose memcpy and memmove are one. */
-#define RtlCopyMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
+/* Overlapping buffers are copied as by RtlMoveMemory, as on Windows for this machine, whose memcpy and memmove are one.
+ * The name stays memcpy's, for the verifier objects to overlap (0xC4, 0xF0). */
+#define RtlCopyMemory(Destination, Source, Length) memcpy((Destination), (Source), (Length))
 #define RtlMoveMemory(Destination, Source, Length) memmove((Destination), (Source), (Length))
 #define RtlZeroMemory(Destination, Length) memset((Destination), 0, (Length))
 #define RtlFillMemory(Destination, Length, Fill) memset((Destination), (Fill), (Length))
