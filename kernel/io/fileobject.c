@@ -4,22 +4,24 @@
  * context and at the IRQL of that ZwClose; CLOSE when the last reference is dropped. */
 #include "iop.h"
 
-/* The last handle is closed. The status counts where a file system has put off a write until now. */
+/* The last handle is closed. The status counts where a file system has put off a write until now. It is the one that the
+ * driver returns: an error that is returned at once leaves the status block alone. */
 static NTSTATUS CleanUpFile(PVOID Object) {
     PFILE_OBJECT File = Object;
-    IO_STATUS_BLOCK Result = {.Status = STATUS_SUCCESS};
+    IO_STATUS_BLOCK Result;
     if (!(File->Flags & FO_FILE_OPEN) || (File->Flags & FO_CLEANUP_COMPLETE)) {
         return STATUS_SUCCESS;
     }
     PDEVICE_OBJECT Device = IoGetRelatedDeviceObject(File);
     PIRP Irp = IopAllocateFileIrp(File, Device, IRP_MJ_CLEANUP);
+    NTSTATUS Status = STATUS_INSUFFICIENT_RESOURCES;
     if (Irp != NULL) {
         Irp->Flags |= IRP_CLOSE_OPERATION;
-        IopSendAndWait(Device, Irp, &Result);
+        Status = IopSendAndWait(Device, Irp, &Result);
     }
     File->Flags |= FO_CLEANUP_COMPLETE;
     BOOLEAN IsFileSystem = Device->DeviceType == FILE_DEVICE_DISK_FILE_SYSTEM;
-    return IsFileSystem ? Result.Status : STATUS_SUCCESS;
+    return IsFileSystem ? Status : STATUS_SUCCESS;
 }
 
 /* The last reference is gone. PASSIVE_LEVEL. */

@@ -53,7 +53,7 @@ KTEST(device_list_of_a_driver_holds_all_that_were_not_deleted) {
 /* ---- Opens ---- */
 
 static ULONG Creates, Cleanups, Closes;
-static NTSTATUS CreateStatus;
+static NTSTATUS CreateStatus, CleanupStatus;
 
 static NTSTATUS OnCreate(PDEVICE_OBJECT Device, PIRP Irp) {
     UNREFERENCED_PARAMETER(Device);
@@ -66,7 +66,7 @@ static NTSTATUS OnCleanup(PDEVICE_OBJECT Device, PIRP Irp) {
     UNREFERENCED_PARAMETER(Device);
     KT_EXPECT_EQ(Closes, 0);
     Cleanups++;
-    return IotComplete(Irp, STATUS_SUCCESS, 0);
+    return IotComplete(Irp, CleanupStatus, 0);
 }
 
 static NTSTATUS OnClose(PDEVICE_OBJECT Device, PIRP Irp) {
@@ -81,7 +81,7 @@ static PDRIVER_OBJECT CreateOpenable(VOID) {
     Driver->MajorFunction[IRP_MJ_CLEANUP] = OnCleanup;
     Driver->MajorFunction[IRP_MJ_CLOSE] = OnClose;
     Creates = Cleanups = Closes = 0;
-    CreateStatus = STATUS_SUCCESS;
+    CreateStatus = CleanupStatus = STATUS_SUCCESS;
     return Driver;
 }
 
@@ -130,6 +130,34 @@ KTEST(device_open_fails_as_the_driver_says) {
     KT_EXPECT_EQ(IoGetDeviceObjectPointer(&Name, FILE_READ_ACCESS, &File, &Found), STATUS_OBJECT_NAME_NOT_FOUND);
     IoDeleteDevice(Device);
     IopDeleteDriverObject(Driver);
+}
+
+/* ZwClose's answer for a device of a type whose cleanup fails. */
+static NTSTATUS CloseAfterFailedCleanup(PCWSTR Path, DEVICE_TYPE Type) {
+    PDRIVER_OBJECT Driver = CreateOpenable();
+    PDEVICE_OBJECT Device = IotCreateDevice(Driver, Path, 1);
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Io;
+    HANDLE Handle;
+    Device->DeviceType = Type;
+    CleanupStatus = STATUS_IO_DEVICE_ERROR;
+    RtlInitUnicodeString(&Name, Path);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    NTSTATUS Status = ZwCreateFile(&Handle, FILE_READ_DATA | SYNCHRONIZE, &Attributes, &Io, NULL, FILE_ATTRIBUTE_NORMAL,
+                                   0, FILE_OPEN, FILE_SYNCHRONOUS_IO_NONALERT, NULL, 0);
+    KT_EXPECT_EQ(Status, STATUS_SUCCESS);
+    Status = NT_SUCCESS(Status) ? ZwClose(Handle) : Status;
+    KT_EXPECT(Cleanups == 1 && Closes == 1); /* the handle is closed all the same */
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+    return Status;
+}
+
+/* Only a file system puts off writes until then. */
+KTEST(device_close_tells_what_a_file_system_could_not_write) {
+    KT_EXPECT_EQ(CloseAfterFailedCleanup(L"\\Device\\KtVolume", FILE_DEVICE_DISK_FILE_SYSTEM), STATUS_IO_DEVICE_ERROR);
+    KT_EXPECT_EQ(CloseAfterFailedCleanup(L"\\Device\\KtOpen", FILE_DEVICE_UNKNOWN), STATUS_SUCCESS);
 }
 
 /* ---- Interrupts: the vector is sent by an IPI ---- */
