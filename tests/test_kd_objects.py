@@ -255,7 +255,7 @@ def test_file_tells_name_access_and_position(said, made, core):
 
 
 def test_file_shows_the_file_systems_block(said):
-    assert "FCB: \\KD.TXT  ('KD      TXT', 17 bytes" in said["file"]
+    assert "FCB: \\KD.TXT  ('KD      TXT', 17 bytes, archive, 17 of them not on the disk yet)" in said["file"]
     assert "References: 1  Handles: 1" in said["file"] and "OpenCount 1 Readers 0 Writers 1 Deleters 0 SharedRead 1" in said["file"]
     assert "is not a file object" in said["no file"] and "cannot be read" in said["null file"]
 

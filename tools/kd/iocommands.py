@@ -177,7 +177,11 @@ def print_control_block(file):
     marks = (("delete pending", "IsDeletePending"), ("deleted", "IsDeleted"), ("the volume", "IsVolume"))
     states = [name for name, field in marks
               if int(value[field])]
-    print(f"    FCB: {unicode_text(value['Path'])}  ('{short}', {int(entry['Size'])} bytes"
+    size, page = int(entry["Size"]), value["Page"]
+    if int(page["DirtyEnd"]):                   # small writes that have gathered in memory: FatSizeOf counts them
+        size = max(size, int(page["Offset"]) + int(page["DirtyEnd"]))
+        states.append(f"{int(page['DirtyEnd']) - int(page['DirtyStart'])} of them not on the disk yet")
+    print(f"    FCB: {unicode_text(value['Path'])}  ('{short}', {size} bytes"
           f"{''.join(f', {word}' for word in words_of(int(entry['Attributes']), FAT_ATTRIBUTES) + states)})")
     print(f"         References: {int(value['References'])}  Handles: {int(value['Handles'])}")
     print("         ShareAccess: " + " ".join(f"{name} {int(value['ShareAccess'][name])}" for name in COUNTS))

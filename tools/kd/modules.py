@@ -258,7 +258,8 @@ def await_drivers(event=None):
 
 def prepare_watch(event=None):
     """GDB makes a hardware breakpoint only for a machine that it is connected to: the first stop is the connection."""
-    if gdb.selected_inferior().pid and not (LoadWatch.there and LoadWatch.there.is_valid()):
+    machine = gdb.selected_inferior()
+    if machine.pid and machine.connection.type != "core" and not (LoadWatch.there and LoadWatch.there.is_valid()):
         LoadWatch.there = LoadWatch()
     await_drivers()
 
