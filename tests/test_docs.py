@@ -45,10 +45,15 @@ def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
 
 
 def test_the_debugging_session_is_what_the_debugger_answers(tmp_path, build):
-    """docs/debugging.md is typed anew into one session; a changed answer is found, and step nine leads to the crash."""
+    """docs/debugging.md is typed anew into one session; a changed answer is found, and step nine leads to the crash.
+
+    Another compiler makes another kernel: there the answers that it gives are taken for the document."""
     text = (ROOT / 'docs/debugging.md').read_text()
     dump = sessions.make_dump(tmp_path)
-    assert sessions.refresh(text, dump)[1] == []
+    fresh, stale = sessions.refresh(text, dump)
+    if run('gcc', '-dumpversion').stdout.strip() == sessions.COMPILER:
+        assert stale == []
+    text = fresh
     wrong = text.replace('paged out, page file slot', 'paged out, page in slot', 1).replace('1: kd> k\n', '1: kd> kL\n')
     assert sessions.refresh(wrong, dump)[1] == ['!analyze', 'kL']
     nine = text[text.index('## Nine'):text.index('## Ten')]

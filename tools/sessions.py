@@ -30,6 +30,7 @@ PROMPT = re.compile(r"^((?:\d+: )?kd> )", re.MULTILINE)
 OPENING = "$ tools/bugcheck kd"
 NUMBER = re.compile(r"(?:0x)?\b(?=[0-9a-fA-F`,]*\d)[0-9a-fA-F`,]{2,}\b|0x[0-9a-f]\b|\?{8}`\?{8}")
 LIMIT = 120
+COMPILER = "12"                                 # GCC, of the kernel that the documents show: Debian 12's
 MORE = "..."
 
 
