@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -618,7 +619,11 @@ def command_lines():
 
 def test_what_a_clean_machine_started_ends_with_it(tmp_path):
     """At the limit, too: a process that left its session would hold the mounts."""
-    left = f"sleep 3{os.getpid()}"
-    status = hosts.run(["sh", "-c", f"setsid {left} & sleep 600"], 1, tmp_path / "log")
-    assert status == hosts.TIMED_OUT and "still running after 1 s" in (tmp_path / "log").read_text()
+    left, seen = f"sleep 3{os.getpid()}", []
+    looking = threading.Thread(target=lambda: seen.append(wait_for(lambda: left in command_lines())))
+    looking.start()
+    status = hosts.run(["sh", "-c", f"setsid {left} & sleep 600"], 3, tmp_path / "log")
+    looking.join()
+    assert status == hosts.TIMED_OUT and "still running after 3 s" in (tmp_path / "log").read_text()
+    assert seen, f"{left!r} never ran: its end would prove nothing"
     wait_for(lambda: left not in command_lines())
