@@ -36,7 +36,8 @@ CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
 CHECK  := $(CHECKED_$(BUILD))
 # Functions begin at 16 bytes; labels inside them are not padded: TCG gains nothing by it, and the text is 12 KiB less.
 CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
-          -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
+          -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 \
+          -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
 NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
@@ -158,7 +159,8 @@ $(B)/c.img: tools/volume.py
 
 $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 	@echo "  CPIO    $@"
-	@cd $(B) && printf '%s\n' c.img $(patsubst $(B)/%,%,$(DRIVER_FILES) $(SYMBOL_FILES)) | cpio --quiet -o -H newc > boot.cpio.new && mv boot.cpio.new boot.cpio
+	@cd $(B) && printf '%s\n' c.img $(patsubst $(B)/%,%,$(DRIVER_FILES) $(SYMBOL_FILES)) | \
+	    cpio --quiet -o -H newc > boot.cpio.new && mv boot.cpio.new boot.cpio
 
 archive: $(B)/boot.cpio
 .PHONY: archive
@@ -206,7 +208,7 @@ trace:
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
 docs:
-	@$(PYTHON) tools/tables.py --update && $(PYTHON) tools/quotes.py --update && $(PYTHON) tools/driverheads.py --update && $(PYTHON) tools/wdmtable.py --update && $(PYTHON) tools/sessions.py --update
+	@for tool in tables quotes driverheads wdmtable sessions; do $(PYTHON) tools/$$tool.py --update || exit 1; done
 
 # Once for each file and content: cppcheck remembers those in which nothing has changed. Bounds that the linker sets look to it
 # like two objects; Debian 13's also tells how deep it looks.

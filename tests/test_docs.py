@@ -67,6 +67,17 @@ def test_lint():
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
 
+def test_no_line_of_code_is_longer_than_140_columns():
+    """In every kind of source; a row of a document's table, kept in a tool, is one line whatever its length."""
+    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/mkiso')
+    names = run('git', 'ls-files', '--', *kinds).stdout.splitlines()
+    texts = {name: (ROOT / name).read_text(errors='replace').splitlines() for name in names if (ROOT / name).is_file()}
+    assert len(texts) > 500
+    long = [f'{name}:{number}' for name, lines in texts.items() for number, line in enumerate(lines, 1)
+            if len(line) > 140 and not line.startswith('|')]
+    assert not long, long
+
+
 def test_lint_of_changed_files():
     """The part of it that takes a second, for the files that differ from the last commit."""
     result = run('make', '-s', 'lint-changed')

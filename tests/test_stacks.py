@@ -189,7 +189,8 @@ def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
     options = driver.parse([str(source), "--cpus", "1", "--json", *(["--checked"] if kind == "checked" else [])])
     modules = driverbuild.build([source], kind, tmp_path)
     result = driver.run_machine(driver.machine_of(options, modules, tmp_path), tmp_path, options)
-    place = re.compile(rf"blame_{name}!(?:\w+::)?Guilty(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9a-f]+)? [([]blame_{name}\.cc(?::| @ ){line}[)\]]")
+    place = re.compile(rf"blame_{name}!(?:\w+::)?Guilty(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9a-f]+)? "
+                       rf"[([]blame_{name}\.cc(?::| @ ){line}[)\]]")
     assert result["result"] == "bugcheck" and place.fullmatch(result["where"]), result["where"]
     told = [row for row in result["report"] if row.startswith(">")]
     assert len(told) == 1 and place.search(told[0]), result["report"]

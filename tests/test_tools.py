@@ -567,7 +567,8 @@ def test_a_driver_that_is_loaded_again_has_its_breakpoint_once(start, tmp_path):
     run.wait_for_debugger(link)
     said = subprocess.run(["gdb", "-batch", "-nx", "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})",
                            run.machine.files() / "kernel.elf", "-ex", "python import kd.plain", "-ex", f"target remote {link}",
-                           "-ex", "hbreak PnpCallDriverEntry", "-ex", "break SecretStore", *(["-ex", "continue"] * 7), "-ex", "info breakpoints"],
+                           "-ex", "hbreak PnpCallDriverEntry", "-ex", "break SecretStore", *(["-ex", "continue"] * 7),
+                           "-ex", "info breakpoints"],
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
     row = re.search(r"^2 +breakpoint.*\n", said, re.MULTILINE)
     assert row and "in SecretStore at kernel/drivers/demo/nonpaged.c" in row[0], said[-2000:]

@@ -42,7 +42,8 @@ def told(machine, path=KEPT):
     path, later = Path(path), Path(path).with_suffix(".unseeded")
     when = path.stat().st_mtime
     what = machine.cmdline.replace("scenario=", "")
-    lines = [f"making again: {what}, seed {machine.seed}, {machine.cpus} CPUs, of {time.strftime('%H:%M:%S on %Y-%m-%d', time.localtime(when))}"]
+    made = time.strftime("%H:%M:%S on %Y-%m-%d", time.localtime(when))
+    lines = [f"making again: {what}, seed {machine.seed}, {machine.cpus} CPUs, of {made}"]
     if later.exists() and later.stat().st_mtime > when:
         lines.append(f"a later run, {later.read_text().strip().replace('scenario=', '')}, had no seed and cannot be made again; "
                      "with --pvh --seed 1 it can")

@@ -74,7 +74,8 @@ def qemu_version():
     found = re.search(r"version (\d+)\.(\d+)", text)
     version = tuple(map(int, found.groups())) if found else (0, 0)
     if version < OLDEST_QEMU:
-        raise CannotRun("QEMU %d.%d is too old: " % version + "%d.%d or newer is needed; the container has one: tools/bugcheck container run" % OLDEST_QEMU)
+        raise CannotRun("QEMU %d.%d is too old: " % version + "%d.%d or newer is needed; " % OLDEST_QEMU +
+                        "the container has one: tools/bugcheck container run")
     return version
 
 

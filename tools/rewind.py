@@ -2,7 +2,8 @@
 more, stops it once, at an earlier event, and opens the debugger there.
 
 EVENT is trim, allocate, acquire, raise, fault, switch or bugcheck (the last one before the crash that concerns it), -N (the
-N-th event before the crash on any CPU), or CPU:N (an event by its number). Inside, `back`, `forward`, `to`, `events` and `why ADDRESS` go on.
+N-th event before the crash on any CPU), or CPU:N (an event by its number). Inside, `back`, `forward`, `to`, `events` and
+`why ADDRESS` go on.
 """
 
 import argparse

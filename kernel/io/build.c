@@ -1,8 +1,8 @@
 /* build.c: IRPs that drivers build for other drivers: a transfer or a control request, with its buffers attached.
  *
  * A synchronous one belongs to the thread that built it: completion copies the output back, fills the status block,
- * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. An asynchronous one is freed by its builder's completion
- * routine. */
+ * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. An asynchronous one is
+ * freed by its builder's completion routine. */
 #include "iop.h"
 
 /* The IRP is finished in this thread, which therefore must not go away before. */

@@ -8,11 +8,13 @@
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
  *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
  *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait, and none of
- *                  them has sent a request to a driver meanwhile: it spins at a low IRQL; or only requests and APCs are left, which nothing will ever move, for STUCK_MS
+ *                  them has sent a request to a driver meanwhile: it spins at a low IRQL; or only requests and
+ *                  APCs are left, which nothing will ever move, for STUCK_MS
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
  * can end what they do: their threads wait for ever but not for each other; only requests and APCs are left; for
- * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have the limit's time again. */
+ * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then
+ * they have the limit's time again. */
 #include "judge.h"
 
 #include <io.h>

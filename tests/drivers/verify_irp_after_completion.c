@@ -1,4 +1,5 @@
-/* verify_irp_after_completion.c: a dispatch routine reads its answer out of a request that it has completed, and that another CPU may have freed.
+/* verify_irp_after_completion.c: a dispatch routine reads its answer out of a request that it has completed, and that another
+ * CPU may have freed.
  *
  * expect: bugcheck 0x000000D5 (special, 0, driver, 0) in verify_irp_after_completion!OnControl
  * repaired: verify_irp_after_completion_fixed.c

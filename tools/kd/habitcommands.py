@@ -20,13 +20,16 @@ ELSEWHERE = {
     "!peb": NO_USER_MODE, "!teb": NO_USER_MODE, "!heap": f"{NO_USER_MODE}; !pool and !poolused show the kernel's pools",
     "!gle": f"{NO_USER_MODE}; a thread's last status is in no field of it", "!vad": f"{NO_USER_MODE}; !address shows the kernel's regions",
     "!session": "there is one session, the kernel's", "!token": "there are no security tokens", "!reg": "there is no registry",
-    "!sysinfo": "!di shows the machine, !cpuinfo its CPUs", "!devnode": "there is no Plug and Play tree; !object \\Device lists the devices",
+    "!sysinfo": "!di shows the machine, !cpuinfo its CPUs",
+    "!devnode": "there is no Plug and Play tree; !object \\Device lists the devices",
     "!zombies": "there is one process; !stacks lists the threads", "!job": "there are no jobs",
-    ".sympath": "symbols are found beside the kernel.elf and beside the dump; lm says where", ".symfix": "nothing to set: lm says where the "
-    "symbols are", ".srcpath": "sources are found in the tree that built the kernel", ".process": "there is one process, the kernel's",
+    ".sympath": "symbols are found beside the kernel.elf and beside the dump; lm says where",
+    ".symfix": "nothing to set: lm says where the symbols are", ".srcpath": "sources are found in the tree that built the kernel",
+    ".process": "there is one process, the kernel's",
     ".logopen": "gdb set logging enabled on", ".crash": "on a running machine: tools/bugcheck run NAME; `!analyze -v` afterwards",
-    ".dump": "the dying kernel writes one: build/run/crash.elf", ".reboot": "tools/bugcheck run starts a machine", "pt": "gdb finish", "pa": "gdb "
-    "until", "wt": "!trace shows what was recorded", "eb": "gdb set {char}ADDRESS = VALUE, on a running machine",
+    ".dump": "the dying kernel writes one: build/run/crash.elf", ".reboot": "tools/bugcheck run starts a machine",
+    "pt": "gdb finish", "pa": "gdb until", "wt": "!trace shows what was recorded",
+    "eb": "gdb set {char}ADDRESS = VALUE, on a running machine",
     "ed": "gdb set {int}ADDRESS = VALUE, on a running machine", "eq": "gdb set {long}ADDRESS = VALUE, on a running machine",
     "ba": "gdb watch *(int *)ADDRESS, on a running machine", "sxe": "exceptions stop nothing here; bp nt!KiBugCheckFromTrap does",
 }
@@ -202,7 +205,8 @@ def cpuinfo(arguments):
     """As the kernel has asked CPUID, once, on the boot CPU."""
     features = value_of("HalFeatures")
     brand = text_at(int(features["Brand"].address), 49)
-    used = [field.name for field in features.type.fields() if field.name != "Brand" and field.type.sizeof == 1 and int(features[field.name])]
+    flags = [field.name for field in features.type.fields() if field.name != "Brand" and field.type.sizeof == 1]
+    used = [name for name in flags if int(features[name])]
     print(f"{value_of('KeNumberProcessors')} x {brand}, of which the kernel uses: {', '.join(used) or 'no extension'}")
     from kd.processors import processors
     for found in processors():

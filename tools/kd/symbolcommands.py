@@ -118,7 +118,9 @@ def symbols_of(module, pattern):
     found = set()
     for line in done.stdout.splitlines():
         cells = [cell.strip() for cell in line.split("|")]
-        if len(cells) == 7 and cells[0] and "." not in cells[0].split("@")[0].replace("...", "") and fnmatch.fnmatchcase(cells[0].lower(), pattern.lower()):
+        if len(cells) != 7 or not cells[0] or "." in cells[0].split("@")[0].replace("...", ""):
+            continue
+        if fnmatch.fnmatchcase(cells[0].lower(), pattern.lower()):
             address = placed(module, int(cells[1] or "0", 16), cells[6])
             if address is not None:
                 found.add((address, cells[0]))
