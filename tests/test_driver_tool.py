@@ -331,8 +331,16 @@ def test_with_wants_a_driver(build, tmp_path):
     write(tmp_path, "two.c", GOOD)
     done = tool("--with", "two.c", "one.c", "--json", cwd=tmp_path)
     assert json.loads(done.stdout)["drivers"] == ["one", "two"]
-    done = tool("one.c", "--with", "part.c", cwd=tmp_path)
-    assert done.returncode == 2 and "it has no DriverEntry" in done.stderr
+
+
+def test_with_is_checked_before_anything_is_built(tmp_path):
+    """A --with that is no driver, or a driver that is none, is told though neither could be compiled."""
+    write(tmp_path, "broken.c", GOOD + "\nthis is no C\n")
+    write(tmp_path, "part.c", "nor is this\n")
+    done = tool("broken.c", "--with", "part.c", cwd=tmp_path)
+    assert done.returncode == 2 and "--with part.c: it has no DriverEntry" in done.stderr and not done.stdout, done.stderr
+    done = tool("part.c", "--with", "broken.c", cwd=tmp_path)
+    assert (done.returncode, last(done)) == (2, "result: unbuildable part.c: there is no DriverEntry"), done.stdout
 
 
 def test_unload(build, tmp_path):

@@ -16,7 +16,7 @@ import sys
 
 from alone import alone_in
 from crashdump import dump_line, forget_dump, keep_dump
-from driverbuild import Settings, Unbuildable, build, make_archive, make_kernel
+from driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
 from lastrun import remember
 from machine import DUMP_LEVELS, TOP, CannotRun, Machine, qemu_version, shown
 from run import Parser, say, whole
@@ -70,7 +70,6 @@ def parse(words):
     for word in options.defines:
         if not re.match(r"[A-Za-z_]\w*(=.*)?\Z", word, re.S):
             raise CannotRun(f"-D {word}: it wants NAME or NAME=VALUE")
-    options.files += options.clients
     if options.verifier and not VERIFIER_WORDS.match(options.verifier):
         raise CannotRun(f"--verifier={options.verifier}: the options are words with commas between them")
     for word in (options.verifier or "").split(","):
@@ -274,6 +273,8 @@ def run_machine(machine, folder, options):
 
 
 def judge(options):
+    if options.clients:
+        check_clients(options.files, options.clients)
     qemu_version()
     make_kernel("checked" if options.checked else "free")
     with contextlib.ExitStack() as held:
@@ -288,11 +289,8 @@ def variant_of(options):
 def judge_alone(options, enter):
     """enter(folder) returns when the folder is this run's alone."""
     settings = Settings(tuple(options.includes), tuple(options.defines), options.integritycheck, variant_of(options))
-    modules = build(options.files, "checked" if options.checked else "free", enter=enter, settings=settings)
-    own = {source for module in modules for source in module.sources[:1]}
-    for client in options.clients:
-        if client not in own:
-            raise CannotRun(f"--with {client}: it has no DriverEntry, so it is a part of the driver: name it without --with")
+    modules = build([*options.files, *options.clients], "checked" if options.checked else "free", enter=enter,
+                    settings=settings)
     for difference in (text for module in modules for text in module.differences):
         say(difference)
     folder = modules[0].path.parent

@@ -145,13 +145,28 @@ def module_name(path, taken):
     return unique
 
 
+def has_entry(text):
+    """Whether a source defines DriverEntry: it is then a driver of its own, and not a part of one."""
+    code = mkdriver.strip_comments(text)
+    return bool(re.search(r"\bDriverEntry\s*\([^;{}]*\)\s*\{", code) or
+                re.search(r"\bDRIVER_INITIALIZE\b.*\bDriverEntry\s*\(", code))
+
+
+def check_clients(files, clients):
+    """CannotRun for a client that is no driver of its own, Unbuildable where only the clients are drivers."""
+    entries = {path: has_entry(read_source(path)[0]) for path in (*files, *clients) if language_of(path)}
+    for client in clients:
+        if not entries[client]:
+            raise CannotRun(f"--with {client}: it has no DriverEntry, so it is a part of the driver: name it without --with")
+    if not any(entries[path] for path in files):
+        raise Unbuildable(f"{', '.join(map(str, files))}: there is no DriverEntry")
+
+
 def group(paths, texts):
     """The modules: a file with DriverEntry begins one, a file without belongs to the one before."""
     modules, taken, waiting = [], set(TAKEN), []
     for path in paths:
-        code = mkdriver.strip_comments(texts[path])
-        if re.search(r"\bDriverEntry\s*\([^;{}]*\)\s*\{", code) or re.search(r"\bDRIVER_INITIALIZE\b.*\bDriverEntry\s*\(",
-                                                                           code):
+        if has_entry(texts[path]):
             modules.append(Module(module_name(path, taken), waiting + [path]))
             taken.add(modules[-1].name.lower())
             waiting = []
