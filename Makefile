@@ -17,14 +17,17 @@ ifeq ($(filter $(BUILD),checked free ubsan),)
 $(error BUILD is '$(BUILD)': it must be checked, free or ubsan)
 endif
 
-# ---- Sources ------------------------------------------------------------------------------------------------------
-KERNEL_C   := $(wildcard boot/*.c arch/x86_64/*.c kernel/ke/*.c kernel/mm/*.c kernel/ex/*.c kernel/ob/*.c kernel/ps/*.c \
-                kernel/io/*.c kernel/ldr/*.c kernel/rtl/*.c kernel/kd/*.c kernel/story/*.c)
-KERNEL_C   := $(filter-out arch/x86_64/offsets.c,$(KERNEL_C))
-KERNEL_ASM := $(wildcard boot/*.asm arch/x86_64/*.asm)
-ifneq ($(BUILD),ubsan)
-KERNEL_C   := $(filter-out kernel/kd/ubsan.c,$(KERNEL_C))
-endif
+# ---- Sources: kernel/sources.mk lists each with what it is ------------------------------------------------------------
+include kernel/sources.mk
+LISTED  := $(CORE) $(RING) $(UBSAN) $(OFFSETS)
+PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,boot arch/* kernel/*))
+$(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does not list $(f): add it to CORE or RING))
+$(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
+$(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
+
+KERNEL     := $(CORE) $(RING) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
+KERNEL_C   := $(filter %.c,$(KERNEL))
+KERNEL_ASM := $(filter %.asm,$(KERNEL))
 
 # ---- Flags --------------------------------------------------------------------------------------------------------
 WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror) $(if $(ANALYZE),-fanalyzer -g1)
@@ -58,13 +61,17 @@ JUDGED_CXXFLAGS := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CXXFLAGS)) -fper
 
 OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o) $(B)/obj/generated/exports.o
 
-.PHONY: all kernel drivers iso run driver test bench lint lint-changed docs doctor gdb help clean
+.PHONY: all kernel core-list drivers iso run driver test bench lint lint-changed docs doctor gdb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: iso
 
 # ---- Kernel -------------------------------------------------------------------------------------------------------
 kernel: $(B)/kernel.elf
+
+# The kernel within the kernel, in the order in which to read it.
+core-list:
+	@printf '%s\n' $(CORE)
 
 $(B)/kernel.elf: $(OBJECTS) boot/kernel.ld
 	@echo "  LD      $@"
@@ -82,7 +89,7 @@ $(B)/obj/%.asm.o: %.asm $(G)/offsets.inc $(G)/font.psf
 	@objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@  # labels of macros would hide the functions' names
 
 # Structure offsets for the assembler, read out of what the C compiler makes of arch/x86_64/offsets.c.
-$(G)/offsets.inc: arch/x86_64/offsets.c $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
+$(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -S $< -o $(G)/offsets.s -MF $(G)/offsets.d
 	@sed -n 's/^.*@OFFSET \([A-Za-z0-9_]*\) \$$*\(-\?[0-9]*\).*$$/%define \1 \2/p' $(G)/offsets.s > $@.new
@@ -250,6 +257,7 @@ help:
 #: make trace           the last events of the crash as trace.html and trace.json
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
+#: make core-list       the sources of the kernel within the kernel, in the order in which to read them
 #: make lint            format, shellcheck, gcc -fanalyzer, cppcheck
 #: make docs            write the tables and quotations of the documents anew
 #: make doctor          the tools that are needed, with their versions

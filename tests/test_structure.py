@@ -1,7 +1,10 @@
 """The kernel's files lead to each other no more than they do today, counted from the objects (tools/structure.py)."""
+import shutil
 import subprocess
 
+import pytest
 import structure
+import tables
 from machine import TOP
 
 
@@ -25,3 +28,52 @@ def test_a_build_that_was_not_made_is_one_line():
     """An unknown build is told, with what to type."""
     done = subprocess.run([TOP / "tools/structure.py", "nonsense"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2 and "make BUILD=checked kernel" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+# ---- The list of sources: kernel/sources.mk ----
+
+@pytest.fixture
+def listing(tmp_path):
+    """A tree of empty files that kernel/sources.mk lists, with the build file; a function that asks it for the core."""
+    for name in ("Makefile", "kernel/sources.mk", "kernel/drivers/drivers.mk"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(TOP / name, tmp_path / name)
+    for name in subprocess.run(["git", "ls-files", "boot", "arch", "kernel"], cwd=TOP, capture_output=True, text=True,
+                               check=True).stdout.split():
+        if name.endswith((".c", ".asm")):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+
+    def ask():
+        return subprocess.run(["make", "-s", "core-list"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    ask.top = tmp_path
+    return ask
+
+
+def test_the_core_is_printed_one_a_line(listing):
+    """What make -s core-list prints is the list itself, in its order."""
+    assert listing().stdout.split("\n") == [*tables.listed("CORE"), ""]
+
+
+def test_a_source_in_no_list_is_an_error(listing):
+    """A file that is there and not listed: one line with its name and what to do."""
+    (listing.top / "kernel/mm/stray.c").touch()
+    done = listing()
+    assert done.returncode and "does not list kernel/mm/stray.c: add it" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_a_listed_source_that_is_not_there_is_an_error(listing):
+    """A line that outlived its file, and a second line for one file."""
+    (listing.top / "kernel/mm/fault.c").unlink()
+    done = listing()
+    assert done.returncode and "lists kernel/mm/fault.c, which is not there" in done.stderr and done.stderr.count("\n") == 1
+    (listing.top / "kernel/mm/fault.c").touch()
+    with open(listing.top / "kernel/sources.mk", "a") as file:
+        file.write("RING += kernel/mm/fault.c\n")
+    assert "lists kernel/mm/fault.c twice" in listing().stderr
+
+
+def test_each_listed_source_says_what_it_is():
+    """One a line, with a comment."""
+    lines = [line for line in (TOP / "kernel/sources.mk").read_text().splitlines() if line and not line.startswith("#")]
+    assert len(lines) > 200 and not [line for line in lines if len(line.split(" # ")) != 2 or not line.split(" # ")[1].strip()]

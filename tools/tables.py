@@ -89,15 +89,21 @@ def thesis(path):
     return found.group(1) if found else flat.split(': ', 1)[-1].strip().rstrip('.')
 
 
+def listed(name):
+    """The sources that kernel/sources.mk lists under a name, in its order."""
+    return re.findall(rf'^{name} \+= (\S+)', (ROOT / 'kernel/sources.mk').read_text(), re.M)
+
+
 def files():
-    """Every source file of the kernel with its thesis."""
-    lines = []
+    """Every source file of the kernel with its thesis, and which of them one reads whole."""
+    lines, core, ring = [], set(listed('CORE')), set(listed('RING'))
     for folder in ('boot', 'arch', 'kernel'):
         for path in sorted((ROOT / folder).rglob('*')):
             if path.suffix in ('.c', '.cc', '.h', '.asm', '.def', '.ld'):
                 name = path.relative_to(ROOT)
-                lines.append((f'[{name}](../{name})', thesis(path).replace('|', '\\|')))
-    return rows(['file', 'what it is'], lines)
+                part = 'core' if str(name) in core else 'ring' if str(name) in ring else ''
+                lines.append((f'[{name}](../{name})', part, thesis(path).replace('|', '\\|')))
+    return rows(['file', 'part', 'what it is'], lines)
 
 
 def registered():

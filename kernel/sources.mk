@@ -1,0 +1,286 @@
+# Every source of the kernel, one a line, in the order in which to read them. `make -s core-list` prints the core's.
+#
+# CORE is the kernel within the kernel: what one reads whole, and what `make core` builds, boots and tells the story with. RING is
+# the breadth of Windows around it: it joins the core by registering itself (kernel/include/ring.h), and no core file names it.
+# A file that stands in neither list, or in one and not on the disk, is an error.
+
+# ---- From the boot loader to the first thread
+CORE += boot/entry.asm                   # from 32-bit code to C in the high half
+CORE += boot/bootinfo.c                  # what GRUB or QEMU say of the machine, in one structure
+CORE += boot/stop.c                      # the one line of a start that cannot go on
+CORE += kernel/ke/startup.c              # the order in which everything comes up
+CORE += kernel/ke/options.c              # the kernel's command line
+CORE += arch/x86_64/cpu.c                # what the CPU can do, and its protections switched on
+CORE += arch/x86_64/gdt.c                # segments, and the stacks of #DF, NMI and #MC
+CORE += arch/x86_64/idt.c                # 256 gates to 256 stubs
+CORE += arch/x86_64/processor.c          # what each CPU does to itself first
+CORE += kernel/ke/processor.c            # each CPU's control block and idle thread
+CORE += arch/x86_64/acpi.c               # the CPUs, I/O APICs and PM timer that the firmware tells of
+CORE += arch/x86_64/apic.c               # the local APIC: IRQL's queue, and IPIs
+CORE += arch/x86_64/ioapic.c             # interrupt lines become messages to a CPU
+CORE += arch/x86_64/timer.c              # how fast the clocks run, measured
+CORE += arch/x86_64/smp.c                # wakes the other CPUs
+CORE += boot/ap.asm                      # another CPU's way from real mode into the kernel
+CORE += arch/x86_64/halt.c               # the two ways to end
+CORE += arch/x86_64/serial.c             # COM1 for people, COM2 for programs
+CORE += arch/x86_64/framebuffer.c        # the screen as memory
+
+# ---- IRQL, traps, interrupts, DPCs, the clock
+CORE += arch/x86_64/irql.asm             # IRQL is CR8
+CORE += arch/x86_64/trap.asm             # the one entry of every interrupt and exception
+CORE += arch/x86_64/trap.c               # what a trap means
+CORE += arch/x86_64/interrupts.c         # which routine belongs to which vector
+CORE += kernel/ke/dpc.c                  # what an interrupt leaves for later
+CORE += kernel/ke/ipi.c                  # one CPU makes all the others do something
+CORE += arch/x86_64/clock.c              # each CPU's tick
+CORE += kernel/ke/clock.c                # what hangs on a tick
+CORE += kernel/ke/timer.c                # one list of timers in the order of due times
+CORE += kernel/ke/group.c                # CPUs by number, mask and group
+
+# ---- Locks and waits
+CORE += arch/x86_64/spinlock.asm         # one exchange that only one CPU can win
+CORE += kernel/ke/lockcheck.c            # checked build: who holds which spin lock
+CORE += kernel/ke/wait.c                 # waiting and being released
+CORE += kernel/ke/event.c                # a flag to wait for
+CORE += kernel/ke/semaphore.c            # a count of permits
+CORE += kernel/ke/mutex.c                # owned by one thread, as often as it likes
+CORE += kernel/ke/delay.c                # sleeping for a time
+CORE += arch/x86_64/fastmutex.asm        # the fast mutex when nobody is in the way
+CORE += kernel/ex/fastmutex.c            # the fast mutex when it is taken
+
+# ---- Threads
+CORE += kernel/ke/scheduler.c            # which thread runs where
+CORE += arch/x86_64/switch.asm           # seven words on one stack, seven from another
+CORE += kernel/ke/thread.c               # a thread laid out, started, ended
+CORE += kernel/ke/apc.c                  # a routine that runs in a chosen thread
+CORE += kernel/ke/region.c               # counts that keep APCs away
+CORE += kernel/ob/object.c               # references, and what the last one does
+CORE += kernel/ps/create.c               # system threads as objects
+CORE += kernel/ps/exit.c                 # what an ending thread still holds
+CORE += kernel/ps/reaper.c               # frees what ended threads leave behind
+CORE += kernel/ps/thread.c               # what drivers ask and tell a thread
+CORE += kernel/ex/work.c                 # work items and the threads that run them
+
+# ---- Memory: the map, frames, page tables
+CORE += kernel/mm/layout.c               # the one table of address regions
+CORE += kernel/mm/initialize.c           # from the boot page tables to a memory manager
+CORE += kernel/mm/pfn.c                  # one MMPFN for each frame of RAM
+CORE += kernel/mm/mapping.c              # pages behind addresses
+CORE += kernel/mm/address.c              # what the page tables say of an address
+CORE += kernel/mm/range.c                # which pages of a region are given out
+CORE += kernel/mm/systempte.c            # address space for device registers and stacks
+CORE += kernel/mm/stacks.c               # kernel stacks with guard pages
+CORE += kernel/mm/image.c                # memory for driver images, part of it pageable
+CORE += kernel/mm/contiguous.c           # frames side by side, for devices
+
+# ---- Memory: demand paging
+CORE += kernel/mm/fault.c                # the page fault: IRQL first
+CORE += kernel/mm/pagein.c               # a legal fault resolved
+CORE += kernel/mm/trim.c                 # takes away pages that nobody touched lately
+CORE += kernel/mm/pageout.c              # writes dirty pages to the page file
+CORE += kernel/mm/pagefile.c             # page-sized slots on a raw disk
+CORE += kernel/mm/commit.c               # every page handed out has a place to go to
+CORE += kernel/mm/zeropage.c             # zeroes free pages in idle time
+CORE += kernel/mm/statistics.c           # the memory manager's numbers
+
+# ---- Memory: the two pools
+CORE += kernel/mm/pool.c                 # ExAllocatePool and ExFreePool
+CORE += kernel/mm/poolblock.c            # pages carved into blocks
+CORE += kernel/mm/bigpool.c              # blocks of whole pages
+CORE += kernel/mm/poolshadow.c           # the blocks of a page that is not in memory
+CORE += kernel/mm/pooltag.c              # bytes and counts for each tag
+CORE += kernel/mm/poolfind.c             # which block an address lies in
+CORE += kernel/mm/describe.c             # what an address is, in words
+
+# ---- Drivers as modules
+CORE += kernel/ldr/load.c                # from a name to a running driver
+CORE += kernel/ldr/elf.c                 # checks an ELF file before following its tables
+CORE += kernel/ldr/layout.c              # a module's sections get their addresses
+CORE += kernel/ldr/relocate.c            # binds imports to the kernel's exports
+CORE += kernel/ldr/module.c              # which module an address belongs to
+CORE += kernel/ldr/unload.c              # takes a driver out again
+CORE += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
+
+# ---- Drivers, devices, requests
+CORE += kernel/io/driver.c               # the driver object and its table of routines
+CORE += kernel/io/device.c               # what requests are sent to
+CORE += kernel/io/irp.c                  # the I/O request packet on its way down
+CORE += kernel/io/complete.c             # and on its way up
+CORE += kernel/io/build.c                # IRPs that drivers build for others
+CORE += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
+CORE += kernel/io/interrupt.c            # a vector, a service routine and their lock
+CORE += kernel/io/msix.c                 # an interrupt is a write by the device
+CORE += kernel/io/pciconfig.c            # PCI configuration space, scanned once
+CORE += kernel/io/pcibar.c               # where a device's memory is, and how much
+CORE += kernel/io/clockdpc.c             # a DPC that waits for the clock
+CORE += kernel/io/startup.c              # one disk driver after the other
+CORE += kernel/io/block.c                # the list of disks
+CORE += kernel/io/ramstore.c             # a page file in RAM where there is no disk
+CORE += kernel/io/ramvolume.c            # C: in RAM where there is no disk
+
+# ---- The end of the machine
+CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, report, end
+CORE += kernel/ke/bugtable.c             # bugcodes.def as data
+CORE += kernel/ke/exception.c            # an exception, which nobody handles
+CORE += kernel/ke/stackcheck.c           # the word that must not change
+CORE += kernel/ke/bugreport.c            # the parts of the report
+CORE += kernel/ke/bugcpus.c              # what each CPU was doing
+CORE += kernel/ke/bugdecode.c            # what a parameter means, in words
+CORE += kernel/ke/bugwindow.c            # paragraphs in a rectangle or on COM1
+CORE += kernel/ke/bugscreen.c            # the blue screen
+CORE += kernel/ke/end.c                  # how it ended, for programs
+CORE += kernel/kd/stack.c                # walks a stack, reads nothing unconfirmed
+CORE += kernel/kd/symbols.c              # from an address to a function and a line
+CORE += kernel/kd/trace.c                # the rings of the event trace
+
+# ---- Text
+CORE += kernel/kd/print.c                # text for people on COM1, for programs on COM2
+CORE += kernel/kd/dbgprint.c             # what drivers print
+CORE += kernel/kd/console.c              # the boot text on the screen
+CORE += kernel/kd/screen.c               # cells, lines and boxes of colour
+CORE += kernel/kd/font.c                 # which bitmap shows which character
+CORE += arch/x86_64/font.asm             # the font itself
+CORE += kernel/rtl/format.c              # printf as NT has it
+CORE += kernel/rtl/string.c              # memory and byte strings
+CORE += kernel/rtl/ansi.c                # counted byte strings, and their code page
+CORE += kernel/rtl/archive.c             # the boot archive, believed in nothing
+CORE += kernel/ex/raise.c                # raising an exception ends the machine
+
+# ---- The story
+CORE += kernel/story/scenarios.c         # the short scenarios, and whether one ended as it should
+CORE += kernel/story/acts.c              # the five acts
+CORE += kernel/story/puppet.c            # loads a demo driver and moves its memory
+CORE += kernel/story/pressure.c          # a hungry thread takes the driver's page
+CORE += kernel/story/tell.c              # headings, paragraphs, a page-table entry in words
+
+# ==== The ring =====================================================================================================
+
+# ---- The machine
+RING += arch/x86_64/rtc.c                # the date, read once from the battery-backed clock
+RING += arch/x86_64/readmodify.c         # a read-modify-write that faults counts as a write
+RING += arch/x86_64/slist.asm            # the S-list: a stack exchanged whole, without a lock
+RING += arch/x86_64/drivercfi.asm        # how a debugger gets through a driver without symbols
+RING += arch/x86_64/brokenlock.asm       # the lock that does not lock, to step through
+
+# ---- More ways to lock, wait and run
+RING += kernel/ke/queuedlock.c           # NT's numbered queued spin locks
+RING += kernel/ke/rwspinlock.c           # many readers or one writer, at DISPATCH_LEVEL
+RING += kernel/ke/lockwait.c             # which lock a thread sleeps on
+RING += kernel/ke/autoboost.c            # which locks a thread holds
+RING += kernel/ke/alert.c                # a flag that ends an alertable wait
+RING += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
+RING += kernel/ke/threadeddpc.c          # DPCs that a thread runs
+RING += kernel/ke/watchdog.c             # CPUs that have stopped making progress
+RING += kernel/ke/rtlassert.c            # an assertion that does not hold
+
+# ---- The executive
+RING += kernel/ex/guardedmutex.c         # a fast mutex under another name
+RING += kernel/ex/pushlock.c             # readers and writers in one pointer
+RING += kernel/ex/resource.c             # ERESOURCE: readers and writers known by name
+RING += kernel/ex/resourcequery.c        # questions to a resource, owners that are no threads
+RING += kernel/ex/rundown.c              # an object that waits for its last user
+RING += kernel/ex/slist.c                # the fault that a pop may take for nothing
+RING += kernel/ex/lookaside.c            # freed blocks of one size wait in an S-list
+RING += kernel/ex/interlocked.c          # one step on a list or number under a lock
+RING += kernel/ex/callback.c             # callback objects, which drivers meet at by name
+RING += kernel/ex/registry.c             # registry callbacks, of a machine without a registry
+RING += kernel/ex/strings.c              # counted strings in paged pool
+RING += kernel/ex/random.c               # rand and srand
+RING += kernel/ex/version.c              # which Windows this machine says it is
+
+# ---- Objects, names, handles, processes
+RING += kernel/ob/directory.c            # the names that objects have
+RING += kernel/ob/lookup.c               # from a path to an object
+RING += kernel/ob/name.c                 # from an object to its path
+RING += kernel/ob/symlink.c              # a name that stands for another
+RING += kernel/ob/handle.c               # the handle table
+RING += kernel/ob/open.c                 # by name, by pointer, by OBJECT_ATTRIBUTES
+RING += kernel/ob/callback.c             # drivers asked before a handle is made
+RING += kernel/ps/process.c              # the two processes, System and Idle
+RING += kernel/ps/callback.c             # a set of routines that an event is told to
+RING += kernel/ps/notify.c               # drivers told of processes, threads and images
+
+# ---- More of the memory manager
+RING += kernel/mm/view.c                 # the cache of disk pages, for file systems
+RING += kernel/mm/mdl.c                  # the frames behind a buffer
+RING += kernel/mm/lockpages.c            # pages kept in memory
+RING += kernel/mm/copymemory.c           # a copy that stops where there is nothing
+RING += kernel/mm/specialpool.c          # the verifier's pool: one block a page
+RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
+RING += kernel/mm/dumppage.c             # what a dump can say of an address
+
+# ---- More of the I/O manager
+RING += kernel/io/attach.c               # device stacks
+RING += kernel/io/forward.c              # down the stack, and back before going on
+RING += kernel/io/cancel.c               # taking a request back
+RING += kernel/io/threadirp.c            # the requests of a thread
+RING += kernel/io/mdl.c                  # MDLs as the I/O manager hands them out
+RING += kernel/io/packet.c               # StartIo
+RING += kernel/io/devicequeue.c          # a device that does one thing at a time
+RING += kernel/io/timer.c                # a device's routine, once a second
+RING += kernel/io/workitem.c             # a work item that keeps its device
+RING += kernel/io/removelock.c           # how many requests are inside a driver
+RING += kernel/io/interruptlock.c        # an interrupt's lock without its routine
+RING += kernel/io/shutdown.c             # devices told of an orderly end
+RING += kernel/io/open.c                 # from a name to a device
+RING += kernel/io/fileobject.c           # one open of a file
+RING += kernel/io/create.c               # ZwCreateFile
+RING += kernel/io/share.c                # whether a file may be opened once more
+RING += kernel/io/call.c                 # the frame of every Zw call on a handle
+RING += kernel/io/readwrite.c            # ZwReadFile and ZwWriteFile
+RING += kernel/io/control.c              # ZwDeviceIoControlFile
+RING += kernel/io/fileinfo.c             # a file's information, asked and set
+RING += kernel/io/dirquery.c             # what a directory contains
+RING += kernel/io/byname.c               # calls that take a name and leave no handle
+RING += kernel/io/event.c                # events with names and handles
+
+# ---- The run-time library
+RING += kernel/rtl/unicode.c             # counted UTF-16 strings
+RING += kernel/rtl/upcase.c              # upper and lower case
+RING += kernel/rtl/integer.c             # numbers and GUIDs as text
+RING += kernel/rtl/time.c                # NT's time as a date
+RING += kernel/rtl/bitmap.c              # bits in an array of ULONGs
+RING += kernel/rtl/sort.c                # qsort and bsearch
+RING += kernel/rtl/crt.c                 # the C library's formatted printing
+RING += kernel/rtl/narrow.c              # its str family
+RING += kernel/rtl/wide.c                # its wcs family
+RING += kernel/rtl/number.c              # its characters and numbers
+
+# ---- More of the report, and the crash dump
+RING += kernel/ke/bugcallback.c          # what drivers want done when the machine dies
+RING += kernel/ke/bugtrace.c             # the last events of the guilty CPU
+RING += kernel/ke/bugdump.c              # what the bugcheck tells the dump
+RING += kernel/kd/dump.c                 # what a dying kernel leaves behind
+RING += kernel/kd/dumpchosen.c           # what a small dump holds
+RING += kernel/kd/dumpranges.c           # which addresses a dump holds
+RING += kernel/kd/dumpelf.c              # the headers in front of the memory
+RING += kernel/kd/dumpdisk.c             # bytes onto the dump disk, polled
+RING += kernel/kd/crc32.c                # the dump's checksum
+
+# ---- Driver Verifier
+RING += kernel/kd/verifier.c             # who is verified and for what
+RING += kernel/kd/verifierirql.c         # pageable memory taken away before IRQL rises
+RING += kernel/kd/verifierspin.c         # thunks of spin locks
+RING += kernel/kd/verifiermutex.c        # thunks of fast and guarded mutexes
+RING += kernel/kd/verifierresource.c     # thunks of resources and push locks
+RING += kernel/kd/verifierwait.c         # thunks of events, waits and mutexes
+RING += kernel/kd/verifierpool.c         # thunks of the pool
+RING += kernel/kd/verifiertrack.c        # what each driver has of the pool
+RING += kernel/kd/verifierobject.c       # objects and the memory that they lie in
+RING += kernel/kd/verifierio.c           # calls into drivers and back
+RING += kernel/kd/verifierirp.c          # what a driver owes each request
+RING += kernel/kd/verifierservice.c      # thunks of the Zw calls
+RING += kernel/kd/verifierreport.c       # what it adds to the report
+RING += kernel/kd/deadlock.c             # the graph of lock order
+RING += kernel/kd/deadlockreport.c       # a violation of lock order in words
+
+# ---- The judge of drivers, and places to step
+RING += kernel/story/judge.c             # loads drivers and says how they ended
+RING += kernel/story/watch.c             # what belongs to the judged drivers
+RING += kernel/story/deadlock.c          # why their threads get nowhere
+RING += kernel/story/left.c              # what they have left with others
+RING += kernel/story/step.c              # places worth single-stepping
+
+# ---- Only in BUILD=ubsan, and what only the build needs
+UBSAN := kernel/kd/ubsan.c               # what the compiler calls where behaviour is undefined
+OFFSETS := arch/x86_64/offsets.c         # structure offsets for the assembler
