@@ -251,7 +251,7 @@ help:
 #: make hosts           run and test on clean Debian 12 and 13 (HOSTS=trixie for one, TESTS=WORDS for some tests, REUSE=1); by root
 #: make bench           the table of costs in instructions and seconds; build/bench.json
 #: make gdb             boot stopped, with GDB attached
-#: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, dpc or switch
+#: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, pagein, dpc or switch
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json

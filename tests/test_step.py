@@ -1,4 +1,4 @@
-"""Single-stepping: the four walks show what the processor does, a broken lock is noticed, nothing stays behind."""
+"""Single-stepping: the five walks show what the processor does, a broken lock is noticed, nothing stays behind."""
 
 import json
 import os
@@ -151,6 +151,47 @@ def test_the_page_fault_walk_shows_the_entries_of_the_four_levels(walk):
         assert flags == {name: str(entry >> bit & 1) for name, bit in (("V", 0), ("W", 1), ("A", 5), ("D", 6), ("NX", 63))}
     assert re.search(rf"frame given away:.*\b0*{entries[3]:X}\b", taken.serial), taken.serial[-2000:]
     assert taken.number(4, "PTE      ", "page file slot") == entries[3] >> 32
+
+
+# After each step: IRQL, what runs, our thread's state, V of the PTE, whether it is in transition, the request's status, the event.
+PAGEIN = [
+    (0, "'phase 1'", "Running", 0, False, None, None),
+    (0, "'phase 1'", "Running", 0, False, None, None),
+    (0, "'phase 1'", "Running", 0, False, None, None),
+    (1, "'phase 1'", "Running", 0, True, None, 0),           # the read is about to start
+    (1, "'phase 1'", "Running", 0, True, 0x103, 0),
+    (2, "'phase 1'", "Waiting", 0, True, 0x103, 0),
+    (2, None, "Waiting", 0, True, 0, 0),                     # the DPC, on another thread
+    (1, "'phase 1'", "Running", 0, True, 0, 1),
+    (2, "'phase 1'", "Running", 1, False, 0, 1),
+    (0, "'phase 1'", "Running", 1, False, None, None),
+    (0, "'phase 1'", "Running", 1, False, None, None),
+]
+
+
+def test_a_page_comes_back_while_another_thread_runs(walk):
+    taken = walk("pagein")
+    assert len(taken.steps) == len(PAGEIN)
+    for number, (irql, runs, state, valid, transition, status, event) in enumerate(PAGEIN, 1):
+        cpu, thread, read = "CPU 0     ", "our thread", "the read  "
+        assert [taken.value(number, cpu, "IRQL"), taken.value(number, thread, "state")] == [str(irql), state], f"step {number}"
+        assert (taken.value(number, cpu, "runs") == "'phase 1'") == (runs is not None), f"step {number}"
+        assert f"V={valid}" in taken.value(number, "PTE       ", "flags") and ("transition, frame" in taken.steps[number - 1]) == transition
+        if status is not None:
+            assert taken.number(number, read, "status") == status, f"step {number}"
+        if event is not None:
+            assert taken.value(number, read, "event") == str(event), f"step {number}"
+
+
+def test_the_page_in_walk_reads_the_slot_and_repeats_the_store(walk):
+    taken = walk("pagein")
+    slot = int(re.search(r"frame given away: .* slot (\d+)", taken.serial)[1])
+    assert taken.number(4, "the read  ", "slot") == slot == taken.number(1, "PTE       ", "page file slot")
+    frame = taken.number(4, "the read  ", "into frame")
+    assert [taken.number(number, "PTE       ", "contains") for number in (9, 10, 11)] == [
+        1 << 63 | frame << 12 | bits for bits in (0x23, 0x23, 0x63)]                   # D at the second try
+    assert [taken.value(number, "the page  ", "Number") for number in (9, 10, 11)] == ["42", "42", "43"]
+    assert re.search(r"IRQL 0: writing 43 to 0*%X\b" % taken.number(1, "the store ", "to"), taken.serial)
 
 
 # After each step: IRQL, IF, stack, requested 0x2f, in service, depth of the queue, how often the routine has run.

@@ -1,4 +1,4 @@
-"""Single-stepping with a guide: `tools/bugcheck step spinlock|pagefault|dpc|switch [--auto]`.
+"""Single-stepping with a guide: `tools/bugcheck step spinlock|pagefault|pagein|dpc|switch [--auto]`.
 
 Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
 guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine has become.
@@ -38,6 +38,7 @@ class Subject:
 SUBJECTS = {
     "spinlock": Subject("step=spinlock", 2, False, "two CPUs take one lock; then a lock that lets both in"),
     "pagefault": Subject("scenario=paged", 1, True, "from the store through the page tables to the bugcheck"),
+    "pagein": Subject("scenario=passive", 1, True, "the same store at PASSIVE_LEVEL: the thread waits, the page comes back"),
     "dpc": Subject("step=dpc", 1, False, "a DPC waits in the interrupt controller until CR8 drops"),
     "switch": Subject("step=switch", 1, False, "one thread gives its CPU to another"),
 }

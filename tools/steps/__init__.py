@@ -1,1 +1,1 @@
-"""What `tools/bugcheck step` runs inside GDB: guided walks, instruction by instruction, through four places."""
+"""What `tools/bugcheck step` runs inside GDB: guided walks, instruction by instruction, through five places."""

@@ -1,13 +1,10 @@
 """A store to a page that is in the page file, at DISPATCH_LEVEL: page tables, trap, IRQL test, bugcheck."""
 
-import re
-
-import gdb
-
-from kd import modules
-from steps.cpus import MASKED, WORD, Cpu, WalkError, address_of, function_at, instructions_of, stepping, u64, value
+from steps import store
+from steps.cpus import MASKED, WORD, address_of, function_at, stepping, u64
 from steps.guide import steps_of
 from steps.source import line_at
+from steps.store import CPU, LEVELS, TEST, Store, entry_address, frame_of, is_transition, slot_of, trap_frame
 
 TITLE = "The page fault at DISPATCH_LEVEL, from the store to the bugcheck"
 INTRODUCTION = ("secret.sys has taken its spin lock, so IRQL is 2. The next instruction writes to its structure in "
@@ -18,68 +15,20 @@ LESSON = ("Nothing in the handler looked for the page: the IRQL test comes first
           "succeeds: tools/bugcheck run passive. The cure is not in the handler but in the driver: memory that is "
           "touched under a spin lock comes from NonPagedPoolNx.")
 STEPS, step = steps_of()
-CPU = Cpu(0)
 FOLDER = None                                   # where the drivers' symbols are
-SELF_MAP = 0x1ED                                # the slot of the top table that maps the tables themselves
-FLAGS = (("V", 0), ("W", 1), ("A", 5), ("D", 6), ("NX", 63))
-STORE = "Secret->Number = Number"               # the line of kernel/drivers/demo/secret.c
-TEST = "Frame->PreviousIrql > APC_LEVEL"        # the line of kernel/mm/fault.c
-LEVELS = ("PXE", "PPE", "PDE", "PTE")
 
 
 class Fault:
     """What is known about this fault: filled in as the walk goes on."""
-    address = written = store = frame = 0
+    frame = 0                                   # the KTRAP_FRAME's address
     looked_up = 0                               # levels of the tables that were shown
     is_taken = False                            # the CPU has left the store for the handler
     bugcheck = None                             # a function: (code, P1, P2, P3, P4) as they stand now
 
 
 def begin():
-    CPU.run_to(address_of("MmPurgeStandby"), alone=False)
-    modules.folders[:] = [FOLDER]
-    modules.refresh()
-    CPU.run_to(address_of("SecretStore"), alone=False)
-    Fault.store = store_instruction()
-    CPU.run_to(Fault.store)
+    store.begin(FOLDER)
     stepping(MASKED)
-    Fault.address, Fault.written = operand()
-
-
-def store_instruction():
-    """The instruction of SecretStore that writes to the structure."""
-    for address, text in instructions_of("SecretStore"):
-        if STORE in line_at(address)[2] and re.match(r"mov QWORD PTR \[", text):
-            return address
-    raise WalkError("SecretStore has no store for the line '" + STORE + "': secret.sys or its symbols are others")
-
-
-def operand():
-    """(address that the instruction will write to, number that it will write)."""
-    place, source = re.match(r"mov QWORD PTR \[(.*?)\],(\w+)", CPU.instruction).groups()
-    expression = re.sub(r"\b([a-z]\w+)\b", r"$\1", place)
-    return value(expression), value(f"${source}") if source.isalpha() or source[0] == "r" else int(source, 0)
-
-
-def entry_address(virtual, level):
-    """Where the entry of a level (0 PXE ... 3 PTE) for an address lies in the self map."""
-    shift = 12 + 9 * (3 - level)
-    return (WORD << 48 | SELF_MAP << 39 | recursion(level) | (virtual & (1 << 48) - 1) >> shift << 3) & WORD
-
-
-def recursion(level):
-    """The bits that a level's part of the self map adds: each level above the PTE goes through the slot once more."""
-    return sum(SELF_MAP << 30 - 9 * turn for turn in range(3 - level))
-
-
-def describe(entry):
-    """The flags of an entry, and what it leads to."""
-    flags = " ".join(f"{name}={entry >> bit & 1}" for name, bit in FLAGS)
-    if entry & 1:
-        return {"flags": flags, "frame": f"{entry >> 12 & (1 << 40) - 1:#x}"}
-    if entry >> 11 & 1:
-        return {"flags": "V=0", "transition, frame": f"{entry >> 12 & (1 << 40) - 1:#x}"}
-    return {"flags": "V=0", "page file slot": f"{entry >> 32:#x}"}
 
 
 def panel():
@@ -87,26 +36,19 @@ def panel():
     file, number, text = line_at(at)
     lines = [f"{file}:{number}   {text}" if text else function_at(at), f"  => {CPU.instruction.split(' #')[0]}"]
     rows = [("CPU 0", {"IRQL": CPU.irql, "IF": CPU.register("eflags") >> 9 & 1, "in": CPU.name()}),
-            ("the store", {"to": f"{Fault.address:016X}", "of": Fault.written, "at RIP": f"{Fault.store:016X}"})]
+            store.row()]
     return lines, rows + table_rows() + trap_rows()
 
 
 def table_rows():
     """The entries that were looked up; once the fault is there, only the last one matters."""
-    rows = []
-    for level in range(3 if Fault.is_taken else 0, Fault.looked_up):
-        place = entry_address(Fault.address, level)
-        content = u64(place)
-        index = Fault.address >> 12 + 9 * (3 - level) & 0x1FF
-        rows.append((LEVELS[level], {"entry": f"{index:03X}", "at": f"{place:016X}", "contains": f"{content:016X}",
-                                     **describe(content)}))
-    return rows
+    return [store.entry_row(level) for level in range(3 if Fault.is_taken else 0, Fault.looked_up)]
 
 
 def trap_rows():
     """What the CPU has pushed, then the whole frame, then what is handed to the bugcheck."""
     if Fault.frame:
-        frame = trap_frame()
+        frame = trap_frame(Fault.frame)
         rows = [("trap frame", {"at": f"{Fault.frame:016X}", "vector": int(frame["Vector"]),
                                 "error code": int(frame["ErrorCode"]),
                                 "address": f"{int(frame['FaultAddress']) & WORD:016X}",
@@ -125,13 +67,9 @@ def trap_rows():
     return rows
 
 
-def trap_frame():
-    return gdb.Value(Fault.frame).cast(gdb.lookup_type("KTRAP_FRAME").pointer()).dereference()
-
-
 def look_up(level):
     Fault.looked_up = level + 1
-    return u64(entry_address(Fault.address, level))
+    return store.entry_of(level)
 
 
 def table_promises(level):
@@ -145,7 +83,7 @@ def table_promises(level):
       ask="is its V bit set, and where does the walk go on?",
       told="V is 1: it goes on in the table that lies in that frame.")
 def walk_pxe():
-    root = u64(entry_address(entry_address(0, 0), 0) & ~0xFFF | SELF_MAP << 3) >> 12 & (1 << 40) - 1
+    root = frame_of(u64(entry_address(entry_address(0, 0), 0) & ~0xFFF | store.SELF_MAP << 3))
     return table_promises(0) + [("the frame of the top table", root, CPU.register("cr3") >> 12 & (1 << 40) - 1)]
 
 
@@ -169,8 +107,8 @@ def walk_pde():
            "for itself in the rest: the slot of the page file where the page's content is.")
 def walk_pte():
     entry = look_up(3)
-    return [("V of the PTE", entry & 1, 0), ("the PTE's transition bit", entry >> 11 & 1, 0),
-            ("whether it names a page file slot", entry >> 32 != 0, True)]
+    return [("V of the PTE", entry & 1, 0), ("the PTE's transition bit", is_transition(entry), False),
+            ("whether it names a page file slot", slot_of(entry) != 0, True)]
 
 
 @step("The CPU executes the store, or rather begins to.",
@@ -182,7 +120,7 @@ def the_store():
     CPU.step()
     Fault.is_taken = True
     stack = CPU.register("rsp")
-    return [("CR2", CPU.register("cr2"), Fault.address), ("the RIP on the stack", u64(stack + 8), Fault.store),
+    return [("CR2", CPU.register("cr2"), Store.address), ("the RIP on the stack", u64(stack + 8), Store.instruction),
             ("the error code (bit 0: protection, bit 1: write)", u64(stack), 2),
             ("IF", CPU.register("eflags") >> 9 & 1, 0),
             ("where the CPU is", CPU.pc, address_of("KiVectorStubs") + 14 * 16), ("IRQL", CPU.irql, 2)]
@@ -195,10 +133,10 @@ def the_store():
 def the_frame():
     CPU.step_to(address_of("KiTrap"))
     Fault.frame = CPU.register("rdi")
-    frame = trap_frame()
+    frame = trap_frame(Fault.frame)
     return [("the vector", int(frame["Vector"]), 14), ("the error code", int(frame["ErrorCode"]), 2),
-            ("the fault address", int(frame["FaultAddress"]) & WORD, Fault.address),
-            ("RIP", int(frame["Rip"]) & WORD, Fault.store),
+            ("the fault address", int(frame["FaultAddress"]) & WORD, Store.address),
+            ("RIP", int(frame["Rip"]) & WORD, Store.instruction),
             ("the IRQL before", int(frame["PreviousIrql"]), 2), ("IF", CPU.register("eflags") >> 9 & 1, 1)]
 
 
@@ -209,7 +147,7 @@ def the_frame():
 def the_test():
     CPU.step_to(address_of("MmAccessFault"))
     CPU.step_until(lambda: TEST in line_at(CPU.pc)[2] and CPU.instruction.startswith("cmp"), "the test of the IRQL")
-    return [("the number that the test reads", int(trap_frame()["PreviousIrql"]), 2)]
+    return [("the number that the test reads", int(trap_frame(Fault.frame)["PreviousIrql"]), 2)]
 
 
 @step("The jump that follows.",
@@ -236,7 +174,7 @@ def the_bugcheck():
 
 def parameters(code):
     names = ("the code", "P1, the address", "P2, the IRQL", "P3, 1 for a write", "P4, the RIP")
-    return list(zip(names, Fault.bugcheck(), (code, Fault.address, 2, 1, Fault.store)))
+    return list(zip(names, Fault.bugcheck(), (code, Store.address, 2, 1, Store.instruction)))
 
 
 @step("KiBugCheckFromTrap looks where RIP lies, and the report begins.",
