@@ -124,7 +124,7 @@ def test_bugcheck_verdict(build, tmp_path):
 
 def test_deadlock_is_explained(build):
     """Exit 4; each thread with what it waits for, its owner, since when, its stack; the circle in one line."""
-    done = tool("tests/drivers/judge_two_mutexes.c")
+    done = tool("tests/drivers/judge/judge_two_mutexes.c")
     assert done.returncode == 4, done.stdout + done.stderr
     waits = re.findall(r"thread (0x\w+) \(judge_two_mutexes!TakeBoth\) waits for KMUTEX \w+ \(judge_two_mutexes!(\w+)\), "
                        r"owned by thread (0x\w+)", done.stdout)
@@ -159,10 +159,10 @@ def test_uptime_is_drawn_by_the_seed_or_told(build, tmp_path):
 
 def test_failed_and_undecided_are_exit_1(build, tmp_path):
     """DriverEntry's error with its name; a thread that runs for ever, with its place; the host's own limit."""
-    done = tool("tests/drivers/judge_entry_fails.c")
+    done = tool("tests/drivers/judge/judge_entry_fails.c")
     assert done.returncode == 1
     assert re.match(r"result: failed .*0xC000009A \(STATUS_INSUFFICIENT_RESOURCES\)", last(done)), last(done)
-    done = tool("tests/drivers/judge_spins.c", "--limit", "1")
+    done = tool("tests/drivers/judge/judge_spins.c", "--limit", "1")
     assert done.returncode == 1
     assert re.match(r"result: undecided thread 0x\w+ \(judge_spins!Poll\) is running in judge_spins!Poll\+0x\w+ "
                     r"\(judge_spins.c:\d+\), after [1-9]\.\d+ s on a CPU and 0 requests to drivers \[seed 1\]", last(done)), last(done)
@@ -174,7 +174,7 @@ def test_failed_and_undecided_are_exit_1(build, tmp_path):
 
 def test_json_is_one_object(build):
     """--json: nothing else is printed, and all is in it."""
-    done = tool("tests/drivers/judge_two_mutexes.c", "--json", "--seed", "3", "--cpus", "2", "--mem", "64")
+    done = tool("tests/drivers/judge/judge_two_mutexes.c", "--json", "--seed", "3", "--cpus", "2", "--mem", "64")
     result = json.loads(done.stdout)
     assert done.returncode == result["exit"] == 4
     assert {"result", "code", "name", "parameters", "module", "function", "offset", "file", "line", "seed", "output", "files",
@@ -183,13 +183,13 @@ def test_json_is_one_object(build):
     stuck = [wait for wait in result["waits"] if wait["kind"] == "KMUTEX"]
     assert len(stuck) == 2 and {wait["owner"] for wait in stuck} == {wait["thread"] for wait in stuck}
     assert all(wait["stack"] and wait["unlimited"] and wait["sinceMs"] > 0 for wait in stuck)
-    broken = json.loads(tool("tests/drivers/judge_unknown_call.c", "--json").stdout)
+    broken = json.loads(tool("tests/drivers/judge/judge_unknown_call.c", "--json").stdout)
     assert (broken["result"], broken["exit"]) == ("unbuildable", 2)
 
 
 def test_a_wait_in_pieces_has_begun_with_the_first(build):
     """A resource is waited for half a second at a time; what counts is when the thread came to it."""
-    done = tool("tests/drivers/lock_order_resource.c", "--json")
+    done = tool("tests/drivers/lock/lock_order_resource.c", "--json")
     result = json.loads(done.stdout)
     waits = [wait for wait in result["waits"] if wait["kind"] == "resource (exclusive)"]
     assert len(waits) == 2
@@ -199,7 +199,7 @@ def test_a_wait_in_pieces_has_begun_with_the_first(build):
 
 def test_the_same_seed_gives_the_same_end(build):
     """To the last parameter and address."""
-    ends = {tool("tests/drivers/judge_two_mutexes.c", "--seed", "11").stdout for _ in range(3)}
+    ends = {tool("tests/drivers/judge/judge_two_mutexes.c", "--seed", "11").stdout for _ in range(3)}
     assert len(ends) == 1
 
 
@@ -345,7 +345,7 @@ def test_with_is_checked_before_anything_is_built(tmp_path):
 
 def test_unload(build, tmp_path):
     """--unload: DriverUnload runs; a driver without one stays, and that is said."""
-    done = tool("tests/drivers/judge_worker.c", "--unload")
+    done = tool("tests/drivers/judge/judge_worker.c", "--unload")
     assert (done.returncode, last(done)) == (0, "result: completed [seed 1]"), done.stdout
     assert "judge_worker.sys is unloaded" in done.stdout
     done = tool(write(tmp_path, "good.c", GOOD), "--unload")
@@ -428,7 +428,7 @@ def test_symbols_of_cplusplus_are_named_as_written():
 
 def test_inline_call_is_blamed_on_the_line_that_makes_it(build):
     """RemoveEntryList is an inline function of our headers: the verdict names the driver's line, not the header's."""
-    assert re.search(r"\(list_removed_twice\.c:\d+\)", last(tool("tests/drivers/list_removed_twice.c")))
+    assert re.search(r"\(list_removed_twice\.c:\d+\)", last(tool("tests/drivers/calls/list_removed_twice.c")))
 
 
 def test_a_return_out_of_try_is_told():

@@ -2,17 +2,20 @@
 
 SEEDS=20 in the environment shows each driver under twenty schedules; without it a driver gets as many as its head asks for.
 """
+import difflib
 import functools
 import os
 import re
+from pathlib import Path
 
 import pytest
 
 import driver
 import driverbuild
 import driverheads
+import repair
 from conftest import ensure_built
-from machine import TOP
+from machine import TOP, CannotRun
 
 try:
     HEADS = driverheads.all_heads()
@@ -95,23 +98,64 @@ def test_driver(name, way, tmp_path, tmp_path_factory):
 @pytest.mark.parametrize("name", [head.path.name for head in HEADS
                                   if all(item.kind in ("bugcheck", "deadlock") and item.code < OWN_CODES
                                          for item in head.expected)])
-def test_driver_that_fails_has_a_repaired_twin(name):
-    """Whoever shows how it ends badly also shows how to do it: a twin that completes."""
+def test_driver_that_fails_has_a_repair(name):
+    """A driver that ends badly has a NAME.fix beside it, or names another driver: one that does it right."""
     head = BY_NAME[name]
-    assert head.repaired, f"{name} names no repaired twin"
+    assert head.repaired, f"{name} has no repair: write {head.path.stem}.fix, a sentence, its 'expect:' and a unified diff"
     assert head.repaired in BY_NAME, f"{name}: there is no {head.repaired}"
+    assert (head.path.parent / head.repaired).is_file(), f"{name} and {head.repaired} are of two themes"
 
 
 def test_every_source_has_a_head():
-    """A file of the folder is a driver with an expectation, or another one names it as its part."""
+    """A source is a driver with an expectation, or another one names it as its part; no two have one name; each has a theme."""
     parts = {name for head in HEADS for name in head.partners}
-    sources = {path.name for path in driverheads.FOLDER.iterdir() if path.suffix in driverheads.SOURCES}
-    assert sources - set(BY_NAME) - parts == set()
+    names = [path.name for path in driverheads.sources()]
+    assert set(names) - set(BY_NAME) - parts == set()
+    assert sorted(set(names)) == sorted(names)
+    assert {head.theme for head in HEADS} <= set(driverheads.THEMES), "move it into the folder of a theme"
 
 
-def test_the_table_is_what_the_heads_say():
-    """tests/drivers/README.md is current."""
-    assert (driverheads.FOLDER / "README.md").read_text() == driverheads.document(), "run: make docs"
+def test_the_tables_are_what_the_heads_say():
+    """The pages of tests/drivers/ are current."""
+    for path, text in driverheads.documents().items():
+        assert path.exists() and path.read_text() == text, f"{path}: run: make docs"
+
+
+def test_a_repair_repairs_and_is_small():
+    """Each .fix names the source beside it, applies to it exactly, and changes less of it than it keeps."""
+    for head in HEADS:
+        if not repair.is_repair(head.path):
+            continue
+        _, source, name = repair.read(head.path)
+        assert (source.stem, Path(name).stem) == (head.path.stem, f"{head.path.stem}_fixed"), head.path.name
+        before, after = source.read_text().splitlines(), repair.patched(head.path, source).splitlines()
+        kept = sum(block.size for block in difflib.SequenceMatcher(None, before, after, False).get_matching_blocks())
+        assert before != after and kept > len(before) / 2, f"{head.path.name}: write a driver of its own"
+
+
+@pytest.mark.parametrize("name,content,complaint", [
+    ("gone.fix", None, "there is no file"), ("prose.fix", "A repair.\n", "has no unified diff"),
+    ("alone.fix", "A.\n\n--- other.c\n+++ alone_fixed.c\n@@ -1 +1 @@\n-a\n+b\n", "repairs other.c, which is not beside it"),
+    ("stale.fix", "A.\n\n--- stale.c\n+++ stale_fixed.c\n@@ -1 +1 @@\n-a\n+b\n", "does not fit stale.c"),
+    ("out.fix", "A.\n\n--- out.c\n+++ ../out_fixed.c\n@@ -1 +1 @@\n-a\n+b\n", "a name without a folder")])
+def test_a_repair_that_cannot_be_applied_is_told(tmp_path, name, content, complaint):
+    """One line, which names the file."""
+    (tmp_path / "stale.c").write_text("int x;\n")
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    with pytest.raises(CannotRun, match=complaint) as told:
+        repair.source_of(tmp_path / name)
+    assert name in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_repaired_source_has_the_repairs_words_as_its_head(tmp_path):
+    """It is what the diff makes of the source, and does not say what the broken one does."""
+    (tmp_path / "x.c").write_text("/* x.c: breaks.\n *\n * expect: deadlock\n */\n#include <ntddk.h>\nint a = 1;\n")
+    (tmp_path / "x.fix").write_text("Works.\n\nexpect: completed\n\n--- x.c\n+++ x_fixed.c\n@@ -5,2 +5,2 @@\n #include <ntddk.h>\n"
+                                    "-int a = 1;\n+int a = 2;\n")
+    made = repair.source_of(tmp_path / "x.fix")
+    assert made.name == "x_fixed.c"
+    assert made.read_text() == ("/* x_fixed.c: Works.\n *\n * expect: completed\n */\n#include <ntddk.h>\nint a = 2;\n")
 
 
 @pytest.mark.parametrize("want,got,fits", [
@@ -135,5 +179,5 @@ def test_sources_are_plain(build):
     """A driver of the folder is 15 to 120 lines of WDM: no header of the kernel's own."""
     private = {path.name for path in (TOP / "kernel/include").glob("*.h")}
     for head in HEADS:
-        included = re.findall(r"#include\s*[<\"]([^>\"]+)", head.path.read_text())
+        included = re.findall(r"#include\s*[<\"]([^>\"]+)", "\n".join(head.texts))
         assert not private & set(included), head.path.name

@@ -139,7 +139,7 @@ def test_any_request_to_the_page_file_that_fails(boot, tmp_path, kind):
 
 def test_a_driver_whose_page_cannot_be_read_is_named(tmp_path):
     """Its pages have gone out, and come back no more: 0x7A, where it touched one."""
-    options = driver.parse([str(driverheads.FOLDER / "page_more_than_ram.c"), "--free-running", "--mem", "16", "--json"])
+    options = driver.parse([str(driverheads.FOLDER / "paging/page_more_than_ram.c"), "--free-running", "--mem", "16", "--json"])
     ensure_built("free")
     driverbuild.make_kernel("free")
     modules = driverbuild.build(options.files, "free", tmp_path)

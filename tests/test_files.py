@@ -170,7 +170,7 @@ def test_small_writes_are_on_the_disk_when_they_should_be(boot, tmp_path):
 def test_a_thousand_files_are_made_and_moved(build, tmp_path, seed):
     """Two threads under a lock: what students hand in most. SEEDS=20 shows it under twenty schedules."""
     lock = "resource" if seed % 2 else "mutex"
-    text = (TOP / f"tests/drivers/file_moved_under_{lock}.c").read_text()
+    text = (TOP / f"tests/drivers/file/file_moved_under_{lock}.c").read_text()
     source = tmp_path / f"thousand_{lock}.c"
     source.write_text(text.replace("#define FILES 100\n", "#define FILES 1000\n"))
     done = subprocess.run([TOP / "tools/bugcheck", "driver", source, "--seed", str(seed), "--json"], capture_output=True,

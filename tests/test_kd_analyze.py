@@ -23,7 +23,7 @@ from crashdump import keep_dump
 from kdhelp import MACHINE_LIMIT, dump, kd, run_kd, shared_folder, verdict_of       # noqa: F401
 from machine import OUT, TOP
 
-HEADS = {head.path.stem: head for head in driverheads.all_heads()}
+HEADS = {head.path.stem: head for head in driverheads.all_heads() if head.path.suffix == ".c"}
 # name of the driver: (bucket, words of the paragraph for a beginner, words of the advice)
 DRIVERS = {
     "print_wide_at_dispatch": ("AV_R_print_wide_at_dispatch!DriverEntry", "IRQL 2 (DISPATCH_LEVEL)", "nonpaged"),

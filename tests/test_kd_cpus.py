@@ -81,14 +81,14 @@ def everything(tmp_path_factory):
 def deadlocked(tmp_path_factory):
     """The machine in which two threads wait for each other's resource; nothing has crashed, so the dump is QEMU's."""
     return once(tmp_path_factory, "deadlock",
-                lambda folder: run_driver(TOP / "tests/drivers/lock_order_resource.c", folder, mem=32))
+                lambda folder: run_driver(TOP / "tests/drivers/lock/lock_order_resource.c", folder, mem=32))
 
 
 @pytest.fixture(scope="session")
 def verified(tmp_path_factory):
     """The machine that the verifier stopped because of an order of locks."""
     return once(tmp_path_factory, "verified",
-                lambda folder: run_driver(TOP / "tests/drivers/verify_order.c", folder, "verifier", dump="full"))
+                lambda folder: run_driver(TOP / "tests/drivers/verifier/verify_order.c", folder, "verifier", dump="full"))
 
 
 COMMANDS = {
@@ -515,7 +515,7 @@ def test_memory_that_was_written_over(everything, tmp_path):
 # ---- A live machine ----
 
 def test_a_live_machine(tmp_path):
-    machine = judged_machine(TOP / "tests/drivers/mutex_order.c", tmp_path, [])
+    machine = judged_machine(TOP / "tests/drivers/lock/mutex_order.c", tmp_path, [])
     run = Run(machine, tmp_path)
     socket = f"{run.sockets}/gdb"
     machine.extra += ("-chardev", f"socket,path={socket},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")

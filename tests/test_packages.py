@@ -278,7 +278,7 @@ def test_each_command_runs_with_what_its_groups_bring(build, tmp_path):
             ("run paged --pvh --seed 1 --cpus 2 --mem 64 --headless", "run", 0), ("kd -c k", "gdb", 0), ("trace", "gdb", 0),
             ("rewind --to trim -c k", "run gdb rewind", 0), ("rewind --reverse paged -c r", "run gdb rewind", 0),
             ("step dpc --auto", "run gdb", 0), ("gdb paged --timeout 1", "run gdb", 0), ("run resident --headless", "run iso", 0),
-            ("driver tests/drivers/judge_two_mutexes.c", "run", 4), ("list", "", 0), ("doctor", "run iso uefi gdb rewind test", 0),
+            ("driver tests/drivers/judge/judge_two_mutexes.c", "run", 4), ("list", "", 0), ("doctor", "run iso uefi gdb rewind test", 0),
             ("test --collect-only -q -n 0 tests/test_boot.py", "run iso uefi gdb rewind test", 0), ("help", "", 0))):
         clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
         path = path_of(tmp_path / f"bin{number}", tuple(groups.split()))

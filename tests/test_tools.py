@@ -353,7 +353,7 @@ def test_a_second_run_in_the_same_folder_is_refused_in_one_line(shell, own_outpu
         assert_one_line(shell(BUGCHECK, *words, OUT=own_output), f"another run uses {folder}: ", "set OUT to another folder")
 
 
-@pytest.mark.parametrize("words", (("run", "paged", "--headless"), ("driver", "tests/drivers/file_log.c")))
+@pytest.mark.parametrize("words", (("run", "paged", "--headless"), ("driver", "tests/drivers/file/file_log.c")))
 def test_an_output_folder_that_cannot_be_made_is_one_line(shell, words):
     assert_one_line(shell(BUGCHECK, *words, OUT="/proc/nowhere"), "/proc/nowhere", "cannot be written", "set OUT")
 
@@ -432,7 +432,7 @@ def test_a_clone_may_have_a_space_in_its_path(build, tmp_path):
     said = {}
     for words, status in (("run paged --pvh --seed 1 --cpus 2 --mem 64", 0), ("kd -c k", 0), ("trace", 0), ("rewind -c k", 0),
                           ("rewind --reverse paged -c k", 0), ("step dpc --auto", 0), ("gdb paged --timeout 1", 0),
-                          ("run resident --bios", 0), ("driver tests/drivers/judge_two_mutexes.c", 4), ("list", 0), ("doctor", 0),
+                          ("run resident --bios", 0), ("driver tests/drivers/judge/judge_two_mutexes.c", 4), ("list", 0), ("doctor", 0),
                           ("test -n 0 -q tests/test_boot.py::test_all_cpus_come_up[1]", 0)):
         done = subprocess.run([clone / "tools/bugcheck", *words.split()], cwd=clone, env=clean, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=240)

@@ -3,6 +3,7 @@
     modules = build(["lock.c"], "free")         # or Unbuildable, whose text is for the result line
     modules[0].path, modules[0].symbols
 
+A NAME.fix among the sources is a repair (repair.py): the source beside it with that diff applied.
 What a Windows compiler forgives and gcc does not is bridged beside the source, in build/driver/NAME (NAME-verifier,
 NAME-2): links for headers that are spelt in another case or with backslashes, a copy in UTF-8 of a source in UTF-16.
 """
@@ -28,6 +29,7 @@ from alone import lock_of
 from building import make_command
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
+from repair import source_of
 
 DDK = TOP / "kernel/include/ddk"
 LANGUAGES = {".c": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".c++": "c++"}
@@ -459,6 +461,7 @@ def build(paths, kind, folder=None, enter=None, settings=Settings()):
     for place in settings.includes:
         if not Path(place).is_dir():
             raise CannotRun(f"-I {place}: there is no such folder")
+    paths = [source_of(path) for path in paths]
     read = {path: read_source(path) for path in paths if language_of(path)}
     modules = group(paths, {path: text for path, (text, _) in read.items()})
     flags = [line.split() for line in (OUT / kind / "driver.flags").read_text().splitlines()]

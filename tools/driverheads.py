@@ -1,24 +1,27 @@
 #!/usr/bin/python3
-"""The table of the test drivers: what each file of tests/drivers/ says in its head, as data and as tests/drivers/README.md.
+"""The tables of the test drivers: what each file of tests/drivers/ says in its head, as data and as pages.
 
-A head is the comment on top of a source; the lines of it that begin with a key tell how the driver ends:
+Each folder there is a theme and has a page of its own. NAME.c is a driver; NAME.fix beside it is its repair, a diff (repair.py).
+A head is the comment on top of a source, or the prose above the diff; lines that begin with a key tell how the driver ends:
     expect: completed | deadlock TEXT | unbuildable TEXT | failed 0xSTATUS | undecided TEXT
     expect: bugcheck CODE (P1, P2, P3, P4) in MODULE[!function]    a parameter is a number, >N, * or a word of WORDS
     expect-some: ...    the same, and over all seeds it must come at least once
-    repaired: FILE      the twin that does it right
+    repaired: FILE      what does it right, where that is not the NAME.fix beside it
     run: OPTIONS        of tools/bugcheck driver; and --seeds N where several schedules matter
     with: FILE...       further sources
 
-usage: driverheads.py [--update]   compares, or rewrites, tests/drivers/README.md
+usage: driverheads.py [--update]   compares, or rewrites, the README.md of tests/drivers/ and of each theme
 """
 import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import repair
+
 TOP = Path(__file__).resolve().parent.parent
 FOLDER = TOP / "tests/drivers"
-SOURCES = (".c", ".cc", ".cpp", ".C")
+SOURCES = (".c", ".cc", ".cpp", ".C", repair.SUFFIX)
 BUGCHECK = re.compile(r"bugcheck (0x[0-9A-Fa-f]+) \((.*)\)(?: in (\*|[\w-]+)(?:!(\w+))?)?\s*$")
 KINDS = ("completed", "deadlock", "unbuildable", "failed", "undecided")
 # Addresses by the names of their regions: from (the MM_ name in mm.h) to.
@@ -62,14 +65,25 @@ class Head:
     partners: list
 
     @property
+    def theme(self):
+        """The folder that it is in."""
+        return self.path.parent.name
+
+    @property
     def paths(self):
         """All its sources."""
         return [self.path, *(self.path.parent / name for name in self.partners)]
 
     @property
+    def texts(self):
+        """What it is made of: of a repair, the source and the diff."""
+        paths = self.paths + ([repair.read(self.path)[1]] if repair.is_repair(self.path) else [])
+        return [path.read_text("utf-8", "replace") for path in paths]
+
+    @property
     def is_alone(self):
         """Whether the driver is one thread's work from beginning to end, so that real threads cannot end it differently."""
-        return not any(COMPANY.search(path.read_text("utf-8", "replace")) for path in self.paths) and len(self.expected) == 1
+        return not any(map(COMPANY.search, self.texts)) and len(self.expected) == 1
 
     @property
     def seeds(self):
@@ -106,11 +120,18 @@ def parse_expectation(path, text, must_come):
     return Expectation(text, kind, must_come, rest.strip())
 
 
-def read_head(path):
-    """The Head of a source; None for one without an expectation: a part of another driver."""
+def head_lines(path):
+    """The lines of a source's first comment, or of what stands above a diff."""
+    if repair.is_repair(path):
+        return repair.read(path)[0].splitlines()
     text = path.read_text("utf-8", "replace")
     comment = re.match(r"\s*(?:/\*(.*?)\*/|((?://.*\n)+))", text, re.S)
-    lines = [re.sub(r"^\s*(?:\*|//)? ?", "", line).rstrip() for line in (comment[1] or comment[2]).splitlines()] if comment else []
+    return [re.sub(r"^\s*(?:\*|//)? ?", "", line).rstrip() for line in (comment[1] or comment[2]).splitlines()] if comment else []
+
+
+def read_head(path):
+    """The Head of a source; None for one without an expectation: a part of another driver."""
+    lines, beside = head_lines(path), path.with_suffix(repair.SUFFIX)
     keys, prose = {}, []
     for line in lines:
         found = re.match(r"(expect|expect-some|repaired|run|with): *(.*)$", line)
@@ -124,13 +145,19 @@ def read_head(path):
     thesis = re.sub(rf"^{re.escape(path.name)}: ", "", thesis).rstrip(".")
     expected = [parse_expectation(path.name, text, False) for text in keys.get("expect", [])]
     expected += [parse_expectation(path.name, text, True) for text in keys.get("expect-some", [])]
-    return Head(path, thesis, expected, (keys.get("repaired") or [None])[0], " ".join(keys.get("run", [])).split(),
+    repaired = keys.get("repaired", [beside.name if beside != path and beside.exists() else None])[0]
+    return Head(path, thesis, expected, repaired, " ".join(keys.get("run", [])).split(),
                 " ".join(keys.get("with", [])).split())
 
 
+def sources():
+    """Every source and repair, theme by theme, in the order of names."""
+    return sorted(path for path in FOLDER.rglob("*") if path.suffix in SOURCES)
+
+
 def all_heads():
-    """Every driver of the folder, in the order of names."""
-    paths = sorted(path for path in FOLDER.iterdir() if path.suffix in SOURCES)
+    """Every driver, in the order of themes and names."""
+    paths = sources()
     return [head for head in map(read_head, paths) if head]
 
 
@@ -175,55 +202,95 @@ def fits(expected, result):
 INTRODUCTION = """\
 # The test drivers
 
-Small WDM drivers, each with one lesson: how it ends, and its repaired twin. This table is made from their heads
-(`tools/driverheads.py`, part of `make docs`), and `tests/test_drivers.py` runs each of them under seeds and under real
-threads, and compares. A driver in which nothing can happen at once (no thread of its own, nothing queued, no disk) has its
-run with real threads only in `tools/bugcheck test --all`. Run one by hand:
+{count} small WDM drivers, each with one lesson: how it ends. Beside a driver that ends badly is its repair, a diff of a few lines
+(`.fix`). Run one by hand, and its repair:
 
-    tools/bugcheck driver tests/drivers/{example}
+    tools/bugcheck driver tests/drivers/lock/lock_leak_fast.c
+    tools/bugcheck driver tests/drivers/lock/lock_leak_fast.fix
 
-A parameter `*` may be anything; `driver`, `kernel`, `stack`, `paged`, `nonpaged`, `thread`, `special` are addresses of that
-kind. A driver with several ends has them all, as the seed chooses.
+`tests/test_drivers.py` runs each of them, and each repair, under seeds and under real threads, and compares. A driver in which
+nothing can happen at once (no thread of its own, nothing queued, no disk) has its run with real threads only in
+`tools/bugcheck test --all`. These pages are made from the drivers' heads (`make docs`).
+
 """
+PAGE = """\
+# {theme}: {what}
+
+A parameter `*` may be anything; `driver`, `kernel`, `stack`, `paged`, `nonpaged`, `thread`, `special` are addresses of that kind.
+A driver with several ends has them all, as the seed chooses. [All themes](../README.md)
+
+"""
+THEMES = {"calls": "what public drivers call and include, in C and C++",
+          "dpc": "deferred procedure calls and timers",
+          "fault": "faults, exceptions and `__try`",
+          "file": "files on C:, and the IRQL at which they may be used",
+          "image": "a driver's own image: sections, unloading",
+          "io": "requests, their completion and cancellation, MDLs, devices",
+          "judge": "threads that do not end, and those that do",
+          "lock": "spin locks, mutexes, push locks, resources: leaks, order, recursion",
+          "notify": "notify routines, callbacks, processes",
+          "paging": "paged memory, paged code, and the IRQL",
+          "pool": "blocks, tags, overruns, uses after the free",
+          "stack": "the kernel stack and its end",
+          "thread": "threads and APCs",
+          "verifier": "what Driver Verifier finds",
+          "wait": "events, semaphores, waits",
+          "work": "work items and worker threads"}
 
 
-def link(name):
-    return f"[{name}]({name})"
+def link(name, text=None):
+    return f"[{text or name}]({name})"
+
+
+def repair_cell(head, by_name):
+    """The link to what does it right, with what that says of itself."""
+    if head.repaired not in by_name:
+        return ""
+    thesis = by_name[head.repaired].thesis.replace("|", "\\|")
+    return f"{link(head.repaired, 'repair' if repair.is_repair(head.repaired) else None)}: {thesis}"
 
 
 def table(heads):
-    rows = ["| driver | what it does | run with | how it ends |", "|---|---|---|---|"]
+    """A row for each driver; a repair is in its driver's row."""
+    by_name = {head.path.name: head for head in heads}
+    rows = ["| driver | what it does | run with | how it ends | what mends it |", "|---|---|---|---|---|"]
     for head in heads:
+        if repair.is_repair(head.path):
+            continue
         ends = "<br>".join(f"`{item.text}`" for item in head.expected)
-        if head.repaired:
-            ends += f"<br>repaired: {link(head.repaired)}"
         rows.append(" | ".join(["| " + link(head.path.name), head.thesis.replace("|", "\\|"),
-                                f"`{' '.join(head.run)}`" if head.run else "", ends + " |"]))
+                                f"`{' '.join(head.run)}`" if head.run else "", ends, repair_cell(head, by_name) + " |"]))
     return "\n".join(rows) + "\n"
 
 
-def document():
-    """tests/drivers/README.md."""
+def documents():
+    """{path: text} of all the pages."""
     heads = all_heads()
-    groups = sorted({head.path.name.split("_")[0] for head in heads})
-    text = INTRODUCTION.replace("{example}", heads[0].path.name if heads else "FILE")
-    for group in groups:
-        text += f"\n## {group}\n\n" + table([head for head in heads if head.path.name.split("_")[0] == group])
-    return text
+    drivers = [head for head in heads if not repair.is_repair(head.path)]
+    rows = ["| theme | drivers | about |", "|---|--:|---|"]
+    pages = {}
+    for theme in sorted({head.theme for head in drivers}):
+        if theme not in THEMES:
+            raise HeadError(f"tests/drivers/{theme}: no such theme; move the driver to one of {', '.join(THEMES)}")
+        own = [head for head in heads if head.theme == theme]
+        rows.append(f"| {link(theme + '/README.md', theme)} | {sum(head in drivers for head in own)} | {THEMES[theme]} |")
+        pages[FOLDER / theme / "README.md"] = PAGE.format(theme=theme, what=THEMES[theme]) + table(own)
+    return {FOLDER / "README.md": INTRODUCTION.format(count=len(drivers)) + "\n".join(rows) + "\n", **pages}
 
 
 def main():
-    update, path = sys.argv[1:] == ["--update"], FOLDER / "README.md"
+    update = sys.argv[1:] == ["--update"]
     if sys.argv[1:] and not update:
         sys.exit(__doc__)
     try:
-        fresh = document()
-    except HeadError as problem:
+        pages = documents()
+    except (HeadError, repair.CannotRun) as problem:
         sys.exit(f"driverheads: {problem}")
-    if update:
-        path.write_text(fresh)
-    elif not path.exists() or path.read_text() != fresh:
-        sys.exit("driverheads: tests/drivers/README.md is not what the drivers' heads say; run: make docs")
+    for path, fresh in pages.items():
+        if update:
+            path.write_text(fresh)
+        elif not path.exists() or path.read_text() != fresh:
+            sys.exit(f"driverheads: {path.relative_to(TOP)} is not what the drivers' heads say; run: make docs")
 
 
 if __name__ == "__main__":

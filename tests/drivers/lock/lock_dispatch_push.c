@@ -1,0 +1,38 @@
+/* lock_dispatch_push.c: a push lock is acquired under a spin lock, at DISPATCH_LEVEL, where nobody may wait.
+ *
+ * expect: bugcheck 0x00000192 (thread, driver, 2, 0) in lock_dispatch_push!Worker
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static EX_PUSH_LOCK Lock;
+static KSPIN_LOCK Outer;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Worker(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KIRQL OldIrql;
+    KeEnterCriticalRegion();
+    KeAcquireSpinLock(&Outer, &OldIrql);
+    ExAcquirePushLockExclusive(&Lock);
+    ExReleasePushLockExclusive(&Lock);
+    KeReleaseSpinLock(&Outer, OldIrql);
+    KeLeaveCriticalRegion();
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    KeInitializeSpinLock(&Outer);
+    ExInitializePushLock(&Lock);
+    return StartThread(Worker);
+}

@@ -1,0 +1,32 @@
+/* lock_release_push.c: a thread releases a push lock that nobody has acquired.
+ *
+ * expect: bugcheck 0x00000162 (thread, driver, 0xFFFFFFFF, 0) in lock_release_push!Worker
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static EX_PUSH_LOCK Lock;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Worker(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+    ExReleasePushLockExclusive(&Lock);
+    KeLeaveCriticalRegion();
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    ExInitializePushLock(&Lock);
+    return StartThread(Worker);
+}

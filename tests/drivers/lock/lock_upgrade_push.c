@@ -1,0 +1,35 @@
+/* lock_upgrade_push.c: a reader of a push lock wants to write, and waits for all readers to leave: for itself.
+ *
+ * expect: deadlock push lock (exclusive)
+ */
+#include <ntifs.h>
+
+DRIVER_INITIALIZE DriverEntry;
+
+static EX_PUSH_LOCK Lock;
+
+static NTSTATUS StartThread(PKSTART_ROUTINE Routine) {
+    HANDLE Handle;
+    NTSTATUS Status = PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Routine, NULL);
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Handle);
+    }
+    return Status;
+}
+
+static VOID Worker(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+    ExAcquirePushLockShared(&Lock);
+    ExAcquirePushLockExclusive(&Lock);
+    ExReleasePushLockExclusive(&Lock);
+    ExReleasePushLockShared(&Lock);
+    KeLeaveCriticalRegion();
+}
+
+NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
+    UNREFERENCED_PARAMETER(Driver);
+    UNREFERENCED_PARAMETER(Path);
+    ExInitializePushLock(&Lock);
+    return StartThread(Worker);
+}
