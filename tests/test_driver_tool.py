@@ -43,7 +43,8 @@ def last(done):
 
 
 @pytest.mark.parametrize("words,complaint", [
-    ([], "which file?"), (["nothing.c"], "there is no file 'nothing.c'"), (["tests"], "must end in"),
+    ([], "which file?"), (["nothing.c"], "there is no file 'nothing.c'"), (["nothing.fix"], "there is no file 'nothing.fix'"),
+    (["tests"], "must end in"),
     (["Makefile"], "must end in"), (["x.c", "--seed", "y"], "'y' is not a whole number"),
     (["x.c", "--seed", "1", "--free-running"], "not allowed with"), (["x.c", "--cpus", "65"], "from 1 to 64"),
     (["x.c", "--mem", "4"], "from 16"), (["x.c", "--what"], "the options are: --checked --cpus"),
