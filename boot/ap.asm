@@ -1,4 +1,4 @@
-; ap.asm: every other CPU's way from real mode into the kernel, run from a copy in one page below 1 MiB.
+; ap.asm: the path of every other CPU from real mode into the kernel, copied to a page below 1 MiB.
 ;
 ; The start-up IPI names a page, and the CPU begins at its first byte in real mode: CS = page / 16, IP = 0. smp.c has
 ; copied KiTrampoline there and filled in CR3 and the page's own address. From real mode it goes to long mode in one

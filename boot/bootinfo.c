@@ -1,4 +1,4 @@
-/* bootinfo.c: turns what GRUB (multiboot2) or QEMU (PVH) says of the machine into one BOOT_INFO for all others.
+/* bootinfo.c: what GRUB (multiboot2) or QEMU (PVH) reports, turned into one BOOT_INFO for the kernel.
  *
  * The information lies in memory that is free as soon as the memory manager starts, so all that outlives it is
  * copied. */

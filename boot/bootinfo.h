@@ -1,4 +1,4 @@
-/* bootinfo.h: what the kernel knows of its start, whatever protocol started it. */
+/* bootinfo.h: the facts of the boot, independent of the protocol that started the kernel. */
 #ifndef _BOOTINFO_H_
 #define _BOOTINFO_H_
 

@@ -1,4 +1,4 @@
-; entry.asm: from a boot loader's 32-bit world into C in the high half, W^X from the first instruction there.
+; entry.asm: from a boot loader's 32-bit world into C in the high half, W^X from the first instruction.
 ;
 ; Both protocols enter in 32-bit protected mode, paging off, flat segments, ebx = physical address of their information:
 ;   multiboot2 (GRUB)      at BootEntryMultiboot2, eax = its magic

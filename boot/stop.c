@@ -1,4 +1,4 @@
-/* stop.c: the start that cannot go on says why, in one line, wherever a person may look: COM1 and the screen. */
+/* stop.c: the one-line reason why the boot cannot go on, printed on COM1 and on the screen. */
 #include <arch.h>
 #include <bootinfo.h>
 #include <kd.h>

@@ -1,4 +1,4 @@
-/* acpi.c: reads what the firmware says of the machine: its CPUs, I/O APICs, rerouted ISA interrupts, and the PM timer.
+/* acpi.c: the firmware's description of the machine: CPUs, I/O APICs, ISA overrides, the PM timer.
  *
  * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong
  * checksum is not used, and fields are copied byte by byte, because nothing in them is aligned. */

@@ -1,4 +1,4 @@
-/* apic.c: the local APIC of each CPU: the queue of postponed interrupts behind IRQL, and the wire between the CPUs.
+/* apic.c: the local APIC: the queue of pending interrupts behind IRQL, and the wire between CPUs.
  *
  * Two forms of the same device: xAPIC, registers in memory, and x2APIC, the same registers as MSRs, which is used
  * wherever the CPU has it. Only the command register differs: two halves in memory, one 64-bit MSR. */

@@ -1,5 +1,4 @@
-; brokenlock.asm: the lock that does not lock: it tests the byte and then sets it, and between two instructions another
-; CPU may do as much as it likes.
+; brokenlock.asm: a lock that does not lock: it tests the byte, then sets it, and another CPU fits between.
 ;
 ; `tools/bugcheck step spinlock` walks two CPUs through it, after the lock that works (spinlock.asm). Nothing else calls it,
 ; and no driver can: it is not in the export table.

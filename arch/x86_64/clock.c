@@ -1,4 +1,4 @@
-/* clock.c: each CPU's local APIC timer ticks 64 times a second, or, in a seeded run, when the seed says so.
+/* clock.c: the clock of each CPU: its local APIC timer, 64 ticks a second, or as the seed decides.
  *
  * Seeded runs (seed=N with QEMU's -icount). There, a CPU runs until something stops it, so two CPUs interleave only at
  * timers, `pause` and `hlt`, always in the same way: races stay hidden. The jitter is an interrupt at pseudo-random

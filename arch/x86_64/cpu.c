@@ -1,4 +1,4 @@
-/* cpu.c: what the CPU can do, and the protections that are switched on wherever it can do them. */
+/* cpu.c: the CPU's features, and the protections that are switched on where it has them. */
 #include "hal.h"
 
 HAL_FEATURES HalFeatures;

@@ -1,4 +1,4 @@
-; drivercfi.asm: how a debugger that has not loaded a driver's symbols gets through the driver's code.
+; drivercfi.asm: unwind rows that lead a debugger through driver code whose symbols it has not loaded.
 ;
 ; Where a fault or an interrupt has stopped a driver when the machine died, the kernel has left the answer in KiStopped
 ; (ke/bugdump.c), an array of four words: rip and rsp, and the caller's rsp and rbp. Everywhere else the code's own bytes

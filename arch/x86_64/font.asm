@@ -1,4 +1,4 @@
-; font.asm: the console font: Debian's fonts-spleen, 8x16, a PC Screen Font file taken over byte by byte.
+; font.asm: the console font: Spleen 8x16 from Debian's fonts-spleen, a PC Screen Font file as it is.
 
         section .rodata
         align   16

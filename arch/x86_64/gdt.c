@@ -1,4 +1,4 @@
-/* gdt.c: segments, which long mode keeps only for form, and the TSS, which names the stacks for #DF, NMI and #MC.
+/* gdt.c: segments, which long mode keeps for form, and the TSS with the stacks for #DF, NMI and #MC.
  *
  * Those three must not trust the stack of whoever they interrupt: a double fault usually means that this very stack has
  * run out, and NMI and #MC come between any two instructions. Each has its own, with a guard page below. */

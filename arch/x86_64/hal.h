@@ -1,4 +1,4 @@
-/* hal.h: what the files of arch/x86_64 know of each other and nobody else does. */
+/* hal.h: declarations shared by the files of arch/x86_64. */
 #ifndef _HAL_H_
 #define _HAL_H_
 

@@ -1,4 +1,4 @@
-/* halt.c: the two ways to end: stop this CPU for ever, or tell the emulator to end the machine. */
+/* halt.c: two ways to end: stop this CPU forever, or tell the emulator to end the machine. */
 #include <arch.h>
 
 #define QEMU_EXIT_PORT 0xF4       /* isa-debug-exit, as the launcher configures it */

@@ -1,4 +1,5 @@
-/* interrupts.c: who is called for which vector. Its level is vector >> 4: a driver asks for a level and gets a vector.
+/* interrupts.c: the routine that each interrupt vector calls. Its level is vector >> 4: a driver asks for a level and
+ * gets a vector.
  *
  * An interrupt is acknowledged (EOI) before its routine runs, not after: CR8 alone keeps equal and lower levels out,
  * and the local APIC may remember the next one of the same vector meanwhile. A routine therefore never misses an edge

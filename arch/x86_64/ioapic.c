@@ -1,4 +1,4 @@
-/* ioapic.c: the I/O APICs turn interrupt lines into messages to a CPU; every line is silent until someone asks for it.
+/* ioapic.c: the I/O APICs, which turn interrupt lines into messages to a CPU; each line starts masked.
  *
  * Devices of this kernel signal by MSI-X, past the I/O APICs. What is left are the ISA lines, found through the
  * MADT. */

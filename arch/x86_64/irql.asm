@@ -1,4 +1,4 @@
-; irql.asm: IRQL is CR8, and these few instructions are all there is to it.
+; irql.asm: IRQL is CR8: reading, raising and lowering it.
 ;
 ; The local APIC accepts an interrupt of vector V only while V >> 4 is greater than CR8. Raising is therefore one write,
 ; and lowering is one write after which everything that became deliverable is delivered, before the next instruction:

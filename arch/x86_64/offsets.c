@@ -1,5 +1,5 @@
-/* offsets.c: structure offsets that the assembler needs. It is compiled, never linked: the Makefile reads the "@OFFSET"
- * lines out of the compiler's assembly. */
+/* offsets.c: structure offsets for the assembler. It is compiled, never linked: the Makefile reads the "@OFFSET" lines
+ * out of the compiler's assembly. */
 #include <arch.h>
 #include <trace.h>
 

@@ -1,4 +1,4 @@
-/* processor.c: what each CPU does to itself before it runs kernel code: protections, tables, stacks, local APIC. */
+/* processor.c: the set-up of each CPU before kernel code runs on it: protections, tables, stacks, APIC. */
 #include "hal.h"
 #include <kd.h>
 

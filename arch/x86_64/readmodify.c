@@ -1,4 +1,4 @@
-/* readmodify.c: a fault of an instruction that reads and then writes its operand counts as a write, as a processor has it.
+/* readmodify.c: read-modify-write faults reported as writes, as a processor does and an emulator may not.
  *
  * `add [p], 1`, `lock xadd`, `bts`: a processor asks for the right to write before it reads, and its error code says
  * "write". QEMU's TCG runs such an instruction as a load and a store, and the load faults first: "read". What the

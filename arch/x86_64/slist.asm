@@ -1,4 +1,4 @@
-; slist.asm: the S-list: a stack of entries whose head is exchanged whole, 16 bytes in one instruction, without a lock.
+; slist.asm: the S-list: a stack whose 16-byte head one instruction exchanges, so that it needs no lock.
 ;
 ;       header  +0  depth (16 bits), sequence (48 bits)
 ;               +8  the first entry's address; its low four bits are 0, since entries are aligned to 16 bytes

@@ -1,4 +1,4 @@
-/* smp.c: wakes the other CPUs that the MADT lists: INIT to all of them, then one start-up IPI at a time.
+/* smp.c: starting the other CPUs of the MADT: INIT to all, then one start-up IPI at a time.
  *
  * A CPU wakes in real mode, at a page below 1 MiB: boot/ap.asm is copied there, walks to long mode, and takes its PCR
  * out of a mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing

@@ -1,4 +1,4 @@
-; switch.asm: how one thread stops and another goes on: seven words on one stack, seven words from another.
+; switch.asm: the context switch: seven words pushed on one stack, seven popped from another.
 ;
 ; A thread that does not run is nothing but its stack. KiSwapContext is an ordinary function call for both threads: the
 ; old one calls it, and returns from it only when somebody switches back. The C compiler has saved what it needs of the

@@ -1,4 +1,4 @@
-/* timer.c: how fast the time-stamp counter and the local APIC's timer run, measured against a clock of known speed.
+/* timer.c: the rates of the time-stamp counter and the APIC timer, measured against a known clock.
  *
  * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's
  * power-management timer. What is measured begins before the clock starts and ends after it has run out, so a measurement

@@ -1,4 +1,4 @@
-; trap.asm: every interrupt and exception enters the kernel here, builds a KTRAP_FRAME, calls one C routine, and leaves.
+; trap.asm: the entry of every interrupt and exception: build a KTRAP_FRAME, call C, leave.
 ;
 ; Three kinds of vectors, three ways through:
 ;       exceptions      IRQL stays what it was; IF becomes what it was (a page fault may wait for a disk); KiTrap(Frame)

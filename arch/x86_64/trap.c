@@ -1,4 +1,4 @@
-/* trap.c: what a trap means: a page fault is work for the memory manager, everything else is the end.
+/* trap.c: the meaning of a trap: a page fault is work for the memory manager, all else is the end.
  *
  * Most traps become exceptions with a status, as on NT; nobody handles them here, and ke/exception.c makes the
  * bugcheck of them. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */

@@ -1,4 +1,4 @@
-/* callback.c: callback objects: drivers meet at a name (\Callback\Name), some to call, some to be called.
+/* callback.c: callback objects: drivers meet at \Callback\Name, some to call, some to be called.
  *
  * A registration that is being called is busy; it leaves the list when it is unregistered and no longer busy, and the
  * event says when. Routines are called at the IRQL of the one who notifies, which may be DISPATCH_LEVEL. */

@@ -1,4 +1,4 @@
-/* guardedmutex.c: the guarded mutex: since Windows 8 a fast mutex under another name, which raises to APC_LEVEL as well.
+/* guardedmutex.c: the guarded mutex: since Windows 8 a fast mutex under another name, also at APC_LEVEL.
  *
  * Before, it entered a guarded region instead and left the IRQL alone; drivers cannot tell, unless they look. The two
  * calls that nobody has to wait in stand in arch/x86_64/fastmutex.asm. */

@@ -1,4 +1,4 @@
-/* interlocked.c: one step on a list or a number under a spin lock of the caller's, at any IRQL.
+/* interlocked.c: one step on a list or a number under the caller's spin lock, at any IRQL.
  *
  * They disable interrupts instead of raising the IRQL, so interrupt service routines may use them too. The lock must not be
  * used with the ordinary spin lock calls at the same time, and everything touched must be resident. */

@@ -1,5 +1,4 @@
-/* lookaside.c: lookaside lists: freed blocks of one size wait in an S-list, so that the next allocation need not ask the
- * pool.
+/* lookaside.c: lookaside lists: freed blocks of one size, kept in an S-list for the next allocation.
  *
  * The list keeps at most Depth blocks; a block that is freed beyond goes back to the pool. Depth follows the traffic: after
  * each PERIOD allocations it doubles if more than one in 16 had to go to the pool, and shrinks by one if none had to.

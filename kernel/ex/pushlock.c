@@ -1,4 +1,4 @@
-/* pushlock.c: the push lock: a readers-writer lock in one pointer, whose waiters lie on their own stacks.
+/* pushlock.c: the push lock: a readers-writer lock in one pointer, whose waiters are on their own stacks.
  *
  *      0                       free
  *      LOCKED                  owned exclusively

@@ -1,5 +1,4 @@
-/* raise.c: raising an exception: there is no structured exception handling, so nobody handles it and the machine
- * stops. */
+/* raise.c: raising an exception, which stops the machine: structured exception handling is absent. */
 #include <ex.h>
 
 /* An unhandled exception: a thread's own (0x7E), or a DPC's or interrupt's, which no thread is to blame for. Any IRQL.

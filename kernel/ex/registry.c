@@ -1,5 +1,5 @@
-/* registry.c: registry callbacks, which drivers may register and remove, and which nobody ever calls: the machine has no
- * registry. The book-keeping is whole, for its statuses are what drivers see. */
+/* registry.c: registry callbacks: registered and removed, never called, since there is no registry. The book-keeping is
+ * whole, for its statuses are what drivers see. */
 #include <ob.h>
 
 #define CALLBACK_TAG 0x62634D43U /* 'CMcb' */

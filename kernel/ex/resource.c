@@ -1,4 +1,4 @@
-/* resource.c: the resource (ERESOURCE): many readers or one writer, each of them as often as it likes, and known by name.
+/* resource.c: the resource (ERESOURCE): many readers or one writer, recursive, with owners known by name.
  *
  *      free        ActiveEntries = 0                                   nobody waits: who releases hands over at once
  *      exclusive   Flag has ResourceOwnedExclusive, ActiveEntries = 1  OwnerEntry: the thread, and how often

@@ -1,4 +1,4 @@
-/* resourcequery.c: questions to a resource, owners that are no threads, and the calls that come with a critical region. */
+/* resourcequery.c: resource queries, owners that are not threads, and calls that enter a critical region. */
 #include <ex.h>
 
 #define OWNER_POINTER_BITS 3 /* tell an owner pointer from a thread's address */

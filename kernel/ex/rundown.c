@@ -1,4 +1,4 @@
-/* rundown.c: rundown protection: many may use an object for a moment, until one tears it down and waits for them.
+/* rundown.c: rundown protection: many users of an object until one tears it down and waits for them.
  *
  *      Count   users << 1          in use
  *              block | 1           rundown has begun: whoever waits for the last user has this block on its stack

@@ -1,4 +1,4 @@
-/* strings.c: counted strings whose buffers come from the paged pool, and conversions that may make such buffers.
+/* strings.c: counted strings in buffers from paged pool, and conversions that allocate them.
  *
  * PASSIVE_LEVEL, all of this file: pool and both strings may be paged. AllocateDestinationString: the buffer is made
  * here, and RtlFree...String frees it; otherwise the caller's must hold the text. Conversions between character sets

@@ -1,4 +1,4 @@
-/* version.c: which Windows this machine says it is: 10.0 build 17763 (1809), whose pool and bugchecks it follows. */
+/* version.c: the Windows version reported to drivers: 10.0 build 17763 (1809). */
 #include <ntddk.h>
 
 #define MAJOR 10

@@ -1,5 +1,4 @@
-/* work.c: work items: a routine that a driver wants run later, at PASSIVE_LEVEL, on a thread that belongs to the
- * system.
+/* work.c: work items: a driver's routine, run later at PASSIVE_LEVEL on a system thread.
  *
  * One queue for each type of work, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
  * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that

@@ -1,4 +1,4 @@
-/* dump.h: the crash dump: an ELF64 core file that the dying kernel writes onto a disk of its own, from byte 0.
+/* dump.h: the crash dump: an ELF64 core file, written to a disk of its own from byte 0.
  *
  *   header page    ELF header; notes: NT_PRPSINFO, "Bugcheck" (KD_DUMP_HEADER)
  *                  notes go on: NT_PRSTATUS for each CPU, the guilty one first; "Bugcheck" (KD_DUMP_LEFT_OUT[])

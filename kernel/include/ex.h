@@ -1,4 +1,4 @@
-/* ex.h: executive: pools' start-up is in mm.h; here worker threads, and the common parts of locks. */
+/* ex.h: the executive: worker threads, and the common parts of locks. */
 #ifndef _EX_H_
 #define _EX_H_
 

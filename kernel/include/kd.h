@@ -1,4 +1,5 @@
-/* kd.h: symbols, stack walk, text output: what a dying or a debugged kernel needs. Nothing here allocates, locks or faults. */
+/* kd.h: symbols, stack walk and text output, for a dying or a debugged kernel. Nothing here allocates, locks or faults.
+ * */
 #ifndef _KD_H_
 #define _KD_H_
 

@@ -1,4 +1,4 @@
-/* ke.h: what the kernel proper (ke/) offers to the other components: CPUs, threads, DPCs, traps, dying. */
+/* ke.h: the kernel proper (ke/) as other components see it: CPUs, threads, DPCs, traps, dying. */
 #ifndef _KE_H_
 #define _KE_H_
 

@@ -1,4 +1,4 @@
-/* ldr.h: drivers as modules: relocatable ELF files from the boot archive, bound to the kernel's export table. */
+/* ldr.h: drivers as modules: relocatable ELF files, bound to the kernel's export table. */
 #ifndef _LDR_H_
 #define _LDR_H_
 

@@ -1,4 +1,4 @@
-/* mm.h: what the memory manager offers to the other components. */
+/* mm.h: the memory manager as other components see it. */
 #ifndef _MM_H_
 #define _MM_H_
 

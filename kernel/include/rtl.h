@@ -1,4 +1,4 @@
-/* rtl.h: strings, printing, lists: code without globals, that also builds and is tested on the host. */
+/* rtl.h: strings, printing, lists: code without globals, which is tested on the host too. */
 #ifndef _RTL_H_
 #define _RTL_H_
 

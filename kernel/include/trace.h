@@ -1,4 +1,4 @@
-/* trace.h: the event trace: what each CPU did last, in a ring of its own that dump, blue screen and debugger read.
+/* trace.h: the event trace: each CPU's last events, in a ring that dump, screen and debugger read.
  *
  * Recorded in every build: waits, wake-ups, thread switches, interrupts, DPCs, IPIs, page faults, trims, page-ins,
  * pool operations, the bugcheck. In the checked build also every change of IRQL and every spin lock taken, waited for

@@ -1,4 +1,4 @@
-/* verifier.h: Driver Verifier: what the loader, the pool, threads and the dying kernel ask of it (kd/verifier*.c).
+/* verifier.h: Driver Verifier as the loader, the pool, threads and the bugcheck see it.
  *
  * "verifier" on the kernel's command line is the standard set; verifier=OPTION,OPTION chooses; verify=NAME,NAME names
  * the drivers (otherwise each one that is not part of the machine: disks and their file system). A verified driver's

@@ -1,4 +1,4 @@
-/* attach.c: device stacks: a driver puts its device on top of another's, and gets what was meant for that one first.
+/* attach.c: device stacks: a device on top of another's receives that one's requests first.
  *
  *      AttachedDevice leads up, IOP_DEVICE.AttachedTo down. Requests are sent to the top; each driver passes them on
  *      to the device that its attach call returned, which was the top before. */

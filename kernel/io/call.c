@@ -1,4 +1,4 @@
-/* call.c: the frame of every Zw call on a file handle: which file, may the handle do this, send the IRP, wait or not.
+/* call.c: the frame of every Zw call on a file handle: file, access check, IRP, wait.
  *
  * A synchronous file (FILE_SYNCHRONOUS_IO_...) does one request at a time, and the call waits for it. Any other file's
  * call may return STATUS_PENDING; then the status block and the event (the caller's or the file's) tell the end. A call

@@ -1,4 +1,4 @@
-/* cancel.c: taking a request back: its cancel routine, if a driver that holds on to it has set one, completes it.
+/* cancel.c: cancellation: the request's cancel routine, if it has one, completes it.
  *
  * One spin lock for the whole system guards cancel routines that follow the old rules: it is held when a cancel routine
  * is called, and the routine releases it, with the IRQL in Irp->CancelIrql. */

@@ -1,4 +1,4 @@
-/* clockdpc.c: a DPC that waits for the clock: the finest delay there is without a timer of one's own.
+/* clockdpc.c: a DPC on every clock tick: the finest delay without a timer of one's own.
  *
  * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk.
  * The jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants

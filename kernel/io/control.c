@@ -1,5 +1,4 @@
-/* control.c: ZwDeviceIoControlFile and ZwFsControlFile: a code that says what to do, where the buffers are, and what the
- * handle must be allowed to do.
+/* control.c: ZwDeviceIoControlFile and ZwFsControlFile: the code, its buffers, the access it needs.
  *
  *      code = device type << 16 | access << 14 | function << 2 | method
  *

@@ -1,4 +1,4 @@
-/* create.c: ZwCreateFile: what is wrong with the parameters, which device the name leads to, and its driver's CREATE.
+/* create.c: ZwCreateFile: checked parameters, the device that the name leads to, its driver's CREATE.
  *
  * The name space ends at a device; the rest of the path is the driver's, in FileObject->FileName:
  *

@@ -1,4 +1,4 @@
-/* device.c: device objects: what requests are sent to. A driver makes them; a name, a file or a stack leads to them.
+/* device.c: device objects, the targets of requests. A driver makes them; a name, a file or a stack leads to them.
  *
  * One object holds the DEVICE_OBJECT, the driver's extension and the system's part:
  *

@@ -1,4 +1,4 @@
-/* devicequeue.c: the queue of a device that does one thing at a time: free, or busy with entries that wait.
+/* devicequeue.c: the queue of a device that handles one request at a time: idle, or busy with waiters.
  *
  * Whoever inserts into a free queue is not queued but starts: the queue is busy then. Removing from an empty busy queue
  * makes it free. */

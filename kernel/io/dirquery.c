@@ -1,4 +1,4 @@
-/* dirquery.c: ZwQueryDirectoryFile and ZwQueryVolumeInformationFile: what a directory contains, and what it is on. */
+/* dirquery.c: ZwQueryDirectoryFile and ZwQueryVolumeInformationFile: a directory's contents, its volume. */
 #include "iop.h"
 
 /* The bytes of one entry without its name; 0: no class for directories. */

@@ -1,4 +1,4 @@
-/* driver.c: the driver object: what the system knows of a loaded driver, and the table of routines that it fills in.
+/* driver.c: the driver object: a loaded driver, and the table of routines that it fills in.
  *
  * Whatever a DriverEntry leaves out of MajorFunction stays a routine that refuses the request, so IofCallDriver never
  * meets an empty slot. */

@@ -1,4 +1,4 @@
-/* event.c: events as objects, with handles and names; and waiting for a handle. */
+/* event.c: events as objects, with handles and names, and waits on a handle. */
 #include "iop.h"
 
 static struct _OBJECT_TYPE EventType = {.Name = "Event",

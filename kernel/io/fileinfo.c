@@ -1,5 +1,7 @@
-/* fileinfo.c: ZwQueryInformationFile and ZwSetInformationFile: one table says for each class how long its structure is
- * and what the handle must be allowed to do; a few classes concern the open alone and never reach the driver. */
+/* fileinfo.c: ZwQueryInformationFile and ZwSetInformationFile, by a table of classes.
+ *
+ * The table says for each class how long its structure is and what access the handle needs. A few classes concern the
+ * open alone and never reach the driver. */
 #include "iop.h"
 
 #define NOT_SUPPORTED 0xFFFF

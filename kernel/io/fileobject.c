@@ -1,4 +1,4 @@
-/* fileobject.c: the file object: one open of a device, or of a file on it, from the driver's CREATE to its CLOSE.
+/* fileobject.c: the file object: one open of a device, or of a file on it, from CREATE to CLOSE.
  *
  * The driver hears of it by three requests: CREATE, which it may refuse; CLEANUP when the last handle is closed, in the
  * context and at the IRQL of that ZwClose; CLOSE when the last reference is dropped. */

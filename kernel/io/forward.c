@@ -1,4 +1,4 @@
-/* forward.c: passing a request down the stack and getting it back before going on. */
+/* forward.c: a request passed down the stack, and back in hand before going on. */
 #include "iop.h"
 
 /* Keeps the IRP with whoever waits for the event. */

@@ -1,4 +1,4 @@
-/* interrupt.c: KINTERRUPT: a vector, a driver's service routine, and the spin lock that guards what both of them touch.
+/* interrupt.c: KINTERRUPT: a vector, a service routine, and the spin lock around what it shares.
  *
  * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared
  * data inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt

@@ -1,5 +1,4 @@
-/* interruptlock.c: the spin lock of an interrupt, for code that wants it without a routine of its own
- * (KeSynchronizeExecution). */
+/* interruptlock.c: an interrupt's spin lock for code outside its routine (KeSynchronizeExecution). */
 #include "iop.h"
 
 /* <= the interrupt's SynchronizeIrql in, that level out; returns the old one. The service routine cannot run, here because

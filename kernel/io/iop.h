@@ -1,4 +1,4 @@
-/* iop.h: what the files of io/ know of each other and nobody else does. */
+/* iop.h: declarations shared by the files of io/. */
 #ifndef _IOP_H_
 #define _IOP_H_
 

@@ -1,4 +1,4 @@
-/* irp.c: the I/O request packet: one header, and one stack location for each driver that it will pass through.
+/* irp.c: the I/O request packet: a header, and a stack location for each driver on its way.
  *
  *                     CurrentLocation
  *      IRP header

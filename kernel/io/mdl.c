@@ -1,5 +1,5 @@
-/* mdl.c: memory descriptor lists as the I/O manager hands them out: a structure with room for the frames of a buffer.
- * What fills them in, locks and maps is in mm/mdl.c. */
+/* mdl.c: memory descriptor lists from the I/O manager: a structure with room for a buffer's frames. What fills them in,
+ * locks and maps is in mm/mdl.c. */
 #include "iop.h"
 
 #define LONGEST_BUFFER (0xFFFFFFFF - PAGE_SIZE + 1)

@@ -1,4 +1,4 @@
-/* msix.c: MSI-X: an interrupt is a 32-bit write that the device makes to the local APIC's address range.
+/* msix.c: MSI-X: an interrupt is a 32-bit write of the device to the local APIC's addresses.
  *
  *      table entry, in a BAR:   +0 address low   +4 address high   +8 data   +12 vector control (1: masked)
  *

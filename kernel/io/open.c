@@ -1,4 +1,4 @@
-/* open.c: IoGetDeviceObjectPointer: from a name to a device that one sends requests to. */
+/* open.c: IoGetDeviceObjectPointer: from a name to a device that takes requests. */
 #include "iop.h"
 
 /* PASSIVE_LEVEL; waits. The driver sees an open, and the close of its only handle before this returns. The caller owns

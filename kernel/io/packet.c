@@ -1,5 +1,4 @@
-/* packet.c: StartIo: requests of one device go to the driver's StartIo routine one after the other, at DISPATCH_LEVEL.
- */
+/* packet.c: StartIo: one request of a device after another, handed to its driver at DISPATCH_LEVEL. */
 #include "iop.h"
 
 static VOID StartIo(PDEVICE_OBJECT Device, PIRP Irp) {

@@ -1,4 +1,4 @@
-/* pcibar.c: base address registers: where the firmware has put a device's memory, and how much of it there is.
+/* pcibar.c: base address registers: where the firmware put a device's memory, and its size.
  *
  * A BAR tells its size in a roundabout way: of the ones written to it, it keeps only those above the size. Meanwhile
  * the device must not decode, or it would answer at an address of all ones; and nobody may be at its registers. So all

@@ -1,4 +1,4 @@
-/* pciconfig.c: PCI configuration space through ports 0xCF8 and 0xCFC, and the scan that finds every function at boot.
+/* pciconfig.c: PCI configuration space through ports 0xCF8 and 0xCFC, and the scan at boot.
  *
  * The address goes to one port and the data through the other, so an access is two steps and needs a lock. The
  * memory- mapped way (ECAM) reaches 4 KiB of each function instead of 256 bytes; nothing that is driven here lives

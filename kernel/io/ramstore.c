@@ -1,5 +1,5 @@
-/* ramstore.c: a page file in RAM, for machines without a disk: what is paged out still leaves its page, its PTE and its
- * address, so everything that the story shows is real but the journey's length.
+/* ramstore.c: a page file in RAM, for machines without a disk. A page that is paged out still leaves its frame, its PTE
+ * and its address: all that the story shows is real but the journey's length.
  *
  * Requests are completed by a DPC, never inside Submit, so that callers see the same order of events as with a disk.
  * The memory comes in chunks, because a run of many megabytes need not be there. */

@@ -1,4 +1,4 @@
-/* ramvolume.c: C: in RAM, for machines whose disks hold no volume: the image c.img of the boot archive, which lives
+/* ramvolume.c: C: in RAM, for machines whose disks hold no volume. It is the image c.img of the boot archive, and lives
  * until the machine is switched off.
  *
  * The image in the archive stops behind its last byte that is not zero; the boot sector tells how large the disk is.

@@ -1,4 +1,4 @@
-/* readwrite.c: ZwReadFile, ZwWriteFile, ZwFlushBuffersFile, and where in the file a transfer begins.
+/* readwrite.c: ZwReadFile, ZwWriteFile, ZwFlushBuffersFile, and the offset of a transfer.
  *
  * A synchronous file has a position: a call without ByteOffset starts there, and the file system moves it. Any other
  * file needs a ByteOffset. */

@@ -1,4 +1,4 @@
-/* removelock.c: how many requests are inside a driver; whoever removes the device waits until the last has left. */
+/* removelock.c: remove locks: a count of requests inside a driver, and the wait for the last to leave. */
 #include "iop.h"
 
 /* PASSIVE_LEVEL. wdm.h: IoInitializeRemoveLock. */

@@ -1,4 +1,4 @@
-/* request.c: IRPs that the I/O manager sends for a caller: their buffers, sending and waiting, and what comes after.
+/* request.c: IRPs that the I/O manager sends for a caller: buffers, the wait, the clean-up.
  *
  * What the driver's dispatch routine returns counts. STATUS_PENDING is waited out, and then the IRP's status is the
  * answer; any other status is the answer itself, whatever the IRP says, and the status block is filled in only if that

@@ -1,5 +1,5 @@
-/* share.c: share access: whether a file may be opened once more, by what the openers do and what they let others do.
- * The file system keeps a SHARE_ACCESS for each file and calls these with its own lock held. */
+/* share.c: share access: whether a file may be opened once more, by what each opener does and allows. The file system
+ * keeps a SHARE_ACCESS for each file and calls these with its own lock held. */
 #include "iop.h"
 
 /* What the open wants to do and lets others do, into the file object. FALSE: it wants no data, so it shares with all. */

@@ -1,5 +1,4 @@
-/* shutdown.c: devices that want to know when the machine ends in good order: they get IRP_MJ_SHUTDOWN, the youngest
- * registration first, those of the last chance after all others. */
+/* shutdown.c: devices to be told of an orderly end: IRP_MJ_SHUTDOWN, the youngest registration first. */
 #include "iop.h"
 
 static LIST_ENTRY Registered = {&Registered, &Registered}; /* both guarded by IopDeviceLock */

@@ -1,4 +1,4 @@
-/* startup.c: the I/O system's start: one disk driver after the other, and RAM where there is no disk. */
+/* startup.c: the I/O system's start: each disk driver in turn, and RAM where there is no disk. */
 #include <kd.h>
 #include <ldr.h>
 #include "iop.h"

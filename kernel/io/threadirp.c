@@ -1,4 +1,4 @@
-/* threadirp.c: the requests of a thread, which end in it, and what becomes of them when the thread ends first.
+/* threadirp.c: a thread's pending IRPs, cancelled when the thread ends first.
  *
  * A request that completion finishes in its requester (complete.c) is in that thread's list from when it is built until it
  * is freed.

@@ -1,5 +1,4 @@
-/* timer.c: the timers of devices: one clock for all, which calls the routine of each started timer once a second, at
- * DISPATCH_LEVEL. */
+/* timer.c: device timers: one clock for all, which calls each started routine once a second. */
 #include "iop.h"
 
 #define PERIOD_MS 1000

@@ -1,5 +1,4 @@
-/* workitem.c: a work item that keeps its device: the device object has a reference as long as the item is queued or its
- * routine runs, so the driver's code cannot go away under it.
+/* workitem.c: work items that keep their device referenced, so that a driver's code stays until they ran.
  *
  * The item is a WORK_QUEUE_ITEM of ex/work.c with the device and the driver's routine behind it. The routine may free
  * or queue the item itself, so nothing of it is touched once the routine has been called. */

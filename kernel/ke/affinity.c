@@ -1,4 +1,4 @@
-/* affinity.c: a thread binds itself to some CPUs for a while, and goes back to where it may run normally. */
+/* affinity.c: binding a thread to some CPUs for a while, and back. */
 #include "ki.h"
 
 /* The current thread's new set of CPUs. It moves before this returns; at DISPATCH_LEVEL as soon as the level drops. */

@@ -1,4 +1,4 @@
-/* alert.c: alerts: a flag in a thread, for each mode, that ends a wait which says that it may be ended so.
+/* alert.c: alerts: per-mode flags in a thread that end an alertable wait.
  *
  *      wait says               ended by
  *      not Alertable           nothing but its objects and its time-out

@@ -1,4 +1,4 @@
-/* clock.c: time: 64 ticks a second on every CPU, each worth 15.625 ms, and what hangs on a tick.
+/* clock.c: time: 64 ticks a second on every CPU, each worth 15.625 ms, and all that hangs on a tick.
  *
  * CPU 0 carries the time; the others only their own accounting. A tick arrives at CLOCK_LEVEL, above everything that takes
  * the dispatcher lock, so it never touches a thread or a timer itself: it counts, leaves a DPC or a flag, and asks for

@@ -1,4 +1,4 @@
-/* exception.c: an exception that nobody handles, which is every one: which bugcheck the last filter makes of it.
+/* exception.c: unhandled exceptions, which all are: the bugcheck that each one becomes.
  *
  * As on NT the record and the context lie on the stack of whoever raised it. Whose filter is the last depends on what
  * the CPU was doing, not on its IRQL:

@@ -1,4 +1,4 @@
-/* group.c: how drivers ask for CPUs: by number, by mask, and by group. There is one group, of at most 64 CPUs. */
+/* group.c: CPUs as drivers ask for them: by number, by mask, by group. There is one group, of at most 64 CPUs. */
 #include "ki.h"
 
 static BOOLEAN IsKnownGroup(USHORT Group) {

@@ -1,4 +1,4 @@
-/* ipi.c: one CPU makes all the others do something at IPI_LEVEL and waits for them: generic calls and TLB shoot-downs.
+/* ipi.c: work that all other CPUs do at IPI_LEVEL while one waits: generic calls, TLB shoot-downs.
  *
  * There is one packet and one lock for it. The sender holds the lock at CLOCK_LEVEL, fills the packet and interrupts the
  * others with vector 0xE1. A CPU that waits for the lock spins below IPI_LEVEL with interrupts on, so it still answers the

@@ -1,4 +1,4 @@
-/* ki.h: what the files of ke/ know of each other and nobody else does. */
+/* ki.h: declarations shared by the files of ke/. */
 #ifndef _KI_H_
 #define _KI_H_
 

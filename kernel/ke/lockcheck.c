@@ -1,4 +1,4 @@
-/* lockcheck.c: in the checked build each CPU keeps a list of the spin locks that it holds, with the caller and the rank.
+/* lockcheck.c: lock checks of the checked build: each CPU's list of held spin locks, with caller and rank.
  *
  * A spin lock is held at DISPATCH_LEVEL or above, so its holder cannot move to another CPU: "who holds it" is a question
  * about a CPU, and a short array in the PRCB answers it without a lock of its own. The list survives a thread switch

@@ -1,5 +1,4 @@
-/* lockwait.c: which lock a thread sleeps on: said before the wait, so that a deadlock can be told from a thread that only
- * waits for work.
+/* lockwait.c: the lock that a thread sleeps on, noted so that a deadlock can be told from idle waiting.
  *
  * A fast mutex waits on an event, a resource on an event with a time-out in a loop; from the wait alone nobody could tell
  * what for. So each lock's slow path names the lock in the thread. */

@@ -1,4 +1,4 @@
-/* options.c: the kernel's command line: blank-separated "name" or "name=value". */
+/* options.c: the kernel's command line: "name" or "name=value", separated by blanks. */
 #include <bootinfo.h>
 #include <ke.h>
 

@@ -1,4 +1,4 @@
-/* processor.c: the control block of each CPU, and the idle thread that the CPU is born with. */
+/* processor.c: the control block of each CPU, and the idle thread that it is born with. */
 #include "bug.h"
 #include "ki.h"
 

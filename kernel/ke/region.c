@@ -1,4 +1,4 @@
-/* region.c: critical and guarded regions: counts in the thread that keep asynchronous procedure calls away.
+/* region.c: critical and guarded regions: counts in the thread that hold off APCs.
  *
  * A critical region keeps normal kernel APCs out, a guarded region special ones too. Entering counts down from 0,
  * leaving counts up; who leaves without having entered makes the count positive, which is found when the thread ends

@@ -1,4 +1,4 @@
-/* rtlassert.c: an assertion that does not hold stops the machine, with its text as a parameter. */
+/* rtlassert.c: RtlAssert: a failed assertion stops the machine, with its text as a parameter. */
 #include <kd.h>
 #include <ntddk.h>
 

@@ -1,4 +1,4 @@
-/* stackcheck.c: the stack cookie: a word between a function's arrays and its return address that must not change.
+/* stackcheck.c: the stack cookie: a word between a function's arrays and its return address.
  *
  * The compiler puts the cookie there on entry and compares it on exit, in the kernel and in drivers. */
 #include <arch.h>

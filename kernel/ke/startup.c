@@ -1,4 +1,4 @@
-/* startup.c: from the first C statement to the first thread and on to the story: the order in which everything comes up.
+/* startup.c: from the first C statement to the first thread and the story: the order of initialisation.
  *
  * The boot CPU runs KiSystemStartup with interrupts off, becomes its own idle thread, and makes one system thread, which
  * does all that needs waiting: the other CPUs, the disk, the page file, the drivers. */

@@ -1,5 +1,5 @@
-/* threadeddpc.c: threaded DPCs: the same object and queue discipline, but a thread of the highest priority runs the
- * routine, at PASSIVE_LEVEL, so that an interrupt's long work does not keep the CPU from other DPCs.
+/* threadeddpc.c: threaded DPCs: queued like any DPC, but run at PASSIVE_LEVEL by a thread of top priority. So an
+ * interrupt's long work does not keep the CPU from other DPCs.
  *
  * Each CPU has one such thread. Queuing a threaded DPC asks for the DISPATCH interrupt as any DPC does; the drain then
  * wakes the thread. Until the threads exist, early in the start, a threaded DPC runs like an ordinary one, which its

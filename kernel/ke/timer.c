@@ -1,4 +1,4 @@
-/* timer.c: timers: one list in the order of due times, looked at by the clock, emptied by a DPC.
+/* timer.c: timers: one list in order of due time, checked by the clock, drained by a DPC.
  *
  * The clock interrupt runs at CLOCK_LEVEL, where the dispatcher lock must not be taken. So it compares the time with
  * one word, KiNextTimerDue, and queues KiTimerExpireDpc when that has passed; everything else happens in the DPC, at

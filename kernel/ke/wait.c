@@ -1,5 +1,4 @@
-/* wait.c: a thread waits by hanging one wait block on each object, and is released by whoever makes an object
- * signalled.
+/* wait.c: waiting: one wait block on each object, until an object's signal releases the thread.
  *
  *      KTHREAD                        KWAIT_BLOCK (one per object)              object
  *      WaitBlockList --------------> [0] Object, WaitKey 0, WaitListEntry <---> WaitListHead of an event

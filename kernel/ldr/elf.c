@@ -1,4 +1,4 @@
-/* elf.c: checks that a file is a relocatable x86-64 ELF file with its tables inside it, before anybody follows them. */
+/* elf.c: the checks that a file is a relocatable x86-64 ELF file with its tables inside it. */
 #include "ldrp.h"
 #include <rtl.h>
 

@@ -1,4 +1,4 @@
-/* layout.c: gives a module's sections their addresses: sections of one protection share pages, others never do.
+/* layout.c: addresses for a module's sections: those of one protection share pages, others never do.
  *
  *   DllBase  code              read, execute
  *            constants         read

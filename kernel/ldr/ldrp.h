@@ -1,4 +1,4 @@
-/* ldrp.h: what the files of ldr/ share: ELF64's structures, and a module on its way from the archive into memory.
+/* ldrp.h: declarations shared by the files of ldr/: ELF64, and a module on its way into memory.
  *
  * A module passes four stages, each in its own file; each may refuse it with LdrpRefuse, and then all is undone:
  *   elf.c       the file's tables are where they say, and what this kernel supports

@@ -1,4 +1,4 @@
-/* load.c: from a name to a running driver: the steps, the worker thread that takes them, and what a refusal prints.
+/* load.c: from a name to a running driver: the steps, their worker thread, the text of a refusal.
  *
  * As on Windows, the requester's packet goes to a system worker thread, which runs IopLoadUnloadDriver ->
  * IopLoadDriver -> PnpCallDriverEntry -> DriverEntry. What DriverEntry leaves behind in its thread (a mutex, a raised

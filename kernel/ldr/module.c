@@ -1,4 +1,4 @@
-/* module.c: which module an address belongs to: the kernel, a loaded driver, or one that is gone.
+/* module.c: the module that an address belongs to: the kernel, a loaded driver, or an unloaded one.
  *
  * The list is read at any IRQL on any CPU without a lock, also by a machine that is dying. So an entry is complete
  * before it is linked, links change by single stores of which readers follow only Flink, and the entry of an unloaded

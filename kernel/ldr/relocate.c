@@ -1,4 +1,4 @@
-/* relocate.c: binds what a module leaves undefined to the kernel's exports, and writes the addresses into its sections.
+/* relocate.c: binding a module's undefined names to the kernel's exports, and writing the addresses.
  *
  * A relocation (Offset, Type, Symbol, Addend) of a section says: put S + A, or S + A - P, at P = section start +
  * Offset, where S is the symbol's address. Drivers lie within 2 GiB of the kernel, so 32 bits reach everything. */

@@ -1,4 +1,4 @@
-/* unload.c: takes a driver out again: its own DriverUnload, what could still call into it, then its memory. */
+/* unload.c: unloading a driver: its DriverUnload, everything that could still call it, its memory. */
 #include "ldrp.h"
 #include <io.h>
 #include <kd.h>

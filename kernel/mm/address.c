@@ -1,4 +1,4 @@
-/* address.c: what the page tables say of an address, read through the self map without ever faulting.
+/* address.c: the page tables' entry for an address, read through the self map without a fault.
  *
  * Page tables of the kernel's half are made and never freed, so the walk needs no lock; what it tells is true at one
  * instant. */

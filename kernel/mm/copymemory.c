@@ -1,4 +1,4 @@
-/* copymemory.c: MmCopyMemory: a copy that stops where there is nothing to copy, in place of the machine. */
+/* copymemory.c: MmCopyMemory: a copy that ends at an unreadable page instead of stopping the machine. */
 #include "mi.h"
 
 static ULONG64 Smaller(ULONG64 A, ULONG64 B) {

@@ -1,4 +1,4 @@
-/* describe.c: what an address is, in words: its region, its pool block or section, and where its page is now.
+/* describe.c: an address in words: its region, its pool block or section, the place of its page.
  *
  * The blue screen, the story and the debugger ask at any IRQL, perhaps about a damaged address: nothing here locks, and
  * nothing is read that the page tables do not confirm first. On a running machine the answer is true at one instant. */

@@ -1,4 +1,4 @@
-/* dumppage.c: what a crash dump can say of an address: its contents in RAM, a place in the page file, or nothing.
+/* dumppage.c: an address as a crash dump sees it: contents in RAM, a page-file slot, or nothing.
  *
  * The page tables may be damaged by now, so a frame counts as memory only if the PFN database covers it; its contents
  * are then read through the direct map, never through the entry that names it. Pages in transition have lost their

@@ -1,4 +1,4 @@
-/* image.c: memory for driver images: a region of their own, part of it pageable, each page with its section's rights.
+/* image.c: memory for driver images: a region, partly pageable, each page with its section's rights.
  *
  * The loader reserves the image's address space, puts pages behind it section by section, writes and relocates through
  * read-write mappings, and takes the right to write or to execute away at the end. A pageable page carries its

@@ -1,5 +1,4 @@
-/* lockpages.c: keeps pages in memory: single frames while a device or an MDL refers to them, and whole sections of a
- * driver as long as it asks for it.
+/* lockpages.c: pages kept in memory: frames that a device or an MDL uses, and locked driver sections.
  *
  * A locked frame (MMPFN.LockCount) is not trimmed; freeing its address stops the machine. A section that is locked
  * changes its kind instead: its pages stop being pageable, and become pageable again when the last lock goes. */

@@ -1,4 +1,4 @@
-/* mapping.c: puts pages behind reserved addresses and takes them away again: the layer under pools, stacks and images.
+/* mapping.c: mapping and unmapping reserved addresses: the layer under pools, stacks and images.
  *
  * Long jobs go in batches of MI_FLUSH_BATCH pages, one hold of MmPfnLock and one TLB shoot-down each. A page leaves
  * its PTE first, then every TLB, and only then goes to a list: otherwise another CPU could still write to it. */

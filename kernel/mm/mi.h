@@ -1,4 +1,4 @@
-/* mi.h: what the files of the memory manager know of each other: page frames, their lists, PTE forms and one lock.
+/* mi.h: the memory manager's shared declarations: page frames, their lists, PTE forms, one lock.
  *
  * The life of a pageable page. Every arrow is taken under MmPfnLock; A and D are the accessed and dirty bits that the
  * CPU sets behind our back.

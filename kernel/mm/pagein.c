@@ -1,4 +1,4 @@
-/* pagein.c: resolves a legal fault: demand-zero, transition, or a read that all who fault on the page share.
+/* pagein.c: resolving a legal fault: demand-zero, transition, or one read shared by all who fault.
  *
  * A fault is decided under MmPfnLock, by what the PTE says at that moment, and finished outside it. Whatever had to be
  * waited for (a page, a read), the instruction is then simply tried again: a fault that finds the PTE changed has

@@ -1,4 +1,4 @@
-/* pageout.c: the modified-page writer: copies dirty pages to the page file, so that their frames can be used again.
+/* pageout.c: the modified-page writer: dirty pages copied to the page file, so that frames can be reused.
  *
  * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in
  * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. What its end means is read

@@ -1,4 +1,4 @@
-/* pool.c: ExAllocatePool and ExFreePool: small blocks from pages, large ones as pages, each under a four-letter tag.
+/* pool.c: ExAllocatePool and ExFreePool: small blocks from pages, large ones as pages, each with a tag.
  *
  * Three heaps: nonpaged (executable, as NT's old NonPagedPool is), nonpaged no-execute, paged. A request goes
  *

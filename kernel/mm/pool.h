@@ -1,4 +1,4 @@
-/* pool.h: what a pool block looks like, and what the pool's own files (mm/pool*.c, mm/bigpool.c) share. */
+/* pool.h: the pool block, and declarations shared by the pool's files (mm/pool*.c, mm/bigpool.c). */
 #ifndef _POOL_H_
 #define _POOL_H_
 

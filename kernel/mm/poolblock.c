@@ -1,5 +1,4 @@
-/* poolblock.c: carves pages into small blocks, joins free neighbours again, and stops the machine when headers
- * disagree.
+/* poolblock.c: pages carved into blocks, free neighbours joined again, and headers checked on the way.
  *
  * Everything here runs with the heap's lock held, at the heap's IRQL; a paged heap's headers and lists lie in paged
  * memory and may fault. Sizes are in units of 16 bytes. Only PreviousSize of a block in use is ever written here: its

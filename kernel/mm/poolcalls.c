@@ -1,4 +1,4 @@
-/* poolcalls.c: the younger ways to ask for pool: by flags, with extended parameters, with quota, with a priority.
+/* poolcalls.c: newer allocation calls: by flags, with extended parameters, with quota, with a priority.
  *
  * There is one process, and it has no limit: quota is charged to nobody. What is left of it is how a failure shows. */
 #include "pool.h"

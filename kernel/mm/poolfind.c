@@ -1,5 +1,4 @@
-/* poolfind.c: tells which pool block an address lies in, for the blue screen and the debugger: at any IRQL, without a
- * fault.
+/* poolfind.c: the pool block that an address lies in, found at any IRQL without a fault.
  *
  * Large allocations come from their table, paged small blocks from the shadows, nonpaged ones from the headers in the
  * page itself, which is believed only if the headers agree from its start to its end.

@@ -1,4 +1,4 @@
-/* poollookaside.h: the pool's fast path: each CPU keeps a few freed blocks of each small size for its next allocation.
+/* poollookaside.h: the pool's fast path: each CPU keeps a few freed blocks of each small size.
  *
  * A kept block is called parked. Only its owner CPU touches the list, at DISPATCH_LEVEL, so that no other thread or
  * DPC of that CPU comes between; no lock is needed. The list is an array of pointers, not a chain through the blocks:

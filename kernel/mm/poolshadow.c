@@ -1,4 +1,4 @@
-/* poolshadow.c: knows the blocks of a paged-pool page when the page itself, headers and all, is not in memory.
+/* poolshadow.c: the blocks of a paged-pool page while the page, headers and all, is on disk.
  *
  * The blue screen of a touch to paged-out pool has to name the block, and may not read the page. So each page of small
  * paged blocks has a shadow in nonpaged memory: where blocks start (one bit for each 16 bytes) and whose they are. A

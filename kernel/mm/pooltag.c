@@ -1,5 +1,4 @@
-/* pooltag.c: counts allocations, frees and bytes for each tag: who holds the pool. A table without a lock, in
- * nonpaged memory.
+/* pooltag.c: allocations, frees and bytes of each pool tag. A table without a lock, in nonpaged memory.
  *
  * An entry is claimed once, by a compare-and-swap on its tag, and never given back; so a reader that finds the tag may
  * use the entry at any IRQL. When the table is full, one entry counts for all tags that found no room.

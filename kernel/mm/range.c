@@ -1,4 +1,4 @@
-/* range.c: which pages of an address region are given out: one bit for each, first fit.
+/* range.c: which pages of an address region are taken: one bit each, first fit.
  *
  * A range knows nothing of memory: it hands out addresses, and mapping.c puts pages behind them. */
 #include "mi.h"

@@ -1,4 +1,4 @@
-/* specialpool.c: the verifier's pool: each block alone in a page, its last byte at the page's end, nothing behind it.
+/* specialpool.c: the verifier's pool: each block alone in a page, its last byte at the page's end.
  *
  *      | fill ... fill | block          |fill|  nothing is mapped here  |
  *      page start       Start, 16-aligned    page end = guard page       next slot

@@ -1,4 +1,4 @@
-/* stacks.c: kernel stacks: resident pages with two unmapped guard pages below, and a few kept ready for the next thread.
+/* stacks.c: kernel stacks: resident, two guard pages below, a few kept for the next thread.
  *
  *      Va                  Va + 8 KiB               StackBase
  *      | 2 guard pages      |  <--- stack grows ----|

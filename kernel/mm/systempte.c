@@ -1,4 +1,4 @@
-/* systempte.c: address space for things that are not pool: device registers, and resident pages of the kernel. */
+/* systempte.c: address space outside the pools: device registers, and resident pages of the kernel. */
 #include "mi.h"
 
 #define PTE_NO_IO_MAPPING 0x400 /* sub-code of SYSTEM_PTE_MISUSE */

@@ -1,4 +1,4 @@
-/* trim.c: the working-set manager: takes pages that nobody has touched lately out of the page tables.
+/* trim.c: the working-set manager, which unmaps pages that have not been used lately.
  *
  * A clock goes round the pageable addresses. A page whose accessed bit is set gets a second chance: the bit is cleared.
  * One that is still clear when the hand returns is trimmed: its PTE changes to the transition form, all TLBs forget

@@ -1,4 +1,4 @@
-/* zeropage.c: zeroes free pages when the machine has nothing better to do, so that faults find them ready. */
+/* zeropage.c: zeroing free pages in idle time, so that faults find them ready. */
 #include "mi.h"
 #include <ps.h>
 

@@ -1,4 +1,4 @@
-/* callback.c: drivers that are asked before a handle to a process or a thread is made, and told afterwards.
+/* callback.c: handle callbacks: drivers asked before a process or thread handle exists, told afterwards.
  *
  * Registrations are sorted by altitude. Before a handle is made the highest is asked first, and each may take rights
  * away; afterwards they are told in the opposite order. Whoever is inside a registration's routines holds its rundown

@@ -1,4 +1,4 @@
-/* directory.c: directory objects: the names that objects have, and the root from which every path starts.
+/* directory.c: directory objects: named objects, and the root from which every path starts.
  *
  * Names are nonpaged and guarded by a spin lock, so that a name can be looked up at DISPATCH_LEVEL: a file call at that
  * level must die where it dies on NT, in the file system, and not here. */

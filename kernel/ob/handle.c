@@ -1,5 +1,4 @@
-/* handle.c: the one handle table: a handle is a small number that stands for a reference to an object, and for the
- * rights to use it.
+/* handle.c: the handle table: a handle is a small number for a reference and its access rights.
  *
  * The table grows by chunks of one page, which never move and are never freed. A handle is 4 * (index + 1), so that 0
  * is none and the two low bits are free, as on Windows; one that was asked for with OBJ_KERNEL_HANDLE has the upper

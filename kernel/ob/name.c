@@ -1,5 +1,4 @@
-/* name.c: from an object back to its full name, built from the end: its own component, its directory's, ... the root.
- */
+/* name.c: from an object to its full name, built from its last component back to the root. */
 #include "obp.h"
 
 /* Prepends "\component" for the object and each directory above it, as far as there is room. Returns the bytes of all.

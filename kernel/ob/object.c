@@ -1,4 +1,4 @@
-/* object.c: an object lives as long as somebody holds a reference to it; the last one to let go deletes it.
+/* object.c: an object's life: it lasts while it is referenced, and the last dereference deletes it.
  *
  *      OBJECT_HEADER   PointerCount, HandleCount, Type
  *      the object      <-- what everyone outside ob/ has a pointer to

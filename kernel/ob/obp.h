@@ -1,4 +1,4 @@
-/* obp.h: what the files of ob/ know of each other: the header that stands before each object, and its name. */
+/* obp.h: declarations shared by the files of ob/: the header before each object, and its name. */
 #ifndef _OBP_H_
 #define _OBP_H_
 

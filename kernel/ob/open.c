@@ -1,5 +1,4 @@
-/* open.c: the ways to an object: by its name, by a pointer, by OBJECT_ATTRIBUTES; and back, from an object to its name.
- */
+/* open.c: references to objects: by name, by pointer, by OBJECT_ATTRIBUTES, and an object's name. */
 #include "obp.h"
 
 /* The directory object of Attributes->RootDirectory, referenced; NULL: none is given. */

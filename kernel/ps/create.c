@@ -1,4 +1,4 @@
-/* create.c: system threads as objects: a KTHREAD with a name, an id, a stack, and references that keep it alive.
+/* create.c: system threads as objects: a KTHREAD with a name, an id, a stack, and references.
  *
  * A thread object has one reference of its own as long as it runs (the reaper drops it), one for each handle, and
  * those that callers take. So a handle, or a pointer with a reference, can be waited on after the thread has ended. */

@@ -1,4 +1,4 @@
-/* exit.c: the end of a thread: what it still holds is looked at first, because nobody could release it afterwards. */
+/* exit.c: the end of a thread: what it still holds is checked, since no one else could release it. */
 #include "psp.h"
 #include <io.h>
 #include <verifier.h>

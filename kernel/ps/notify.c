@@ -1,4 +1,4 @@
-/* notify.c: routines of drivers that are told when processes, threads and images come and go.
+/* notify.c: drivers' notify routines for processes, threads and images.
  *
  * Processes never come or go here. Threads: every system thread, told in the context of the one that creates it, and of
  * the thread itself at its end. Images: drivers, before DriverEntry. All routines run at PASSIVE_LEVEL. */

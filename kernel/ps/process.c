@@ -1,4 +1,4 @@
-/* process.c: the two processes of a machine without user mode: System, to which every thread belongs, and Idle.
+/* process.c: the two processes of a machine without user mode: System, and Idle.
  *
  * There is one address space, so attaching to a process changes nothing but who the current process is; its rules are
  * kept all the same, for a driver that breaks them dies of it (0x05, 0x06). */

@@ -1,4 +1,4 @@
-/* psp.h: what the files of ps/ know of each other. */
+/* psp.h: declarations shared by the files of ps/. */
 #ifndef _PSP_H_
 #define _PSP_H_
 

@@ -1,4 +1,4 @@
-/* reaper.c: the thread that frees what ended threads leave behind: a thread cannot free the stack it stands on. */
+/* reaper.c: the thread that frees ended threads, since a thread cannot free its own stack. */
 #include "psp.h"
 #include <mm.h>
 

@@ -1,4 +1,4 @@
-/* thread.c: what drivers ask and tell a thread by its object or its handle. */
+/* thread.c: threads as drivers see them: queries and changes by object or by handle. */
 #include "psp.h"
 #include <rtl.h>
 

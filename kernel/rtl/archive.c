@@ -1,4 +1,4 @@
-/* archive.c: reads a cpio archive of the "newc" format that lies in memory, and believes nothing that it says.
+/* archive.c: the "newc" cpio archive in memory, read without trusting any of its numbers.
  *
  * Each file is a header of 110 characters (a magic and 13 hexadecimal fields of 8 digits), its name with a terminator,
  * padding to 4 bytes, its data, padding to 4 bytes. The name "TRAILER!!!" ends the archive. */

@@ -1,5 +1,5 @@
-/* bitmap.c: a bitmap in an array of ULONGs that the caller has: bit n is bit n % 32 of word n / 32. Any IRQL at which the
- * words are resident; the caller keeps others out. */
+/* bitmap.c: a bitmap in the caller's array of ULONGs: bit n is bit n % 32 of word n / 32. Any IRQL at which the words
+ * are resident; the caller keeps others out. */
 #include <ntddk.h>
 
 #define NOT_FOUND 0xFFFFFFFFu

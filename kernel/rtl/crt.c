@@ -1,4 +1,4 @@
-/* crt.c: the formatted printing of the C run-time library, as far as drivers import it, with its odd ends: the counted
+/* crt.c: the C run-time library's formatted printing, as far as drivers import it. Its odd ends are kept: the counted
  * functions leave out the terminator when it has no room, the _s functions empty the buffer. Wide text: PASSIVE_LEVEL,
  * as documented. */
 #include <ntddk.h>

@@ -1,4 +1,4 @@
-/* narrow.c: the rest of the C run-time library's str family, beyond what the kernel itself uses (string.c). */
+/* narrow.c: the str family of the C run-time library beyond the kernel's own use (string.c). */
 #include <ntddk.h>
 
 /* Any IRQL. NULL: not found. */

@@ -1,4 +1,5 @@
-/* number.c: characters by class, numbers from text and back, as the C run-time library has them. ASCII only. Any IRQL. */
+/* number.c: classes of characters, and numbers from text and back, as in the C run-time library. ASCII only. Any IRQL.
+ * */
 #include <ntddk.h>
 
 int isdigit(int Character) {

@@ -1,4 +1,4 @@
-/* time.c: NT's time, 100 ns units since 1601-01-01, as a date and back; and the random numbers of RtlRandomEx. */
+/* time.c: NT's time, in 100 ns since 1601-01-01, as a date and back; RtlRandomEx. */
 #include <ntddk.h>
 
 #define TICKS_PER_MS 10000LL

@@ -1,4 +1,4 @@
-/* unicode.c: counted UTF-16 strings in buffers that the caller has. Lengths are in bytes. */
+/* unicode.c: counted UTF-16 strings in the caller's buffers. Lengths are in bytes. */
 #include <ntddk.h>
 
 #define LONGEST_BYTES 0xFFFC /* that leaves room for a terminator in a USHORT */

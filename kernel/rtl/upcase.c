@@ -1,4 +1,4 @@
-/* upcase.c: upper and lower case of UTF-16 characters, one to one, as file names and case-blind comparisons need it.
+/* upcase.c: upper and lower case of UTF-16 characters, one to one.
  *
  * A row is a run of lower-case letters: with step 1 each has its upper case at the same distance, with step 2 upper and
  * lower alternate. Covered are Latin, Greek, Cyrillic, Armenian and the full-width forms; what has no single partner

@@ -1,4 +1,4 @@
-/* arch.h: the contract between the machine (arch/x86_64) and the kernel: what the kernel may ask of the hardware. */
+/* arch.h: the contract between the machine (arch/x86_64) and the kernel. */
 #ifndef _ARCH_H_
 #define _ARCH_H_
 

@@ -1,5 +1,4 @@
-/* ivshmem.c: the repeatable disk: memory shared with a file on the host, behaving like a disk whose speed the seed
- * decides.
+/* ivshmem.c: the repeatable disk: memory shared with the host, at a speed that the seed decides.
  *
  * QEMU's own disks answer when the host gets round to it, so no two runs are alike. Shared memory (ivshmem-plain: BAR
  * 2 is the disk) answers at once, which is repeatable but is no disk: nothing would ever be in flight. So each

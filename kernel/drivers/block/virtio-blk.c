@@ -1,5 +1,4 @@
-/* virtio-blk.c: the disk of a virtual machine: requests are passed in a ring of shared memory, a doorbell and an
- * interrupt say that there is something to look at.
+/* virtio-blk.c: the virtual disk: requests in a shared ring, a doorbell down, an interrupt back.
  *
  *   descriptors: three in a row for each slot, so slot s is the chain 3s -> 3s+1 -> 3s+2; only the middle one changes
  *

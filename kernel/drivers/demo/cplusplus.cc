@@ -1,4 +1,4 @@
-/* cplusplus.cc: the bug of secret.c again, in C++: the guard object's constructor raises IRQL, which nobody sees in the code. */
+/* cplusplus.cc: the bug of secret.c in C++: the guard object's constructor hides the raise of IRQL. */
 #include "secret.h"
 
 extern "C" {

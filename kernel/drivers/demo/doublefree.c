@@ -1,4 +1,4 @@
-/* doublefree.c: a pool block is freed twice: the second time its header says so. */
+/* doublefree.c: a pool block freed twice: the second time, its header tells. */
 #include "secret.h"
 
 PSECRET Secret;

@@ -1,4 +1,4 @@
-/* mutex.c: fix two: as secret.c, but a fast mutex guards the structure: IRQL 1, where a page fault may wait for the disk. */
+/* mutex.c: fix two: a fast mutex guards the structure, so a page fault at IRQL 1 may wait for the disk. */
 #include "secret.h"
 
 PSECRET Secret;

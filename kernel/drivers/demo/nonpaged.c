@@ -1,4 +1,4 @@
-/* nonpaged.c: fix one: as secret.c, but the structure lies in nonpaged pool, which is always resident. */
+/* nonpaged.c: fix one: the structure is in nonpaged pool, which is always resident. */
 #include "secret.h"
 
 PSECRET Secret;

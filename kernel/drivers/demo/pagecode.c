@@ -1,4 +1,4 @@
-/* pagecode.c: code can be paged out too: a function in a PAGE section is called while a spin lock is held. */
+/* pagecode.c: paged code: a function in a PAGE section called while a spin lock is held. */
 #include "secret.h"
 
 PSECRET Secret;

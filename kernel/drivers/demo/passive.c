@@ -1,4 +1,4 @@
-/* passive.c: the control: the same touch as secret.c, without the lock: at IRQL 0 the page simply comes back. */
+/* passive.c: the control: the same touch without the lock, at IRQL 0, where the page comes back. */
 #include "secret.h"
 
 PSECRET Secret;

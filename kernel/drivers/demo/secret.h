@@ -1,4 +1,4 @@
-/* secret.h: what the demo drivers have in common: a structure, two control codes, and the two functions that vary. */
+/* secret.h: the demo drivers' common ground: a structure, two control codes, two functions that vary. */
 #ifndef _SECRET_H_
 #define _SECRET_H_
 

@@ -1,4 +1,4 @@
-/* stackover.c: a recursion as deep as the caller asks for runs into the guard page below the 24 KiB of kernel stack. */
+/* stackover.c: a recursion into the guard page below the 24 KiB of kernel stack. */
 #include "secret.h"
 
 PSECRET Secret;

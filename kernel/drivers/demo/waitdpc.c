@@ -1,4 +1,4 @@
-/* waitdpc.c: a DPC waits for an event: nobody can be switched to from a DPC, so the machine stops. */
+/* waitdpc.c: a DPC that waits for an event: no thread can be switched to, so the machine stops. */
 #include "secret.h"
 
 PSECRET Secret;

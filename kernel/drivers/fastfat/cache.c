@@ -1,4 +1,4 @@
-/* cache.c: the page of an open file in which small writes gather, so that a hundred of them are one request to the disk.
+/* cache.c: the cached page of an open file, which gathers small writes into one disk request.
  *
  * A file has at most one such page, and it holds the whole page as readers are to see it. The bytes between DirtyStart and
  * DirtyEnd have not reached the disk yet. They do when another page takes its place, at a flush, when a handle of the file is

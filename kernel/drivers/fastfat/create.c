@@ -1,4 +1,4 @@
-/* create.c: opens and creates: from a path to a file object with its control blocks.
+/* create.c: open and create: from a path to a file object with its control blocks.
  *
  * The order of the checks is the one that decides which status a caller sees: the path, the name, what is there,
  * whether it is about to be deleted, what was asked for, whether others allow it. */

@@ -1,4 +1,4 @@
-/* directory.c: puts an entry with its name into a directory, and takes it out.
+/* directory.c: inserting a directory entry with its name, and removing it.
  *
  * One sector is written at a time, and the machine may die in between. So an entry and the parts of its name lie in
  * one sector wherever they fit into one (names up to 195 characters, with sectors of 512 bytes): they come and go with

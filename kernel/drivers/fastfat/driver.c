@@ -1,4 +1,4 @@
-/* driver.c: the file system driver's beginning: mounts C:, and takes every request to it.
+/* driver.c: the file system driver's entry: it mounts C: and receives every request for it.
  *
  * Each request first looks at the boot sector, through a view that is mapped for this request: is this still the
  * volume that was mounted? That is where a file call at DISPATCH_LEVEL ends: the view's page is not valid until it is

@@ -1,4 +1,4 @@
-/* fat.h: the FAT file system as it lies on a disk, and the core that reads and changes it: no IRP, no lock, no thread.
+/* fat.h: the FAT file system as it lies on a disk, and its core: no IRP, no lock, no thread.
  *
  * The core reaches the disk through block.h's views alone, so it also builds on a host, over an image in memory.
  *

@@ -1,6 +1,6 @@
-/* fcb.c: control blocks of files that are open: found by the place of their entry on the disk; and how a file is left:
- * cleanup with the last reference to a handle, close when nobody refers to the file object any more. A handle that is
- * closed leaves nothing of the file unwritten; what cannot be written is the cleanup's status, and so ZwClose's. */
+/* fcb.c: control blocks of open files, found by the place of their directory entry. A handle's last reference is the
+ * cleanup, the file object's last one the close. A handle that is closed leaves nothing of the file unwritten; what
+ * cannot be written is the cleanup's status, and so ZwClose's. */
 #include "fastfat.h"
 
 PAGEABLE BOOLEAN FatIsDirectory(const FCB *Fcb) {

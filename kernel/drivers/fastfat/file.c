@@ -1,4 +1,4 @@
-/* file.c: what a file contains: reads and writes through its chain of clusters, and its length.
+/* file.c: a file's contents: reads and writes along its chain of clusters, and its length.
  *
  * The entry holds the length, the table holds the chain: two sectors, and a machine that dies between their writes
  * would leave a file whose length and chain differ. So a file of up to COPY_LIMIT bytes that needs another number of

@@ -1,4 +1,4 @@
-/* index.c: a directory's names in memory, so that a name is found, and room for one, without a walk through the directory.
+/* index.c: a directory's names in memory: finding a name, or room for one, without walking the disk.
  *
  *      hash of a name --> bucket --> cell --> number of the slot at which the file begins: the first part of its long
  *                                             name, or its entry

@@ -1,4 +1,4 @@
-/* lazy.c: the lazy writer: what has gathered in the pages of files is written within a second.
+/* lazy.c: the lazy writer: what files have gathered reaches the disk within a second.
  *
  *      first dirty page --> timer, LAZY_MS --> DPC --> work item: writes all of them, at PASSIVE_LEVEL
  *

@@ -1,4 +1,4 @@
-/* list.c: lists a directory: as many entries as the caller's buffer holds, and the next call goes on behind them. */
+/* list.c: directory listings: as many entries as the buffer holds, continued by the next call. */
 #include "fastfat.h"
 
 /* What the classes have in common: the name's place and whether there are times and sizes. */

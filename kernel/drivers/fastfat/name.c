@@ -1,5 +1,4 @@
-/* name.c: the two names of a file: the one of up to 255 characters that people see, and the one of 8 + 3 that the
- * entry itself holds.
+/* name.c: a file's two names: up to 255 characters for people, and 8 + 3 in the entry itself.
  *
  * A name that fits into 8 + 3, with each half in one case, needs no long name: two bits keep the case, as Windows NT
  * does. Any other gets a long name, and a short one made of it that ends in ~N. */

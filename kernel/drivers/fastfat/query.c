@@ -1,4 +1,4 @@
-/* query.c: what there is to know of a file and of the volume. */
+/* query.c: queries about a file and about the volume. */
 #include "fastfat.h"
 
 PAGEABLE static ULONG64 AllocationOf(PVCB Vcb, const FCB *Fcb) {

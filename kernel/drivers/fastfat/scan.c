@@ -1,4 +1,4 @@
-/* scan.c: walks through a directory and puts long names together.
+/* scan.c: the walk through a directory, which puts long names together.
  *
  *      part 2 of "a longer name.txt" | part 1 | ALONGE~1.TXT: attributes, first cluster, size | next file ...
  *

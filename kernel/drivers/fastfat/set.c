@@ -1,4 +1,4 @@
-/* set.c: changes of what is known of a file: times and attributes, name and place, length, end of its life. */
+/* set.c: changes to a file's times, attributes, name, place and length, and its deletion. */
 #include "fastfat.h"
 
 /* ---- Times and attributes ---- */

@@ -1,4 +1,4 @@
-/* table.c: the table of clusters: for each one the next of its file, or that it is free, or the last.
+/* table.c: the cluster table: for each cluster the next one of its file, free, or last.
  *
  * An entry has 12, 16 or 28 bits; two of 12 share three bytes. A free cluster is looked for from where the last one
  * was found, so that files lie in one piece and a search costs little. */

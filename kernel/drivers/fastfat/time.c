@@ -1,4 +1,4 @@
-/* time.c: NT counts 100 ns since 1601, FAT writes year, month, day and two-second steps since 1980. Both as UTC. */
+/* time.c: NT's 100 ns since 1601 as FAT's year, month, day and two-second steps since 1980. Both as UTC. */
 #include "fat.h"
 
 #define TICKS_PER_SECOND 10000000LL

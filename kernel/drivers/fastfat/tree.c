@@ -1,4 +1,4 @@
-/* tree.c: files and directories come, go and move: entry and clusters together, in the order that survives a crash.
+/* tree.c: creating, removing and moving files and directories in an order that survives a crash.
  *
  *      create    a directory's cluster with "." and "..", then the entry
  *      delete    the entry, then the clusters

@@ -1,4 +1,4 @@
-/* volume.c: what a boot sector says of a volume, and the way to the bytes behind it.
+/* volume.c: the volume that a boot sector describes, and access to the bytes behind it.
  *
  * Nothing that the boot sector says is believed: after FatMount every cluster number between 2 and ClusterCount + 1
  * has an entry in the table and lies on the disk. */

@@ -1,2 +1,2 @@
-/* basetsd.h: its types stand in ntdef.h. */
+/* basetsd.h: forwards to ntdef.h, which has its types. */
 #include <ntdef.h>

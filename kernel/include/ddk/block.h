@@ -1,4 +1,5 @@
-/* block.h: the one interface between disk drivers and whoever pages, an addition of this kernel to WDM.
+/* block.h: the interface between disk drivers and the pager, an addition of this kernel to WDM.
+ *
  * A request is started in any context at <= DISPATCH_LEVEL, completes through ISR -> DPC, and its completion routine
  * runs at DISPATCH_LEVEL: it usually sets an event on which a thread waits at <= APC_LEVEL. */
 #ifndef _BLOCK_H_

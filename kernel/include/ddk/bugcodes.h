@@ -1,4 +1,4 @@
-/* bugcodes.h: the names of the bugchecks, made from the one table in bugcodes.def. */
+/* bugcodes.h: the names of the bugchecks, from bugcodes.def. */
 #ifndef _BUGCODES_H_
 #define _BUGCODES_H_
 

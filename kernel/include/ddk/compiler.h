@@ -1,4 +1,4 @@
-/* compiler.h: what the sources of drivers say to Microsoft's compiler, in the words of this one.
+/* compiler.h: what driver sources say to Microsoft's compiler, in terms of GCC.
  *
  * Structured exception handling needs tables that this compiler does not write for C, and here nothing is caught: an
  * exception stops the machine, as it does on Windows where nobody handles it. So that such sources build, the body of

@@ -1,2 +1,2 @@
-/* devioctl.h: device types and CTL_CODE, which stand in wdmio.h. */
+/* devioctl.h: forwards to wdmio.h, which has the device types and CTL_CODE. */
 #include <wdm.h>

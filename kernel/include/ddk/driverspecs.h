@@ -1,2 +1,2 @@
-/* driverspecs.h: what it defines stands in ntdef.h. */
+/* driverspecs.h: forwards to ntdef.h. */
 #include <ntdef.h>

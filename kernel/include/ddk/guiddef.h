@@ -1,2 +1,2 @@
-/* guiddef.h: what it defines stands in ntdef.h. */
+/* guiddef.h: forwards to ntdef.h, which has GUID. */
 #include <ntdef.h>

@@ -1,4 +1,4 @@
-/* initguid.h: from here on DEFINE_GUID defines its name, and does not just declare it. */
+/* initguid.h: makes DEFINE_GUID define its name from here on, not just declare it. */
 #define INITGUID
 #include <ntdef.h>
 #undef DEFINE_GUID

@@ -1,4 +1,4 @@
-/* intrin.h: single machine instructions under the names that driver sources use for them. */
+/* intrin.h: single machine instructions under their names in driver sources. */
 #ifndef _INTRIN_H_
 #define _INTRIN_H_
 

@@ -1,2 +1,2 @@
-/* minwindef.h: its types stand in ntdef.h and windef.h. */
+/* minwindef.h: forwards to ntdef.h and windef.h, which have its types. */
 #include <windef.h>

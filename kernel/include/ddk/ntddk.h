@@ -1,4 +1,4 @@
-/* ntddk.h: what legacy drivers include; here everything that they need stands in wdm.h. */
+/* ntddk.h: the header of legacy drivers; all of it is in wdm.h. */
 #ifndef _NTDDK_H_
 #define _NTDDK_H_
 

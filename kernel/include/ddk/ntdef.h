@@ -1,4 +1,4 @@
-/* ntdef.h: the basic types of NT source code, as an LP64 compiler must spell them. LONG and ULONG stay 32 bits wide. */
+/* ntdef.h: the basic types of NT source code, spelt for an LP64 compiler. LONG and ULONG stay 32 bits wide. */
 #ifndef _NTDEF_H_
 #define _NTDEF_H_
 

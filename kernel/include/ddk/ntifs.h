@@ -1,4 +1,4 @@
-/* ntifs.h: what file systems include: ntddk.h and more. */
+/* ntifs.h: the header of file systems: ntddk.h and more. */
 #ifndef _NTIFS_H_
 #define _NTIFS_H_
 

@@ -1,4 +1,4 @@
-/* ntintsafe.h: sums, differences, products and conversions of integers that say when the result does not fit.
+/* ntintsafe.h: integer sums, products and conversions that report an overflow.
  *
  * STATUS_INTEGER_OVERFLOW, and the result is all ones; otherwise STATUS_SUCCESS. Any IRQL. */
 #ifndef _NTINTSAFE_H_

@@ -1,4 +1,4 @@
-/* ntstrsafe.h: strings that always end: every call gets the room there is, terminates, and says when it had to cut.
+/* ntstrsafe.h: strings that always end: each call knows the room, terminates, and reports a cut.
  *
  * Cch counts characters, Cb bytes, both with the terminator. STATUS_BUFFER_OVERFLOW: cut. STATUS_INVALID_PARAMETER: no
  * room at all, or more than NTSTRSAFE_MAX_CCH. The functions are inline over the kernel's _vsnprintf and _vsnwprintf;

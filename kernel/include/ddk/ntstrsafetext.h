@@ -1,4 +1,4 @@
-/* ntstrsafetext.h: one width of the RtlStringCch and RtlStringCb families; ntstrsafe.h includes it for A and for W.
+/* ntstrsafetext.h: one width of the RtlStringCch and RtlStringCb families, included for A and for W.
  *
  * SAFE_CHAR is the character, SAFE(Name) the name with its letter, SAFE_FORMAT the counted printing call. */
 

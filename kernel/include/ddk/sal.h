@@ -1,4 +1,4 @@
-/* sal.h: the source-code annotation language, which means nothing to this compiler: each annotation becomes nothing. */
+/* sal.h: the source-code annotation language, each annotation defined as nothing. */
 #ifndef _SAL_H_
 #define _SAL_H_
 

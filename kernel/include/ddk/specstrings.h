@@ -1,2 +1,2 @@
-/* specstrings.h: what it defines stands in ntdef.h. */
+/* specstrings.h: forwards to ntdef.h. */
 #include <ntdef.h>

@@ -1,5 +1,5 @@
-/* wdm.h: the driver's view of the kernel, the subset of the Windows Driver Model that this kernel implements.
- * A prototype here is a promise: same name, same arguments, same IRQL limits as on Windows. */
+/* wdm.h: the driver's view of the kernel: the subset of the Windows Driver Model implemented here. A prototype here is
+ * a promise: same name, same arguments, same IRQL limits as on Windows. */
 #ifndef _WDM_H_
 #define _WDM_H_
 

@@ -1,4 +1,4 @@
-/* wdmexcept.h: what describes an exception: the record says what happened, the context what the registers held. */
+/* wdmexcept.h: the description of an exception: a record of the event, and a context of the registers. */
 #ifndef _WDMEXCEPT_H_
 #define _WDMEXCEPT_H_
 

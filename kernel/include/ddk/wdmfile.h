@@ -1,5 +1,4 @@
-/* wdmfile.h: the file part of wdm.h: access masks, options, information classes, the Zw calls for files, events and
- * names, and object references. */
+/* wdmfile.h: the file part of wdm.h: access masks, information classes, Zw calls, object references. */
 #ifndef _WDMFILE_H_
 #define _WDMFILE_H_
 

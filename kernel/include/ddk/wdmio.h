@@ -1,4 +1,4 @@
-/* wdmio.h: the I/O part of wdm.h: driver, device and file objects, IRPs, MDLs, cancellation, queues, interrupts. */
+/* wdmio.h: the I/O part of wdm.h: drivers, devices, files, IRPs, MDLs, cancellation, interrupts. */
 #ifndef _WDMIO_H_
 #define _WDMIO_H_
 

@@ -1,4 +1,4 @@
-/* wdmirp.h: the calls of wdmio.h: what one does with drivers, devices and IRPs. Included by wdmio.h. */
+/* wdmirp.h: the calls of wdmio.h on drivers, devices and IRPs. Included by wdmio.h. */
 #ifndef _WDMIRP_H_
 #define _WDMIRP_H_
 

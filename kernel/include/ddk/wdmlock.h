@@ -1,4 +1,5 @@
-/* wdmlock.h: locks beyond the spin lock and the dispatcher objects, and the lists that are their own lock. wdm.h includes it. */
+/* wdmlock.h: locks beyond the spin lock and the dispatcher objects, and lists that are their own lock. wdm.h includes
+ * it. */
 #ifndef _WDMLOCK_H_
 #define _WDMLOCK_H_
 

@@ -1,4 +1,4 @@
-/* wdmlookaside.h: lists of blocks of one size that have been freed and wait to be allocated again. wdmlock.h includes it. */
+/* wdmlookaside.h: lists of freed blocks of one size, kept for the next allocation. wdmlock.h includes it. */
 #ifndef _WDMLOOKASIDE_H_
 #define _WDMLOOKASIDE_H_
 

@@ -1,4 +1,4 @@
-/* wdmps.h: processes, and the callbacks by which drivers watch processes, threads, images, handles and the registry.
+/* wdmps.h: processes, and callbacks on processes, threads, images, handles and the registry.
  *
  * The machine has two processes, System (4) and Idle (0), and no registry. Processes are never created, so process
  * callbacks are never called; thread callbacks see system threads, image callbacks see drivers (process 0), object

@@ -1,4 +1,4 @@
-/* wdmreg.h: registry callbacks: registered, counted and removed as on Windows, never called, for there is no registry. */
+/* wdmreg.h: registry callbacks: registered, counted and removed as on Windows, but never called. */
 #ifndef _WDMREG_H_
 #define _WDMREG_H_
 

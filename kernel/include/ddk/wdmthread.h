@@ -1,5 +1,4 @@
-/* wdmthread.h: the part of wdm.h about work that runs elsewhere or later: threads, CPUs, timers, work items of devices,
- * and what a driver wants done when the machine dies. */
+/* wdmthread.h: the part of wdm.h about deferred work: threads, CPUs, timers, work items, crash callbacks. */
 #ifndef _WDMTHREAD_H_
 #define _WDMTHREAD_H_
 

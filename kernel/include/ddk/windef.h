@@ -1,4 +1,4 @@
-/* windef.h: the types that come from Windows' own side of the fence. */
+/* windef.h: the types that come from Windows' user side. */
 #ifndef _WINDEF_H_
 #define _WINDEF_H_
 

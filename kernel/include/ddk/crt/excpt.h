@@ -1,2 +1,2 @@
-/* excpt.h: for drivers: the words of structured exception handling stand in compiler.h. */
+/* excpt.h: forwards to compiler.h, which has the words of structured exception handling. */
 #include <ntdef.h>

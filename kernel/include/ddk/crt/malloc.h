@@ -1,4 +1,4 @@
-/* malloc.h: memory from the stack of the function, which is all that a driver gets from this header. */
+/* malloc.h: memory from the function's stack, the one part of malloc.h for drivers. */
 #ifndef _MALLOC_H_
 #define _MALLOC_H_
 

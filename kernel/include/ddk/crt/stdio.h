@@ -1,2 +1,2 @@
-/* stdio.h: for drivers: the C run-time library of the kernel stands in one header. */
+/* stdio.h: forwards to the kernel's C run-time header. */
 #include <wdmcrt.h>

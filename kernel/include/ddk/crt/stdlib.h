@@ -1,2 +1,2 @@
-/* stdlib.h: for drivers: the C run-time library of the kernel stands in one header. */
+/* stdlib.h: forwards to the kernel's C run-time header. */
 #include <wdmcrt.h>
