@@ -1,4 +1,4 @@
-/* framebuffer.c: the screen as memory: 32-bit pixels that the boot loader set up, or that the Bochs display ports give.
+/* framebuffer.c: the screen as memory: 32-bit pixels set up by the boot loader or the Bochs display ports.
  *
  * GRUB chooses a mode and names its address. A PVH start has no loader, so the mode is set here, through the two
  * ports that QEMU's and Bochs' VGA share ("DISPI": an index and a data register); its memory is BAR 0 of PCI device

@@ -1,4 +1,4 @@
-/* idt.c: the interrupt table of all CPUs: 256 gates to the 256 stubs of trap.asm, entered with IF = 0. */
+/* idt.c: the interrupt table of all CPUs: 256 gates to the stubs of trap.asm, entered with IF = 0. */
 #include "hal.h"
 
 #define GATE_INTERRUPT 0x8E /* present, ring 0, 64-bit interrupt gate */

@@ -1,4 +1,4 @@
-/* io.h: drivers, devices and IRPs inside the kernel; the block interface between disks and the page file. */
+/* io.h: drivers, devices and IRPs inside the kernel; the block interface between disk and pager. */
 #ifndef _IO_H_
 #define _IO_H_
 

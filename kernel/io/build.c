@@ -1,4 +1,4 @@
-/* build.c: IRPs that drivers build for other drivers: a transfer or a control request with its buffers.
+/* build.c: IRPs that drivers build for other drivers: transfers, control requests, their buffers.
  *
  * A synchronous one belongs to the thread that built it: completion copies the output back, fills the status block,
  * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. An asynchronous one is

@@ -1,4 +1,4 @@
-/* console.c: the boot text and the story on the screen, as they go to COM1, until the blue screen takes over.
+/* console.c: boot text and story on the screen, as on COM1, until the blue screen takes over.
  *
  * The text is kept as a grid of characters; what is on the screen is kept in a second grid, so that scrolling draws
  * only the cells that differ. A full screen moves up by a quarter at once, which makes scrolling cheap. Text that

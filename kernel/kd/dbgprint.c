@@ -1,4 +1,4 @@
-/* dbgprint.c: what drivers print: DbgPrint and its relatives, their limit, their filters, their code page.
+/* dbgprint.c: DbgPrint and its relatives: their limit, their filters, their code page.
  *
  * A call prints at most 512 bytes. Narrow text may be printed at any IRQL at which it is resident. Wide text (%S %ws %wZ
  * %C) goes through the code page, whose table is pageable, as on Windows: at DISPATCH_LEVEL or above that is luck while

@@ -1,4 +1,4 @@
-/* deadlock.c: lock-order graph: a deadlock that can happen is found the first time that its last edge is drawn.
+/* deadlock.c: the lock-order graph, which finds a possible deadlock when its last edge is drawn.
  *
  * Each lock is a node. A thread that holds A and wants B draws the edge A -> B, with the two stacks. If a path B -> ...
  * -> A exists already, some threads together could each hold one lock of the circle and want the next: 0xC4 (0x1001),

@@ -1,4 +1,4 @@
-/* deadlockreport.c: a violation of lock order in words: the circle, and for each edge where both locks were taken.
+/* deadlockreport.c: a violation of lock order in words: the circle, and where each edge's locks were taken.
  *
  * Runs on a dying machine: it allocates nothing, takes no lock, and asks for one line after the other. */
 #include "deadlock.h"

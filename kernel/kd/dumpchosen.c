@@ -1,4 +1,4 @@
-/* dumpchosen.c: what of memory a small dump holds: what a stack walk and the first questions of an analysis read.
+/* dumpchosen.c: the contents of a small dump: what a stack walk and a first analysis read.
  *
  * In the order of their worth, until the budget is used up: the bugcheck's own state, the stack and the trap frame of the
  * guilty CPU, the page tables of the addresses in question and what lies around them, the list of modules, the CPUs'

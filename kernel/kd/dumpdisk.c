@@ -1,4 +1,4 @@
-/* dumpdisk.c: a stream of bytes onto the dump disk, by polling: no interrupt, no lock, no memory but one buffer.
+/* dumpdisk.c: a stream of bytes onto the dump disk by polling: no interrupt, no lock, one buffer.
  *
  * The bytes gather in the buffer, which lies in the kernel's image and so in one piece of RAM, and go out in requests
  * as large as the disk takes. The checksum is that of the buffer, not of the memory it was filled from: a device may

@@ -1,4 +1,4 @@
-/* dumpelf.c: what stands before the contents of memory: the ELF header, the notes, a program header for each range.
+/* dumpelf.c: the front of a dump: the ELF header, the notes, a program header for each range.
  *
  * The notes are those of a process's core file, as a debugger expects them: a name for the whole, and one set of
  * registers for each thread, which here is a CPU; then two of this kernel's own (dump.h). */

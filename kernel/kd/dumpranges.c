@@ -1,4 +1,4 @@
-/* dumpranges.c: which ranges of addresses a dump holds: the page tables are walked afresh each time that somebody asks.
+/* dumpranges.c: the address ranges in a dump, from a fresh walk of the page tables each time.
  *
  * Nothing is stored, because there is no place that could hold it: the walk is repeated for the count, for the table of
  * ranges and for the contents. It comes out the same each time, since nobody changes the tables while one CPU dumps.

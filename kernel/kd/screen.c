@@ -1,4 +1,4 @@
-/* screen.c: text on the framebuffer: cells, lines and boxes of colour, for the console and for the blue screen.
+/* screen.c: text on the framebuffer: cells, lines and boxes of colour, for console and blue screen.
  *
  * Pixels are only written, never read: reading video memory is slow on every machine. Nothing here allocates, locks or
  * faults; before there is a framebuffer every call does nothing. */

@@ -1,5 +1,5 @@
-/* stack.c: walks a stack by the build's table of what each instruction finds on it, through traps and across stacks; reads
- * nothing unconfirmed.
+/* stack.c: the stack walk, by the build's table of unwind rows, through traps and across stacks. It reads nothing that
+ * it has not confirmed to be there.
  *
  * A frame begins where rsp was before the call. Where it begins, and where the caller's rip and rbp lie, changes within a
  * function, and a leaf never has a frame of its own; so there is a rule for each instruction (kd.h):

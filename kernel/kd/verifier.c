@@ -1,4 +1,4 @@
-/* verifier.c: who is verified and for what: the options, the drivers, and the tables of thunks for their imports.
+/* verifier.c: the verified drivers and the options, and the tables of thunks for their imports.
  *
  * Only calls through imports are seen, as on Windows: what a header does inline, and what one kernel function asks of
  * another, is not. The rules themselves stand in verifier*.c and deadlock.c, one concept in each. */

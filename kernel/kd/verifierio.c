@@ -1,4 +1,4 @@
-/* verifierio.c: calls into drivers and back: what a dispatch routine must leave as it found it; copies that overlap. */
+/* verifierio.c: calls into drivers and back: the state a dispatch routine must leave, overlapping copies. */
 #include "vf.h"
 
 /* From IofCallDriver, around the routine of a device's driver. 0xC9 (5, device, IRQL before, after); 0xC4 (0xC5,

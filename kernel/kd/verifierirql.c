@@ -1,4 +1,4 @@
-/* verifierirql.c: forced IRQL checking: pageable memory is taken away before IRQL rises, and IRQL goes only where it may.
+/* verifierirql.c: forced IRQL checking: pageable memory unmapped before IRQL rises, illegal levels refused.
  *
  * After the trim every pageable PTE is in transition: the data are still in memory, no disk would be needed, but the
  * present bit is clear. A driver that keeps the rules does not notice; one that touches pageable memory at DISPATCH_LEVEL

@@ -1,4 +1,4 @@
-/* verifierobject.c: objects and the memory that they lie in: resident while in use, and not given back while alive. */
+/* verifierobject.c: objects and their memory: resident while in use, not freed while alive. */
 #include "vf.h"
 
 #define OBJECTS 512

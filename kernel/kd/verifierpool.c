@@ -1,4 +1,4 @@
-/* verifierpool.c: thunks of the pool: each call checked, each block from special pool if there is room, none forgotten.
+/* verifierpool.c: thunks of the pool: each call checked, each block tracked, special pool where it fits.
  *
  *      allocate -> size and IRQL -> low resources (fails on purpose) -> special pool -> normal pool with a tail -> track
  *      free     -> IRQL, freed before, never allocated -> ExFreePoolWithTag -> VfNotifyFree (verifiertrack.c)

@@ -1,4 +1,4 @@
-/* verifierreport.c: what the verifier adds to the report of a bugcheck: the block that was touched, leaks, locks. */
+/* verifierreport.c: the verifier's part of a bugcheck report: the block that was touched, leaks, locks. */
 #include "vf.h"
 
 /* The block of the special pool that a parameter lies in or behind; NULL: none. */

@@ -1,4 +1,4 @@
-/* verifierservice.c: thunks of the Zw calls: each is a system service, for PASSIVE_LEVEL with special APCs enabled.
+/* verifierservice.c: thunks of the Zw calls, system services for PASSIVE_LEVEL with special APCs enabled.
  *
  * One check serves them all, so each thunk keeps the arguments where they are and jumps on to the service. Below, for
  * ZwClose (a service that this kernel lacks stays unresolved, and no driver can import it):

@@ -1,4 +1,4 @@
-/* verifierspin.c: thunks of the spin locks: the level at which each call may stand, the trim, and the order of locks.
+/* verifierspin.c: thunks of the spin locks: the legal levels, the trim, the order of locks.
  *
  * One pair of checks for all kinds: BeforeAcquire and AfterAcquire around the call, BeforeRelease ahead of it. */
 #include "vf.h"

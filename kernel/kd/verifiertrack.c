@@ -1,4 +1,4 @@
-/* verifiertrack.c: what each verified driver has of the pool: who allocated it where, until it is freed by whomever.
+/* verifiertrack.c: each verified driver's pool blocks: who allocated them where, until they are freed.
  *
  * A block is forgotten by ExFreePoolWithTag itself, because the kernel may free what a driver has handed to it. What
  * is left when a driver goes is its leak: 0xC4 (0x62, name, 0, blocks), with the stacks that allocated them. */

@@ -1,4 +1,4 @@
-/* verifierwait.c: thunks of events, waits and mutexes: who may wait at which level, and which mutexes a wait acquires. */
+/* verifierwait.c: thunks of events, waits and mutexes: legal levels, and mutexes that a wait acquires. */
 #include "vf.h"
 
 static BOOLEAN IsMutex(const void *Object) {

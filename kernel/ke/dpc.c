@@ -1,4 +1,4 @@
-/* dpc.c: deferred procedure calls: an interrupt's remaining work, run at DISPATCH_LEVEL before any thread.
+/* dpc.c: deferred procedure calls: an interrupt's rest, run at DISPATCH_LEVEL before any thread.
  *
  * Each CPU has one queue. Queuing a DPC asks for the DISPATCH software interrupt (vector 0x2F), which the local APIC holds
  * back until CR8 drops below 2: "the queue is drained when IRQL falls below DISPATCH_LEVEL" is the hardware's doing. The

@@ -1,4 +1,4 @@
-/* rwspinlock.c: the readers-writer spin lock (EX_SPIN_LOCK): many readers or one writer, all at DISPATCH_LEVEL.
+/* rwspinlock.c: the readers-writer spin lock (EX_SPIN_LOCK): many readers or one, at DISPATCH_LEVEL.
  *
  *      bit 31      a writer owns it
  *      bit 30      a writer waits: no new readers come in, so that it does not wait for ever

@@ -1,4 +1,4 @@
-/* scheduler.c: which thread runs on which CPU, decided under one lock that is handed from thread to thread.
+/* scheduler.c: which thread runs on which CPU, decided under one lock handed from thread to thread.
  *
  * Theory. A thread is in one of these states, and in exactly one place:
  *

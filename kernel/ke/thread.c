@@ -1,4 +1,4 @@
-/* thread.c: the life of a thread as the scheduler sees it: laid out, started, ended, and handed to the reaper.
+/* thread.c: a thread's life as the scheduler sees it: laid out, started, ended, left to the reaper.
  *
  * A thread cannot free the stack that it stands on. It ends by going to a list and switching away for good; the
  * reaper, a thread like others, takes it from there. The switch happens under the dispatcher lock and the list is

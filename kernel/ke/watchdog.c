@@ -1,4 +1,4 @@
-/* watchdog.c: the watchdogs: the clock looks for CPUs without progress, so that a hang ends in a diagnosis.
+/* watchdog.c: the watchdogs: the clock looks for CPUs without progress, so that a hang is diagnosed.
  *
  *      0x133 (0)   one DPC, or one interrupt service routine, has run for more than its allotment
  *      0x133 (1)   a CPU has spent the whole period at DISPATCH_LEVEL or above: what a spin-lock deadlock ends in, or a

@@ -1,4 +1,4 @@
-/* layout.c: the one table of address regions: what lies where in the kernel's half of the address space.
+/* layout.c: the table of address regions: the layout of the kernel's half of the address space.
  *
  * The fault handler, the blue screen, the debugger and the documents read it; nobody else writes these numbers down.
  * Each region begins at the address that mm.h gives and ends where the next one could begin. */

@@ -1,4 +1,4 @@
-/* mdl.c: fills in, locks and maps memory descriptor lists: the frames behind a buffer, kept where they are.
+/* mdl.c: memory descriptor lists filled in, locked and mapped: the frames behind a buffer.
  *
  * MmProbeAndLockPages makes the pages of a pageable buffer resident and locks their frames: the trimmer leaves a locked
  * frame alone, so the buffer may be touched at DISPATCH_LEVEL, through its own address or through a mapping in the

@@ -1,4 +1,4 @@
-/* pageout.c: the modified-page writer: dirty pages copied to the page file, so that frames can be reused.
+/* pageout.c: the modified-page writer: dirty pages copied to the page file, to free their frames.
  *
  * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in
  * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. What its end means is read

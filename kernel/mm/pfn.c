@@ -1,4 +1,4 @@
-/* pfn.c: the page-frame database: one MMPFN for each frame of RAM, and the lists of frames without an owner.
+/* pfn.c: the page-frame database: one MMPFN for each frame of RAM, and the lists of free frames.
  *
  * A frame is in exactly one list or in none (active, or in transfer). Taking one prefers what costs least: a page
  * that is zeroed already, then a free one, then a standby page, whose contents the page file has. When nothing is

@@ -1,4 +1,4 @@
-/* pool.c: ExAllocatePool and ExFreePool: small blocks from pages, large ones as pages, each with a tag.
+/* pool.c: ExAllocatePool and ExFreePool: small blocks from pages, large ones as pages, all tagged.
  *
  * Three heaps: nonpaged (executable, as NT's old NonPagedPool is), nonpaged no-execute, paged. A request goes
  *

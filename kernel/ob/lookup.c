@@ -1,4 +1,4 @@
-/* lookup.c: from a path to an object, component by component, and on from the root at each symbolic link.
+/* lookup.c: from a path to an object, by component, and again from the root at a symbolic link.
  *
  *      \DosDevices\C:\Temp\x   -> link:   \??\C:\Temp\x
  *      \??\C:\Temp\x           -> link:   \GLOBAL??\C:\Temp\x

@@ -1,4 +1,4 @@
-/* format.c: printf as NT has it: `l` means 32 bits, I64 means 64, Z is a counted string, S one of the other width.
+/* format.c: NT's printf: `l` is 32 bits, I64 is 64, Z a counted string, S one of the other width.
  *
  * One engine serves narrow and wide formats: it reads the format and writes the text character by character through an
  * OUTPUT, which knows the widths, the room, and counts what would have been written without that limit.

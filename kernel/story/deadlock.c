@@ -1,4 +1,4 @@
-/* deadlock.c: why the drivers' threads get nowhere, in plain words: who waits for what since when, held by whom.
+/* deadlock.c: why the drivers' threads make no progress: who waits for what, since when, held by whom.
  *
  * All is looked up under the dispatcher lock, one thread at a time, and said after it is released: a blocked thread stays
  * as it is, and printing takes longer than a spin lock may be held. */

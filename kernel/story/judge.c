@@ -1,4 +1,4 @@
-/* judge.c: loads the drivers that the command line names, watches them, and says how they ended, in guest time alone.
+/* judge.c: the judge: loads the drivers of the command line, watches them, reports how they ended.
  *
  *      completed   DriverEntry succeeded, every thread of the drivers has ended, none of their timers, DPCs, work items and
  *                  APCs is queued, no request is pending in one of them, and it stays so for SETTLE_MS: what the reaper

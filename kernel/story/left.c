@@ -1,4 +1,4 @@
-/* left.c: what the drivers have left with others: requests that nobody completes, APCs whose thread does not run them.
+/* left.c: what a driver left behind: requests never completed, APCs that their thread does not run.
  *
  * A timer does something by itself. A request and an APC do not: with no thread of the drivers, and nothing queued that runs
  * their code, they stay as they are for ever. */

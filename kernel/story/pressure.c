@@ -1,4 +1,4 @@
-/* pressure.c: memory pressure without a forced trim: a hungry thread eats paged pool until the driver's page is taken.
+/* pressure.c: memory pressure: a hungry thread eats paged pool until the driver's page is taken.
  *
  * The driver stores now and then, as drivers do; between two stores the thread touches ever more of its own pages. The
  * trimmer prefers pages that were not accessed lately, so sooner or later the store finds its page gone. */

@@ -1,4 +1,4 @@
-/* puppet.c: the hands of the story: load a demo driver, send it a control code, push its memory out to the page file. */
+/* puppet.c: the hands of the story: load a demo driver, send it a control code, page its memory out. */
 #include "story-private.h"
 #include <kd.h>
 #include <ldr.h>

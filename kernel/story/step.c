@@ -1,5 +1,5 @@
-/* step.c: places worth single-stepping: two CPUs about to take one lock, a DPC about to be queued, a thread about to give
- * its CPU to another. `tools/bugcheck step` stops the machine at the functions named Step...; docs/stepping.md tells more.
+/* step.c: places worth single-stepping: two CPUs at one lock, a DPC being queued, a thread switch. `tools/bugcheck
+ * step` stops the machine at the functions named Step...; docs/stepping.md tells more.
  *
  * The boot option step=spinlock, step=dpc or step=switch comes here. Without a debugger the machine simply runs through. */
 #include "story-private.h"

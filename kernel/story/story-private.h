@@ -1,4 +1,4 @@
-/* story-private.h: what the files of story/ share: the table's rows and the hands with which they move a demo driver. */
+/* story-private.h: declarations shared by the files of story/. */
 #ifndef _STORY_PRIVATE_H_
 #define _STORY_PRIVATE_H_
 

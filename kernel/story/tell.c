@@ -1,4 +1,4 @@
-/* tell.c: how the story speaks: headings, wrapped paragraphs, and a page-table entry with its bits named. */
+/* tell.c: the story's voice: headings, wrapped paragraphs, a page-table entry with its bits named. */
 #include "story-private.h"
 #include <kd.h>
 #include <mm.h>

@@ -1,4 +1,4 @@
-/* watch.c: what belongs to the judged drivers: their threads, timers, DPCs, and whom each of their threads waits for.
+/* watch.c: the judged drivers' threads, timers and DPCs, and whom each thread waits for.
  *
  * Nothing in a thread says which driver made it. So a thread is a driver's when its start routine, or a return address on
  * its stack, lies in the driver's image: the second makes a system worker the driver's as long as it runs DriverEntry or

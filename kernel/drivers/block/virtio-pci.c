@@ -1,4 +1,4 @@
-/* virtio-pci.c: the PCI transport of VIRTIO 1: where a device's registers are, and the steps that bring it to life.
+/* virtio-pci.c: the PCI transport of VIRTIO 1: where a device's registers are, and how it is started.
  *
  * A modern device has no fixed registers. Vendor-specific PCI capabilities say which piece of which BAR holds what:
  *

@@ -1,4 +1,4 @@
-/* apc.c: the border: the same touch as secret.c at APC_LEVEL, the highest IRQL at which a page fault is legal. */
+/* apc.c: the border: the same touch at APC_LEVEL, the highest IRQL at which a page fault is legal. */
 #include "secret.h"
 
 PSECRET Secret;

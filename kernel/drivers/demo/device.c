@@ -1,4 +1,4 @@
-/* device.c: the plumbing of every demo driver, as any WDM driver has it: a device, its dispatch routines, unload. */
+/* device.c: the plumbing of every demo driver: a device, its dispatch routines, unload. */
 #include "secret.h"
 
 static NTSTATUS Complete(PIRP Irp, NTSTATUS Status, ULONG_PTR Information) {

@@ -1,4 +1,4 @@
-/* mutex.c: fix two: a fast mutex guards the structure, so a page fault at IRQL 1 may wait for the disk. */
+/* mutex.c: fix two: a fast mutex guards the structure: a page fault at IRQL 1 may wait for the disk. */
 #include "secret.h"
 
 PSECRET Secret;

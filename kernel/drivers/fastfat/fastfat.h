@@ -1,4 +1,4 @@
-/* fastfat.h: the driver around the core: the volume's device, control blocks of open files, and the handlers of IRPs.
+/* fastfat.h: the driver around the core: the volume's device, control blocks, handlers of IRPs.
  *
  * What may be paged is paged: all code but the dispatch routine, the control blocks of files, what is known of the
  * volume. The volume's lock and the device are not. */

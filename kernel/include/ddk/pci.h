@@ -1,5 +1,6 @@
-/* pci.h: PCI for drivers, an addition to WDM: find a function, map its registers, connect MSI-X. Windows hands all this
- * out through Plug and Play; here a driver looks for its device by itself, in DriverEntry. */
+/* pci.h: PCI for drivers, an addition to WDM: a function, its registers, MSI-X interrupts.
+ *
+ * Windows hands all this out through Plug and Play; here a driver looks for its device by itself, in DriverEntry. */
 #ifndef _PCI_H_
 #define _PCI_H_
 

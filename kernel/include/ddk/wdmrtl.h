@@ -1,4 +1,4 @@
-/* wdmrtl.h: the run-time library part of wdm.h: memory, counted strings, numbers, times, bitmaps, printing.
+/* wdmrtl.h: the run-time library part of wdm.h: memory, strings, numbers, times, bitmaps, printing.
  *
  * Lengths of counted strings are in bytes, and a terminator is never required. What allocates takes paged pool, so it is
  * for PASSIVE_LEVEL; the rest runs at any IRQL at which its memory is resident. */
