@@ -157,6 +157,7 @@ CORE += kernel/story/tell.c              # headings, paragraphs, a page-table en
 
 # ---- The machine
 RING += arch/x86_64/rtc.c                # the date, read once from the battery-backed clock
+RING += arch/x86_64/powerbutton.c        # the power button, which a tool may press
 RING += arch/x86_64/readmodify.c         # a read-modify-write that faults counts as a write
 RING += arch/x86_64/slist.asm            # the S-list: a stack exchanged whole, without a lock
 RING += arch/x86_64/drivercfi.asm        # how a debugger gets through a driver without symbols

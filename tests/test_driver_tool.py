@@ -169,8 +169,18 @@ def test_failed_and_undecided_are_exit_1(build, tmp_path):
                     r"\(judge_spins.c:\d+\), after [1-9]\.\d+ s on a CPU and 0 requests to drivers \[seed 1\]", last(done)), last(done)
     done = tool(write(tmp_path, "spin.c", SPIN), "--free-running", "--timeout", "4")
     assert done.returncode == 1
-    assert last(done) == "result: undecided no end within 4 s [free-running]"
+    assert re.fullmatch(r"result: undecided no end within 4 s: thread 0x\w+ \(spin!DriverEntry\) is running in spin!DriverEntry\+0x\w+ "
+                        r"\(spin.c:7\), after \d+\.\d+ s on a CPU and 0 requests to drivers \[free-running\]", last(done)), last(done)
     assert 'I say: "5"\nhalf a line\n' in done.stdout
+
+
+def test_a_machine_that_cannot_answer_is_looked_at_from_outside(build, tmp_path):
+    """Every CPU spins with interrupts off: nobody looks at the power button."""
+    stop = ("#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n"
+            + ENTRY % '__asm__ volatile("cli");\n    for (;;) {\n    }')
+    done = tool(write(tmp_path, "stop.c", stop), "--cpus", "1", "--timeout", "4")
+    assert (done.returncode, last(done)) == (1, "result: undecided no end within 4 s [seed 1]"), done.stdout
+    assert re.search(r"^CPU 0: running at 0x[0-9a-f]+ .*, IRQL 0$", done.stdout, re.M), done.stdout
 
 
 def test_json_is_one_object(build):

@@ -37,6 +37,7 @@ SEEDED_SHIFT = 7
 # threads on a busy host a driver that works may need those two, mostly waiting for other CPUs: there it is twelve.
 HASTE, FREE_RUNNING_HASTE = 60, 10
 FILES_SHOWN = 20
+ANSWER_SECONDS = 10
 LOCK_SECONDS = 240
 # No machine that a driver is loaded on has just been started: it has been up for five minutes to an hour.
 UPTIMES = range(300, 3601)
@@ -211,10 +212,10 @@ def judged(outcome, recorder, options):
             facts["text"] = facts["text"].replace(facts["status"], status_name(facts["status"]))
         result |= {"result": verdict["end"], "text": facts.get("text", ""), "status": facts.get("status"),
                    "guestSeconds": facts["guestMs"] / 1000 if "guestMs" in facts else None}
-    elif outcome.ended == "limit":
-        result["text"] = f"no end within {options.timeout} s"
-    else:
+    elif outcome.ended != "limit":
         result["text"] = outcome.departure()
+    if outcome.seconds > options.timeout and result["result"] == "undecided":
+        result["text"] = ": ".join([f"no end within {options.timeout} s"] + [result["text"]] * bool(result["text"]))
     return result
 
 
@@ -262,6 +263,8 @@ def run_machine(machine, folder, options):
         if outcome.ended == "left" and not outcome.serial.strip() and outcome.stderr.strip():
             raise CannotRun(f"QEMU could not start: {outcome.stderr.strip().splitlines()[0]}")
         if outcome.ended == "limit":
+            outcome = told_how_far(run, outcome)
+        if outcome.ended == "limit":
             for line in hang_report(run, options.timeout):
                 recorder.said.append(line)
                 recorder.put_line(line)
@@ -271,6 +274,13 @@ def run_machine(machine, folder, options):
     for line in result["report"]:
         recorder.put_line(line)
     return result
+
+
+def told_how_far(run, outcome):
+    """The outcome of a machine whose time is over: it may still say what the driver is at; if not, the outcome as it is."""
+    with contextlib.suppress(CannotRun):
+        return run.press_power_button(ANSWER_SECONDS)
+    return outcome
 
 
 def judge(options):

@@ -212,6 +212,11 @@ class Run:
                        self.serial.text(), self.channel.text(), self.verdict,
                        Tail(self.folder / "stderr.log").text(), self.times)
 
+    def press_power_button(self, seconds):
+        """Asks a judged kernel for its verdict as it stands; waits for that a while longer."""
+        self.qmp("system_powerdown")
+        return self.wait(time.monotonic() - self.started + seconds)
+
     def wait_for_debugger(self, link, limit=60):
         """Waits until QEMU's GDB server listens on the socket `link`; CannotRun says why it does not."""
         deadline = time.monotonic() + limit

@@ -1,4 +1,4 @@
-/* acpi.c: the firmware's description of the machine: CPUs, I/O APICs, ISA overrides, the PM timer.
+/* acpi.c: the firmware's description of the machine: CPUs, I/O APICs, ISA overrides, PM timer, power button.
  *
  * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong
  * checksum is not used, and fields are copied byte by byte, because nothing in them is aligned. */
@@ -20,7 +20,8 @@ HAL_MACHINE HalpMachine;
 enum { RsdpRevision = 15, RsdpRsdt = 16, RsdpXsdt = 24 };
 enum { TableLength = 4, TableHeaderBytes = 36 };
 enum { MadtLocalApic = 36, MadtEntries = 44 };
-enum { FadtPmTimerBlock = 76, FadtPmTimerBytes = 91, FadtFlags = 112 };
+enum { FadtPm1EventBlock = 56, FadtPmTimerBlock = 76, FadtPm1EventBytes = 88, FadtPmTimerBytes = 91, FadtFlags = 112 };
+#define FADT_BUTTON_IS_A_DEVICE (1u << 4) /* of the AML namespace, not a bit of the PM1 event registers */
 #define FADT_PM_TIMER_IS_32_BITS (1u << 8)
 
 static ULONG Read32(const UCHAR *Bytes) {
@@ -173,13 +174,20 @@ static VOID ReadMadt(const UCHAR *Table, ULONG Bytes) {
     }
 }
 
-/* ---- FADT: only the power-management timer, a clock of known speed ---- */
+/* ---- FADT: the power-management timer, a clock of known speed; and the power button ---- */
 static VOID ReadFadt(const UCHAR *Table, ULONG Bytes) {
-    if (Bytes < FadtFlags + 4 || Table[FadtPmTimerBytes] != 4) {
+    if (Bytes < FadtFlags + 4) {
         return;
     }
-    HalpMachine.PmTimerPort = (USHORT)Read32(Table + FadtPmTimerBlock);
-    HalpMachine.IsPmTimer32 = (Read32(Table + FadtFlags) & FADT_PM_TIMER_IS_32_BITS) != 0;
+    ULONG Flags = Read32(Table + FadtFlags);
+    if (Table[FadtPmTimerBytes] == 4) {
+        HalpMachine.PmTimerPort = (USHORT)Read32(Table + FadtPmTimerBlock);
+        HalpMachine.IsPmTimer32 = (Flags & FADT_PM_TIMER_IS_32_BITS) != 0;
+    }
+    if (Table[FadtPm1EventBytes] >= 4 && !(Flags & FADT_BUTTON_IS_A_DEVICE)) {
+        HalpMachine.ButtonPort = (USHORT)Read32(Table + FadtPm1EventBlock);
+        HalpMachine.ButtonEnable = (USHORT)(HalpMachine.ButtonPort + Table[FadtPm1EventBytes] / 2);
+    }
 }
 
 static VOID ReadTable(ULONG64 Physical) {

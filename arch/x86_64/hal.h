@@ -51,6 +51,8 @@ typedef struct _HAL_MACHINE {
     } Isa[ISA_INTERRUPTS]; /* after the overrides */
     USHORT PmTimerPort;    /* 0: none */
     BOOLEAN IsPmTimer32;   /* 32 bits, otherwise 24 */
+    USHORT ButtonPort;     /* PM1 event status, with the power button's bit; 0: none */
+    USHORT ButtonEnable;   /* PM1 event enable */
 } HAL_MACHINE;
 extern HAL_MACHINE HalpMachine;
 

@@ -6,17 +6,17 @@
  *      failed      DriverEntry, or the loader, returned an error
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
- *      undecided   none of these until the limit (limit=SECONDS on the command line); or some thread of the drivers has
- *                  been on a CPU, or ready for one, whenever one looked, for BUSY_SECONDS and without a wait, and none of
- *                  them has sent a request to a driver meanwhile: it spins at a low IRQL; or only requests and
- *                  APCs are left, which nothing will ever move, for STUCK_MS
+ *      undecided   none of these until the limit (limit=SECONDS on the command line), or until somebody presses the
+ *                  power button: a thread that runs gets somewhere, however long that takes; or only requests and APCs
+ *                  are left, which nothing will ever move, for STUCK_MS
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
  * can end what they do: their threads wait for ever but not for each other; only requests and APCs are left; for
- * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then
- * they have the limit's time again. */
+ * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have
+ * the limit's time again. */
 #include "judge.h"
 
+#include <arch.h>
 #include <io.h>
 #include <kd.h>
 #include <ldr.h>
@@ -30,8 +30,6 @@
 #define SERVING_SECONDS 60
 #define SERVING_SECONDS_UNSEEDED 10
 #define FLUSH_MS 2000
-#define BUSY_SECONDS 20
-#define BUSY_SECONDS_UNSEEDED 45 /* the clock watchdog takes twenty there, and is to come first */
 #define UNITS_PER_MS 10000
 #define SUMMARY_BYTES 900
 
@@ -123,7 +121,6 @@ static VOID StartStep(PKSTART_ROUTINE Routine) {
 typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
     ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
-    ULONG64 IdleMs;             /* when none of the threads could be seen to run, or one sent a request */
     ULONG64 WorkMs;             /* when a thread began, ended, ran for long, or began or ended a wait without limit */
     ULONG64 NowMs;
 } JUDGE_STATE;
@@ -141,9 +138,6 @@ static VOID Look(JUDGE_STATE *State) {
     State->NowMs = NowMs();
     if (State->View.Signature != Last.Signature) {
         State->ChangedMs = State->NowMs;
-    }
-    if (State->View.Busy == 0 || State->View.Requests != Last.Requests) {
-        State->IdleMs = State->NowMs;
     }
     if (State->View.Busy > 0 || State->View.Threads != Last.Threads || State->View.Blocked != Last.Blocked) {
         State->WorkMs = State->NowMs;
@@ -172,21 +166,17 @@ static BOOLEAN IsServing(const JUDGE_STATE *State) {
            State->NowMs - State->WorkMs >= (KeSeed != 0 ? SERVING_SECONDS : SERVING_SECONDS_UNSEEDED) * 1000;
 }
 
-typedef enum _JUDGE_END { EndNone, EndDone, EndStuck, EndCircle, EndLeft, EndServing, EndLimit } JUDGE_END;
+typedef enum _JUDGE_END { EndDone, EndStuck, EndCircle, EndLeft, EndServing, EndLimit, EndAsked } JUDGE_END;
 
 static ULONG64 LimitMs(VOID) {
     return KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
 }
 
-static ULONG64 BusyLimitMs(VOID) {
-    return KeGetBootOptionNumber("limit", KeSeed != 0 ? BUSY_SECONDS : BUSY_SECONDS_UNSEEDED) * 1000;
-}
-
-/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over; where
- * somebody will stop a driver that serves, until it does that. */
+/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over, or the
+ * power button was pressed; where somebody will stop a driver that serves, until it does that. */
 static JUDGE_END WatchStep(BOOLEAN MayServe) {
-    ULONG64 StartMs = NowMs(), Limit = LimitMs(), BusyLimit = BusyLimitMs();
-    JUDGE_STATE State = {.ChangedMs = StartMs, .CycleMs = StartMs, .IdleMs = StartMs, .WorkMs = StartMs};
+    ULONG64 StartMs = NowMs(), Limit = LimitMs();
+    JUDGE_STATE State = {.ChangedMs = StartMs, .CycleMs = StartMs, .WorkMs = StartMs};
     BOOLEAN WasDone = FALSE;
     for (;;) {
         Look(&State);
@@ -215,7 +205,10 @@ static JUDGE_END WatchStep(BOOLEAN MayServe) {
         if (MayServe && IsDone && IsServing(&State)) {
             return EndServing;
         }
-        if (State.NowMs - StartMs >= Limit || State.NowMs - State.IdleMs >= BusyLimit) {
+        if (HalIsPowerButtonPressed()) {
+            return EndAsked;
+        }
+        if (State.NowMs - StartMs >= Limit) {
             return EndLimit;
         }
     }
@@ -320,6 +313,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     ReadNames();
     JudgeRememberTimers();
     IoNotesSentIrps = TRUE;
+    HalEnablePowerButton();
     KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
     StartStep(LoadAll);
     JUDGE_END End = WatchStep(MustUnload);
@@ -327,7 +321,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
         FlushVolume();
         EndFailed();
     }
-    if (MustUnload && End != EndCircle && IsStepDone && NT_SUCCESS(StepStatus)) {
+    if (MustUnload && End != EndCircle && End != EndAsked && IsStepDone && NT_SUCCESS(StepStatus)) {
         StartStep(UnloadAll);
         End = WatchStep(FALSE);
     }
@@ -340,7 +334,7 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
         PutVerdict("", STATUS_SUCCESS);
         KeEndMachine("completed", TRUE);
     }
-    if (End == EndLimit || End == EndLeft) {
+    if (End == EndLimit || End == EndLeft || End == EndAsked) {
         EndUndecided(IsStepDone);
     }
     EndStuckRun();

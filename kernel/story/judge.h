@@ -17,7 +17,6 @@ typedef struct _JUDGE_VIEW {
     ULONG Threads;     /* that have not ended */
     ULONG Blocked;     /* of these: wait, and no time-out will end the wait */
     ULONG Busy;        /* of these: run, or could, and began no wait for a second */
-    ULONG64 Requests;  /* that these threads have sent to drivers, since they began */
     ULONG Pending;     /* timers, DPCs, work items */
     ULONG Left;        /* requests that have not come back, APCs that have not run: by themselves they never will */
     ULONG Ended;       /* thread objects that outlive their thread: a handle or reference is left */

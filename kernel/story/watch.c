@@ -246,7 +246,6 @@ static VOID LookAtThread(JUDGE_VIEW *View, PKTHREAD Thread) {
     PCSTR Kind;
     BOOLEAN IsBlocked = JudgeIsBlocked(Thread);
     View->Threads++;
-    View->Requests += CONTAINING_RECORD(Thread, ETHREAD, Tcb)->RequestCount;
     View->Blocked += IsBlocked;
     View->Busy += Thread->State != Waiting && KiTickCount - Thread->WaitTime > RECENT_TICKS;
     Mix(&View->Signature, (ULONG64)Thread);

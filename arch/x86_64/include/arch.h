@@ -36,6 +36,10 @@ VOID HalInitializeProcessor(PKPCR Pcr);     /* the same on each other CPU, run b
 VOID HalStartProcessors(ULONG Maximum);     /* INIT/SIPI to the MADT's CPUs; prints the ones that do not answer */
 VOID HalStartClock(VOID);                   /* each CPU: 64 Hz at CLOCK_LEVEL (and the seeded jitter) */
 
+/* ---- The power button (powerbutton.c); any IRQL ---- */
+VOID HalEnablePowerButton(VOID);       /* from now on it is remembered that it was pressed */
+BOOLEAN HalIsPowerButtonPressed(VOID); /* since then; FALSE where there is none */
+
 /* ---- Interrupts ---- */
 VOID HalRequestSoftwareInterrupt(KIRQL Level);     /* self-IPI 0x1F (APC_LEVEL) or 0x2F (DISPATCH_LEVEL) */
 VOID HalRequestIpi(ULONG Processor, UCHAR Vector); /* to one CPU by its number */
