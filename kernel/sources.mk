@@ -147,7 +147,7 @@ CORE += kernel/rtl/archive.c             # the boot archive, believed in nothing
 CORE += kernel/ex/raise.c                # raising an exception ends the machine
 
 # ---- The story
-CORE += kernel/story/scenarios.c         # the short scenarios, and whether one ended as it should
+CORE += kernel/story/scenarios.c         # the short scenarios, and whether one ended as expected
 CORE += kernel/story/acts.c              # the five acts
 CORE += kernel/story/puppet.c            # loads a demo driver and moves its memory
 CORE += kernel/story/pressure.c          # a hungry thread takes the driver's page

@@ -48,7 +48,7 @@ def last(done):
     (["Makefile"], "must end in"), (["x.c", "--seed", "y"], "'y' is not a whole number"),
     (["x.c", "--seed", "1", "--free-running"], "not allowed with"), (["x.c", "--cpus", "65"], "from 1 to 64"),
     (["x.c", "--mem", "4"], "from 16"), (["x.c", "--what"], "the options are: --checked --cpus"),
-    (["x.c", "--verifier=irql,nonsense"], "no option 'nonsense'"),
+    (["x.c", "--verifier=irql,nonsense"], "no such option: 'nonsense'"),
     (["x.c", "-D", "2=3"], "wants NAME or NAME=VALUE"),
     (["x.c", "--verifier=two words"], "words with commas"), (["x.c", "--timeout", "0"], "from 1 to")])
 def test_a_wrong_call_is_told_in_one_line(words, complaint):
@@ -159,7 +159,7 @@ def test_uptime_is_drawn_by_the_seed_or_told(build, tmp_path):
 
 
 def test_failed_and_undecided_are_exit_1(build, tmp_path):
-    """DriverEntry's error with its name; a thread that runs for ever, with its place; the host's own limit."""
+    """DriverEntry's error with its name; a thread that runs forever, with its place; the host's own limit."""
     done = tool("tests/drivers/judge/judge_entry_fails.c")
     assert done.returncode == 1
     assert re.match(r"result: failed .*0xC000009A \(STATUS_INSUFFICIENT_RESOURCES\)", last(done)), last(done)

@@ -1,4 +1,4 @@
-"""Each scenario ends as it should: by itself or in its bugcheck, with the parameters that Windows would give."""
+"""Each scenario ends as expected: by itself or in its bugcheck, with the parameters that Windows would give."""
 
 import re
 import subprocess

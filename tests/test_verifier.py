@@ -534,7 +534,7 @@ def test_paged_special_pool_is_pageable_and_keeps_its_contents(verify):
 
 def test_an_unknown_option_is_one_clear_line(verify):
     outcome = verify("", "irql,nonsense")
-    assert outcome.serial.count("verifier: no option 'nonsense'") == 1
+    assert outcome.serial.count("verifier: no such option: 'nonsense'") == 1
     assert outcome.verdict["end"] == "completed"
 
 

@@ -70,7 +70,7 @@ def seconds_of_the_story(folder):
     with Run(Machine(way="bios", build="checked", cmdline="scenario=story", leave=False), folder) as running:
         outcome = running.wait(LIMIT)
         if not outcome.verdict or outcome.verdict.get("expected") is not True:
-            sys.exit(f"bench: the story did not end as it should: {outcome.verdict}")
+            sys.exit(f"bench: the story did not end as expected: {outcome.verdict}")
         running.screendump(folder / "screen.png")
         return time.monotonic() - running.started
 

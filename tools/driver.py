@@ -76,7 +76,7 @@ def parse(words):
         raise CannotRun(f"--verifier={options.verifier}: the options are words with commas between them")
     for word in (options.verifier or "").split(","):
         if word and word not in VERIFIER_OPTIONS and not re.match(r"0x[0-9a-f]+\Z", word):
-            raise CannotRun(f"--verifier={options.verifier}: there is no option '{word}'; these there are: "
+            raise CannotRun(f"--verifier={options.verifier}: no such option: '{word}'. Available options: "
                             f"{', '.join(VERIFIER_OPTIONS)}, or a mask such as 0x9")
     if options.seed is None and not options.free_running:
         options.seed = DEFAULT_SEED

@@ -1,6 +1,6 @@
 """Runs one scenario for a person: builds, boots, shows the story as it happens, keeps what it left, and judges the end.
 
-The exit status is 0 if the scenario ended as it should, 1 if not, 2 if it could not be run.
+The exit status is 0 if the scenario ended as expected, 1 if not, 2 if it could not be run.
 tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options.
 """
 
@@ -118,7 +118,7 @@ def judge(outcome):
         ended = f"bugcheck {verdict.get('code')} {verdict.get('name')}"
     expected = verdict.get("expected") is True
     return (f"{verdict.get('scenario') or 'the kernel'} ended with: {ended}, "
-            f"{'as it should' if expected else 'which it should NOT'} ({outcome.seconds:.1f} s)"), expected
+            f"{'as expected' if expected else 'which is NOT expected'} ({outcome.seconds:.1f} s)"), expected
 
 
 def show(machine, folder, limit, window):

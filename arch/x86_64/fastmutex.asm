@@ -53,7 +53,7 @@
 %endmacro
 
 ; void ExAcquireFastMutex(PFAST_MUTEX). <= APC_LEVEL in, APC_LEVEL out; may wait. 0x192 at DISPATCH_LEVEL or above.
-; Not recursive: the checked build stops with 0xBF, the free build waits for itself for ever, as Windows does.
+; Not recursive: the checked build stops with 0xBF, the free build waits for itself forever, as Windows does.
 ExAcquireFastMutex:
         ACQUIRE ExpAcquireFastMutexContended
 

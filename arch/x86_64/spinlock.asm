@@ -10,7 +10,7 @@
 ;                       (KPRCB.HeldLock, ke/lockcheck.c): owner, caller, rank.
 ;
 ; The order matters: first CR8 := DISPATCH_LEVEL, then the exchange. A CPU that took the lock at PASSIVE_LEVEL could be
-; switched to another thread, or run a DPC that wants the same lock and waits for ever for the code that it interrupted.
+; switched to another thread, or run a DPC that wants the same lock and waits forever for the code that it interrupted.
 ; At DISPATCH_LEVEL neither can come in. The price is this project's subject: no page fault can be served there.
 ;
 ; Waiting is test-and-test-and-set: a failed xchg takes the cache line away from the owner, so a waiter reads (its own

@@ -12,7 +12,7 @@
  * meanwhile. That is unfair, and never leaves a free lock unused.
  *
  * A waiter first spins a little, for most owners are quick. Nobody is recorded as owner but in the lock entry of the
- * owner's thread (ke/autoboost.c), and nothing is recursive: a second acquire by the owner waits for ever. The word may lie
+ * owner's thread (ke/autoboost.c), and nothing is recursive: a second acquire by the owner waits forever. The word may lie
  * in paged memory: it is touched below DISPATCH_LEVEL only. The owner must be in a critical region. */
 #include <ex.h>
 

@@ -6,7 +6,7 @@
  *
  *                    exclusive for me    shared for me, another waits for exclusive
  *      exclusive     again               again (counts as exclusive)
- *      shared        waits for ever      ...SharedLite: again.  StarveExclusive: again.  WaitForExclusive: waits for ever
+ *      shared        waits forever      ...SharedLite: again.  StarveExclusive: again.  WaitForExclusive: waits forever
  *
  * A release passes the ownership on itself: the waiter's entry is filled in, then its event is set. So a thread that wakes
  * up owns the resource, and nobody can have come in between. The last exclusive release lets all readers in if any wait,
@@ -17,7 +17,7 @@
  * found in the shared path only (0xE3); in the exclusive path the free build, as NT's, believes the caller.
  *
  * Normal kernel APCs must be disabled by the caller (KeEnterCriticalRegion): an APC that wants the resource from its owner's
- * thread would wait for it for ever. Free builds do not check. */
+ * thread would wait for it forever. Free builds do not check. */
 #include <ex.h>
 
 #define TAG_RESOURCE 'RsxE'

@@ -2,7 +2,7 @@
  *
  * One queue for each type of work, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
  * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that
- * items that wait for each other do not wait for ever (up to WORKERS_MAXIMUM).
+ * items that wait for each other do not wait forever (up to WORKERS_MAXIMUM).
  *
  * The threads are shared: what a routine leaves behind (a raised IRQL, an owned mutex, disabled APCs) would fall on
  * the next routine, so each return is checked, and names the guilty routine. */
@@ -161,7 +161,7 @@ static __attribute__((noinline)) VOID RunItem(PWORK_QUEUE_ITEM Item) {
     CheckReturn(Routine, Parameter, Item);
 }
 
-/* A thread of one queue, for ever. */
+/* A thread of one queue, forever. */
 static VOID ExpWorkerThread(PVOID Context) {
     EX_WORK_QUEUE *Queue = Context;
     PsGetCurrentThread()->ActiveExWorker = TRUE;

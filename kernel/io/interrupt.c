@@ -2,7 +2,7 @@
  *
  * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared
  * data inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt
- * off this CPU (else it would spin for ever on a lock that it has interrupted), the lock keeps other CPUs out. */
+ * off this CPU (else it would spin forever on a lock that it has interrupted), the lock keeps other CPUs out. */
 #include <arch.h>
 #include "iop.h"
 

@@ -3,7 +3,7 @@
  * A request that completion finishes in its requester (complete.c) is in that thread's list from when it is built until it
  * is freed.
  * A thread that ends takes its requests back: it cancels each, and waits until they have come back. Whoever holds on to
- * one that is cancelled delays the end of the thread, but not for ever: after five minutes, as on NT, the request loses its
+ * one that is cancelled delays the end of the thread, but not forever: after five minutes, as on NT, the request loses its
  * requester, and whenever it is completed, it is only freed. */
 #include "iop.h"
 #include <kd.h>

@@ -381,7 +381,7 @@ static BOOLEAN LooksUninitialized(const VF_NODE *Node) {
     }
 }
 
-/* The current owner is about to wait for the lock, if it must. Taken for ever by itself: 0xC4 (0x1000); a circle:
+/* The current owner is about to wait for the lock, if it must. Taken forever by itself: 0xC4 (0x1000); a circle:
  * (0x1001); never initialised: (0x1002); each with the lock as the second parameter. */
 VOID VfLockWanted(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode) {
     if (IsOff()) {

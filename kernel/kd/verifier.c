@@ -59,7 +59,7 @@ static VOID ParseOption(PCSTR Name) {
         }
     }
     if (!ParseMask(Name)) {
-        KdPrintf("verifier: no option '%s'; these there are: special-pool irql tracking deadlock lowres io misc "
+        KdPrintf("verifier: no such option: '%s'. Available options: special-pool irql tracking deadlock lowres io misc "
                  "standard all, or a mask such as 0x9\n",
                  Name);
     }

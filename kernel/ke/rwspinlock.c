@@ -1,11 +1,11 @@
 /* rwspinlock.c: the readers-writer spin lock (EX_SPIN_LOCK): many readers or one, at DISPATCH_LEVEL.
  *
  *      bit 31      a writer owns it
- *      bit 30      a writer waits: no new readers come in, so that it does not wait for ever
+ *      bit 30      a writer waits: no new readers come in, so that it does not wait forever
  *      bits 29-0   readers
  *
  * Nothing is recorded about owners, and nothing is recursive: a reader that acquires it again while a writer waits spins
- * for ever, and so does a writer in any case. */
+ * forever, and so does a writer in any case. */
 #include "ki.h"
 
 #define WRITER ((LONG)0x80000000)

@@ -367,7 +367,7 @@ static VOID LeaveIdle(PKPRCB Prcb) {
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
 }
 
-/* The idle thread of each CPU, for ever; it is entered at <= DISPATCH_LEVEL, and runs at PASSIVE_LEVEL with IF = 1.
+/* The idle thread of each CPU, forever; it is entered at <= DISPATCH_LEVEL, and runs at PASSIVE_LEVEL with IF = 1.
  * The last look at the queues is taken with IF = 0, and `sti; hlt` lets an interrupt in only when the CPU halts
  * already: a wake-up cannot fall between the two. */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID) {

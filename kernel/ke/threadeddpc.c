@@ -9,7 +9,7 @@
 #include <rtl.h>
 #include <trace.h>
 
-/* Runs on its CPU for ever. */
+/* Runs on its CPU forever. */
 static VOID KiExecuteDpc(PVOID Context) {
     PKPRCB Prcb = Context;
     KDPC_CALL Call;

@@ -75,7 +75,7 @@ static VOID MakeEarlyTables(ULONG64 Va, ULONG Level) {
     }
 }
 
-/* One top-level entry serves all CPUs for ever; only where code lives is execution possible at all. */
+/* One top-level entry serves all CPUs forever; only where code lives is execution possible at all. */
 static VOID MakeTopLevel(VOID) {
     ULONG Count;
     const MM_REGION *Region = MmGetRegions(&Count);

@@ -72,7 +72,7 @@ VOID MiFreeSlot(ULONG Slot) {
     MiSlotsUsed--;
 }
 
-/* A write failed: its slot stays marked as used for ever, and the promise shrinks with it. MmPfnLock held. */
+/* A write failed: its slot stays marked as used forever, and the promise shrinks with it. MmPfnLock held. */
 VOID MiAbandonSlot(VOID) {
     MiCommitLimit--;
 }

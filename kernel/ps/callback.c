@@ -1,7 +1,7 @@
 /* callback.c: a fixed set of routines for one kind of event, removable while others run.
  *
  * A slot is free while Routine is NULL. Whoever calls a routine holds the slot's rundown protection, so that removing
- * waits until nobody is inside: afterwards the driver may go away. A routine that removes itself waits for ever, as on
+ * waits until nobody is inside: afterwards the driver may go away. A routine that removes itself waits forever, as on
  * Windows. */
 #include "psp.h"
 

@@ -3,7 +3,7 @@
 #include <io.h>
 #include <verifier.h>
 
-/* In NT's order. Each of these leaves something locked for ever, or kills a thread that is not the caller's to kill. */
+/* In NT's order. Each of these leaves something locked forever, or kills a thread that is not the caller's to kill. */
 static VOID CheckExit(PETHREAD Thread) {
     KIRQL Irql = KiCurrentIrql();
     PKTHREAD Tcb = &Thread->Tcb;

@@ -13,7 +13,7 @@ POBJECT_TYPE *PsProcessType = &ProcessTypePointer;
 PEPROCESS PsInitialSystemProcess;
 PEPROCESS PsIdleProcess;
 
-/* Never deleted: the reference that ObCreateObject gives is kept for ever. */
+/* Never deleted: the reference that ObCreateObject gives is kept forever. */
 static PEPROCESS CreateProcess(ULONG Id, PCSTR Name) {
     PEPROCESS Process = ObCreateObject(&PspProcessObjectType, sizeof(*Process));
     if (Process == NULL) {

@@ -421,6 +421,6 @@ VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
     }
     if (Waiters > 1) {
         SIZE_T Length = strlen(Buffer);
-        RtlFormat(Buffer + Length, Bytes - Length, "; threads that wait for ever: %u", Waiters);
+        RtlFormat(Buffer + Length, Bytes - Length, "; threads that wait forever: %u", Waiters);
     }
 }

@@ -11,7 +11,7 @@
  *                  are left, which nothing will ever move, for STUCK_MS
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
- * can end what they do: their threads wait for ever but not for each other; only requests and APCs are left; for
+ * can end what they do: their threads wait forever but not for each other; only requests and APCs are left; for
  * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have
  * the limit's time again. */
 #include "judge.h"
@@ -67,7 +67,7 @@ VOID JudgeFormatCurrentRoutine(PCHAR Buffer, SIZE_T Bytes) {
     }
 }
 
-/* ---- What may take for ever happens in a thread of its own ---- */
+/* ---- What may take forever happens in a thread of its own ---- */
 
 static VOID LoadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);

@@ -1,7 +1,7 @@
 /* left.c: what a driver left behind: requests never completed, APCs that their thread does not run.
  *
  * A timer does something by itself. A request and an APC do not: with no thread of the drivers, and nothing queued that runs
- * their code, they stay as they are for ever. */
+ * their code, they stay as they are forever. */
 #include "judge.h"
 
 #include <io.h>

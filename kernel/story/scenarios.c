@@ -1,4 +1,4 @@
-/* scenarios.c: the short scenarios, the choice among them, and whether one ended as it should. */
+/* scenarios.c: the short scenarios, the choice among them, and whether one ended as expected. */
 #include "judge.h"
 #include "story-private.h"
 #include <kd.h>
@@ -111,7 +111,7 @@ static const SCENARIO_ROW *ChooseScenario(VOID) {
             return &Scenarios[i];
         }
     }
-    KdPrintf("story: there is no scenario '%s'; these there are:\n", Name);
+    KdPrintf("story: no such scenario: '%s'. Available scenarios:\n", Name);
     for (ULONG i = 0; i < RTL_NUMBER_OF(Scenarios); i++) {
         KdPrintf("    %-15s %s\n", Scenarios[i].Name, Scenarios[i].Title);
     }
@@ -146,7 +146,7 @@ DECLSPEC_NORETURN VOID StoryRun(VOID) {
     NTSTATUS Status = Scenario->Run(Scenario);
     BOOLEAN IsExpected = NT_SUCCESS(Status) && Scenario->End == END_COMPLETED;
     KdPrintf("\nScenario '%s' has completed, %s.\n", Scenario->Name,
-             IsExpected                      ? "as it should"
+             IsExpected                      ? "as expected"
              : Scenario->End == END_BUGCHECK ? "but it should have stopped the machine"
                                              : "but it failed");
     KeEndMachine("completed", IsExpected);

@@ -64,6 +64,6 @@ NTSTATUS StoryFail(PCSTR Format, ...) {
     va_start(Arguments, Format);
     RtlFormatV(Text, sizeof(Text), Format, Arguments);
     va_end(Arguments);
-    KdPrintf("story: this did not go as it should: %s\n", Text);
+    KdPrintf("story: this did not go as expected: %s\n", Text);
     return STATUS_UNSUCCESSFUL;
 }

@@ -234,7 +234,7 @@ static VOID AddDisk(PPCI_DEVICE Pci) {
     }
 }
 
-/* Disks stay for ever, so there is no way to unload. */
+/* Disks stay forever, so there is no way to unload. */
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);

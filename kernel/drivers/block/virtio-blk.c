@@ -12,7 +12,7 @@
  *               the device     Index: we put the                     UsedSeen: Index: the device puts
  *               reads next     next chain here                       we read   the next finished chain here
  *
- * Both indices count for ever and are taken modulo the ring's size. Chains may finish in any order: here 0 is still
+ * Both indices count forever and are taken modulo the ring's size. Chains may finish in any order: here 0 is still
  * out.
  *
  * The way of a request:
@@ -412,7 +412,7 @@ static VOID AddDisk(PPCI_DEVICE Pci) {
 }
 
 /* What is wrong with a disk is said where it is found; the driver itself is fine even when it has none to drive.
- * Disks stay for ever, so there is no way to unload. */
+ * Disks stay forever, so there is no way to unload. */
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);
     UNREFERENCED_PARAMETER(RegistryPath);

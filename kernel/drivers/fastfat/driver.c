@@ -113,7 +113,7 @@ PAGEABLE static NTSTATUS NameVolume(VOID) {
     return IoCreateSymbolicLink(&Link, &Target);
 }
 
-/* The volume stays mounted for ever, so there is no way to unload. */
+/* The volume stays mounted forever, so there is no way to unload. */
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     static const UCHAR Majors[] = {
         IRP_MJ_CREATE,        IRP_MJ_CLEANUP,           IRP_MJ_CLOSE,           IRP_MJ_READ,

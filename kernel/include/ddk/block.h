@@ -42,7 +42,7 @@ typedef struct _BLOCK_DEVICE {
 } BLOCK_DEVICE, *PBLOCK_DEVICE;
 
 /* Sector 0 decides: the first disk that begins with a FAT boot sector is the volume C:. The others get roles in the
- * order of registration: the page file, then the crash dump. The device and its name stay for ever.
+ * order of registration: the page file, then the crash dump. The device and its name stay forever.
  * STATUS_NOT_SUPPORTED: too small to be of use, or a second volume; an error of the disk: sector 0 cannot be read, so
  * nobody knows whether something would be overwritten. Said on the console. PASSIVE_LEVEL, from DriverEntry. */
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device);

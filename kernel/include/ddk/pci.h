@@ -20,7 +20,7 @@ typedef struct _PCI_BAR {
     BOOLEAN IsPrefetchable;
 } PCI_BAR, *PPCI_BAR;
 
-/* One function of one device, as the bus scan at boot found it. Lives for ever. */
+/* One function of one device, as the bus scan at boot found it. Lives forever. */
 typedef struct _PCI_DEVICE {
     UCHAR Bus, Slot, Function;
     UCHAR HeaderType; /* without the multi-function bit; 0: an ordinary device */

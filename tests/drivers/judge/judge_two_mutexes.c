@@ -1,5 +1,5 @@
 /* judge_two_mutexes.c: two threads take two mutexes in opposite order and wait for each other; the heartbeat beside them
- * goes on for ever and does not hide it.
+ * goes on forever and does not hide it.
  *
  * expect: deadlock owned by thread
  */

@@ -1,4 +1,4 @@
-/* judge_worker.c: a thread waits until DriverUnload tells it to stop; whoever does not unload sees it wait for ever.
+/* judge_worker.c: a thread waits until DriverUnload tells it to stop; whoever does not unload sees it wait forever.
  *
  * expect: deadlock judge_worker!Serve) waits for notification event
  * repaired: judge_worker_unload.c

@@ -1,4 +1,4 @@
-/* lock_recursion_spin.c: a thread acquires the spin lock that it holds, and spins for ever at DISPATCH_LEVEL.
+/* lock_recursion_spin.c: a thread acquires the spin lock that it holds, and spins forever at DISPATCH_LEVEL.
  *
  * expect: bugcheck 0x00000133 (1, *, *, *) in lock_recursion_spin!Worker
  */
