@@ -58,7 +58,6 @@ CORE += kernel/ob/object.c               # references, and what the last one doe
 CORE += kernel/ps/create.c               # system threads as objects
 CORE += kernel/ps/exit.c                 # what an ending thread still holds
 CORE += kernel/ps/reaper.c               # frees what ended threads leave behind
-CORE += kernel/ps/thread.c               # what drivers ask and tell a thread
 CORE += kernel/ex/work.c                 # work items and the threads that run them
 
 # ---- Memory: the map, frames, page tables
@@ -115,8 +114,6 @@ CORE += kernel/io/pcibar.c               # where a device's memory is, and how m
 CORE += kernel/io/clockdpc.c             # a DPC that waits for the clock
 CORE += kernel/io/startup.c              # one disk driver after the other
 CORE += kernel/io/block.c                # the list of disks
-CORE += kernel/io/ramstore.c             # a page file in RAM where there is no disk
-CORE += kernel/io/ramvolume.c            # C: in RAM where there is no disk
 
 # ---- The end of the machine
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, report, end
@@ -197,6 +194,7 @@ RING += kernel/ob/symlink.c              # a name that stands for another
 RING += kernel/ob/handle.c               # the handle table
 RING += kernel/ob/open.c                 # by name, by pointer, by OBJECT_ATTRIBUTES
 RING += kernel/ob/callback.c             # drivers asked before a handle is made
+RING += kernel/ps/thread.c               # threads with handles, for drivers
 RING += kernel/ps/process.c              # the two processes, System and Idle
 RING += kernel/ps/callback.c             # a set of routines that an event is told to
 RING += kernel/ps/notify.c               # drivers told of processes, threads and images
@@ -211,6 +209,8 @@ RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
 RING += kernel/mm/dumppage.c             # what a dump can say of an address
 
 # ---- More of the I/O manager
+RING += kernel/io/ramstore.c             # a page file in RAM where there is no disk
+RING += kernel/io/ramvolume.c            # C: in RAM where there is no disk
 RING += kernel/io/attach.c               # device stacks
 RING += kernel/io/forward.c              # down the stack, and back before going on
 RING += kernel/io/cancel.c               # taking a request back

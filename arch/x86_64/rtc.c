@@ -1,5 +1,6 @@
 /* rtc.c: the date, read once from the battery-backed clock behind ports 0x70 and 0x71. */
 #include <arch.h>
+#include <ring.h>
 
 #define CMOS_SECONDS 0x00
 #define CMOS_MINUTES 0x02
@@ -39,3 +40,9 @@ ULONG64 HalReadRealTimeClock(VOID) {
                       ReadCmosNumber(CMOS_SECONDS);
     return Seconds * 10000000;
 }
+
+/* The clock, at this moment, stands at the uptime that the command line gives. */
+static VOID SetDate(VOID) {
+    KiBootTime += HalReadRealTimeClock();
+}
+KE_STARTUP_STEP(StartBeforeClock, SetDate);

@@ -3,6 +3,7 @@
  * A registration that is being called is busy; it leaves the list when it is unregistered and no longer busy, and the
  * event says when. Routines are called at the IRQL of the one who notifies, which may be DISPATCH_LEVEL. */
 #include <ob.h>
+#include <ring.h>
 
 #define CALLBACK_TAG 0x6C6C6143U /* 'Call' */
 
@@ -38,8 +39,8 @@ static PCALLBACK_OBJECT CreateObject(BOOLEAN AllowMultipleCallbacks) {
     return Object;
 }
 
-/* PASSIVE_LEVEL, once the name space is there: the callbacks that NT has from the start. */
-VOID ExInitializeCallbacks(VOID) {
+/* The name space is there. The callbacks that NT has from the start. */
+static VOID MakeSystemCallbacks(VOID) {
     static const PCWSTR Names[] = {L"\\Callback\\SetSystemTime", L"\\Callback\\PowerState",
                                    L"\\Callback\\ProcessorAdd"};
     for (ULONG i = 0; i < RTL_NUMBER_OF(Names); i++) {
@@ -52,6 +53,7 @@ VOID ExInitializeCallbacks(VOID) {
         }
     }
 }
+KE_STARTUP_STEP(StartAfterDisks, MakeSystemCallbacks);
 
 /* PASSIVE_LEVEL. Opens the callback object of that name, or makes it if Create says so; without a name it always makes
  * one. The caller drops the reference. STATUS_OBJECT_NAME_NOT_FOUND and other results of a lookup,

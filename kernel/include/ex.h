@@ -4,8 +4,7 @@
 
 #include <ke.h>
 
-VOID ExInitializeCallbacks(VOID); /* PASSIVE, after ObInitializeSystem: \Callback\PowerState and others */
-VOID ExInitializeWorkers(VOID);   /* PASSIVE, first thread */
+VOID ExInitializeWorkers(VOID); /* PASSIVE, first thread */
 /* The first queued item that lies in the range, or whose routine does; NULL: none. <= DISPATCH_LEVEL. */
 PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End);
 ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVEL */

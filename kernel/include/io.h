@@ -11,7 +11,6 @@
 #define IO_TYPE_IRP 6
 
 struct _KLDR_DATA_TABLE_ENTRY;
-VOID IoStartFileSystem(VOID);  /* PASSIVE, first thread, after the page file: C: */
 VOID IoScanPci(VOID);          /* PASSIVE, first thread, while no other CPU runs: pcibar.c says why */
 VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
@@ -21,8 +20,6 @@ VOID IopReadyDevices(
 VOID IoShutdownSystem(VOID);             /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
 BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL, a snapshot */
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
-/* The current thread ends: cancels its requests and waits until they have come back, at most five minutes. PASSIVE. */
-VOID IoCancelThreadIo(VOID);
 
 /* Memory of an IRP, for ExFreePool, or NULL. <= DISPATCH. The pool's, until somebody wants IRPs watched: one store, before
  * the first driver is bound. */

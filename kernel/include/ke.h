@@ -348,9 +348,6 @@ PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind);
 PCSTR KeLockKindName(KLOCK_KIND Kind); /* "fast mutex", "push lock (shared)", ... Any IRQL */
 /* Waits for Object on behalf of a lock, with the bookkeeping around it. STATUS_SUCCESS or STATUS_TIMEOUT. <= APC_LEVEL */
 NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON Reason, PLARGE_INTEGER Timeout);
-VOID KeInitializeThreadLocks(PKTHREAD Thread); /* a new thread, nothing of it runs. <= DISPATCH_LEVEL */
-VOID KeCleanupThreadState(
-    PETHREAD Thread); /* its object goes: 0x13C, 0x153 if it still holds locks. <= DISPATCH_LEVEL */
 BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority,
                          LONG IoBoost); /* FALSE: no such thread. <= DISPATCH_LEVEL */
 
@@ -376,9 +373,7 @@ extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
 extern ULONG64 KiUptimeSeconds;         /* that had passed at the start: uptime= of the command line, else 0 */
 extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
-VOID KiInitializeWatchdogs(VOID);
-VOID KiCheckWatchdogs(PKTRAP_FRAME Frame);
-VOID KeInitializeThreadedDpcs(VOID); /* a thread for each CPU that is up; PASSIVE_LEVEL */
+extern VOID (*KiClockHook)(PKTRAP_FRAME Frame); /* each tick of each CPU, at CLOCK_LEVEL; NULL: nobody listens */
 /* What a DPC or timer in memory that is about to go would do: the first one that lies in the range, or whose routine
  * does; NULL: none. <= DISPATCH_LEVEL. */
 PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End);

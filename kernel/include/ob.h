@@ -33,7 +33,6 @@ POBJECT_TYPE ObGetType(PVOID Object);
 ACCESS_MASK ObMapAccess(POBJECT_TYPE Type, ACCESS_MASK Desired); /* generic rights and MAXIMUM_ALLOWED to specific */
 
 /* ---- The name space (directory.c, lookup.c); all <= DISPATCH unless said otherwise ---- */
-VOID ObInitializeSystem(VOID); /* PASSIVE, once, before the first driver: \Device, \??, ... */
 extern POBJECT_TYPE ObpDirectoryType, ObpSymbolicLinkType;
 
 /* What a lookup ended with. Release it with ObReleaseLookup. */

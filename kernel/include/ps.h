@@ -19,9 +19,6 @@ typedef struct _KPROCESS {
 extern PEPROCESS PsIdleProcess;
 PCHAR PsGetProcessImageFileName(PEPROCESS Process);
 
-/* notify.c: tells the drivers that want to know; in the context of the creator, or of the thread that ends. PASSIVE. */
-VOID PsNotifyThread(PETHREAD Thread, BOOLEAN IsCreated);
-VOID PsNotifyImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes); /* before it runs. PASSIVE */
-BOOLEAN PsIsIntegrityChecked(PVOID Routine);                        /* of what image? Any IRQL */
+BOOLEAN PsIsIntegrityChecked(PVOID Routine); /* notify.c: of what image? Any IRQL */
 
 #endif

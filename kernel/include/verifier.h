@@ -37,9 +37,6 @@ VOID VfNotifyFree(PVOID P, ULONG Tag); /* before the block is freed; IRQL of the
  * Frames is cleared. Any IRQL. */
 VOID VfCaptureStack(PVOID *Frames, ULONG Maximum);
 
-/* ---- Threads: the current one ends (ps/exit.c) ---- */
-VOID VfNotifyThreadEnd(VOID);
-
 /* ---- IofCallDriver, while VfOptions has VF_IO ---- */
 NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp);
 

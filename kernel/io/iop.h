@@ -143,10 +143,4 @@ VOID IopDeleteInterrupt(PKINTERRUPT Interrupt);
 ULONG IopInsertBlockDevice(PBLOCK_DEVICE Device);
 BOOLEAN IopSetVolumeDisk(PBLOCK_DEVICE Device); /* C:, unless there is one */
 
-/* ---- C: for machines without a disk that has one (ramvolume.c) ---- */
-VOID IopCreateRamVolume(VOID); /* PASSIVE_LEVEL */
-
-/* ---- The disk for machines without one (ramstore.c) ---- */
-VOID IopCreateRamStore(VOID); /* PASSIVE_LEVEL */
-
 #endif

@@ -5,6 +5,7 @@
  * The memory comes in chunks, because a run of many megabytes need not be there. */
 #include <kd.h>
 #include <mm.h>
+#include <ring.h>
 #include "iop.h"
 
 #define CHUNK_PAGES 64
@@ -109,8 +110,10 @@ static ULONG64 AllocateChunks(VOID) {
     return Bytes;
 }
 
-VOID IopCreateRamStore(VOID) {
-    PAGED_CODE();
+static VOID CreateRamStore(VOID) {
+    if (IoGetBlockDevice(0) != NULL) {
+        return;
+    }
     ULONG64 Bytes = AllocateChunks();
     if (Bytes == 0) {
         KdPutString("io: no disk, and no RAM to spare in its place\n");
@@ -125,3 +128,4 @@ VOID IopCreateRamStore(VOID) {
     KdPrintf("io: no disk: paging to %u MiB of RAM\n", (ULONG)(Bytes >> 20));
     IopInsertBlockDevice(&RamDevice);
 }
+KE_STARTUP_STEP(StartAfterDisks, CreateRamStore);

@@ -6,6 +6,7 @@
 #include <kd.h>
 #include <ldr.h>
 #include <mm.h>
+#include <ring.h>
 #include "iop.h"
 
 #define MAXIMUM_PAGES 512 /* 2 MiB */
@@ -132,11 +133,10 @@ static ULONG64 CountSectors(VOID) {
     return Sectors <= MAXIMUM_PAGES * SECTORS_PER_PAGE ? Sectors : 0;
 }
 
-/* See iop.h. Without the image there is no C:, which whoever opens a file on it learns. */
-VOID IopCreateRamVolume(VOID) {
-    PAGED_CODE();
+/* Without the image there is no C:, which whoever opens a file on it learns. */
+static VOID CreateRamVolume(VOID) {
     const void *Data;
-    if (!LdrFindArchiveFile("c.img", &Data, &ImageBytes)) {
+    if (IoGetVolumeDisk() != NULL || !LdrFindArchiveFile("c.img", &Data, &ImageBytes)) {
         return;
     }
     Image = Data;
@@ -147,3 +147,13 @@ VOID IopCreateRamVolume(VOID) {
         IopSetVolumeDisk(&Device);
     }
 }
+KE_STARTUP_STEP(StartAfterDisks, CreateRamVolume);
+
+/* Paging works: the file system's code is pageable. Without a volume there is nothing to drive. */
+static VOID StartFileSystem(VOID) {
+    PDRIVER_OBJECT DriverObject;
+    if (IoGetVolumeDisk() != NULL) {
+        LdrLoadDriver("fastfat", &DriverObject); /* says itself what goes wrong */
+    }
+}
+KE_STARTUP_STEP(StartAfterPaging, StartFileSystem);

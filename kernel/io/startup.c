@@ -1,4 +1,4 @@
-/* startup.c: the I/O system's start: each disk driver in turn, and RAM where there is no disk. */
+/* startup.c: the I/O system's start: each disk driver in turn. */
 #include <kd.h>
 #include <ldr.h>
 #include "iop.h"
@@ -27,22 +27,7 @@ static VOID LoadDiskDrivers(VOID) {
 
 VOID IoInitializeSystem(VOID) {
     PAGED_CODE();
-    ObInitializeSystem();
     if (!KeGetBootOption("nodisk", NULL, 0)) {
         LoadDiskDrivers();
-    }
-    if (IoGetBlockDevice(0) == NULL) {
-        IopCreateRamStore();
-    }
-    if (IoGetVolumeDisk() == NULL) {
-        IopCreateRamVolume();
-    }
-}
-
-/* PASSIVE_LEVEL, once paging works: the file system's code is pageable. Without a volume there is nothing to drive. */
-VOID IoStartFileSystem(VOID) {
-    PDRIVER_OBJECT DriverObject;
-    if (IoGetVolumeDisk() != NULL) {
-        LdrLoadDriver("fastfat", &DriverObject); /* says itself what goes wrong */
     }
 }

@@ -7,6 +7,7 @@
  * requester, and whenever it is completed, it is only freed. */
 #include "iop.h"
 #include <kd.h>
+#include <ring.h>
 
 #define POLL_MS 100
 #define POLLS 3000 /* five minutes */
@@ -154,9 +155,8 @@ static PIRP Disown(PETHREAD Thread) {
     return Found;
 }
 
-/* See io.h. */
-VOID IoCancelThreadIo(VOID) {
-    PETHREAD Thread = PsGetCurrentThread();
+/* Cancels the thread's requests and waits until they have come back, at most five minutes. PASSIVE_LEVEL. */
+static VOID CancelThreadIo(PETHREAD Thread) {
     LARGE_INTEGER Interval = {.QuadPart = -POLL_MS * 10000LL};
     ULONG64 Haste = KeGetBootOptionNumber("haste", 1);
     PIRP Irp;
@@ -171,6 +171,15 @@ VOID IoCancelThreadIo(VOID) {
                  HandleToULong(Thread->Cid.UniqueThread), Irp);
     }
 }
+
+static VOID WatchThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
+    if (Event == ThreadInitialized) {
+        InitializeListHead(&Thread->IrpList);
+    } else if (Event == ThreadEnds) {
+        CancelThreadIo(Thread);
+    }
+}
+KE_THREAD_WATCH(2, WatchThread);
 
 /* ---- For whoever explains ---- */
 

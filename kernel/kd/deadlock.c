@@ -14,6 +14,7 @@
  * lock guards all of it. It is taken at HIGH_LEVEL for some hundred instructions, calls nobody, and is none of the
  * kernel's ranked locks: a thunk may be called at any IRQL, also in an interrupt. */
 #include "deadlock.h"
+#include <ring.h>
 
 #define BUCKETS 256 /* powers of two */
 #define OWNERS 64
@@ -505,9 +506,9 @@ VOID VfLockInitialized(PVOID Lock, VF_LOCK_KIND Kind) {
 /* ---- The end of a thread ---- */
 
 /* The current thread ends. It still owns a lock: 0xC4 (0x100A, thread, lock, 0). */
-VOID VfNotifyThreadEnd(VOID) {
-    PKTHREAD Thread = KiCurrentThread();
-    if (IsOff()) {
+static VOID CheckThreadEnd(PETHREAD Ended, KE_THREAD_EVENT Event) {
+    PKTHREAD Thread = &Ended->Tcb;
+    if (Event != ThreadEnds || IsOff()) {
         return;
     }
     KIRQL OldIrql = LockDatabase();
@@ -533,3 +534,4 @@ BOOLEAN VfIsLockOwned(PVOID Lock) {
     UnlockDatabase(OldIrql);
     return IsOwned;
 }
+KE_THREAD_WATCH(3, CheckThreadEnd);

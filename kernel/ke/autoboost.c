@@ -13,6 +13,7 @@
  * whoever gives up the last reference. A thread object is in KiThreadObjects until then. */
 #include "ki.h"
 #include <ex.h>
+#include <ring.h>
 
 #define BOOST_LIMIT (LOW_REALTIME_PRIORITY - 1)
 #define NO_SESSION 0xFFFFFFFF
@@ -60,12 +61,6 @@ DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql) {
                  Irql, 0);
 }
 
-VOID KeInitializeThreadLocks(PKTHREAD Thread) {
-    KIRQL OldIrql = KiLockDispatcher();
-    InsertTailList(&KiThreadObjects, &Thread->ObjectListEntry);
-    KiUnlockDispatcher(OldIrql);
-}
-
 /* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource that others wait for.
  * KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION (thread, entry, 1, lock). */
 static VOID CheckLeftLocks(PKTHREAD Thread) {
@@ -81,17 +76,23 @@ static VOID CheckLeftLocks(PKTHREAD Thread) {
     }
 }
 
-/* The last reference to a thread's object is gone, and nothing of it runs. A thread that was never initialized is in no
- * list. */
-VOID KeCleanupThreadState(PETHREAD Thread) {
-    if (Thread->Tcb.ObjectListEntry.Flink == NULL) {
-        return;
+/* A thread's object is in the list from the moment when the thread is laid out until the last reference is gone. One that
+ * was never laid out is in no list. */
+static VOID WatchThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
+    PLIST_ENTRY Entry = &Thread->Tcb.ObjectListEntry;
+    BOOLEAN IsGoing = Event == ThreadDeleted && Entry->Flink != NULL;
+    if (IsGoing) {
+        CheckLeftLocks(&Thread->Tcb);
     }
-    CheckLeftLocks(&Thread->Tcb);
     KIRQL OldIrql = KiLockDispatcher();
-    RemoveEntryList(&Thread->Tcb.ObjectListEntry);
+    if (Event == ThreadInitialized) {
+        InsertTailList(&KiThreadObjects, Entry);
+    } else if (IsGoing) {
+        RemoveEntryList(Entry);
+    }
     KiUnlockDispatcher(OldIrql);
 }
+KE_THREAD_WATCH(0, WatchThread);
 
 /* A lock may name an owner whose object is long gone. Dispatcher lock held. */
 static BOOLEAN IsThreadObject(PKTHREAD Thread) {

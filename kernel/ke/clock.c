@@ -6,6 +6,8 @@
 #include <arch.h>
 #include <ke.h>
 
+VOID (*KiClockHook)(PKTRAP_FRAME Frame);
+
 volatile ULONG64 KiInterruptTime;
 volatile ULONG64 KiTickCount;
 ULONG64 KiBootTime;
@@ -39,7 +41,9 @@ VOID KeUpdateSystemTime(PKTRAP_FRAME Frame) {
         AdvanceTime();
     }
     AccountTick(Prcb, (KIRQL)Frame->PreviousIrql);
-    KiCheckWatchdogs(Frame);
+    if (KiClockHook != NULL) {
+        KiClockHook(Frame);
+    }
     PKTHREAD Thread = Prcb->CurrentThread;
     Thread->KernelTime++;
     if (Thread != Prcb->IdleThread && --Thread->Quantum <= 0) {
@@ -125,5 +129,5 @@ VOID KiInitializeClock(VOID) {
     KiUptimeSeconds = KeGetBootOptionNumber("uptime", 0);
     KiTickCount = KiUptimeSeconds * CLOCK_HZ;
     KiInterruptTime = KiTickCount * TIME_INCREMENT;
-    KiBootTime = HalReadRealTimeClock() - KiInterruptTime;
+    KiBootTime = 0 - KiInterruptTime; /* 1601, until something knows the date */
 }

@@ -11,6 +11,7 @@
 #include <ldr.h>
 #include <mm.h>
 #include <ps.h>
+#include <ring.h>
 #include <story.h>
 #include <trace.h>
 
@@ -28,25 +29,42 @@ static VOID PrintBanner(VOID) {
     KdPrintf("%u MiB of RAM, command line: %s\n", (ULONG)(KeBootInfo->TotalRam >> 20), KeBootInfo->CommandLine);
 }
 
+/* The hooks of the ring: pointers of the core's, which are NULL without it. */
+static VOID AttachRing(VOID) {
+    for (const KE_ATTACHMENT *Row = KiAttachments; Row < KiAttachmentsEnd; Row++) {
+        *Row->Hook = Row->Value;
+    }
+}
+
+/* What the ring has to do at this moment. */
+static VOID RunSteps(KE_START When) {
+    for (const KE_STARTUP_ROW *Row = KiStartupRows; Row < KiStartupRowsEnd; Row++) {
+        if (Row->When == When) {
+            Row->Run();
+        }
+    }
+}
+
 /* The rest of the start, in a thread, because it waits: PASSIVE_LEVEL. */
 static VOID Phase1(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     KdPrintf("ke: first thread after %u us\n", (ULONG)(HalReadTsc() * 1000000 / HalFeatures.TscHz));
+    RunSteps(StartFirstThread);
     PsInitializeSystem();
     KdInitializeCodePage();
     ExInitializeWorkers();
     IoScanPci();
     HalStartProcessors((ULONG)KeGetBootOptionNumber("cpus", MAXIMUM_PROCESSORS));
     KdPrintf("ke: %u %s\n", KeNumberProcessors, KeNumberProcessors == 1 ? "CPU runs" : "CPUs run");
-    KeInitializeThreadedDpcs();
+    RunSteps(StartBeforeDisks);
     IoInitializeSystem();
-    ExInitializeCallbacks();
+    RunSteps(StartAfterDisks);
     NTSTATUS Status = MmInitializePaging();
     if (!NT_SUCCESS(Status)) {
         KdPrintf("mm: no page file (status 0x%08X): paged pool stays resident\n", Status);
     }
     MmReleaseBootMemory();
-    IoStartFileSystem();
+    RunSteps(StartAfterPaging);
     LdrLoadBootDrivers();
     StoryRun();
 }
@@ -55,6 +73,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     HalMarkFirstFrame();
     HalInitializeSerial();
     KiInitializeStackCookie();
+    AttachRing();
     KeInitializeProcessor(&KiBootPcr, 0);
     HalInitializeBootProcessor(&KiBootPcr);
     BootReadInformation(Magic, Info, KeBootInfo);
@@ -67,7 +86,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     KdInitializeTrace(HalCountProcessors());
     HalInitializeInterrupts();
     KiInitializeClock();
-    KiInitializeWatchdogs();
+    RunSteps(StartBeforeClock);
     KeActivateProcessor();
     KeRaiseIrqlToDpcLevel(); /* no switch before the idle loop, which lowers again and turns interrupts on */
     PETHREAD Thread;

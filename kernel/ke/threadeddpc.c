@@ -6,6 +6,7 @@
  * routine must be prepared for on Windows, too. */
 #include "ki.h"
 #include <ps.h>
+#include <ring.h>
 #include <rtl.h>
 #include <trace.h>
 
@@ -25,7 +26,8 @@ static VOID KiExecuteDpc(PVOID Context) {
     }
 }
 
-VOID KeInitializeThreadedDpcs(VOID) {
+/* A thread for each CPU that is up. */
+static VOID InitializeThreadedDpcs(VOID) {
     for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
         CHAR Name[16];
         PETHREAD Thread;
@@ -37,3 +39,4 @@ VOID KeInitializeThreadedDpcs(VOID) {
         }
     }
 }
+KE_STARTUP_STEP(StartBeforeDisks, InitializeThreadedDpcs);

@@ -9,7 +9,7 @@
  * (tests and impatient people), and the parameters then show that many seconds in ticks. Each CPU watches itself for
  * 0x133 and its neighbour for 0x101, so that no CPU goes unwatched. */
 #include <arch.h>
-#include <ke.h>
+#include <ring.h>
 
 #define DPC_LIMIT_SECONDS 20
 #define PERIOD_LIMIT_SECONDS 120
@@ -25,13 +25,13 @@ static ULONG DpcLimitTicks, PeriodLimitTicks, ClockLimitTicks;
  * verdict whose parameters are NT's. */
 static ULONG Haste;
 
-/* Boot CPU, before the clock ticks. */
-VOID KiInitializeWatchdogs(VOID) {
+static VOID InitializeWatchdogs(VOID) {
     Haste = (ULONG)KeGetBootOptionNumber("haste", 1);
     DpcLimitTicks = LimitTicks(DPC_LIMIT_SECONDS);
     PeriodLimitTicks = LimitTicks(PERIOD_LIMIT_SECONDS);
     ClockLimitTicks = LimitTicks(CLOCK_LIMIT_SECONDS);
 }
+KE_STARTUP_STEP(StartBeforeClock, InitializeWatchdogs);
 
 static BOOLEAN IsInRoutine(const KPRCB *Prcb) {
     return Prcb->DpcRoutineActive || Prcb->ServiceDepth != 0;
@@ -73,8 +73,9 @@ static VOID WatchNeighbour(PKPRCB Prcb) {
 }
 
 /* From the clock interrupt of each CPU, at CLOCK_LEVEL. */
-VOID KiCheckWatchdogs(PKTRAP_FRAME Frame) {
+static VOID CheckWatchdogs(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     WatchSelf(Prcb, Frame);
     WatchNeighbour(Prcb);
 }
+KE_ATTACH(KiClockHook, CheckWatchdogs);

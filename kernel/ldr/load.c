@@ -7,7 +7,6 @@
 #include <io.h>
 #include <kd.h>
 #include <mm.h>
-#include <ps.h>
 #include <rtl.h>
 
 #define SERVICES_KEY "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
@@ -25,6 +24,8 @@ typedef struct _LOAD_PACKET {
 static KMUTEX LoadMutex;
 
 typedef VOID INITIALIZER(VOID);
+
+VOID (*LdrImageHook)(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes);
 
 /* Boot CPU. */
 VOID LdrpInitializeLoading(VOID) {
@@ -132,7 +133,9 @@ static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJE
     NTSTATUS Status = STATUS_INSUFFICIENT_RESOURCES;
     if (Driver != NULL) {
         Module->DriverObject = Driver;
-        PsNotifyImage(&Module->FullDllName, Module->DllBase, Module->SizeOfImage);
+        if (LdrImageHook != NULL) {
+            LdrImageHook(&Module->FullDllName, Module->DllBase, Module->SizeOfImage);
+        }
         Status = PnpCallDriverEntry(&Image, Driver);
     }
     if (!NT_SUCCESS(Status)) {

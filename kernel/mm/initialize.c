@@ -234,8 +234,6 @@ VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     MiInitializePageIn();
     FreeRemainingFrames();
     MiInitializePool();
-    MiInitializeViews();
-    MiInitializeSectionLocks();
 }
 
 /* See mm.h. The zero-page thread runs also where there is no disk; trimming would then help nobody. */

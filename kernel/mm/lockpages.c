@@ -4,6 +4,7 @@
  * changes its kind instead: its pages stop being pageable, and become pageable again when the last lock goes. */
 #include "mi.h"
 #include <ldr.h>
+#include <ring.h>
 
 #define PFN_UNLOCKED_TOO_OFTEN 7 /* sub-codes of PFN_LIST_CORRUPT and MEMORY_MANAGEMENT */
 #define MM_SECTION_NOT_LOCKED 0x1010
@@ -48,10 +49,10 @@ VOID MiUnlockPage(ULONG64 Frame, BOOLEAN WasWritten) {
 
 static FAST_MUTEX SectionMutex; /* guards LDR_SECTION.LockCount and the kind of each section's pages */
 
-/* Boot CPU. */
-VOID MiInitializeSectionLocks(VOID) {
+static VOID InitializeSectionMutex(VOID) {
     ExInitializeFastMutex(&SectionMutex);
 }
+KE_STARTUP_STEP(StartBeforeClock, InitializeSectionMutex);
 
 /* Turns a pageable page into one that stays. FALSE: it is not in memory. MmPfnLock held. */
 static BOOLEAN MakePageStay(volatile MMPTE *Pte) {

@@ -148,8 +148,7 @@ ULONG64 MiNextFrame(ULONG64 Frame);  /* the next one that has, round to the firs
 VOID MiZeroFrame(ULONG64 Frame); /* any IRQL, no lock */
 
 /* ---- Locked pages (lockpages.c) ---- */
-VOID MiInitializeSectionLocks(VOID); /* boot CPU */
-ULONG64 MiLockPage(ULONG64 Va);      /* faults the page in; 0: no RAM is mapped there */
+ULONG64 MiLockPage(ULONG64 Va); /* faults the page in; 0: no RAM is mapped there */
 VOID MiUnlockPage(ULONG64 Frame, BOOLEAN WasWritten);
 
 /* ---- Commit (commit.c): under MmPfnLock ---- */
@@ -227,7 +226,6 @@ static FORCEINLINE MMPTE MiMakePrototypePte(MMPTE *Prototype) {
 static FORCEINLINE MMPTE *MiGetPrototype(MMPTE Pte) {
     return (MMPTE *)((LONG64)Pte >> 16);
 }
-NTSTATUS MiInitializeViews(VOID); /* boot CPU, once */
 
 /* ---- Page-in (pagein.c) ---- */
 /* One read in progress, shared by all who fault on its page. References, IsFinished and the list under MmPfnLock. */

@@ -12,6 +12,7 @@
  * machine is never short of memory because of it. */
 #include "mi.h"
 #include <kd.h>
+#include <ring.h>
 
 #define VIEW_SLOTS 128
 #define SLOT_WORDS (VIEW_SLOTS / 64)
@@ -62,13 +63,13 @@ static ULONG64 SlotVa(ULONG Slot) {
     return MM_SYSTEM_CACHE + ((ULONG64)Slot << PAGE_SHIFT);
 }
 
-/* PASSIVE_LEVEL, once, before the first file system. */
-NTSTATUS MiInitializeViews(VOID) {
+/* Without memory for the tables there is no cache, and each request for a view fails. */
+static VOID InitializeViews(VOID) {
     KIRQL OldIrql = MiAcquirePfnLock();
     BOOLEAN HasTables = MiMakePageTables(MM_SYSTEM_CACHE, VIEW_SLOTS);
     MiReleasePfnLock(OldIrql);
     if (!HasTables) {
-        return STATUS_INSUFFICIENT_RESOURCES;
+        return;
     }
     for (ULONG Index = 0; Index < BUCKETS; Index++) {
         InitializeListHead(&Buckets[Index]);
@@ -85,8 +86,8 @@ NTSTATUS MiInitializeViews(VOID) {
     for (ULONG Word = 0; Word < SLOT_WORDS; Word++) {
         FreeSlots[Word] = ~0ULL;
     }
-    return STATUS_SUCCESS;
 }
+KE_STARTUP_STEP(StartBeforeClock, InitializeViews);
 
 /* ---- Cached pages ---- */
 

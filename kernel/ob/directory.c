@@ -3,6 +3,7 @@
  * Names are nonpaged and guarded by a spin lock, so that a name can be looked up at DISPATCH_LEVEL: a file call at that
  * level must die where it dies on NT, in the file system, and not here. */
 #include "obp.h"
+#include <ring.h>
 
 KE_DECLARE_LOCK(ObpNameLock, RANK_OBJECT, "names of objects, contents of directories");
 POBP_DIRECTORY ObpRoot;
@@ -163,8 +164,8 @@ static VOID MakeLink(PCWSTR Path, PCWSTR Target) {
     Require(IoCreateSymbolicLink(&Name, &Text));
 }
 
-/* See ob.h. Each session has a \?? of its own on NT, which falls back on \GLOBAL??; there are no sessions here. */
-VOID ObInitializeSystem(VOID) {
+/* Before the first driver. Each session has a \?? of its own on NT, which falls back on \GLOBAL??; there are no sessions here. */
+static VOID MakeDirectories(VOID) {
     ObpRoot = CreateDirectory();
     Require(ObpRoot == NULL ? STATUS_INSUFFICIENT_RESOURCES : STATUS_SUCCESS);
     static const PCWSTR Directories[] = {L"\\Device",           L"\\GLOBAL??",      L"\\Driver",
@@ -178,3 +179,4 @@ VOID ObInitializeSystem(VOID) {
     MakeLink(L"\\GLOBAL??\\Global", L"\\GLOBAL??");
     MakeLink(L"\\GLOBAL??\\GLOBALROOT", L"");
 }
+KE_STARTUP_STEP(StartBeforeDisks, MakeDirectories);

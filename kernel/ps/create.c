@@ -9,6 +9,13 @@
 
 static VOID DeleteThread(PVOID Object);
 
+/* See psp.h. */
+VOID PspTellOfThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
+    for (KE_THREAD_ROUTINE *const *Watch = KiThreadWatches; Watch < KiThreadWatchesEnd; Watch++) {
+        (*Watch)(Thread, Event);
+    }
+}
+
 OBJECT_TYPE PspThreadObjectType = {.Name = "Thread", .Delete = DeleteThread, .ValidAccess = THREAD_ALL_ACCESS};
 static POBJECT_TYPE ThreadTypePointer = &PspThreadObjectType;
 POBJECT_TYPE *PsThreadType = &ThreadTypePointer;
@@ -20,7 +27,7 @@ static VOID DeleteThread(PVOID Object) {
     if (Thread->Tcb.StackBase != 0) {
         KeBugCheckEx(REFERENCE_BY_POINTER, (ULONG_PTR)&PspThreadObjectType, (ULONG_PTR)Object, 0, 0);
     }
-    KeCleanupThreadState(Thread);
+    PspTellOfThread(Thread, ThreadDeleted);
 }
 
 static HANDLE NextThreadId(VOID) {
@@ -41,8 +48,8 @@ static VOID NameThread(PETHREAD Thread, PCSTR Name, PKSTART_ROUTINE Start) {
     }
 }
 
-/* A thread with a stack, laid out but not started, with two references: its own and the caller's. <= DISPATCH_LEVEL. */
-static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
+/* See psp.h. */
+NTSTATUS PspCreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
     PETHREAD Thread = ObCreateObject(&PspThreadObjectType, sizeof(ETHREAD));
     if (Thread == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
@@ -55,74 +62,23 @@ static NTSTATUS CreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, 
     Thread->Cid.UniqueProcess = ULongToHandle(PSP_SYSTEM_PROCESS_ID);
     Thread->Cid.UniqueThread = NextThreadId();
     Thread->ExitStatus = STATUS_PENDING;
-    Thread->Tcb.Process = PsInitialSystemProcess;
-    InitializeListHead(&Thread->IrpList);
     NameThread(Thread, Name, Start);
     KeInitializeThread(&Thread->Tcb, StackBase, StackBase - KERNEL_STACK_SIZE, Start, Context, Priority);
-    KeInitializeThreadLocks(&Thread->Tcb);
+    PspTellOfThread(Thread, ThreadInitialized);
     ObfReferenceObject(Thread);
     *Created = Thread;
     return STATUS_SUCCESS;
 }
 
-NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
-    NTSTATUS Status = CreateThread(Thread, Name, Priority, Start, Context);
-    if (NT_SUCCESS(Status)) {
-        PsNotifyThread(*Thread, TRUE);
-        KeReadyThread(&(*Thread)->Tcb);
-    }
-    return Status;
-}
-
-/* The body of a thread that could not be given a handle: it ends before it has begun. */
-static VOID EndAtOnce(PVOID Context) {
-    UNREFERENCED_PARAMETER(Context);
-}
-
-#define CURRENT_PROCESS_HANDLE ((HANDLE)(LONG_PTR)(-1))
-
-/* Every thread is the system process's: a handle of another one must be good, and changes nothing. */
-static NTSTATUS CheckProcessHandle(HANDLE ProcessHandle) {
-    PVOID Process;
-    if (ProcessHandle == NULL || ProcessHandle == CURRENT_PROCESS_HANDLE) {
-        return STATUS_SUCCESS;
-    }
-    NTSTATUS Status = ObReferenceObjectByHandle(ProcessHandle, 0, *PsProcessType, KernelMode, &Process, NULL);
-    if (NT_SUCCESS(Status)) {
-        ObfDereferenceObject(Process);
-    }
-    return Status;
-}
-
-/* PASSIVE_LEVEL. The thread runs at priority 8; it may have ended before this returns. The handle must be closed with
- * ZwClose; it has the rights of DesiredAccess. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH: ProcessHandle is none.
- * wdm.h: PsCreateSystemThread. */
-NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
-                              HANDLE ProcessHandle, PCLIENT_ID ClientId, PKSTART_ROUTINE StartRoutine,
-                              PVOID StartContext) {
-    PAGED_CODE();
-    if (ThreadHandle == NULL || StartRoutine == NULL) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    *ThreadHandle = NULL;
-    PETHREAD Thread;
-    NTSTATUS Status = CheckProcessHandle(ProcessHandle);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = CreateThread(&Thread, NULL, 8, StartRoutine, StartContext);
-    if (!NT_SUCCESS(Status)) {
-        return Status;
-    }
-    Status = ObInsertHandleWithAccess(Thread, DesiredAccess, ObjectAttributes ? ObjectAttributes->Attributes : 0,
-                                      ThreadHandle);
-    if (!NT_SUCCESS(Status)) {
-        Thread->Tcb.StartRoutine = EndAtOnce;
-    } else if (ClientId != NULL) {
-        *ClientId = Thread->Cid;
-    }
-    PsNotifyThread(Thread, TRUE);
+VOID PspStartThread(PETHREAD Thread) {
+    PspTellOfThread(Thread, ThreadCreated);
     KeReadyThread(&Thread->Tcb);
-    ObfDereferenceObject(Thread);
+}
+
+NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
+    NTSTATUS Status = PspCreateThread(Thread, Name, Priority, Start, Context);
+    if (NT_SUCCESS(Status)) {
+        PspStartThread(*Thread);
+    }
     return Status;
 }

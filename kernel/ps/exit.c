@@ -1,7 +1,5 @@
 /* exit.c: the end of a thread: what it still holds is checked, since no one else could release it. */
 #include "psp.h"
-#include <io.h>
-#include <verifier.h>
 
 /* In NT's order. Each of these leaves something locked forever, or kills a thread that is not the caller's to kill. */
 static VOID CheckExit(PETHREAD Thread) {
@@ -24,9 +22,7 @@ static VOID CheckExit(PETHREAD Thread) {
 NTSTATUS PsTerminateSystemThread(NTSTATUS ExitStatus) {
     PETHREAD Thread = PsGetCurrentThread();
     CheckExit(Thread);
-    PsNotifyThread(Thread, FALSE);
-    IoCancelThreadIo();
-    VfNotifyThreadEnd();
+    PspTellOfThread(Thread, ThreadEnds);
     Thread->ExitStatus = ExitStatus;
     KeTerminateThread();
 }

@@ -69,24 +69,24 @@ NTSTATUS PsRemoveLoadImageNotifyRoutine(PLOAD_IMAGE_NOTIFY_ROUTINE NotifyRoutine
     return PspRemoveCallback(&ImageCallbacks, (PVOID)NotifyRoutine, 0) ? STATUS_SUCCESS : STATUS_PROCEDURE_NOT_FOUND;
 }
 
-/* See ps.h. */
-VOID PsNotifyThread(PETHREAD Thread, BOOLEAN IsCreated) {
+/* In the context of the creator, or of the thread that ends. */
+static VOID NotifyOfThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
     ULONG_PTR Kind;
-    if (ThreadCallbacks.Count == 0 || KiCurrentIrql() > APC_LEVEL) {
+    if ((Event != ThreadCreated && Event != ThreadEnds) || ThreadCallbacks.Count == 0 || KiCurrentIrql() > APC_LEVEL) {
         return;
     }
     for (ULONG i = 0; i < PSP_MAXIMUM_CALLBACKS; i++) {
         PCREATE_THREAD_NOTIFY_ROUTINE Routine =
             (PCREATE_THREAD_NOTIFY_ROUTINE)PspEnterCallback(&ThreadCallbacks, i, &Kind);
         if (Routine != NULL) {
-            Routine(Thread->Cid.UniqueProcess, Thread->Cid.UniqueThread, IsCreated);
+            Routine(Thread->Cid.UniqueProcess, Thread->Cid.UniqueThread, Event == ThreadCreated);
             PspLeaveCallback(&ThreadCallbacks, i);
         }
     }
 }
+KE_THREAD_WATCH(1, NotifyOfThread);
 
-/* See ps.h. */
-VOID PsNotifyImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes) {
+static VOID NotifyOfImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes) {
     ULONG_PTR Kind;
     for (ULONG i = 0; ImageCallbacks.Count != 0 && i < PSP_MAXIMUM_CALLBACKS; i++) {
         IMAGE_INFO Information = {.ImageBase = Base, .ImageSize = Bytes};
@@ -99,3 +99,4 @@ VOID PsNotifyImage(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes) {
         }
     }
 }
+KE_ATTACH(LdrImageHook, NotifyOfImage);

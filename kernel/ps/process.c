@@ -29,11 +29,20 @@ static PEPROCESS CreateProcess(ULONG Id, PCSTR Name) {
     return Process;
 }
 
-/* See psp.h. */
-VOID PspInitializeProcesses(VOID) {
+/* Before the first thread that a driver could see. */
+static VOID CreateProcesses(VOID) {
     PsIdleProcess = CreateProcess(0, "Idle");
     PsInitialSystemProcess = CreateProcess(PSP_SYSTEM_PROCESS_ID, "System");
 }
+KE_STARTUP_STEP(StartFirstThread, CreateProcesses);
+
+/* Every thread is the system process's. */
+static VOID JoinProcess(PETHREAD Thread, KE_THREAD_EVENT Event) {
+    if (Event == ThreadInitialized) {
+        Thread->Tcb.Process = PsInitialSystemProcess;
+    }
+}
+KE_THREAD_WATCH(0, JoinProcess);
 
 /* Any IRQL. The process whose thread it is, wherever it is attached. wdm.h: IoThreadToProcess. */
 PEPROCESS IoThreadToProcess(PETHREAD Thread) {

@@ -4,14 +4,18 @@
 
 #include <ob.h>
 #include <ps.h>
+#include <ring.h>
 
 #define PSP_SYSTEM_PROCESS_ID 4 /* all threads belong to the system process */
 
 extern OBJECT_TYPE PspThreadObjectType;
 KSTART_ROUTINE PspReaperThread;
 
-/* process.c: PASSIVE, once, before the first thread that a driver could see. */
-VOID PspInitializeProcesses(VOID);
+/* create.c: a thread with a stack, laid out but not started, with two references: its own and the caller's. Name NULL: the
+ * start routine's. <= DISPATCH_LEVEL. */
+NTSTATUS PspCreateThread(PETHREAD *Created, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context);
+VOID PspStartThread(PETHREAD Thread);                         /* lets it run. PASSIVE_LEVEL */
+VOID PspTellOfThread(PETHREAD Thread, KE_THREAD_EVENT Event); /* those who watch threads */
 
 /* Sets of notification routines (callback.c). Kind tells apart routines of different prototypes in one set. */
 #define PSP_MAXIMUM_CALLBACKS 64

@@ -20,7 +20,6 @@ VOID PspReaperThread(PVOID Context) {
 
 VOID PsInitializeSystem(VOID) {
     PETHREAD Thread;
-    PspInitializeProcesses();
     NTSTATUS Status = PsCreateNamedThread(&Thread, "reaper", LOW_REALTIME_PRIORITY, PspReaperThread, NULL);
     if (!NT_SUCCESS(Status)) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);

@@ -1,4 +1,4 @@
-/* thread.c: threads as drivers see them: queries and changes by object or by handle. */
+/* thread.c: threads as drivers see them: made with a handle, queried and changed by object or handle. */
 #include "psp.h"
 #include <rtl.h>
 
@@ -109,5 +109,57 @@ NTSTATUS ZwAlertThread(HANDLE ThreadHandle) {
         KeAlertThread(&Thread->Tcb, KernelMode);
         ObfDereferenceObject(Thread);
     }
+    return Status;
+}
+
+/* The body of a thread that could not be given a handle: it ends before it has begun. */
+static VOID EndAtOnce(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+}
+
+#define CURRENT_PROCESS_HANDLE ((HANDLE)(LONG_PTR)(-1))
+
+/* Every thread is the system process's: a handle of another one must be good, and changes nothing. */
+static NTSTATUS CheckProcessHandle(HANDLE ProcessHandle) {
+    PVOID Process;
+    if (ProcessHandle == NULL || ProcessHandle == CURRENT_PROCESS_HANDLE) {
+        return STATUS_SUCCESS;
+    }
+    NTSTATUS Status = ObReferenceObjectByHandle(ProcessHandle, 0, *PsProcessType, KernelMode, &Process, NULL);
+    if (NT_SUCCESS(Status)) {
+        ObfDereferenceObject(Process);
+    }
+    return Status;
+}
+
+/* PASSIVE_LEVEL. The thread runs at priority 8; it may have ended before this returns. The handle must be closed with
+ * ZwClose; it has the rights of DesiredAccess. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH: ProcessHandle is none.
+ * wdm.h: PsCreateSystemThread. */
+NTSTATUS PsCreateSystemThread(PHANDLE ThreadHandle, ULONG DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
+                              HANDLE ProcessHandle, PCLIENT_ID ClientId, PKSTART_ROUTINE StartRoutine,
+                              PVOID StartContext) {
+    PAGED_CODE();
+    if (ThreadHandle == NULL || StartRoutine == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    *ThreadHandle = NULL;
+    PETHREAD Thread;
+    NTSTATUS Status = CheckProcessHandle(ProcessHandle);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = PspCreateThread(&Thread, NULL, 8, StartRoutine, StartContext);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = ObInsertHandleWithAccess(Thread, DesiredAccess, ObjectAttributes ? ObjectAttributes->Attributes : 0,
+                                      ThreadHandle);
+    if (!NT_SUCCESS(Status)) {
+        Thread->Tcb.StartRoutine = EndAtOnce;
+    } else if (ClientId != NULL) {
+        *ClientId = Thread->Cid;
+    }
+    PspStartThread(Thread);
+    ObfDereferenceObject(Thread);
     return Status;
 }

@@ -1,0 +1,55 @@
+/* ring.h: how the files around the core join it: rows that the linker gathers, so that the core names none of them.
+ *
+ * The core alone is a whole kernel: `make core` links it with no row at all. A file of the ring takes part by one line:
+ *
+ *      KE_ATTACH(KiClockHook, CheckWatchdogs);               a pointer of the core's, NULL without the ring
+ *      KE_STARTUP_STEP(StartBeforeDisks, MakeDirectories);   a routine that runs at one moment of the start
+ *      KE_THREAD_WATCH(2, CancelRequests);                   a routine that is told of each thread's life
+ *
+ * A hook is written before anything else runs and constant then. Asking it costs a load and a branch not taken. */
+#ifndef _RING_H_
+#define _RING_H_
+
+#include <ke.h>
+
+/* The linker gathers the rows of a kind between two symbols (boot/kernel.ld). */
+#define KE_ROW(Section_) __attribute__((used, section(Section_), aligned(8)))
+
+/* ---- Hooks ---- */
+typedef struct _KE_ATTACHMENT {
+    PVOID *Hook;
+    PVOID Value;
+} KE_ATTACHMENT;
+#define KE_ATTACH(Hook_, Value_)                                                       \
+    C_ASSERT(__builtin_types_compatible_p(__typeof__(Hook_), __typeof__(&*(Value_)))); \
+    static const KE_ATTACHMENT Hook_##Attachment KE_ROW(".attach") = {(PVOID *)&Hook_, (PVOID)(Value_)}
+extern const KE_ATTACHMENT KiAttachments[], KiAttachmentsEnd[];
+
+/* ---- Steps of the start (ke/startup.c). Those of one moment run in no promised order ---- */
+typedef enum _KE_START {
+    StartBeforeClock, /* boot CPU, interrupts masked; memory and pools work */
+    StartFirstThread, /* PASSIVE_LEVEL, still one CPU */
+    StartBeforeDisks, /* all CPUs run */
+    StartAfterDisks,  /* the disks have their roles, nothing is paged yet */
+    StartAfterPaging
+} KE_START;
+typedef struct _KE_STARTUP_ROW {
+    KE_START When;
+    VOID (*Run)(VOID);
+} KE_STARTUP_ROW;
+#define KE_STARTUP_STEP(When_, Run_) static const KE_STARTUP_ROW Run_##Step KE_ROW(".startup") = {When_, Run_}
+extern const KE_STARTUP_ROW KiStartupRows[], KiStartupRowsEnd[];
+
+/* ---- The life of a thread (ps/create.c, ps/exit.c). Rows of a lower order run first ---- */
+typedef enum _KE_THREAD_EVENT {
+    ThreadInitialized, /* laid out, nothing of it runs. <= DISPATCH_LEVEL */
+    ThreadCreated,     /* about to run for the first time; in its creator. PASSIVE_LEVEL */
+    ThreadEnds,        /* the current thread; it holds nothing that it must not. PASSIVE_LEVEL */
+    ThreadDeleted      /* the last reference is gone. <= DISPATCH_LEVEL */
+} KE_THREAD_EVENT;
+typedef VOID KE_THREAD_ROUTINE(PETHREAD Thread, KE_THREAD_EVENT Event);
+#define KE_THREAD_WATCH(Order_, Routine_) \
+    static KE_THREAD_ROUTINE *const Routine_##Watch KE_ROW(".threadwatch." #Order_) = Routine_
+extern KE_THREAD_ROUTINE *const KiThreadWatches[], *const KiThreadWatchesEnd[];
+
+#endif
