@@ -82,7 +82,7 @@ $(B)/obj/%.o: %.c | $(G)/offsets.inc
 	@echo "  CC      $<"
 	@$(CC) $(CFLAGS) -c $< -o $@
 
-$(B)/obj/%.asm.o: %.asm $(G)/offsets.inc $(G)/font.psf
+$(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
 	@mkdir -p $(@D)
 	@echo "  NASM    $<"
 	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@

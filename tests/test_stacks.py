@@ -13,7 +13,7 @@ import pytest
 
 import driver
 import driverbuild
-from callframes import CallFrames, sections_of
+from callframes import NAMES, RBP, RSP, CallFrames, rows_of, sections_of
 from conftest import ensure_built
 from crashdump import keep_dump
 from elffile import ElfFile
@@ -110,6 +110,68 @@ def test_no_code_is_without_call_frames():
                 start = symbol.value if section.address else (section.index << 32) + symbol.value
                 assert frames.function_at(start), f"{path.name}: {symbol.name}"
                 assert frames.function_at(start + symbol.size - 1), f"{path.name}: the end of {symbol.name}"
+
+
+NO_WAY_ON = {"ret", "jmp", "iretq", "ud2", "nop"}
+
+
+def instructions_of(path):
+    """[(address, mnemonic, operands)] of an object's code."""
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-M", "intel", path], capture_output=True, text=True, check=True).stdout
+    return [(int(at, 16), name, operands.strip()) for at, name, operands in re.findall(r"^\s*([0-9a-f]+):\t(\S+)(.*)$", listing, re.M)]
+
+
+def moved(name, operands):
+    """The bytes by which an instruction moves rsp down."""
+    by = re.fullmatch(r"rsp,(0x[0-9a-f]+)", operands)
+    return {"push": 8, "pop": -8, "sub": by and int(by[1], 16), "add": by and -int(by[1], 16)}.get(name) or 0
+
+
+def depth_after(name, operands, row, depth):
+    """How far rsp is below the frame's beginning, behind an instruction; None: not known."""
+    if name == "mov" and operands.startswith("rsp,"):
+        return row.cfa[1] if operands == "rsp,rbp" else None
+    if name == "lea" and operands.startswith("rsp,[rbp+"):
+        return row.cfa[1] - int(operands[9:-1], 16)
+    return depth + moved(name, operands) if depth is not None else None
+
+
+def check_row(name, operands, before, after, depth):
+    """What one row says and what the next one says differ by what the instruction between them does."""
+    (base, offset), (next_base, next_offset) = before.cfa, after.cfa
+    if base == next_base:
+        assert next_offset == offset + (moved(name, operands) if base == RSP else 0)
+    elif next_base == RBP:
+        assert (name, operands, next_offset) == ("mov", "rbp,rsp", offset)
+    else:
+        assert (name, operands, next_offset) == ("pop", "rbp", depth)
+    register = NAMES.index(operands) if operands in NAMES else None
+    if name == "push" and register not in before.registers and base == RSP:
+        assert register is None or after.registers.get(register) == ("at", -next_offset)
+    if name == "pop" and register is not None:
+        assert register not in after.registers
+
+
+def test_each_push_and_pop_of_the_listings_has_its_row():
+    """In assembly, where the steps above do not come by: the rows move with rsp, and a register lies where it was pushed."""
+    ensure_built("checked")
+    checked = 0
+    for path in sorted((OUT / "checked/obj/arch/x86_64").glob("*.asm.o")):
+        frames = CallFrames(path, {".text": 0})
+        code = instructions_of(path) if frames.functions else []
+        rows = dict(rows_of(frames.functions[0])) if frames.functions else {}
+        row = depth = None
+        for (address, name, operands), (following, *_) in zip(code, code[1:]):
+            row = rows.get(address, row)
+            after = rows.get(following, row)
+            depth = depth_after(name, operands, row, row.cfa[1] if row.cfa[0] == RSP else depth)
+            if name not in NO_WAY_ON:
+                checked += 1
+                try:
+                    check_row(name, operands, row, after, depth)
+                except AssertionError as error:
+                    raise AssertionError(f"{path.name}+{address:#x}: {name} {operands}: {row}, then {after}") from error
+    assert checked > 800
 
 
 # ---- Blame ----

@@ -106,7 +106,7 @@ Shared:
         db      DW_AT + DW_RIP, 1, DW_VALUE_BY, DW_RBP
         EXPRESSION {OP_BREG + DW_RBP, 0, OP_DEREF}, {OP_BREG + DW_RBP, 0}, {OP_BREG + DW_RSP, 0, OP_DEREF}, STOPPED_CALLER_RBP
         ; which of these a function has saved, and where, only its own table says
-        db      DW_UNDEFINED, DW_RBX, DW_UNDEFINED, 12, DW_UNDEFINED, 13, DW_UNDEFINED, 14, DW_UNDEFINED, 15
+        db      DW_UNDEFINED, DW_rbx, DW_UNDEFINED, 12, DW_UNDEFINED, 13, DW_UNDEFINED, 14, DW_UNDEFINED, 15
         align   8, db 0
 SharedEnd:
         dd      RowsEnd - Rows, Shared

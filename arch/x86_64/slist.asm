@@ -44,8 +44,7 @@ FirstEntrySList:
 
 ; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER, PSLIST_ENTRY). Any IRQL. Returns what was first before.
 ExpInterlockedPushEntrySList:
-        mov     r8, rbx
-        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
+        SAVE_IN rbx, r8
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
 .try:   mov     r9, rdx
@@ -56,14 +55,12 @@ ExpInterlockedPushEntrySList:
         lock cmpxchg16b [rdi]           ; if rdx:rax is still there, rcx:rbx takes its place; else it is read anew
         jnz     .try
         mov     rax, r9
-        mov     rbx, r8
-        CFI_ROW DW_SAME + DW_RBX
+        RESTORE_FROM r8, rbx
         ret
 
 ; PSLIST_ENTRY ExpInterlockedPopEntrySList(PSLIST_HEADER). Any IRQL. NULL: it is empty.
 ExpInterlockedPopEntrySList:
-        mov     r8, rbx
-        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
+        SAVE_IN rbx, r8
 ExpInterlockedPopEntrySListResume:
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
@@ -76,14 +73,12 @@ ExpInterlockedPopEntrySListFault:
         lock cmpxchg16b [rdi]
         jnz     ..@try
 ..@done: mov     rax, r9
-        mov     rbx, r8
-        CFI_ROW DW_SAME + DW_RBX
+        RESTORE_FROM r8, rbx
         ret
 
 ; PSLIST_ENTRY ExpInterlockedFlushSList(PSLIST_HEADER): takes all entries out. Any IRQL.
 ExpInterlockedFlushSList:
-        mov     r8, rbx
-        CFI_ROW DW_IN_REGISTER, DW_RBX, 8
+        SAVE_IN rbx, r8
         mov     rax, [rdi]
         mov     rdx, [rdi + 8]
 .try:   mov     r9, rdx
@@ -95,7 +90,6 @@ ExpInterlockedFlushSList:
         lock cmpxchg16b [rdi]
         jnz     .try
 .done:  mov     rax, r9
-        mov     rbx, r8
-        CFI_ROW DW_SAME + DW_RBX
+        RESTORE_FROM r8, rbx
         ret
         CFI_END

@@ -26,34 +26,22 @@
 ; void KiSwapContext(PKTHREAD Old, PKTHREAD New)
 ; IRQL = DISPATCH_LEVEL, dispatcher lock held, in and out. Returns in New, perhaps on another CPU than New left it on.
 KiSwapContext:
-        push    rbp                             ; +30h: the chain of frames stays whole while the thread sleeps
-        CFI_RBP_PUSHED
+        SAVE    rbp                             ; the chain of frames stays whole while the thread sleeps
         mov     rbp, rsp
-        push    rbx
-        CFI_ROW DW_CFA_OFFSET, 18h, DW_AT + DW_RBX, 3
-        push    r12
-        CFI_ROW DW_CFA_OFFSET, 20h, DW_AT + 12, 4
-        push    r13
-        CFI_ROW DW_CFA_OFFSET, 28h, DW_AT + 13, 5
-        push    r14
-        CFI_ROW DW_CFA_OFFSET, 30h, DW_AT + 14, 6
-        push    r15
-        CFI_ROW DW_CFA_OFFSET, 38h, DW_AT + 15, 7
+        SAVE    rbx
+        SAVE    r12
+        SAVE    r13
+        SAVE    r14
+        SAVE    r15
         mov     [rdi + THREAD_KERNEL_STACK], rsp ; from here on the old thread is complete on its stack
         mov     rsp, [rsi + THREAD_KERNEL_STACK] ; and this is the switch: every word below is the new thread's
         mov     [gs:PCR_CURRENT_THREAD], rsi    ; now the rest of the kernel sees it too
-        pop     r15
-        CFI_ROW DW_CFA_OFFSET, 30h, DW_SAME + 15
-        pop     r14
-        CFI_ROW DW_CFA_OFFSET, 28h, DW_SAME + 14
-        pop     r13
-        CFI_ROW DW_CFA_OFFSET, 20h, DW_SAME + 13
-        pop     r12
-        CFI_ROW DW_CFA_OFFSET, 18h, DW_SAME + 12
-        pop     rbx
-        CFI_ROW DW_CFA_OFFSET, 10h, DW_SAME + DW_RBX
-        pop     rbp
-        CFI_NO_FRAME
+        RESTORE r15
+        RESTORE r14
+        RESTORE r13
+        RESTORE r12
+        RESTORE rbx
+        RESTORE rbp
         ret                                     ; to where New called KiSwapContext, or to KiThreadStartup
 
 ; ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread)
@@ -76,12 +64,10 @@ KiPrepareStack:
 ; The first instructions of every thread: at DISPATCH_LEVEL, with the dispatcher lock that the old thread took.
 ; KiStartThread gives it back, lowers to PASSIVE_LEVEL and calls the thread's routine. rsp = StackBase - 10h, rbx =
 ; Thread.
+        CFI_OUTERMOST
 KiThreadStartup:
-        CFI_ROW DW_UNDEFINED, DW_RIP            ; nobody called it
-        push    rbp                             ; 0 above 0: the outermost frame
-        CFI_RBP_PUSHED
-        mov     rbp, rsp
-        CFI_RBP_FRAME
+        SAVE    rbp                             ; 0 above 0: the outermost frame
+        FRAME
         sub     rsp, 8
         mov     rdi, rbx
         call    KiStartThread
@@ -90,17 +76,15 @@ KiThreadStartup:
 ; NTSTATUS KiCallGuarded(void (*Routine)(PVOID), PVOID Context)
 ; Calls Routine, which holds no lock, in a thread. STATUS_SUCCESS; or the status of an access violation below
 ; DISPATCH_LEVEL, which ends the call where it stands: KiResumeGuarded sends its trap to KiGuardLanding. Any IRQL.
+        CFI_LEAF
 KiCallGuarded:
-        CFI_ROW DW_CFA, DW_RSP, 8, DW_SAME + DW_RBP, DW_AT + DW_RIP, 1
-        push    rbp
-        CFI_RBP_PUSHED
-        mov     rbp, rsp
-        CFI_RBP_FRAME
-        push    rbx
-        push    r12
-        push    r13
-        push    r14
-        push    r15
+        SAVE    rbp
+        FRAME
+        SAVE    rbx
+        SAVE    r12
+        SAVE    r13
+        SAVE    r14
+        SAVE    r15
         mov     rax, [gs:PCR_CURRENT_THREAD]
         push    qword [rax + THREAD_GUARD]      ; the one around this one
         mov     [rax + THREAD_GUARD], rsp
@@ -111,29 +95,24 @@ KiCallGuarded:
 KiGuardLanding:                                 ; eax = status, rsp as above, everything else is unknown
         mov     rcx, [gs:PCR_CURRENT_THREAD]
         pop     qword [rcx + THREAD_GUARD]
-        pop     r15
-        pop     r14
-        pop     r13
-        pop     r12
-        pop     rbx
-        pop     rbp
-        CFI_NO_FRAME
+        RESTORE r15
+        RESTORE r14
+        RESTORE r13
+        RESTORE r12
+        RESTORE rbx
+        END_FRAME
         ret
 
 ; void KiCallOnStack(ULONG64 StackTop, void (*Routine)(void))
 ; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk
 ; crosses from the DPC stack to the interrupted thread's. Any IRQL; StackTop is 16-byte aligned.
 KiCallOnStack:
-        CFI_ROW DW_CFA, DW_RSP, 8, DW_SAME + DW_RBP, DW_AT + DW_RIP, 1
-        push    rbp
-        CFI_RBP_PUSHED
-        mov     rbp, rsp
-        CFI_RBP_FRAME
+        SAVE    rbp
+        FRAME
         mov     rsp, rdi
 __morestack:                                    ; for GDB: under this name alone may a caller's stack lie anywhere
         call    rsi
         mov     rsp, rbp
-        pop     rbp
-        CFI_NO_FRAME
+        END_FRAME
         ret
         CFI_END

@@ -46,44 +46,32 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         CFI_ROW DW_CFA, DW_RSP, %1, DW_SAME + 0, DW_SAME + 1, DW_SAME + 2, DW_SAME + 3, DW_SAME + 4, DW_SAME + 5, \
                 DW_SAME + DW_RBP, DW_SAME + 8, DW_SAME + 9, DW_SAME + 10, DW_SAME + 11, DW_SAME + 12, DW_SAME + 13, \
                 DW_SAME + 14, DW_SAME + 15
-%endmacro
-
-; Pushes register %1, whose number in DWARF is %2; CfiDepth: the bytes of the frame so far.
-%macro SAVE 2
-        push    %1
-%assign CfiDepth CfiDepth + 8
-        CFI_ROW DW_CFA_OFFSET, DW_LEB(CfiDepth), DW_AT + %2, CfiDepth / 8
+        CFI_COUNT_FROM_RSP %1
 %endmacro
 
 %macro ENTER_TRAP 0
-%assign CfiDepth 38h
         CFI_AT_STUB 38h
-        SAVE    rax, 0              ; +90h
-        SAVE    rcx, 2              ; +88h
-        SAVE    rdx, 1              ; +80h
-        SAVE    rbx, 3              ; +78h
-        SAVE    rbp, 6              ; +70h
-        SAVE    rsi, 4              ; +68h
-        SAVE    rdi, 5              ; +60h
-        SAVE    r8, 8               ; +58h
-        SAVE    r9, 9               ; +50h
-        SAVE    r10, 10             ; +48h
-        SAVE    r11, 11             ; +40h
-        SAVE    r12, 12             ; +38h
-        SAVE    r13, 13             ; +30h
-        SAVE    r14, 14             ; +28h
-        SAVE    r15, 15             ; +20h
-        push    0                   ; +18h FaultAddress
-        CFI_ROW DW_CFA_OFFSET, DW_LEB(0B8h)
+        SAVE    rax                 ; +90h
+        SAVE    rcx                 ; +88h
+        SAVE    rdx                 ; +80h
+        SAVE    rbx                 ; +78h
+        SAVE    rbp                 ; +70h
+        SAVE    rsi                 ; +68h
+        SAVE    rdi                 ; +60h
+        SAVE    r8                  ; +58h
+        SAVE    r9                  ; +50h
+        SAVE    r10                 ; +48h
+        SAVE    r11                 ; +40h
+        SAVE    r12                 ; +38h
+        SAVE    r13                 ; +30h
+        SAVE    r14                 ; +28h
+        SAVE    r15                 ; +20h
+        PUSH    0                   ; +18h FaultAddress
         mov     rax, cr8
-        push    rax                 ; +10h PreviousIrql
-        CFI_ROW DW_CFA_OFFSET, DW_LEB(0C0h)
-        push    qword [rsp + FRAME_RIP - FRAME_PREVIOUS_IRQL] ; +08h LinkRip
-        CFI_ROW DW_CFA_OFFSET, DW_LEB(0C8h)
-        push    rbp                 ; +00h LinkRbp
-        CFI_ROW DW_CFA_OFFSET, DW_LEB(0D0h)
-        mov     rbp, rsp
-        CFI_ROW DW_CFA, DW_RBP, DW_LEB(0D0h)
+        PUSH    rax                 ; +10h PreviousIrql
+        PUSH    qword [rsp + FRAME_RIP - FRAME_PREVIOUS_IRQL] ; +08h LinkRip
+        PUSH    rbp                 ; +00h LinkRbp
+        FRAME
         cld
         cmp     byte [rel HalFeatures + FEATURES_SMAP], 0
         je      %%no_smap
@@ -93,29 +81,24 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 %endmacro
 
 %macro LEAVE_TRAP 0
+%assign CfiDepth 0D0h - FRAME_R15
         lea     rsp, [rbp + FRAME_R15]
-        pop     r15
-        pop     r14
-        pop     r13
-        pop     r12
-        pop     r11
-        pop     r10
-        pop     r9
-        pop     r8
-        pop     rdi
-        pop     rsi
-        pop     rbp
-        CFI_ROW DW_CFA, DW_RSP, 58h     ; the registers are what they were, below the stack too
-        pop     rbx
-        CFI_ROW DW_CFA_OFFSET, 50h
-        pop     rdx
-        CFI_ROW DW_CFA_OFFSET, 48h
-        pop     rcx
-        CFI_ROW DW_CFA_OFFSET, 40h
-        pop     rax
-        CFI_ROW DW_CFA_OFFSET, 38h
-        add     rsp, 16             ; Vector, ErrorCode
-        CFI_ROW DW_CFA_OFFSET, 28h
+        RESTORE r15
+        RESTORE r14
+        RESTORE r13
+        RESTORE r12
+        RESTORE r11
+        RESTORE r10
+        RESTORE r9
+        RESTORE r8
+        RESTORE rdi
+        RESTORE rsi
+        END_FRAME
+        RESTORE rbx
+        RESTORE rdx
+        RESTORE rcx
+        RESTORE rax
+        DROP    16                  ; Vector, ErrorCode
         iretq
 %endmacro
 
@@ -138,11 +121,9 @@ KiVectorStubs:
         CFI_AT_STUB 30h
   %else
         CFI_AT_STUB 28h
-        push    0                   ; the CPU pushes no error code for this one
-        CFI_ROW DW_CFA_OFFSET, 30h
+        PUSH    0                   ; the CPU pushes no error code for this one
   %endif
-        push    Vector
-        CFI_ROW DW_CFA_OFFSET, 38h
+        PUSH    Vector
   %if Vector == VECTOR_NMI
         jmp     NmiEntry
   %elif Vector == VECTOR_DOUBLE_FAULT || Vector == VECTOR_MACHINE_CHECK
@@ -218,8 +199,7 @@ Lower:  cli
 ; The local APIC's "never mind": an interrupt that went away before it was taken. It is not in service and gets no EOI.
 SpuriousEntry:
         CFI_AT_STUB 38h
-        add     rsp, 16
-        CFI_ROW DW_CFA_OFFSET, 28h
+        DROP    16
         iretq
 
         CFI_END
