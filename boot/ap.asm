@@ -52,7 +52,7 @@ LongMode:
         mov     gs, eax
         xor     edi, edi
         mov     rax, KiTrampolineMailbox
-        xchg    rdi, [rax]          ; whoever finds a PCR here owns it
+        xchg    rdi, [rax]          ; the CPU that finds a PCR here owns it
         test    rdi, rdi
         jz      .Park
         mov     rax, [rdi + PCR_CURRENT_THREAD]

@@ -4,9 +4,9 @@
  *      LOCKED                  owned exclusively
  *      n << 4 | LOCKED         shared by n
  *      block | WAITING | ...   the waiters' blocks, newest first; with LOCKED owned; with MULTIPLE shared by as many as the
- *                              oldest block counts; with WAKING somebody is busy with the list
+ *                              oldest block counts; with WAKING a thread is busy with the list
  *
- * The newest waiter pushes its block in front, which is what the lock is named for. Only who has WAKING takes blocks out,
+ * The newest waiter pushes its block in front, hence the name. Only the holder of WAKING removes blocks,
  * and WAKING is set by a release that leaves the lock free with waiters: it takes out the oldest one, if that wants to be
  * exclusive and is not alone, else all. Who is woken is not given the lock, but tries again; so does everybody who comes by
  * meanwhile. That is unfair, and never leaves a free lock unused.
@@ -148,7 +148,7 @@ static BOOLEAN TryExclusive(PEX_PUSH_LOCK Lock, ULONG_PTR *Old) {
     return FALSE;
 }
 
-/* Readers join readers as long as nobody waits. */
+/* Readers join readers as long as no thread waits. */
 static BOOLEAN TryShared(PEX_PUSH_LOCK Lock, ULONG_PTR *Old) {
     while (!(*Old & LOCKED) || (!(*Old & WAITING) && *Old >= ONE_SHARE)) {
         ULONG_PTR New = *Old & WAITING ? *Old | LOCKED : (*Old + ONE_SHARE) | LOCKED;
@@ -239,7 +239,7 @@ static VOID NoteReleased(PEX_PUSH_LOCK Lock, ULONG Flags) {
     }
 }
 
-/* The last owner leaves: takes Cleared out of the lock, and wakes waiters if nobody else is about to. */
+/* The last owner leaves: takes Cleared out of the lock, and wakes waiters if no other thread is about to. */
 static VOID LeaveFree(PEX_PUSH_LOCK Lock, ULONG_PTR Old, ULONG_PTR Cleared) {
     for (;;) {
         BOOLEAN Wakes = (Old & (WAITING | WAKING)) == WAITING;

@@ -3,7 +3,7 @@
 
 static volatile LONG State = 1;
 
-/* Any IRQL. 0 .. RAND_MAX; the numbers repeat for the same seed as long as nobody else asks in between. */
+/* Any IRQL. 0 .. RAND_MAX; the numbers repeat for the same seed as long as no other caller asks in between. */
 int rand(void) {
     LONG Old, New;
     do {

@@ -1,6 +1,6 @@
 /* resource.c: the resource (ERESOURCE): many readers or one writer, recursive, with owners known by name.
  *
- *      free        ActiveEntries = 0                                   nobody waits: who releases hands over at once
+ *      free        ActiveEntries = 0                                   no waiters: a release hands over at once
  *      exclusive   Flag has ResourceOwnedExclusive, ActiveEntries = 1  OwnerEntry: the thread, and how often
  *      shared      ActiveEntries = number of owners                    OwnerEntry and OwnerTable[1...]: one entry each
  *
@@ -9,10 +9,10 @@
  *      shared        waits forever      ...SharedLite: again.  StarveExclusive: again.  WaitForExclusive: waits forever
  *
  * A release passes the ownership on itself: the waiter's entry is filled in, then its event is set. So a thread that wakes
- * up owns the resource, and nobody can have come in between. The last exclusive release lets all readers in if any wait,
+ * up owns the resource, and no thread can have come in between. The last exclusive release lets all readers in if any wait,
  * else the first writer; the last shared release the first writer.
  *
- * Whoever waits lends the exclusive owner its priority, and an I/O boost, which the owner gives back with its last release.
+ * A waiter lends the exclusive owner its priority, and an I/O boost, which the owner gives back with its last release.
  * An owner that ends without one is found when its thread is deleted (0x13C). A release by a thread that owns nothing is
  * found in the shared path only (0xE3); in the exclusive path the free build, as NT's, believes the caller.
  *
@@ -49,10 +49,10 @@ static BOOLEAN IsOwnedExclusive(const ERESOURCE *Resource) {
     return (Resource->Flag & ResourceOwnedExclusive) != 0;
 }
 
-/* The table that a table has replaced. Whoever explains a deadlock looks for owners without the resource's lock, so the
+/* The table that a table has replaced. A deadlock report looks for owners without the resource's lock, so the
  * smaller tables stay until the resource goes; all together they are smaller than the last. */
 static POWNER_ENTRY SmallerTable(const OWNER_ENTRY *Table) {
-    return (POWNER_ENTRY)Table[0].OwnerThread; /* which in the first entry is nobody's */
+    return (POWNER_ENTRY)Table[0].OwnerThread; /* which in the first entry is no thread's */
 }
 
 /* ---- Life ---- */
@@ -73,7 +73,7 @@ NTSTATUS ExInitializeResourceLite(PERESOURCE Resource) {
     return STATUS_SUCCESS;
 }
 
-/* Nobody owns it or waits for it. <= DISPATCH_LEVEL. wdm.h: ExReinitializeResourceLite. */
+/* It has no owner and no waiter. <= DISPATCH_LEVEL. wdm.h: ExReinitializeResourceLite. */
 NTSTATUS ExReinitializeResourceLite(PERESOURCE Resource) {
     POWNER_ENTRY Table = Resource->OwnerTable;
     if (Table != NULL) {
@@ -83,7 +83,7 @@ NTSTATUS ExReinitializeResourceLite(PERESOURCE Resource) {
     return STATUS_SUCCESS;
 }
 
-/* Nobody uses it any more; a free build does not check. <= DISPATCH_LEVEL. wdm.h: ExDeleteResourceLite. */
+/* It is out of use; a free build does not check. <= DISPATCH_LEVEL. wdm.h: ExDeleteResourceLite. */
 NTSTATUS ExDeleteResourceLite(PERESOURCE Resource) {
     NT_ASSERT(Resource->ActiveEntries == 0);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&ExpResourceSpinLock);
@@ -119,7 +119,7 @@ static POWNER_ENTRY FindOwner(PERESOURCE Resource, ERESOURCE_THREAD Owner) {
     return NULL;
 }
 
-/* Exchanges the table for a larger one. FALSE: somebody else has done so. */
+/* Exchanges the table for a larger one. FALSE: another thread has done so. */
 static BOOLEAN InstallTable(PERESOURCE Resource, POWNER_ENTRY Larger, ULONG Size) {
     POWNER_ENTRY Old = Resource->OwnerTable;
     if (Capacity(Resource) >= Size) {
@@ -223,7 +223,7 @@ static RESOURCE_WAITER *GrantFirstExclusive(PERESOURCE Resource) {
     return First;
 }
 
-/* Nobody owns the resource any more. */
+/* The resource has no owner left. */
 static RESOURCE_WAITER *HandOver(PERESOURCE Resource, BOOLEAN WasExclusive) {
     if (Resource->SharedWaiters != NULL && (WasExclusive || Resource->ExclusiveWaiters == NULL)) {
         return GrantAllShared(Resource);
@@ -337,7 +337,7 @@ BOOLEAN ExAcquireSharedWaitForExclusive(PERESOURCE Resource, BOOLEAN Wait) {
 /* ---- Releasing ---- */
 
 /* RESOURCE_NOT_OWNED (resource, thread, owner table, path), or ERESOURCE_INVALID_RELEASE (resource, current thread, the
- * owner that was named) if that is somebody else. Lock held in. */
+ * owner that was named) if that is another thread. Lock held in. */
 static DECLSPEC_NORETURN VOID RefuseRelease(PERESOURCE Resource, ERESOURCE_THREAD Owner, ULONG Path) {
     KeReleaseSpinLockFromDpcLevel(&Resource->SpinLock);
     if (Owner != CurrentOwner()) {

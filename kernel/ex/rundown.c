@@ -1,8 +1,8 @@
 /* rundown.c: rundown protection: many users of an object until one tears it down and waits for them.
  *
  *      Count   users << 1          in use
- *              block | 1           rundown has begun: whoever waits for the last user has this block on its stack
- *              1                   rundown is over: nobody gets in any more
+ *              block | 1           rundown has begun: this block is on the stack of the thread that waits for it
+ *              1                   rundown is over: no new users
  *
  * Cheaper than a lock, because users do not exclude each other and never wait. The cache-aware form has one count for each
  * CPU, so that users on different CPUs do not share a cache line; who enters on one CPU may leave on another, so only the
@@ -51,7 +51,7 @@ static VOID LeaveWaiter(RUNDOWN_WAITER *Waiter, ULONG Count) {
     }
 }
 
-/* <= DISPATCH_LEVEL. Whoever leaves more often than it came makes the count wrap round: nothing checks. wdm.h:
+/* <= DISPATCH_LEVEL. One release too many makes the count wrap round: nothing checks. wdm.h:
  * ExReleaseRundownProtectionEx. */
 VOID ExReleaseRundownProtectionEx(PEX_RUNDOWN_REF RunRef, ULONG Count) {
     ULONG_PTR Old = __atomic_load_n(&RunRef->Count, __ATOMIC_ACQUIRE);
@@ -68,7 +68,7 @@ VOID ExReleaseRundownProtection(PEX_RUNDOWN_REF RunRef) {
     ExReleaseRundownProtectionEx(RunRef, 1);
 }
 
-/* Nobody gets in from now on; returns when all are out. Again and again, if need be: once over, it returns at once.
+/* No new users from now on; returns when all are out. Again and again, if need be: once over, it returns at once.
  * <= APC_LEVEL, waits. wdm.h: ExWaitForRundownProtectionRelease. */
 VOID ExWaitForRundownProtectionRelease(PEX_RUNDOWN_REF RunRef) {
     RUNDOWN_WAITER Waiter;
@@ -174,7 +174,7 @@ VOID ExWaitForRundownProtectionReleaseCacheAware(PEX_RUNDOWN_REF_CACHE_AWARE Run
     if (RunRefOf(RunRefCacheAware, 0)->Count & ACTIVE) {
         return;
     }
-    /* Far below 0, so that nobody who leaves while the counts are being added takes itself for the last. */
+    /* Far below 0, so that no user that leaves while the counts are being added takes itself for the last. */
     Waiter.Users = MINLONG;
     for (ULONG i = 0; i < RunRefCacheAware->Number; i++) {
         Users += CloseRunRef(RunRefOf(RunRefCacheAware, i), &Waiter);

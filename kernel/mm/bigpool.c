@@ -46,7 +46,7 @@ static VOID InsertEntry(BIG_TABLE *In, const POOL_BIG_PAGE *New) {
     __atomic_store_n(&Place->Va, New->Va, __ATOMIC_RELEASE);
 }
 
-/* A table of twice the size, or NULL. The table itself stands in front of its entries. No lock held. */
+/* A table of twice the size, or NULL. The table itself is in front of its entries. No lock held. */
 static BIG_TABLE *AllocateTable(ULONG Entries) {
     SIZE_T Bytes = sizeof(BIG_TABLE) + Entries * sizeof(POOL_BIG_PAGE);
     BIG_TABLE *New = MiGetHeapPages(&MiPoolHeap[POOL_HEAP_NX], BYTES_TO_PAGES(Bytes));

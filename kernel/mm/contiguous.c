@@ -1,7 +1,7 @@
 /* contiguous.c: frames that lie side by side, for devices that read and write memory by themselves. */
 #include "mi.h"
 
-/* A frame that nobody owns or whose contents the page file has. */
+/* A frame without an owner, or whose contents are in the page file. */
 static BOOLEAN IsTakable(ULONG64 Frame) {
     return MiGetPfn(Frame)->Location <= LocationStandby;
 }

@@ -123,7 +123,7 @@ static BOOLEAN HasTag(const LDR_SECTION *Section, ULONG Tag) {
     return FALSE;
 }
 
-/* A tag is a constant in the code of whoever allocates with it: the first driver that contains it is its likely
+/* A tag is a constant in the code that allocates with it: the first driver that contains it is its likely
  * owner. */
 static PCSTR FindTagOwner(ULONG Tag) {
     ULONG Left = MAXIMUM_MODULES;

@@ -48,7 +48,7 @@ static MM_DUMP_PAGE QueryDirectMap(ULONG64 Va, const MM_REGION *Region) {
 static MM_DUMP_PAGE QueryInvalid(MMPTE Pte) {
     ULONG Slot = MiGetPteSlot(Pte);
     if (Pte & PTE_PROTOTYPE) {
-        return Say(KdDumpAbsent, 1, 0); /* a view that nobody has looked through */
+        return Say(KdDumpAbsent, 1, 0); /* a view that has never been looked through */
     }
     if (Pte & PTE_TRANSITION) {
         ULONG64 Frame = MiGetPteFrame(Pte);

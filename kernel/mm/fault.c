@@ -2,7 +2,7 @@
  *
  * The first question is the IRQL. At DISPATCH_LEVEL or above nothing can be waited for, the dispatcher itself runs
  * there, and the interrupted code may hold the very locks that resolving a fault needs. So a fault at that level is
- * the end of the machine, also when the page is in memory and only its PTE is not valid: nobody may depend on luck.
+ * the end of the machine, also when the page is in memory and only its PTE is not valid: no code may depend on luck.
  * Below, the fault is first classified, by reading alone; pagein.c then resolves what can be resolved. */
 #include "mi.h"
 
@@ -11,7 +11,7 @@
 #define ERROR_FETCH 0x10ULL
 #define USER_END 0x0000800000000000ULL
 #define EFLAGS_IF 0x200ULL
-#define INTERRUPTS_OFF 0xFF /* stands in for the IRQL, as on NT */
+#define INTERRUPTS_OFF 0xFF /* in place of the IRQL, as on NT */
 
 static DECLSPEC_NORETURN VOID StopAtRaisedIrql(PKTRAP_FRAME Frame) {
     KiCorrectErrorCode(Frame);
@@ -19,7 +19,7 @@ static DECLSPEC_NORETURN VOID StopAtRaisedIrql(PKTRAP_FRAME Frame) {
                        Frame->Rip, Frame);
 }
 
-/* A CPU with IF = 0 answers no TLB shoot-down, and whoever sends one holds the lock that resolving needs. */
+/* A CPU with IF = 0 answers no TLB shoot-down, and its sender holds the lock that resolving needs. */
 static DECLSPEC_NORETURN VOID StopWithInterruptsOff(PKTRAP_FRAME Frame) {
     KiCorrectErrorCode(Frame);
     KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, INTERRUPTS_OFF, (Frame->ErrorCode >> 1) & 9,

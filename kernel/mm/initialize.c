@@ -236,7 +236,7 @@ VOID MmInitializeSystem(struct _BOOT_INFO *BootInfo) {
     MiInitializePool();
 }
 
-/* See mm.h. The zero-page thread runs also where there is no disk; trimming would then help nobody. */
+/* See mm.h. The zero-page thread runs also where there is no disk; trimming would not help there. */
 NTSTATUS MmInitializePaging(VOID) {
     NTSTATUS Status = MiStartZeroThread();
     if (NT_SUCCESS(Status)) {

@@ -1,6 +1,6 @@
 /* layout.c: the table of address regions: the layout of the kernel's half of the address space.
  *
- * The fault handler, the blue screen, the debugger and the documents read it; nobody else writes these numbers down.
+ * The fault handler, the blue screen, the debugger and the documents read it; these numbers are nowhere else.
  * Each region begins at the address that mm.h gives and ends where the next one could begin. */
 #include "mi.h"
 

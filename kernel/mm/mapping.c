@@ -98,7 +98,7 @@ BOOLEAN MiMapDemandZeroPages(ULONG64 Va, ULONG64 Pages) {
         return FALSE;
     }
     for (ULONG64 Page = 0; Page < Pages; Page++) {
-        *MiGetPteAddress(Va + (Page << PAGE_SHIFT)) = MI_DEMAND_ZERO; /* nobody else knows these addresses yet */
+        *MiGetPteAddress(Va + (Page << PAGE_SHIFT)) = MI_DEMAND_ZERO; /* no other code knows these addresses yet */
     }
     return TRUE;
 }

@@ -82,7 +82,7 @@ static ULONG64 MapFrames(const PFN_NUMBER *Frames, ULONG Pages, MMPTE Bits) {
 }
 
 /* <= DISPATCH_LEVEL. The address of the buffer's first byte in a mapping of its own; NULL: no address space. There is no
- * user mode to map into, and RequestedAddress means only that. A RAM page that nobody has locked: 0x1A (0x1233, frame).
+ * user mode to map into, and RequestedAddress means only that. A RAM page that is not locked: 0x1A (0x1233, frame).
  * wdm.h: MmMapLockedPagesSpecifyCache. */
 PVOID MmMapLockedPagesSpecifyCache(PMDL MemoryDescriptorList, KPROCESSOR_MODE AccessMode, MEMORY_CACHING_TYPE CacheType,
                                    PVOID RequestedAddress, ULONG BugCheckOnFailure, ULONG Priority) {

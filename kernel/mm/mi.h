@@ -13,15 +13,15 @@
  *             Modified, Standby, Transition --soft fault--> Active                      | write done
  *             Transition --not dirtied since--> Standby <-------------------------------+
  *             Transition --dirtied and trimmed again--> Modified
- *             Standby --repurposed--> whoever takes it      Free --zero-page thread--> Zeroed
+ *             Standby --repurposed--> its new owner         Free --zero-page thread--> Zeroed
  *             page file --fault--> Transition (HasRead) --read done--> Active
  *
  * Invariants, all under MmPfnLock:
  *  I1  A page is dirty when its PTE has D or its PFN has IsModified. If it is not dirty and has a slot (OriginalPte),
  *      the slot holds its contents, or a write that will put them there is in flight (HasWrite).
- *  I2  IsModified is cleared when a write starts, not when it ends. The page is unmapped then, so whoever changes it
- *      later does so through a PTE that was made after that, and leaves its D bit: no change during the write is lost.
- *  I3  A page with HasWrite or HasRead is in no list: no second transfer of it starts, and nobody repurposes it.
+ *  I2  IsModified is cleared when a write starts, not when it ends. The page is unmapped then, so a change to it
+ *      later goes through a PTE that was made after that, and sets its D bit: no change during the write is lost.
+ *  I3  A page with HasWrite or HasRead is in no list: no second transfer of it starts, and it is not repurposed.
  *  I4  A page enters a list only after KeFlushTb: no CPU can reach it through an old translation.
  *  I5  A frame whose owner frees the address while a transfer is in flight is marked IsDeleted, and its PTE is already
  *      zero; the end of the transfer frees the frame and the slot.

@@ -1,7 +1,7 @@
 /* pagefile.c: the page file: a raw disk in page-sized slots, their bitmap, transfers of one page.
  *
  * Slot 0 is never used, so that a slot number of 0 in a PTE can mean "none". A page that is read in keeps its slot:
- * if nobody changes it, trimming it again costs no write. When the file is full those slots are duplicates, and the
+ * if it is not changed, trimming it again costs no write. When the file is full those slots are duplicates, and the
  * writer takes them back (MiRefillSlots). */
 #include "mi.h"
 #include <io.h>

@@ -7,7 +7,7 @@
  *   HardFault -> MI_INPAGE on the PFN (HasRead), PTE in transition form -> device ... DPC: event set
  *                  ^ a second CPU faults: finds HasRead, takes a reference, waits for the same event (a collided fault)
  *
- * Whoever wakes first sets the PTE; the others find IsFinished. So nobody waits for a thread that has lost its CPU. */
+ * The first to wake sets the PTE; the others find IsFinished. So no thread waits for a thread that has lost its CPU. */
 #include "mi.h"
 #include <trace.h>
 
@@ -115,7 +115,7 @@ static FAULT_OUTCOME DecideFault(FAULT *Fault) {
     if (Contents & PTE_VALID || Contents == 0) {
         return FaultResolved; /* another CPU was here first; if it freed the address, the next try finds that */
     }
-    if (Contents & PTE_PROTOTYPE) { /* a view: whoever mapped it holds a reference to the page */
+    if (Contents & PTE_PROTOTYPE) { /* a view: its mapper holds a reference to the page */
         *Fault->Pte = *MiGetPrototype(Contents) | PTE_ACCESSED;
         MiCounters.TransitionFaults++;
         return FaultResolved;
@@ -166,7 +166,7 @@ static VOID FinishRead(MI_INPAGE *InPage) {
     }
 }
 
-/* <= APC_LEVEL, no lock. The read is submitted here by the one who has started it. */
+/* <= APC_LEVEL, no lock. The read is submitted here, by the thread that started it. */
 static VOID WaitForRead(FAULT *Fault, PKTRAP_FRAME TrapFrame, BOOLEAN IsMine) {
     MI_INPAGE *InPage = Fault->InPage;
     if (IsMine) {

@@ -2,7 +2,7 @@
  *
  * A frame is in exactly one list or in none (active, or in transfer). Taking one prefers what costs least: a page
  * that is zeroed already, then a free one, then a standby page, whose contents the page file has. When nothing is
- * left the caller gets 0: that is a NULL for whoever cannot wait, and a wait for a fault. The last MI_RESERVED_PAGES
+ * left the caller gets 0: an allocation that cannot wait returns NULL, a fault waits. The last MI_RESERVED_PAGES
  * are for the threads that make room (trimmer and writer) alone. */
 #include "mi.h"
 
@@ -18,7 +18,7 @@ MI_RAM_RUN MiRam[BOOT_MAXIMUM_RANGES];
 ULONG MiRamRuns;
 
 static KEVENT PageEvent;      /* notification: a page may be had */
-static BOOLEAN IsPageAwaited; /* PageEvent is clear and somebody is going to wait for it */
+static BOOLEAN IsPageAwaited; /* PageEvent is clear and a thread is going to wait for it */
 
 static MI_PAGE_LIST *const ListOfLocation[] = {&MiZeroedList, &MiFreeList, &MiStandbyList, &MiModifiedList};
 
@@ -128,7 +128,7 @@ ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed) {
 
 #define PFN_FREED_WHILE_LOCKED 0x9A /* sub-code of PFN_LIST_CORRUPT */
 
-/* Frees a frame that nobody refers to. Locked by an MDL: 0x4E (0x9A, frame, state, locks). */
+/* Frees a frame without references. Locked by an MDL: 0x4E (0x9A, frame, state, locks). */
 VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed) {
     if (Pfn->LockCount != 0) {
         KeBugCheckEx(PFN_LIST_CORRUPT, PFN_FREED_WHILE_LOCKED, MiGetFrame(Pfn), Pfn->Location, Pfn->LockCount);
@@ -204,7 +204,7 @@ VOID MiPreparePageWait(VOID) {
     KeSetEvent(&MiTrimEvent, IO_NO_INCREMENT, FALSE);
 }
 
-/* Waits until it is worth trying again; the time-out is for a page file that stays full until somebody frees memory.
+/* Waits until it is worth trying again; the time-out is for a page file that stays full until memory is freed.
  * <= APC_LEVEL, no lock. */
 VOID MiWaitForPage(VOID) {
     LARGE_INTEGER Timeout = {.QuadPart = -500000}; /* 50 ms */

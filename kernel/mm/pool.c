@@ -194,7 +194,7 @@ static DECLSPEC_NORETURN __attribute__((noinline)) VOID DieOfDamagedPark(PPOOL_H
     KeBugCheckEx(BAD_POOL_HEADER, 3, (ULONG_PTR)Header, Seal[0], Seal[1]);
 }
 
-/* Stops the machine if a block was written to while nobody owned it: by who had it before, or past a neighbour's end. */
+/* Stops the machine if a block was written to while it was free: by its former owner, or past a neighbour's end. */
 static FORCEINLINE VOID CheckParked(PPOOL_HEADER Header, ULONG HeapIndex, SIZE_T Units, POOL_CALL Call) {
     const ULONG64 *Seal = (const ULONG64 *)(Header + 1);
     USHORT SizeAndType = *(const USHORT *)&Header->BlockSize;
@@ -301,7 +301,7 @@ static FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     }
 }
 
-/* Takes a block from its owner; it is nobody's then. IRQL as for the allocation. */
+/* Takes a block from its owner; it is free then. IRQL as for the allocation. */
 static FORCEINLINE VOID TakeBack(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     SIZE_T Units = Header->BlockSize;
     MiCountPoolFree(Header->PoolTagHash, IsPaged, Units * POOL_UNIT);

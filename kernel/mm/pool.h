@@ -87,7 +87,7 @@ static FORCEINLINE ULONG MiUnitInPage(const void *Header) {
     return BYTE_OFFSET(Header) / POOL_UNIT;
 }
 
-/* What the first 16 bytes of a parked block must hold still when it is handed out again: nobody owns it meanwhile. */
+/* What the first 16 bytes of a parked block must hold still when it is handed out again: it has no owner meanwhile. */
 static FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
     return ~(ULONG64)Header;
 }
@@ -144,7 +144,7 @@ PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG 
 VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller);
 BOOLEAN MiFindBigPool(ULONG64 Va, POOL_BIG_PAGE *Found);
 
-/* ---- Shadows: what stands in a paged-pool page, in nonpaged memory, for when that page is not in memory ---- */
+/* ---- Shadows: the blocks of a paged-pool page, in nonpaged memory, for when that page is not in memory ---- */
 BOOLEAN MiCreatePoolShadow(PVOID Page);
 VOID MiDeletePoolShadow(PVOID Page);
 VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists);

@@ -5,7 +5,7 @@
  * block takes at least two units (a lone unit is free, and has no tag), so one tag for each pair of units is enough:
  * 288 bytes for a page of 4096.
  *
- * Starts are written under PagedPoolMutex; the tag of a block is written by whoever allocates or frees it. Readers
+ * Starts are written under PagedPoolMutex; the tag of a block is written by its allocation and by its free. Readers
  * take no lock: on a running machine they may see a page between two states, on a dying one nothing moves.
  */
 #include "pool.h"

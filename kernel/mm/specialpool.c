@@ -177,7 +177,7 @@ const MM_SPECIAL_BLOCK *MmFindSpecialBlock(ULONG64 Va) {
     return Slot < In->Slots ? &In->Block[Slot] : NULL;
 }
 
-/* [From, To) holds the fill; what is written otherwise was written by somebody who does not own it. A single bit that
+/* [From, To) holds the fill; anything else was written by code that does not own it. A single bit that
  * changed is told apart: that may be the hardware. */
 static VOID CheckFill(const MM_SPECIAL_BLOCK *Block, ULONG64 From, ULONG64 To, ULONG Reason) {
     ULONG64 FirstBad = 0;

@@ -52,7 +52,7 @@ ULONG64 MmCreateKernelStack(SIZE_T Bytes) {
     return Va + ((Pages + MM_STACK_GUARD_PAGES) << PAGE_SHIFT);
 }
 
-/* Nobody may run on the stack any more. <= DISPATCH_LEVEL, same locks. */
+/* No thread may run on the stack any more. <= DISPATCH_LEVEL, same locks. */
 VOID MmDeleteKernelStack(ULONG64 StackBase, SIZE_T Bytes) {
     ULONG64 Pages = BYTES_TO_PAGES(Bytes), Va = StackBase - ((Pages + MM_STACK_GUARD_PAGES) << PAGE_SHIFT);
     if (Bytes == KERNEL_STACK_SIZE && PutCached(StackBase)) {

@@ -144,7 +144,7 @@ static VOID RunClock(VOID) {
     }
 }
 
-/* While pages are plentiful nothing is trimmed: a page stays as long as nobody needs the memory. */
+/* While pages are plentiful nothing is trimmed: a page stays as long as its memory is not needed. */
 static VOID WorkingSetManager(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     LARGE_INTEGER Period = {.QuadPart = PERIOD_TICKS};

@@ -8,7 +8,7 @@
  * A view's address is not used again before all TLBs have forgotten it: unmapped views gather as stale, and one flush
  * frees them together. So each newly mapped view faults at its first touch, on every CPU.
  *
- * The cache is small, bounded, and written through: any page that nobody uses can be dropped at any time, so a small
+ * The cache is small, bounded, and written through: any unused page can be dropped at any time, so a small
  * machine is never short of memory because of it. */
 #include "mi.h"
 #include <kd.h>
@@ -121,7 +121,7 @@ static VOID UsePage(PMI_CACHED_PAGE Page) {
     InsertTailList(&Lru, &Page->LruEntry);
 }
 
-/* The page used longest ago by nobody now: with a frame if there is one (or one without, which gets its frame from
+/* The unused page that was used longest ago: with a frame if there is one (or one without, which gets its frame from
  * the caller). NULL: all are in use. */
 static PMI_CACHED_PAGE FindVictim(BOOLEAN WithFrame) {
     for (PLIST_ENTRY Entry = Lru.Flink; Entry != &Lru; Entry = Entry->Flink) {
@@ -133,7 +133,7 @@ static PMI_CACHED_PAGE FindVictim(BOOLEAN WithFrame) {
     return NULL;
 }
 
-/* Takes over a page that nobody uses for other contents. */
+/* Takes over an unused page for other contents. */
 static VOID AssignPage(PMI_CACHED_PAGE Page, PBLOCK_DEVICE Device, ULONG64 Number) {
     ForgetContents(Page);
     Page->Device = Device;
@@ -236,7 +236,7 @@ static NTSTATUS GetPage(PBLOCK_DEVICE Device, ULONG64 Number, BOOLEAN IsOverwrit
         if (IsFound && !IsBusy) {
             return STATUS_SUCCESS;
         }
-        if (IsFound) { /* somebody is reading it: then look again, since the read may fail */
+        if (IsFound) { /* another thread is reading it: then look again, since the read may fail */
             KeWaitForSingleObject(&Page->Event, Executive, KernelMode, FALSE, NULL);
             ReleasePage(Page);
             continue;
@@ -341,7 +341,7 @@ NTSTATUS MmReadDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PVOID Buffer, ULONG Le
 }
 
 /* Bytes of one page, and the sectors that they lie in. The contents are not to be trusted after a write that failed:
- * nobody can tell what the disk has. */
+ * the disk's contents are unknown. */
 static NTSTATUS WritePage(PMI_CACHED_PAGE Page, ULONG InPage, PCVOID Buffer, ULONG Bytes) {
     PUCHAR Contents = (PUCHAR)MmPhysicalToVirtual(PhysicalOf(Page)) + InPage;
     ULONG First = InPage / BLOCK_SECTOR_SIZE, End = (InPage + Bytes + BLOCK_SECTOR_SIZE - 1) / BLOCK_SECTOR_SIZE;

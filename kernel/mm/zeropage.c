@@ -3,7 +3,7 @@
 #include <ps.h>
 
 KEVENT MiZeroEvent;
-BOOLEAN MiIsZeroWanted = TRUE; /* until the thread runs nobody needs to wake it */
+BOOLEAN MiIsZeroWanted = TRUE; /* until the thread runs there is no need to wake it */
 ULONG64 MiZeroedTarget;
 
 /* Clears a frame through the direct map, with unrolled stores: half the cost of rep stosq under emulation. */

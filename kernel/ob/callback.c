@@ -1,7 +1,7 @@
 /* callback.c: handle callbacks: drivers asked before a process or thread handle exists, told afterwards.
  *
  * Registrations are sorted by altitude. Before a handle is made the highest is asked first, and each may take rights
- * away; afterwards they are told in the opposite order. Whoever is inside a registration's routines holds its rundown
+ * away; afterwards they are told in the opposite order. A caller inside a registration's routines holds its rundown
  * protection from the first call to the second, so that unregistering waits for both. */
 #include "obp.h"
 #include <ps.h>

@@ -57,7 +57,7 @@ static VOID DeleteListedObjects(PVOID Parameter) {
     }
 }
 
-/* Whoever makes the list non-empty queues the work item, and only they: the worker empties the list after the item has
+/* The thread that makes the list non-empty queues the work item: the worker empties the list after the item has
  * left its queue, so the item is never queued twice. */
 static VOID DeleteLater(POBJECT_HEADER Header) {
     POBJECT_HEADER First = __atomic_load_n(&DeletionList, __ATOMIC_RELAXED);

@@ -55,7 +55,7 @@ VOID ObpRemoveTemporaryName(PVOID Object); /* the last handle is closed, unless 
 NTSTATUS ObpDropHandle(PVOID Object);      /* one handle less; the caller has a reference. As ZwClose */
 
 /* callback.c: one handle that is being made. Ask may take rights out of *Access; Tell follows each Ask. <= DISPATCH; above
- * APC_LEVEL nobody is asked. */
+ * APC_LEVEL no callback is asked. */
 typedef struct _OBP_HANDLE_CALLBACKS {
     POBJECT_TYPE Type;
     ULONG Count;

@@ -46,7 +46,7 @@ NTSTATUS ObCreateSymbolicLink(PCUNICODE_STRING Target, PVOID *Object) {
     return STATUS_SUCCESS;
 }
 
-/* The link stays until IoDeleteSymbolicLink, whoever made it. The target need not exist. PASSIVE_LEVEL.
+/* The link stays until IoDeleteSymbolicLink, also after its maker's end. The target need not exist. PASSIVE_LEVEL.
  * STATUS_OBJECT_NAME_COLLISION; STATUS_INVALID_PARAMETER: a target without a buffer length.
  * wdm.h: IoCreateSymbolicLink. */
 NTSTATUS IoCreateSymbolicLink(PUNICODE_STRING SymbolicLinkName, PUNICODE_STRING DeviceName) {

@@ -1,7 +1,7 @@
 /* callback.c: a fixed set of routines for one kind of event, removable while others run.
  *
- * A slot is free while Routine is NULL. Whoever calls a routine holds the slot's rundown protection, so that removing
- * waits until nobody is inside: afterwards the driver may go away. A routine that removes itself waits forever, as on
+ * A slot is free while Routine is NULL. A caller of a routine holds the slot's rundown protection, so that removing
+ * waits until all callers are out: afterwards the driver may go away. A routine that removes itself waits forever, as on
  * Windows. */
 #include "psp.h"
 
@@ -26,7 +26,7 @@ BOOLEAN PspAddCallback(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {
     return IsAdded;
 }
 
-/* The slot of a routine that nobody else removes already. Lock held. */
+/* The slot of a routine that is not being removed already. Lock held. */
 static PPSP_CALLBACK FindSlot(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {
     for (ULONG i = 0; i < PSP_MAXIMUM_CALLBACKS; i++) {
         PPSP_CALLBACK Slot = &Set->Slots[i];

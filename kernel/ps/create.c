@@ -21,7 +21,7 @@ static POBJECT_TYPE ThreadTypePointer = &PspThreadObjectType;
 POBJECT_TYPE *PsThreadType = &ThreadTypePointer;
 
 /* The last reference is gone: the reaper has freed the stack, or there never was one. A thread that still has its
- * stack holds a reference to itself, so somebody has dropped one that was not theirs. */
+ * stack holds a reference to itself, so some code has dropped one that was not its own. */
 static VOID DeleteThread(PVOID Object) {
     PETHREAD Thread = Object;
     if (Thread->Tcb.StackBase != 0) {

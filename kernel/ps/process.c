@@ -87,7 +87,7 @@ NTSTATUS PsGetProcessExitStatus(PEPROCESS Process) {
     return Process->ExitStatus;
 }
 
-/* Any IRQL. Nobody created these. */
+/* Any IRQL. These were never created. */
 HANDLE PsGetProcessInheritedFromUniqueProcessId(PEPROCESS Process) {
     UNREFERENCED_PARAMETER(Process);
     return NULL;

@@ -309,7 +309,7 @@ static VOID Format(OUTPUT *Output, const void *FormatText, va_list *Arguments) {
             Input.Index++;
             continue;
         }
-        /* Shown as it stands, so that whoever wrote it sees it. */
+        /* Shown as it is, for its author to see. */
         Emit(Output, '%');
         for (SIZE_T End = Input.Index; Start < End; Start++) {
             Emit(Output, FetchCharacter(FormatText, Start, Input.IsWide));

@@ -74,7 +74,7 @@ NTSTATUS RtlUnicodeStringToInteger(PCUNICODE_STRING String, ULONG Base, PULONG V
     return STATUS_SUCCESS;
 }
 
-/* {xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx}: where the bytes of a GUID stand in memory, in the order of the text. */
+/* {xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx}: where the bytes of a GUID are in memory, in the order of the text. */
 static const UCHAR Order[16] = {3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15};
 
 static BOOLEAN HasDashBefore(ULONG Byte) {

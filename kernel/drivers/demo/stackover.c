@@ -21,7 +21,7 @@ static ULONG64 SumDownFrom(ULONG64 Number) {
 }
 
 VOID SecretStore(ULONG64 Number) {
-    Secret->Number = SumDownFrom(Number * Number); /* nobody had tried it with a number this large */
+    Secret->Number = SumDownFrom(Number * Number); /* no test had a number this large */
     Secret->Writes++;
 }
 

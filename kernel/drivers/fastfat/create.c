@@ -191,7 +191,7 @@ PAGEABLE static NTSTATUS CheckAttributes(const CREATE *Create, const FCB *Fcb) {
     if (IsReadOnly && (Overwrites(Create) || Create->Access & (FILE_WRITE_DATA | FILE_APPEND_DATA))) {
         return STATUS_ACCESS_DENIED;
     }
-    /* Whoever replaces a hidden file must know that it is one. */
+    /* A caller that replaces a hidden file must know that it is one. */
     return Overwrites(Create) && (Has & Hiding & ~Create->Attributes) ? STATUS_ACCESS_DENIED : STATUS_SUCCESS;
 }
 

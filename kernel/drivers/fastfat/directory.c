@@ -6,7 +6,7 @@
  * it before the first one moves the end. Only when such a name goes may parts of it stay behind. */
 #include "fat.h"
 
-#define HIGHEST_NUMBER 2000 /* tries for a short name that nobody has */
+#define HIGHEST_NUMBER 2000 /* tries for an unused short name */
 
 typedef struct _SPACE {
     ULONG Count;
@@ -164,7 +164,7 @@ PAGEABLE static VOID MakePart(PUCHAR Part, const WCHAR *Name, ULONG Length, ULON
     }
 }
 
-/* ---- Short names that nobody in the directory has ---- */
+/* ---- Short names that are free in the directory ---- */
 
 #define CANDIDATES 8
 

@@ -5,7 +5,7 @@
  *      boot sector | reserved | table of clusters (1 or 2 copies) | root directory (FAT12, FAT16) | clusters 2, 3, 4 ...
  *
  * A directory is a chain of clusters full of 32-byte entries. A file's entry names the first cluster; the table names,
- * for each cluster, the next one. Whoever writes keeps to one order, so that a machine may die between any two sectors
+ * for each cluster, the next one. Every write keeps to one order, so that a machine may die between any two sectors
  * and leave nothing worse than clusters that no file owns:
  *
  *      new data goes to clusters that nothing points to; then one sector, the one with the entry, makes it count;
@@ -30,7 +30,7 @@
 
 #define FAT_END 0xFFFFFFFFu /* of a chain */
 #define FAT_BAD 0xFFFFFFF7u /* a cluster that is not to be used */
-#define FAT_FREE 0u         /* a cluster that nobody uses */
+#define FAT_FREE 0u         /* an unused cluster */
 #define FAT_FIRST_CLUSTER 2u
 #define FAT_UNKNOWN 0xFFFFFFFFu
 
@@ -79,7 +79,7 @@ typedef struct _FAT_VOLUME {
     ULONG64 DataStart;
     ULONG ClusterCount;
     ULONG NextFree;         /* where the next search for a free cluster begins */
-    ULONG FreeClusters;     /* FAT_UNKNOWN until somebody asks */
+    ULONG FreeClusters;     /* FAT_UNKNOWN until the first query */
     ULONG ReservedClusters; /* of these: for data that is still to be written */
     LIST_ENTRY Indexes;     /* FAT_INDEX, the one used last first */
     ULONG SerialNumber;
@@ -164,7 +164,7 @@ NTSTATUS FatSetLink(PFAT_VOLUME Volume, ULONG Cluster, ULONG Link);
 NTSTATUS FatAllocateChain(PFAT_VOLUME Volume, ULONG Count, PULONG First);
 NTSTATUS FatFreeChain(PFAT_VOLUME Volume, ULONG First);  /* 0: nothing to do */
 NTSTATUS FatCountFree(PFAT_VOLUME Volume, PULONG Count); /* without those that are reserved */
-NTSTATUS FatReserve(PFAT_VOLUME Volume, ULONG Count);    /* for nobody else: STATUS_DISK_FULL */
+NTSTATUS FatReserve(PFAT_VOLUME Volume, ULONG Count);    /* exclusively: STATUS_DISK_FULL */
 VOID FatUnreserve(PFAT_VOLUME Volume, ULONG Count);
 
 /* ---- name.c: lengths in characters ---- */
@@ -216,8 +216,7 @@ NTSTATUS FatInsert(PFAT_VOLUME Volume, ULONG Directory, const WCHAR *Name, ULONG
                    PULONG64 Disk);
 /* The entry, not what it points to. Removed, unless NULL, remembers it. */
 NTSTATUS FatRemove(PFAT_VOLUME Volume, ULONG Directory, ULONG64 Disk, PFAT_REMOVED Removed);
-NTSTATUS FatRestore(PFAT_VOLUME Volume, ULONG Directory,
-                    const FAT_REMOVED *Removed); /* if nobody has taken the place */
+NTSTATUS FatRestore(PFAT_VOLUME Volume, ULONG Directory, const FAT_REMOVED *Removed); /* if the place is still free */
 
 /* ---- file.c ---- */
 ULONG FatClustersOf(PFAT_VOLUME Volume, ULONG64 Size);

@@ -227,7 +227,7 @@ PAGEABLE static NTSTATUS GrowInPlace(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG H
         }
         Node->HintCluster = 0;
     } else if (Beyond != FAT_END) {
-        FatFreeChain(Volume, Beyond); /* somebody had left a chain longer than its file */
+        FatFreeChain(Volume, Beyond); /* the chain was longer than its file */
     }
     return Status;
 }

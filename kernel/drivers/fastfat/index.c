@@ -4,7 +4,7 @@
  *                                             name, or its entry
  *
  * A file has a cell for each of its names: the long one if it has one, and the short one. Case does not count in the
- * hash. The disk stays the truth: whoever finds a cell reads the file's entries and compares the name.
+ * hash. The disk stays the truth: a cell that is found is checked against the name in the file's entries.
  *
  * An index is made at the first use of a directory, changed by each change of it (directory.c), and forgotten when a
  * change has failed half way. All of a volume's have MAXIMUM_CELLS together; the one used longest ago goes first. Without

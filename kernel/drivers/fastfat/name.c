@@ -67,7 +67,7 @@ PAGEABLE static ULONG FindExtension(const WCHAR *Name, ULONG Length) {
     return Length;
 }
 
-/* Copies what may stand in a short name, in upper case. TRUE: nothing was lost, and it is in one case. */
+/* Copies what a short name may hold, in upper case. TRUE: nothing was lost, and it is in one case. */
 PAGEABLE static BOOLEAN CopyHalf(const WCHAR *From, ULONG Length, PUCHAR To, ULONG Room, PBOOLEAN IsLower) {
     ULONG Used = 0, Lower = 0, Upper = 0;
     BOOLEAN IsExact = TRUE;
@@ -112,7 +112,7 @@ PAGEABLE ULONG FatHashName(const WCHAR *Name, ULONG Length) {
     return Hash;
 }
 
-/* The first few are BASE~1 to BASE~4; then four digits of the long name's hash stand in the middle, so that a
+/* The first few are BASE~1 to BASE~4; then four digits of the long name's hash are in the middle, so that a
  * directory of many similar names does not cost a search each. */
 PAGEABLE VOID FatNumberShortName(UCHAR Short[11], const WCHAR *Name, ULONG Length, ULONG Number) {
     static const CHAR Digits[] = "0123456789ABCDEF";

@@ -38,7 +38,7 @@ PAGEABLE static NTSTATUS SetBasic(PVCB Vcb, PFCB Fcb, const FILE_BASIC_INFORMATI
 
 /* ---- Name and place ---- */
 
-/* Whatever stands in the way of Name in Directory, out of the way: FCB and all. STATUS_SUCCESS: the name is free, or
+/* Removes what is in the way of Name in Directory, FCB included. STATUS_SUCCESS: the name is free, or
  * the file's own. */
 PAGEABLE static NTSTATUS ClearTarget(PVCB Vcb, PFCB Fcb, ULONG Directory, PCUNICODE_STRING Name, BOOLEAN Replaces,
                                      PFAT_FOUND Found) {
@@ -177,7 +177,7 @@ PAGEABLE static NTSTATUS SetDisposition(PVCB Vcb, PFCB Fcb, PFILE_OBJECT File, B
 
 /* ---- Length ---- */
 
-/* An allocation beyond the end is a promise that FAT cannot keep and nobody can see; a smaller one cuts the file. */
+/* An allocation beyond the end is a promise that FAT cannot keep and no query shows; a smaller one cuts the file. */
 PAGEABLE static NTSTATUS SetLength(PVCB Vcb, PFCB Fcb, LONGLONG Size, BOOLEAN IsAllocation) {
     if (FatIsDirectory(Fcb) || Size < 0) {
         return STATUS_INVALID_PARAMETER;
