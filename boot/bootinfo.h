@@ -13,7 +13,7 @@ typedef struct _BOOT_MEMORY_RANGE {
 
 typedef struct _BOOT_INFO {
     PCSTR Protocol; /* "multiboot2" or "PVH" */
-    CHAR CommandLine[512];
+    CHAR CommandLine[1024];
     ULONG64 Rsdp;                                                /* physical; 0: search the BIOS area */
     ULONG64 ArchiveBase, ArchiveBytes;                           /* physical; 0: none */
     ULONG64 FramebufferBase;                                     /* physical; 0: none */

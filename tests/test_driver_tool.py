@@ -406,10 +406,43 @@ def test_section_pragmas_are_honoured(build, tmp_path):
 
 
 @pytest.mark.parametrize("path,name", [("a b.c", "a_b"), ("Größe-1.c", "Grosse-1"), ("9lives.c", "9lives"),
-                                       ("名前.c", "driver"), ("ivshmem.c", "ivshmem_2"), ("x" * 60 + ".c", "x" * 28)])
+                                       ("名前.c", "driver"), ("ivshmem.c", "ivshmem_2"), ("x" * 63 + ".c", "x" * 63)])
 def test_module_names(path, name):
     """Any file name makes a name that the loader takes."""
     assert driverbuild.module_name(path, set(driverbuild.TAKEN)) == name
+
+
+def test_names_and_numbers_of_drivers_have_limits(tmp_path):
+    """A name that the loader cannot keep, and more drivers than the judge watches, are one line, not a shorter name or list."""
+    done = tool(write(tmp_path, "x" * 64 + ".c", GOOD))
+    assert done.returncode == 2 and done.stderr.splitlines() == [
+        f"bugcheck: '{'x' * 64}.c' makes a driver's name of 64 characters, and the loader takes 63: give the file a shorter name"]
+    many = [write(tmp_path, f"d{number}.c", GOOD) for number in range(9)]
+    done = tool(*many)
+    assert done.returncode == 2 and "9 of the files are drivers of their own, and one run takes 8" in done.stderr
+    ldr, judge = ((TOP / path).read_text() for path in ("kernel/include/ldr.h", "kernel/story/judge.h"))
+    assert f"#define LDR_NAME_BYTES {driverbuild.NAME_LENGTH + 1} " in ldr
+    assert f"#define JUDGE_MAXIMUM_DRIVERS {driverbuild.MOST_DRIVERS}\n" in judge
+
+
+def test_a_long_name_is_whole_wherever_it_is_told(build, tmp_path):
+    """A driver's name of 63 characters stands whole in the verdict, in the thread's words and in what DriverEntry is told."""
+    name = "A" + "x" * 61 + "Z"
+    entry = ENTRY % r"""HANDLE Thread;
+    KeInitializeEvent(&Never, NotificationEvent, FALSE);
+    DbgPrint("%wZ\n%wZ\n", &DriverObject->DriverName, RegistryPath);
+    return PsCreateSystemThread(&Thread, 0, NULL, NULL, NULL, Start, NULL);"""
+    done = tool(write(tmp_path, name + ".c", """#include <ntddk.h>
+KEVENT Never;
+VOID Start(PVOID Context) { KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, Context); }
+""" + entry), "--json")
+    result = json.loads(done.stdout)
+    assert (result["result"], result["drivers"]) == ("deadlock", [name]), done.stdout
+    assert result["output"].splitlines() == [
+        f"\\Driver\\{name}", f"\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{name}"]
+    wait = next(wait for wait in result["waits"] if f"{name}!Start" in wait["start"])
+    assert f"({name}!Never)" in wait["what"] and any(f"{name}!Start+" in frame for frame in wait["stack"])
+    assert f"({name}!Start) waits for" in result["text"] and f"({name}!Never)" in result["text"]
 
 
 def test_own_archive_round_trip(tmp_path):

@@ -43,7 +43,8 @@ UNKNOWN = ((re.compile(r"implicit declaration of function [‘'`](\w+)"), "calls
            (re.compile(r"[‘'`](\w+)[’'] does not name a type"), "uses the type {}"),
            (re.compile(r"([^\s:]+): No such file or directory"), "includes {}"))
 TAKEN = {"nt", "kernel", "fastfat", "virtio-blk", "ivshmem", "ktest"}
-NAME_LENGTH = 28
+NAME_LENGTH = 63                    # LDR_NAME_BYTES of kernel/include/ldr.h, less its terminator
+MOST_DRIVERS = 8                    # JUDGE_MAXIMUM_DRIVERS of kernel/story/judge.h
 NO_HEADER = re.compile(r"([^\s:]+): No such file or directory")
 MOST_HEADERS, MOST_FOLDERS = 50, 100
 OWNER = "sources.txt"               # in a driver's folder: the paths of its sources
@@ -140,7 +141,10 @@ def read_source(path):
 def module_name(path, taken):
     """A name for the loader: the file's, with letters, digits, dashes and underscores alone."""
     plain = unicodedata.normalize("NFKD", Path(path).stem.replace("ß", "ss")).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_")[:NAME_LENGTH] or "driver"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "_", plain).strip("_") or "driver"
+    if len(name) > NAME_LENGTH:
+        raise CannotRun(f"'{os.path.basename(path)}' makes a driver's name of {len(name)} characters, and the loader takes "
+                        f"{NAME_LENGTH}: give the file a shorter name")
     unique, number = name, 2
     while unique.lower() in taken:
         unique, number = f"{name[:NAME_LENGTH - 3]}_{number}", number + 1
@@ -178,6 +182,8 @@ def group(paths, texts):
             waiting.append(path)        # helpers named before their driver
     if not modules:
         raise Unbuildable(f"{', '.join(map(str, paths))}: there is no DriverEntry")
+    if len(modules) > MOST_DRIVERS:
+        raise CannotRun(f"{len(modules)} of the files are drivers of their own, and one run takes {MOST_DRIVERS}")
     return modules
 
 

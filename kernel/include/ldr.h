@@ -5,6 +5,7 @@
 #include <ke.h>
 
 #define LDR_MAXIMUM_SECTIONS 24
+#define LDR_NAME_BYTES 64 /* of a driver, with the terminator */
 
 typedef struct _LDR_SECTION {
     ULONG64 Start; /* 0: not loaded */
@@ -28,13 +29,13 @@ typedef struct _KLDR_DATA_TABLE_ENTRY {
     UNICODE_STRING BaseDllName; /* +0x58 */
     ULONG Flags;                /* +0x68 */
     USHORT LoadCount;
-    CHAR Name[32];       /* "secret", without .sys */
-    const void *Symbols; /* symbols/NAME.sym in the boot archive, or NULL */
+    CHAR Name[LDR_NAME_BYTES]; /* "secret", without .sys */
+    const void *Symbols;       /* symbols/NAME.sym in the boot archive, or NULL */
     SIZE_T SymbolBytes;
     ULONG SectionCount;
     LDR_SECTION Section[LDR_MAXIMUM_SECTIONS];
     PDRIVER_OBJECT DriverObject;
-    WCHAR WideName[72];
+    WCHAR WideName[LDR_NAME_BYTES + 36]; /* FullDllName */
 } KLDR_DATA_TABLE_ENTRY, *PKLDR_DATA_TABLE_ENTRY;
 
 C_ASSERT(offsetof(KLDR_DATA_TABLE_ENTRY, DllBase) == 0x30);

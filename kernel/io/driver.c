@@ -21,7 +21,7 @@ typedef struct _IOP_DRIVER {
     DRIVER_OBJECT Object;
     DRIVER_EXTENSION Extension;
     PCLIENT_EXTENSION Clients; /* guarded by IopDeviceLock */
-    WCHAR Name[8 + sizeof(((PKLDR_DATA_TABLE_ENTRY)0)->Name)];
+    WCHAR Name[8 + LDR_NAME_BYTES];
 } IOP_DRIVER, *PIOP_DRIVER;
 
 static NTSTATUS IopInvalidDeviceRequest(PDEVICE_OBJECT DeviceObject, PIRP Irp) {

@@ -3,7 +3,7 @@
  * Runs on a dying machine: it allocates nothing, takes no lock, and asks for one line after the other. */
 #include "deadlock.h"
 
-#define NAME_BYTES 160
+#define NAME_BYTES 240
 
 /* Counts lines down to the wanted one; only that one is written. */
 typedef struct _LINE_CURSOR {

@@ -7,7 +7,8 @@
 #include <kd.h>
 #include <rtl.h>
 
-#define LINE_BYTES 513 /* DbgPrint is documented to print at most 512 bytes a call */
+#define LINE_BYTES 513     /* DbgPrint is documented to print at most 512 bytes a call */
+#define CHANNEL_BYTES 1024 /* an object of a verdict, with names of drivers and their functions in it */
 
 KE_DECLARE_LOCK(KdPrintLock, RANK_PRINT, "the order of whole texts on COM1 and COM2");
 
@@ -53,7 +54,7 @@ VOID KdPrintf(PCSTR Format, ...) {
 
 /* Any IRQL. */
 VOID KdChannelf(PCSTR Format, ...) {
-    CHAR Line[LINE_BYTES];
+    CHAR Line[CHANNEL_BYTES];
     va_list Arguments;
     va_start(Arguments, Format);
     RtlFormatV(Line, sizeof(Line), Format, Arguments);

@@ -4,11 +4,11 @@
  * another, is not. The rules themselves stand in verifier*.c and deadlock.c, one concept in each. */
 #include "vf.h"
 
-#define NAMES_BYTES 128
+#define NAMES_BYTES 256
 
 ULONG VfOptions;
 VF_STATISTICS VfStatistics;
-static CHAR ScenarioDriver[32], NamedDrivers[NAMES_BYTES];
+static CHAR ScenarioDriver[LDR_NAME_BYTES], NamedDrivers[NAMES_BYTES];
 static BOOLEAN IsEveryDriver, IsParsed;
 
 /* What the machine itself is made of is not under test; verify=NAME names one of them all the same. */

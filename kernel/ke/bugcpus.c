@@ -30,7 +30,7 @@ static VOID AppendActivity(PKPRCB Prcb) {
 
 static VOID ReportLocks(BUG_WINDOW *Window, PKPRCB Prcb) {
     for (ULONG i = 0; i < Prcb->HeldLockCount && i < MAXIMUM_HELD_LOCKS; i++) {
-        CHAR Caller[128];
+        CHAR Caller[240];
         KdFormatAddress(Caller, sizeof(Caller), (ULONG64)Prcb->HeldLock[i].Caller - 1);
         Line[0] = 0;
         KiDescribeLock(Prcb->HeldLock[i].Lock, Line, sizeof(Line));

@@ -7,7 +7,7 @@
 
 /* The fields that only a bugcheck has. */
 static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
-    CHAR Where[160], Caller[160];
+    CHAR Where[240], Caller[240];
     KiFormatGuiltyFrame(Where, sizeof(Where));
     KiAppend(Line, Bytes,
              ",\"code\":\"0x%08X\",\"p\":[\"0x%016llX\",\"0x%016llX\",\"0x%016llX\",\"0x%016llX\"],\"name\":\"%s\"",
@@ -20,7 +20,7 @@ static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
 /* Any IRQL; while dying, or in a thread at PASSIVE_LEVEL. End is "completed", "bugcheck" or "tests". With "hold" on the
  * command line, or outside an emulator, the machine stays as it is and only this CPU halts. */
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
-    static CHAR Line[900];
+    static CHAR Line[1200];
     ULONG Processor = KiIsDying() ? KiBug.Processor : KeGetCurrentProcessorNumber();
     RtlFormat(Line, sizeof(Line), "%s{\"end\":\"%s\",\"scenario\":\"%s\",\"expected\":%s", KiIsDying() ? "\n" : "", End,
               StoryName(), IsExpected ? "true" : "false");

@@ -61,7 +61,7 @@ static BOOLEAN IsGoodName(PCSTR Name) {
             return FALSE;
         }
     }
-    return Length != 0 && Length < sizeof(((PKLDR_DATA_TABLE_ENTRY)NULL)->Name);
+    return Length != 0 && Length < LDR_NAME_BYTES;
 }
 
 static BOOLEAN FindImage(PLDRP_IMAGE Image) {
@@ -102,7 +102,7 @@ static BOOLEAN MapImage(PLDRP_IMAGE Image) {
 /* PASSIVE. The constructors of C++ objects with static storage, then DriverEntry. */
 static __attribute__((noinline)) NTSTATUS PnpCallDriverEntry(PLDRP_IMAGE Image, PDRIVER_OBJECT DriverObject) {
     PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
-    WCHAR PathBuffer[100];
+    WCHAR PathBuffer[sizeof(SERVICES_KEY) + LDR_NAME_BYTES];
     UNICODE_STRING RegistryPath;
     for (ULONG i = 0; i < Module->SectionCount; i++) {
         const LDR_SECTION *Section = &Module->Section[i];
@@ -125,7 +125,7 @@ static __attribute__((noinline)) NTSTATUS IopLoadDriver(PCSTR Name, PDRIVER_OBJE
     BOOLEAN IsMapped = MapImage(&Image);
     KeReleaseMutex(&LoadMutex, FALSE);
     if (!IsMapped) {
-        KdPrintf("ldr: %.40s.sys: refused: %s\n", Name, Image.Reason);
+        KdPrintf("ldr: %.63s.sys: refused: %s\n", Name, Image.Reason);
         return Image.Status;
     }
     PKLDR_DATA_TABLE_ENTRY Module = Image.Module;

@@ -57,7 +57,7 @@ VOID LdrInitialize(VOID) {
 
 /* Any IRQL. "drivers", "secret", "sys" is drivers/secret.sys in the boot archive. */
 BOOLEAN LdrpFindFile(PCSTR Folder, PCSTR Name, PCSTR Extension, const void **Data, SIZE_T *Bytes) {
-    CHAR Path[80];
+    CHAR Path[LDR_NAME_BYTES + 16];
     RtlFormat(Path, sizeof(Path), "%s/%s.%s", Folder, Name, Extension);
     return Archive != NULL && RtlFindArchiveFile(Archive, ArchiveBytes, Path, Data, Bytes);
 }
@@ -172,7 +172,7 @@ VOID LdrpForEachDriver(PCSTR Prefix, VOID (*Found)(PCSTR Name)) {
     PCSTR Path;
     const void *Data;
     while (Archive != NULL && RtlNextArchiveFile(Archive, ArchiveBytes, &Offset, &Path, &Data, &Bytes)) {
-        CHAR Name[sizeof(KernelModule.Name)];
+        CHAR Name[LDR_NAME_BYTES + 4]; /* with its extension */
         if (strncmp(Path, "drivers/", 8) != 0 || strncmp(Path + 8, Prefix, strlen(Prefix)) != 0) {
             continue;
         }

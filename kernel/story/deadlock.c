@@ -17,7 +17,8 @@ static ULONG64 TicksToMs(ULONG64 Ticks) {
     return Ticks * 15625 / 1000 - KiUptimeSeconds * 1000;
 }
 
-#define ESCAPED_BYTES 512
+#define SAID_BYTES 500 /* KdPrintf takes little more */
+#define ESCAPED_BYTES (SAID_BYTES + 100)
 
 typedef struct _TOLD_THREAD {
     PKTHREAD Thread;
@@ -50,7 +51,7 @@ static TOLD_PROCESSOR *Sampled[MAXIMUM_PROCESSORS];
 /* ---- Saying ---- */
 
 VOID JudgeSay(PCSTR Format, ...) {
-    CHAR Text[400], Escaped[ESCAPED_BYTES];
+    CHAR Text[SAID_BYTES], Escaped[ESCAPED_BYTES];
     va_list Arguments;
     va_start(Arguments, Format);
     RtlFormatV(Text, sizeof(Text), Format, Arguments);
@@ -211,7 +212,7 @@ static BOOLEAN CollectThisThread(PKTHREAD Thread) {
 
 /* "thread 0x4C (mydriver!Second)"; a system thread that runs the driver's code is named by that code. */
 static VOID FormatToldThread(PCHAR Buffer, SIZE_T Bytes) {
-    CHAR Name[96];
+    CHAR Name[JUDGE_FUNCTION_BYTES];
     ULONG64 Start = Told.Start;
     for (ULONG i = Told.FrameCount; i-- > 0 && !JudgeIsDriverAddress(Start);) {
         if (JudgeIsDriverAddress(Told.Frames[i].Rip)) {
@@ -226,7 +227,7 @@ static VOID FormatToldThread(PCHAR Buffer, SIZE_T Bytes) {
 
 /* "KMUTEX FFFF... (mydriver!Lock)" */
 static VOID FormatToldObject(PCHAR Buffer, SIZE_T Bytes) {
-    CHAR Place[160];
+    CHAR Place[JUDGE_FUNCTION_BYTES];
     if (Told.Object == NULL) {
         RtlFormat(Buffer, Bytes, "%s", Told.Kind);
         return;
@@ -236,7 +237,7 @@ static VOID FormatToldObject(PCHAR Buffer, SIZE_T Bytes) {
 }
 
 static VOID TellStack(VOID) {
-    CHAR Text[160];
+    CHAR Text[JUDGE_FRAME_BYTES];
     for (ULONG i = 0; i < Told.FrameCount; i++) {
         KdFormatFrame(Text, sizeof(Text), &Told.Frames[i]);
         JudgeSay("      %2u %s", i, Text);
@@ -244,7 +245,7 @@ static VOID TellStack(VOID) {
 }
 
 static VOID TellWait(VOID) {
-    CHAR Who[128], What[240], Owner[128] = "";
+    CHAR Who[JUDGE_SENTENCE_BYTES], What[JUDGE_SENTENCE_BYTES], Owner[JUDGE_SENTENCE_BYTES] = "";
     FormatToldThread(Who, sizeof(Who));
     if (Told.State != Waiting) {
         JudgeSay("  %s is %s, priority %d", Who, StateName(Told.State), Told.Priority);
@@ -256,7 +257,7 @@ static VOID TellWait(VOID) {
     } else if (Told.Owner != NULL && Told.Owner == Told.Thread) {
         RtlFormat(Owner, sizeof(Owner), ", which it owns itself");
     } else if (Told.Owner != NULL && (PVOID)Told.Owner != Told.Object) {
-        CHAR Name[96];
+        CHAR Name[JUDGE_FUNCTION_BYTES];
         JudgeFormatName(Told.OwnerStart, Name, sizeof(Name));
         RtlFormat(Owner, sizeof(Owner), ", owned by thread 0x%X (%s)", Told.OwnerId, Name);
     }
@@ -268,7 +269,8 @@ static VOID TellWait(VOID) {
 
 /* The same as data: one line for each thread. */
 static VOID TellData(VOID) {
-    CHAR Who[128], What[240], Name[128], Escaped[320];
+    CHAR Who[JUDGE_SENTENCE_BYTES], What[JUDGE_SENTENCE_BYTES], Name[JUDGE_FRAME_BYTES],
+        Escaped[JUDGE_FRAME_BYTES + 100];
     JudgeFormatName(Told.Start, Name, sizeof(Name));
     FormatToldThread(Who, sizeof(Who));
     FormatToldObject(What, sizeof(What));
@@ -319,7 +321,7 @@ VOID JudgeExplainPending(VOID) {
         if (Found == NULL) {
             break;
         }
-        CHAR Place[160], Name[96] = "no DPC";
+        CHAR Place[JUDGE_FUNCTION_BYTES], Name[JUDGE_FUNCTION_BYTES] = "no DPC";
         FormatPlace((ULONG64)Found, Place, sizeof(Place));
         if (Routine != 0) {
             JudgeFormatName(Routine, Name, sizeof(Name));
@@ -338,7 +340,7 @@ static VOID Append(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, PCSTR Text) {
 
 /* "thread A waits for X, owned by thread B, which waits for Y, owned by thread A": from First along the owners. */
 static VOID AppendChain(PKTHREAD First, PCHAR Buffer, SIZE_T Bytes) {
-    CHAR Text[240];
+    CHAR Text[JUDGE_SENTENCE_BYTES];
     PKTHREAD Thread = First;
     BOOLEAN IsJoin = FALSE;
     for (ULONG Steps = 0; Steps < MAXIMUM_TOLD && CollectThisThread(Thread); Steps++) {
@@ -375,7 +377,7 @@ static BOOLEAN IsInCycle(VOID) {
 static VOID AppendDriverFrame(PCHAR Buffer, SIZE_T Bytes) {
     for (ULONG i = 0; i < Told.FrameCount; i++) {
         if (JudgeIsDriverAddress(Told.Frames[i].Rip)) {
-            CHAR Text[160];
+            CHAR Text[JUDGE_FRAME_BYTES];
             KdFormatFrame(Text, sizeof(Text), &Told.Frames[i]);
             Append(Buffer, Bytes, " in %s", Text);
             return;
@@ -407,7 +409,7 @@ VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes) {
         return;
     }
     if (!Told.IsBlocked) {
-        CHAR Who[128];
+        CHAR Who[JUDGE_SENTENCE_BYTES];
         FormatToldThread(Who, sizeof(Who));
         RtlFormat(Buffer, Bytes, Told.State == Waiting ? "%s waits with a time-out, again and again" : "%s is %s", Who,
                   StateName(Told.State));

@@ -19,7 +19,6 @@
 #include <arch.h>
 #include <io.h>
 #include <kd.h>
-#include <ldr.h>
 #include <ps.h>
 #include <rtl.h>
 
@@ -31,9 +30,9 @@
 #define SERVING_SECONDS_UNSEEDED 10
 #define FLUSH_MS 2000
 #define UNITS_PER_MS 10000
-#define SUMMARY_BYTES 900
+#define SUMMARY_BYTES 1400
 
-CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][JUDGE_NAME_BYTES];
+CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][LDR_NAME_BYTES];
 ULONG JudgeNameCount;
 
 static PDRIVER_OBJECT Drivers[JUDGE_MAXIMUM_DRIVERS];
@@ -42,7 +41,8 @@ static NTSTATUS StepStatus;
 static PCSTR StepName;
 
 static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
-static CHAR UnloadName[160];       /* or this, its DriverUnload: when the driver is gone, nobody can look its name up */
+static CHAR
+    UnloadName[JUDGE_FRAME_BYTES]; /* or this, its DriverUnload: when the driver is gone, nobody can look its name up */
 
 PCSTR JudgeCurrentDriver(VOID) {
     return StepName;
@@ -226,7 +226,7 @@ static VOID PutVerdict(PCSTR Text, NTSTATUS Status) {
 }
 
 static DECLSPEC_NORETURN VOID EndFailed(VOID) {
-    CHAR Text[120];
+    CHAR Text[LDR_NAME_BYTES + 80];
     RtlFormat(Text, sizeof(Text), "%s.sys: DriverEntry or the loader returned 0x%08X", StepName, StepStatus);
     PutVerdict(Text, StepStatus);
     KeEndMachine("failed", FALSE);
@@ -296,14 +296,14 @@ static VOID FlushVolume(VOID) {
 }
 
 static VOID ReadNames(VOID) {
-    CHAR List[JUDGE_MAXIMUM_DRIVERS * JUDGE_NAME_BYTES];
+    CHAR List[JUDGE_MAXIMUM_DRIVERS * LDR_NAME_BYTES];
     KeGetBootOption("driver", List, sizeof(List));
     for (PCHAR Name = List; Name != NULL && *Name != 0 && JudgeNameCount < JUDGE_MAXIMUM_DRIVERS;) {
         PCHAR Comma = strchr(Name, ',');
         if (Comma != NULL) {
             *Comma++ = 0;
         }
-        RtlFormat(JudgeNames[JudgeNameCount++], JUDGE_NAME_BYTES, "%s", Name);
+        RtlFormat(JudgeNames[JudgeNameCount++], LDR_NAME_BYTES, "%s", Name);
         Name = Comma;
     }
 }

@@ -3,13 +3,16 @@
 #define _JUDGE_H_
 
 #include <kd.h>
+#include <ldr.h>
 #include <story.h>
 
 #define JUDGE_MAXIMUM_DRIVERS 8
-#define JUDGE_NAME_BYTES 32
+#define JUDGE_FUNCTION_BYTES (LDR_NAME_BYTES + 96)        /* "name!Function+0x12" */
+#define JUDGE_FRAME_BYTES (JUDGE_FUNCTION_BYTES + 96)     /* the same with " (file.c:12)" */
+#define JUDGE_SENTENCE_BYTES (JUDGE_FUNCTION_BYTES + 120) /* a function and what it is to the reader */
 
 /* The drivers of this run, in the order in which they are loaded. */
-extern CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][JUDGE_NAME_BYTES];
+extern CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][LDR_NAME_BYTES];
 extern ULONG JudgeNameCount;
 
 /* Everything of the drivers that can still happen, at one instant. */

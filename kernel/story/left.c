@@ -11,7 +11,7 @@
 #include <rtl.h>
 
 #define MAXIMUM_TOLD 32
-#define TEXT_BYTES 400
+#define TEXT_BYTES 500
 
 static PCSTR MajorName(UCHAR Major) {
     static const PCSTR Names[] = {"CREATE",
@@ -62,7 +62,8 @@ static BOOLEAN FindDriverIrp(PKTHREAD Thread, ULONG *Index, PIO_PENDING_IRP Pend
 }
 
 static VOID FormatIrp(PKTHREAD Thread, const IO_PENDING_IRP *Pending, PCHAR Buffer, SIZE_T Bytes) {
-    CHAR Whose[64] = "a thread that has ended", Cancel[140] = "it has no cancel routine", Name[96];
+    CHAR Whose[64] = "a thread that has ended", Cancel[JUDGE_SENTENCE_BYTES] = "it has no cancel routine";
+    CHAR Name[JUDGE_FUNCTION_BYTES];
     if (Pending->IsNobodys) {
         RtlFormat(Whose, sizeof(Whose), "no thread");
     } else if (Thread != NULL) {
@@ -101,7 +102,7 @@ static const KAPC *FindDriverApc(const LIST_ENTRY *Head, ULONG *Index) {
 }
 
 static VOID FormatApc(PKTHREAD Thread, const KAPC *Apc, PCHAR Buffer, SIZE_T Bytes) {
-    CHAR Name[96];
+    CHAR Name[JUDGE_FUNCTION_BYTES];
     JudgeFormatName((ULONG64)(Apc->NormalRoutine ? (PVOID)Apc->NormalRoutine : (PVOID)Apc->KernelRoutine), Name,
                     sizeof(Name));
     RtlFormat(Buffer, Bytes, "an APC (%s) is queued to thread 0x%X (%s), which does not run it%s", Name, IdOf(Thread),
