@@ -213,8 +213,9 @@ trace:
 	@tools/bugcheck trace $(FILE)
 .PHONY: step kd rewind trace
 
-# What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ.
-docs:
+# What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
+# docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
+docs: archive
 	@for tool in tables quotes driverheads wdmtable sessions; do $(PYTHON) tools/$$tool.py --update || exit 1; done
 
 # Once for each file and content: cppcheck remembers those in which nothing has changed. Bounds that the linker sets look to it
