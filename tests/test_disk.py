@@ -207,7 +207,8 @@ def test_a_dying_machine_polls_its_disk(boot, seed):
 
 # ---- Requests to devices (test_irp.c) ----
 
-CRASHES = {"crash_irp_completed_twice": 0x44, "crash_irp_sent_without_a_location_left": 0x35}
+CRASHES = {"crash_irp_completed_twice": 0x44, "crash_irp_sent_without_a_location_left": 0x35,
+           "crash_irp_built_with_a_bad_input": 0x7E}
 
 
 @pytest.mark.parametrize("build", ("checked", "free"))

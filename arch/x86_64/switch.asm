@@ -20,7 +20,7 @@
 
         section .text
         CFI_START
-        global KiSwapContext, KiPrepareStack, KiCallOnStack, KiCallGuarded, KiGuardLanding
+        global KiSwapContext, KiPrepareStack, KiCallOnStack, KiCallGuarded, KiEndGuarded, KiGuardLanding
         extern KiStartThread
 
 ; void KiSwapContext(PKTHREAD Old, PKTHREAD New)
@@ -75,7 +75,8 @@ KiThreadStartup:
 
 ; NTSTATUS KiCallGuarded(void (*Routine)(PVOID), PVOID Context)
 ; Calls Routine, which holds no lock, in a thread. STATUS_SUCCESS; or the status of an access violation below
-; DISPATCH_LEVEL, which ends the call where it stands: KiResumeGuarded sends its trap to KiGuardLanding. Any IRQL.
+; DISPATCH_LEVEL, which ends the call where it stands: KiResumeGuarded sends its trap to KiGuardLanding; or one that
+; was raised below DISPATCH_LEVEL: KiEndGuarded. Any IRQL.
         CFI_LEAF
 KiCallGuarded:
         SAVE    rbp
@@ -103,9 +104,21 @@ KiGuardLanding:                                 ; eax = status, rsp as above, ev
         END_FRAME
         ret
 
+; void KiEndGuarded(NTSTATUS Status)
+; Inside KiCallGuarded of the current thread, at the IRQL of that call: it ends now and returns Status. Does not return.
+KiEndGuarded:
+        mov     eax, edi
+        mov     rcx, [gs:PCR_CURRENT_THREAD]
+        mov     rcx, [rcx + THREAD_GUARD]
+        lea     rbp, [rcx + 30h]                ; of KiCallGuarded's frame: six words were pushed behind it
+        CFI_ROW DW_CFA, DW_RBP, 10h, DW_AT + DW_RBP, 2
+        mov     rsp, rcx
+        jmp     KiGuardLanding
+
 ; void KiCallOnStack(ULONG64 StackTop, void (*Routine)(void))
 ; Runs Routine on another stack. rbp stays on the old one and is what Routine's frame links to, so that a stack walk
 ; crosses from the DPC stack to the interrupted thread's. Any IRQL; StackTop is 16-byte aligned.
+        CFI_LEAF
 KiCallOnStack:
         SAVE    rbp
         FRAME

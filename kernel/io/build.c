@@ -17,7 +17,8 @@ static PIRP AllocateThreaded(PDEVICE_OBJECT Device) {
 }
 
 /* A request that the caller sends with IoCallDriver and never frees. Its direct methods lock the output buffer in
- * memory. <= APC_LEVEL. NULL: no memory. wdm.h: IoBuildDeviceIoControlRequest. */
+ * memory, if there is one. <= APC_LEVEL. NULL: no memory, or what is to be locked is none; an input that is copied is the
+ * caller's to vouch for. wdm.h: IoBuildDeviceIoControlRequest. */
 PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
                                    ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
@@ -34,8 +35,8 @@ PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObj
     Stack->Parameters.DeviceIoControl.Type3InputBuffer = Method == METHOD_NEITHER ? InputBuffer : NULL;
     Irp->UserEvent = Event;
     Irp->UserIosb = IoStatusBlock;
-    NTSTATUS Status =
-        IopAttachControlBuffers(Irp, Method, InputBuffer, InputBufferLength, OutputBuffer, OutputBufferLength);
+    ULONG Locked = Method == METHOD_BUFFERED || OutputBuffer != NULL ? OutputBufferLength : 0;
+    NTSTATUS Status = IopAttachControlBuffers(Irp, Method, InputBuffer, InputBufferLength, OutputBuffer, Locked);
     if (!NT_SUCCESS(Status)) {
         IopDropIrp(Irp);
         return NULL;
@@ -45,7 +46,7 @@ PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObj
 }
 
 /* <= APC_LEVEL; at DISPATCH_LEVEL for a device with direct or no buffering, and a resident Buffer. IRP_MJ_READ,
- * IRP_MJ_WRITE, and without Buffer and offset IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_PNP. NULL: no memory.
+ * IRP_MJ_WRITE, and without Buffer and offset IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_PNP. NULL as above.
  * wdm.h: IoBuildAsynchronousFsdRequest. */
 PIRP IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
                                    PLARGE_INTEGER StartingOffset, PIO_STATUS_BLOCK IoStatusBlock) {

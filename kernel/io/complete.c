@@ -126,7 +126,7 @@ static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID 
     }
     IopReturnBuffers(Irp);
     if (Irp->UserIosb) {
-        *Irp->UserIosb = Irp->IoStatus;
+        IopReturnStatus(Irp, Irp->UserIosb);
     }
     QueueUserApc(Irp);
     SignalRequester(Irp, File);

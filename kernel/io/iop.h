@@ -68,8 +68,10 @@ PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFun
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result);
 /* After completion, in the requester's context: output, buffers, MDLs. <= APC_LEVEL unless all is resident. */
 VOID IopReturnBuffers(PIRP Irp);
+VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result); /* then; a bad address is let pass, as on NT */
 VOID IopFreeMdls(PIRP Irp); /* unlocks them first. <= DISPATCH_LEVEL */
-/* The buffer of a transfer as the device's flags want it; IsToDevice: the driver reads from it. No length, no buffer. */
+/* The buffer of a transfer as the device's flags want it; IsToDevice: the driver reads from it. No length, no buffer.
+ * STATUS_ACCESS_VIOLATION, also of the next four: no memory can be there; what is copied for another than a Zw call dies. */
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice);
 NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
 NTSTATUS IopAttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation);

@@ -8,6 +8,8 @@
  * sender does the rest itself. So a call at APC_LEVEL, which no APC can reach, works too. */
 #include "iop.h"
 
+#include <arch.h>
+
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction) {
     PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
     if (Irp == NULL) {
@@ -22,6 +24,15 @@ PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFun
     return Irp;
 }
 
+/* A Zw call guards what it reads of its caller's memory, an IoBuild... function does not: each as on NT. */
+static NTSTATUS CopyInput(PIRP Irp, PVOID Buffer, const void *Input, ULONG Length) {
+    if (Irp->Tail.Overlay.OriginalFileObject != NULL) {
+        return KiCopyGuarded(Buffer, Input, Length);
+    }
+    memcpy(Buffer, Input, Length);
+    return STATUS_SUCCESS;
+}
+
 NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength) {
     ULONG Length = InputLength > OutputLength ? InputLength : OutputLength;
     if (Length == 0) {
@@ -33,13 +44,20 @@ NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID O
     }
     /* What the driver does not write must not show what the pool held before. */
     memset(Buffer, 0, Length);
-    if (InputLength != 0) {
-        memcpy(Buffer, Input, InputLength);
-    }
     Irp->AssociatedIrp.SystemBuffer = Buffer;
     Irp->UserBuffer = Output;
-    Irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER | (OutputLength != 0 ? IRP_INPUT_OPERATION : 0);
-    return STATUS_SUCCESS;
+    Irp->Flags |= IRP_BUFFERED_IO | IRP_DEALLOCATE_BUFFER | (OutputLength != 0 && Output != NULL ? IRP_INPUT_OPERATION : 0);
+    return InputLength != 0 ? CopyInput(Irp, Buffer, Input, InputLength) : STATUS_SUCCESS;
+}
+
+typedef struct _LOCK_CALL {
+    PMDL Mdl;
+    LOCK_OPERATION Operation;
+} LOCK_CALL;
+
+static VOID LockGuarded(PVOID Context) {
+    const LOCK_CALL *Call = Context;
+    MmProbeAndLockPages(Call->Mdl, KernelMode, Call->Operation);
 }
 
 NTSTATUS IopAttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation) {
@@ -50,8 +68,8 @@ NTSTATUS IopAttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Opera
     if (Mdl == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    MmProbeAndLockPages(Mdl, KernelMode, Operation);
-    return STATUS_SUCCESS;
+    LOCK_CALL Call = {Mdl, Operation};
+    return KiCallGuarded(LockGuarded, &Call);
 }
 
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice) {
@@ -68,6 +86,7 @@ NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, 
 NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
                                  ULONG OutputLength) {
     NTSTATUS Status;
+    InputLength = Input != NULL ? InputLength : 0; /* the driver is told the caller's length, and gets zeros */
     switch (Method) {
     case METHOD_BUFFERED:
         Irp->UserBuffer = Output;
@@ -103,14 +122,20 @@ static VOID FreeSystemBuffer(PIRP Irp) {
     }
 }
 
-/* A warning still brings data, an error does not. */
+/* A warning still brings data, an error does not. The copy is guarded whoever asked: the memory of a program may go while
+ * its request is under way. */
 VOID IopReturnBuffers(PIRP Irp) {
     if ((Irp->Flags & (IRP_BUFFERED_IO | IRP_INPUT_OPERATION)) == (IRP_BUFFERED_IO | IRP_INPUT_OPERATION) &&
         !NT_ERROR(Irp->IoStatus.Status)) {
-        memcpy(Irp->UserBuffer, Irp->AssociatedIrp.SystemBuffer, Irp->IoStatus.Information);
+        NTSTATUS Copied = KiCopyGuarded(Irp->UserBuffer, Irp->AssociatedIrp.SystemBuffer, Irp->IoStatus.Information);
+        Irp->IoStatus.Status = NT_SUCCESS(Copied) ? Irp->IoStatus.Status : Copied;
     }
     FreeSystemBuffer(Irp);
     IopFreeMdls(Irp);
+}
+
+VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result) {
+    (void)KiCopyGuarded(Result, &Irp->IoStatus, sizeof(*Result));
 }
 
 VOID IopDropIrp(PIRP Irp) {
@@ -125,13 +150,12 @@ static BOOLEAN IsEndLost(PIRP Irp) {
     return !Irp->PendingReturned && ((Irp->Flags & IRP_DEFER_IO_COMPLETION) || NT_ERROR(Irp->IoStatus.Status));
 }
 
-static NTSTATUS WaitForEnd(PIRP Irp, PKEVENT Done) {
+static VOID WaitForEnd(PIRP Irp, PKEVENT Done) {
     KeWaitForSingleObject(Done, Executive, KernelMode, FALSE, NULL);
     if (IsEndLost(Irp)) {
         KeClearEvent(Done);
         KeWaitForSingleObject(Done, Executive, KernelMode, FALSE, NULL);
     }
-    return Irp->IoStatus.Status;
 }
 
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result) {
@@ -145,7 +169,7 @@ NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result
     NTSTATUS Status = IofCallDriver(Device, Irp);
     BOOLEAN WasPended = Status == STATUS_PENDING;
     if (WasPended) {
-        Status = WaitForEnd(Irp, &Done);
+        WaitForEnd(Irp, &Done);
     } else if (IopLeaveIrp(Irp)) {
         return Status;
     } else if (KeReadStateEvent(&Done) == 0) {
@@ -153,8 +177,9 @@ NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result
     }
     IopReturnBuffers(Irp);
     if (WasPended || !NT_ERROR(Status)) {
-        *Result = Irp->IoStatus;
+        IopReturnStatus(Irp, Result);
     }
+    Status = WasPended ? Irp->IoStatus.Status : Status;
     IoFreeIrp(Irp);
     return Status;
 }

@@ -130,20 +130,23 @@ static VOID CheckIrql(const KAPC *Apc, PKAPC Original, KIRQL Expected, ULONG Uni
     }
 }
 
-/* Runs one APC that has been taken off the queue. APC_LEVEL in and out. */
+/* Runs one APC that has been taken off the queue. APC_LEVEL in and out. What goes wrong in it is not for the handler of
+ * the code that it interrupts. */
 static VOID CallApc(PKTHREAD Thread, PKAPC Original, KAPC *Apc) {
+    ULONG64 Guard = Thread->Guard;
+    Thread->Guard = 0;
     Apc->KernelRoutine(Original, &Apc->NormalRoutine, &Apc->NormalContext, &Apc->SystemArgument1,
                        &Apc->SystemArgument2);
     CheckIrql(Apc, Original, APC_LEVEL, 0);
-    if (Apc->NormalRoutine == NULL) {
-        return;
+    if (Apc->NormalRoutine != NULL) {
+        Thread->KernelApcInProgress = TRUE;
+        KeLowerIrql(PASSIVE_LEVEL);
+        Apc->NormalRoutine(Apc->NormalContext, Apc->SystemArgument1, Apc->SystemArgument2);
+        CheckIrql(Apc, Original, PASSIVE_LEVEL, 1);
+        KfRaiseIrql(APC_LEVEL);
+        Thread->KernelApcInProgress = FALSE;
     }
-    Thread->KernelApcInProgress = TRUE;
-    KeLowerIrql(PASSIVE_LEVEL);
-    Apc->NormalRoutine(Apc->NormalContext, Apc->SystemArgument1, Apc->SystemArgument2);
-    CheckIrql(Apc, Original, PASSIVE_LEVEL, 1);
-    KfRaiseIrql(APC_LEVEL);
-    Thread->KernelApcInProgress = FALSE;
+    Thread->Guard = Guard;
 }
 
 /* Vector 0x1F: at APC_LEVEL, IF = 1, in the context of the current thread. */

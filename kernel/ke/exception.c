@@ -1,5 +1,6 @@
-/* exception.c: unhandled exceptions, which all are: the bugcheck that each one becomes.
+/* exception.c: unhandled exceptions: the bugcheck that each one becomes.
  *
+ * The one handler there is stands at the end of KiCallGuarded (arch/x86_64/switch.asm), where NT's own code has __try.
  * As on NT the record and the context lie on the stack of whoever raised it. Whose filter is the last depends on what
  * the CPU was doing, not on its IRQL:
  *   an interrupt routine        0x3D (record, context, 0, 0)         the interrupt dispatcher's
@@ -86,8 +87,34 @@ DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, 
     DieOfException(&Record, &Context, Frame);
 }
 
+typedef struct _COPY {
+    PVOID To;
+    const void *From;
+    SIZE_T Bytes;
+} COPY;
+
+static VOID Copy(PVOID Context) {
+    const COPY *Call = Context;
+    memcpy(Call->To, Call->From, Call->Bytes);
+}
+
+/* See ke.h. */
+NTSTATUS KiCopyGuarded(PVOID To, const void *From, SIZE_T Bytes) {
+    COPY Call = {To, From, Bytes};
+    return KiCallGuarded(Copy, &Call);
+}
+
+/* A DPC or an interrupt routine, which are none of the thread's, run above APC_LEVEL; an APC hides the guard. */
+static BOOLEAN IsGuarded(VOID) {
+    PKTHREAD Thread = KiCurrentThread();
+    return Thread != NULL && Thread->Guard != 0 && KiCurrentIrql() <= APC_LEVEL;
+}
+
 /* See ke.h. The context has what a call leaves in place: the caller's instruction and its stack. */
 DECLSPEC_NORETURN VOID KiRaiseException(NTSTATUS Status, ULONG64 Address, const ULONG64 *StackFrame) {
+    if (IsGuarded()) {
+        KiEndGuarded(Status);
+    }
     EXCEPTION_RECORD Record;
     CONTEXT Context = {
         .ContextFlags = CONTEXT_CONTROL, .Rip = Address, .Rsp = (ULONG64)(StackFrame + 2), .Rbp = StackFrame[0]};

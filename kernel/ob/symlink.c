@@ -1,8 +1,6 @@
 /* symlink.c: symbolic links: an object whose name stands for another name. */
 #include "obp.h"
 
-#include <arch.h>
-
 static struct _OBJECT_TYPE SymbolicLinkType = {
     .Name = "SymbolicLink",
     .Mapping = {STANDARD_RIGHTS_READ | SYMBOLIC_LINK_QUERY, STANDARD_RIGHTS_WRITE,
@@ -10,17 +8,6 @@ static struct _OBJECT_TYPE SymbolicLinkType = {
     .ValidAccess = SYMBOLIC_LINK_ALL_ACCESS,
     .WaitOffset = OB_NOT_WAITABLE};
 POBJECT_TYPE ObpSymbolicLinkType = &SymbolicLinkType;
-
-typedef struct _COPY {
-    PVOID To;
-    const void *From;
-    SIZE_T Bytes;
-} COPY;
-
-static VOID CopyGuarded(PVOID Context) {
-    const COPY *Copy = Context;
-    memcpy(Copy->To, Copy->From, Copy->Bytes);
-}
 
 /* See ob.h. All of the target's buffer is kept, so that a query gets the terminator too. STATUS_ACCESS_VIOLATION: its
  * buffer is where no memory can be. */
@@ -35,8 +22,7 @@ NTSTATUS ObCreateSymbolicLink(PCUNICODE_STRING Target, PVOID *Object) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
     Link->Target = (UNICODE_STRING){Target->Length, Room, (PWCH)(Link + 1)};
-    COPY Copy = {Link->Target.Buffer, Target->Buffer, Room};
-    NTSTATUS Status = KiCallGuarded(CopyGuarded, &Copy);
+    NTSTATUS Status = KiCopyGuarded(Link->Target.Buffer, Target->Buffer, Room);
     if (!NT_SUCCESS(Status)) {
         ObfDereferenceObject(Link);
         return Status;

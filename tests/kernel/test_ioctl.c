@@ -1,6 +1,7 @@
 /* test_ioctl.c: DeviceIoControl by handle and by IRP with the four methods; requests that pend, are cancelled, wait in
  * a device queue, or go in parts. */
 #include "../../kernel/io/iop.h"
+#include <arch.h>
 #include "iotest.h"
 
 #define BYTES 64
@@ -121,6 +122,139 @@ KTEST(ioctl_by_handle_brings_data_with_each_method) {
     IoDeleteSymbolicLink(&Link);
     IoDeleteDevice(Device);
     IopDeleteDriverObject(Driver);
+}
+
+/* ---- Buffers where no memory can be ---- */
+
+#define NOWHERE ((PVOID)0x10000)
+
+static NTSTATUS Count(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    ULONG *Sent = Device->DeviceExtension;
+    ++*Sent;
+    return IotComplete(Irp, STATUS_SUCCESS, BYTES);
+}
+
+static VOID RaiseInside(PVOID Context) {
+    *(PBOOLEAN)Context = TRUE;
+    ExRaiseStatus(STATUS_INTEGER_OVERFLOW);
+}
+
+KTEST(guarded_call_ends_with_the_status_that_is_raised_in_it) {
+    BOOLEAN WasCalled = FALSE;
+    KT_EXPECT_EQ(KiCallGuarded(RaiseInside, &WasCalled), STATUS_INTEGER_OVERFLOW);
+    KT_EXPECT(WasCalled);
+    KT_EXPECT_EQ(KiCurrentThread()->Guard, 0);
+}
+
+/* An APC comes to the thread in the middle of a guarded call: what it meets there is its own affair. */
+static ULONG64 GuardInApc;
+
+static VOID LookAtGuard(PKAPC Apc, PKNORMAL_ROUTINE *Normal, PVOID *Context, PVOID *Argument1, PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(Apc);
+    UNREFERENCED_PARAMETER(Normal);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    GuardInApc = KiCurrentThread()->Guard;
+}
+
+static VOID SendApcToSelf(PVOID Context) {
+    KeInitializeApc(Context, KiCurrentThread(), OriginalApcEnvironment, LookAtGuard, NULL, NULL, KernelMode, NULL);
+    KT_EXPECT(KeInsertQueueApc(Context, NULL, NULL, 0));
+    KT_EXPECT_EQ(GuardInApc, 0);
+    KT_EXPECT(KiCurrentThread()->Guard != 0);
+    ExRaiseStatus(STATUS_INTEGER_OVERFLOW);
+}
+
+KTEST(guarded_call_does_not_catch_what_an_apc_does) {
+    KAPC Apc;
+    GuardInApc = 1;
+    KT_EXPECT_EQ(KiCallGuarded(SendApcToSelf, &Apc), STATUS_INTEGER_OVERFLOW);
+}
+
+KTEST(ioctl_by_handle_with_a_bad_buffer_is_an_access_violation) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    UCHAR Good[BYTES];
+    HANDLE Handle;
+    IO_STATUS_BLOCK Result;
+    ULONG *Sent = Device->DeviceExtension;
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Count;
+    KT_REQUIRE(Open(L"\\Device\\KtControl", GENERIC_READ, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) == STATUS_SUCCESS);
+    for (ULONG Method = 0; Method < 3; Method++) {
+        KT_EXPECT_EQ(
+            ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, Codes[Method], NOWHERE, BYTES, Good, BYTES),
+            STATUS_ACCESS_VIOLATION);
+    }
+    for (ULONG Method = 1; Method < 3; Method++) {
+        KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, Codes[Method], Good, BYTES, NULL, BYTES),
+                     STATUS_ACCESS_VIOLATION);
+    }
+    KT_EXPECT_EQ(*Sent, 0); /* none of these was sent */
+    /* The output is copied after the driver has answered: the block tells it. */
+    KT_EXPECT_EQ(
+        ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, Good, BYTES, NOWHERE, BYTES),
+        STATUS_SUCCESS);
+    KT_EXPECT_EQ(Result.Status, STATUS_ACCESS_VIOLATION);
+    /* No input is none, whatever its length; and a status block where none can be is let pass. */
+    KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, NOWHERE, CONTROL_BUFFERED, NULL, BYTES, Good, BYTES),
+                 STATUS_SUCCESS);
+    KT_EXPECT_EQ(*Sent, 2);
+    ZwClose(Handle);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(transfer_by_handle_with_a_bad_buffer_is_an_access_violation) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    HANDLE Handle;
+    IO_STATUS_BLOCK Result;
+    ULONG *Sent = Device->DeviceExtension;
+    Driver->MajorFunction[IRP_MJ_READ] = Driver->MajorFunction[IRP_MJ_WRITE] = Count;
+    KT_REQUIRE(Open(L"\\Device\\KtControl", GENERIC_READ | GENERIC_WRITE, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) ==
+               STATUS_SUCCESS);
+    Device->Flags |= DO_BUFFERED_IO;
+    KT_EXPECT_EQ(ZwWriteFile(Handle, NULL, NULL, NULL, &Result, NOWHERE, BYTES, NULL, NULL), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_EQ(ZwReadFile(Handle, NULL, NULL, NULL, &Result, NOWHERE, BYTES, NULL, NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Result.Status, STATUS_ACCESS_VIOLATION);
+    Device->Flags ^= DO_BUFFERED_IO | DO_DIRECT_IO;
+    KT_EXPECT_EQ(ZwWriteFile(Handle, NULL, NULL, NULL, &Result, NOWHERE, BYTES, NULL, NULL), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_EQ(ZwReadFile(Handle, NULL, NULL, NULL, &Result, NOWHERE, BYTES, NULL, NULL), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_EQ(*Sent, 1);
+    ZwClose(Handle);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST(irp_with_a_buffer_that_cannot_be_locked_is_not_built) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = CreateReversing(&Device);
+    UCHAR Good[BYTES];
+    IO_STATUS_BLOCK Result;
+    KEVENT Done;
+    LARGE_INTEGER Start = {.QuadPart = 0};
+    KT_EXPECT_EQ(
+        IoBuildDeviceIoControlRequest(CONTROL_OUT_DIRECT, Device, Good, BYTES, NOWHERE, BYTES, FALSE, &Done, &Result),
+        NULL);
+    Device->Flags |= DO_DIRECT_IO;
+    KT_EXPECT_EQ(IoBuildSynchronousFsdRequest(IRP_MJ_READ, Device, NOWHERE, BYTES, &Start, &Done, &Result), NULL);
+    PIRP Irp =
+        IoBuildDeviceIoControlRequest(CONTROL_OUT_DIRECT, Device, Good, BYTES, NULL, BYTES, FALSE, &Done, &Result);
+    KT_REQUIRE(Irp != NULL);
+    KT_EXPECT_EQ(Irp->MdlAddress, NULL);
+    IopDropIrp(Irp);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+KTEST_CRASH(irp_built_with_a_bad_input) {
+    PDEVICE_OBJECT Device;
+    IO_STATUS_BLOCK Result;
+    KEVENT Done;
+    CreateReversing(&Device);
+    IoBuildDeviceIoControlRequest(CONTROL_BUFFERED, Device, NOWHERE, BYTES, NULL, 0, FALSE, &Done, &Result);
 }
 
 KTEST(ioctl_open_without_SYNCHRONIZE_cannot_be_synchronous) {

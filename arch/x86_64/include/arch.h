@@ -81,6 +81,8 @@ ULONG64 KiPrepareStack(ULONG64 StackBase, PKTHREAD Thread);
 VOID KiCallOnStack(ULONG64 StackTop, VOID (*Routine)(VOID));
 NTSTATUS KiCallGuarded(VOID (*Routine)(PVOID), PVOID Context);
 extern const UCHAR KiGuardLanding[]; /* where it goes on after an access violation */
+/* The innermost KiCallGuarded of the current thread, which is inside one, returns Status. At the IRQL of that call. */
+DECLSPEC_NORETURN VOID KiEndGuarded(NTSTATUS Status);
 
 /* ---- The end ---- */
 DECLSPEC_NORETURN VOID HalHalt(VOID);
