@@ -5,9 +5,12 @@ B     := $(OUT)/$(BUILD)
 G     := $(B)/generated
 PYTHON ?= /usr/bin/python3
 
-CC   := gcc
-CXX  := g++
-LD   := ld
+# The compiler and binutils: the host's own, or, where that is no x86-64, those for x86-64. The tools read CROSS too.
+CROSS ?= $(if $(filter x86_64 amd64,$(shell uname -m)),,x86_64-linux-gnu-)
+export CROSS
+CC   := $(CROSS)gcc
+CXX  := $(CROSS)g++
+LD   := $(CROSS)ld
 NASM := nasm
 # The text font, 8x16 in either PSF format: Spleen, or, on systems that do not have it, what kbd brings.
 FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
@@ -85,8 +88,9 @@ $(B)/obj/%.o: %.c | $(G)/offsets.inc
 $(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
 	@mkdir -p $(@D)
 	@echo "  NASM    $<"
-	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@
-	@objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@  # labels of macros would hide the functions' names
+	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@.new
+	@$(CROSS)objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@.new  # labels of macros would hide the functions' names
+	@mv $@.new $@
 
 # Structure offsets for the assembler, read out of what the C compiler makes of arch/x86_64/offsets.c.
 $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)

@@ -16,7 +16,7 @@ import pytest
 from machine import TOP
 
 # Probed for, and done without: other systems' package managers, containers, trees of other systems, the way to become root.
-OPTIONAL = {"apt-get", "sudo", "debootstrap", "dnf", "pacman", "zypper", "podman", "docker"}
+OPTIONAL = {"gdb-multiarch", "apt-get", "sudo", "debootstrap", "dnf", "pacman", "zypper", "podman", "docker"}
 BUILTINS = set("alias bg break case cd command continue do done elif else esac eval exec exit export fi for if in local printf pwd read "
                "return set shift test then trap true false umask unset until wait while : . [ ! { }".split())
 GROUPS = ("run", "iso", "uefi", "gdb", "rewind", "test")
@@ -145,6 +145,8 @@ class Starts(ast.NodeVisitor):
             return self.first_words(node.generators[0].iter if isinstance(node, ast.ListComp) else node.value, seen)
         if isinstance(node, ast.Name) and node.id not in seen:
             return set().union(*(self.first_words(value, seen | {node.id}) for value in self.assigned.get(node.id, [])))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tool":
+            return self.first_words(node.args[0], seen)                     # tools/toolchain.py: with the host's prefix
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.functions:
             returned = [each.value for each in ast.walk(self.functions[node.func.id]) if isinstance(each, ast.Return) and each.value]
             return set().union(*(self.first_words(value, seen | {node.func.id}) for value in returned if node.func.id not in seen))
@@ -173,7 +175,7 @@ def started_by_python():
 
 def commands_of_shell(text):
     """The first words of the commands of a shell script or a recipe."""
-    text = re.sub(r"<<'END'.*?\nEND\n", "\n", text, flags=re.S)
+    text = re.sub(r"<<'END'.*?\nEND\n", "\n", text.replace('"${CROSS:-}strip"', "strip"), flags=re.S)
     text = re.sub(r"\\\n", " ", text)
     text = re.sub(r"(^|\s)#[^\n]*", r"\1", text)
     text = re.sub(r"^\s*[^\s(]+( \| [^\s(]+)*\)", " ", text, flags=re.M)      # the patterns of a case
@@ -198,6 +200,7 @@ def commands_of_shell(text):
 def recipes():
     """The Makefile's recipes, with its own variables put in."""
     text = (TOP / "Makefile").read_text().replace("\\\n", " ")
+    text = text.replace("$(CROSS)", "")                     # nothing on an x86-64
     values = dict(re.findall(r"^(CC|CXX|LD|NASM)\s*[:?]?=\s*(\S+)", text, re.M))
     text = re.sub(r"(?<!\$)\$\(\w+\s", "(Q ", text)      # functions of make's
     lines = [line[1:].lstrip("@-") for line in text.splitlines() if line.startswith("\t")]

@@ -426,7 +426,7 @@ def test_a_wrong_word_is_answered_with_the_right_ones(words, told):
 
 
 def test_without_gdb_one_line_says_so(own_output):
-    done = subprocess.run(without_build("step.shutil.which = lambda name: None", "dpc", "--auto"),
+    done = subprocess.run(without_build("step.toolchain.debugger = lambda: None", "dpc", "--auto"),
                           capture_output=True, text=True, timeout=60, env=os.environ | {"OUT": str(own_output)})
     assert done.returncode != 0 and "no GDB: Debian package gdb is not installed" in done.stderr
     assert not machines_of(own_output)

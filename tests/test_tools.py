@@ -207,6 +207,44 @@ def test_another_system_is_sent_to_the_container(shell, tmp_path):
     assert shell(BUGCHECK, "list", PATH=path).returncode == 0
 
 
+ARM = ("uname", '#!/bin/sh\n[ "$1" = -m ] && echo aarch64 || exec /bin/uname "$@"\n')
+NATIVE = ("gcc", "g++", "cc", "ld", "objcopy", "nm", "addr2line", "readelf", "strip", "c++filt", "size", "gdb")
+
+
+def test_another_cpu_gets_cross_tools(shell, tmp_path):
+    """On an ARM: install asks for the compiler for x86-64 and for a GDB that knows it, not for GRUB; doctor and install say so."""
+    log = tmp_path / "log"
+    prefixed = [f"x86_64-linux-gnu-{name}" for name in NATIVE]
+    path = path_with(tmp_path / "bin", ARM, ("id", "#!/bin/sh\necho 0\n"), ("apt-get", f'#!/bin/sh\necho "$*" >>{log}\n'),
+                     without=(*prefixed, "gdb-multiarch", "grub-mkimage"))
+    done = shell(BUGCHECK, "install", PATH=path)
+    wanted = "gcc-x86-64-linux-gnu g++-x86-64-linux-gnu binutils-x86-64-linux-gnu gdb-multiarch"
+    assert done.returncode == 2 and log.read_text().splitlines()[-1].endswith(f"--no-install-recommends {wanted}")
+    assert done.stderr.count("aarch64 compiles with x86_64-linux-gnu-gcc") == 1
+    assert re.search(r"^host +aarch64: .*x86_64-linux-gnu-gcc", shell(TOP / "tools/doctor", PATH=path).stdout, re.M)
+    assert_one_line(shell(BUGCHECK, "test", PATH=path), "this is aarch64", "tools/bugcheck container test")
+    assert "aarch64" not in shell(TOP / "tools/doctor").stdout
+
+
+def test_all_is_made_by_the_cross_tools(shell, tmp_path, own_output):
+    """Without the host's own compiler and binutils: a driver is built, linked, loaded and named; make starts no other tools. What a
+    driver does not need is looked for in the text; QEMU's plugin is the host's."""
+    bare = {path.name: found for path in sorted((TOP / "tools").rglob("*.py"))
+            if (found := [name for name in NATIVE[:-1] if f'["{name}"' in path.read_text()])}
+    assert bare == {"rewind.py": ["gcc"]}
+    if not shutil.which("x86_64-linux-gnu-gcc"):
+        pytest.skip("there is no x86_64-linux-gnu-gcc")
+    path, cross = path_with(tmp_path / "bin", ARM, without=NATIVE), "x86_64-linux-gnu-"
+    made = shell("make", "-n", "-B", f"OUT={tmp_path / 'new'}", "kernel", "drivers", PATH=path).stdout
+    first = {line.split()[0] for line in made.splitlines() if line.strip()}
+    assert {cross + "gcc", cross + "g++", cross + "ld", cross + "objcopy"} <= first and not first & set(NATIVE), first
+    source = tmp_path / "crossed.cc"
+    source.write_text("#include <ntddk.h>\nstatic void Touch(volatile int *Where) {\n    *Where = 1;\n}\n"
+                      'extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT, PUNICODE_STRING) {\n    Touch(nullptr);\n    return 0;\n}\n')
+    done = shell(sys.executable, TOP / "tools/driver.py", source, "--cpus", "1", PATH=path, OUT=own_output, CROSS=cross)
+    assert done.returncode == 3 and "in crossed!Touch" in done.stdout.splitlines()[-1], done.stdout[-2000:] + done.stderr[-2000:]
+
+
 def test_an_old_python_is_told_before_a_tool_is_read_by_it(shell, tmp_path):
     """macOS' Python 3.9 cannot even read the tools."""
     launcher = (TOP / "tools/bugcheck").read_text()

@@ -23,6 +23,7 @@ from pathlib import Path
 from building import build
 from machine import OUT, TOP, CannotRun, Machine
 from running import Run, handle_signals
+from toolchain import tool
 
 STARTS = 5
 LIMIT = 120
@@ -107,7 +108,7 @@ def least_ram(folder):
 
 def kernel_text():
     """KiB of code in the kernel of the free build."""
-    listing = subprocess.run(["size", "-A", OUT / "free/kernel.elf"], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run([tool("size"), "-A", OUT / "free/kernel.elf"], capture_output=True, text=True, check=True).stdout
     return sum(int(size) for size in re.findall(r"^\.text\S*\s+(\d+)", listing, re.MULTILINE)) / 1024
 
 

@@ -30,6 +30,7 @@ from building import make_command
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
 from repair import source_of
+from toolchain import tool
 
 DDK = TOP / "kernel/include/ddk"
 LANGUAGES = {".c": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".c++": "c++"}
@@ -239,7 +240,7 @@ def compile_source(source, text, is_wide, folder, number, flags, settings):
     overlay.mkdir(parents=True)
     language = language_of(source)
     bridge_headers(source, text, overlay, set(), settings.includes)
-    command = ["gcc" if language == "c" else "g++", *flags[language != "c"], "-x", language,
+    command = [tool("gcc") if language == "c" else tool("g++"), *flags[language != "c"], "-x", language,
                "-iquote", str(Path(source).resolve().parent), "-I", str(overlay), "-I", str(Path(source).resolve().parent),
                *(f"-I{Path(place).resolve()}" for place in settings.includes), *(f"-D{name}" for name in settings.defines)]
     subject = str(source)
@@ -379,7 +380,7 @@ def place_of(name, module):
             section = head[1] if head else section
             row = re.match(rf"([0-9a-f]+)\s+[0-9a-f]+\s+\S+\s+[0-9a-f]+\s+{re.escape(name)}\b", line)
             if row and not section.startswith(".debug"):
-                found = subprocess.run(["addr2line", "-e", path, "-j", section, row[1]], capture_output=True, text=True)
+                found = subprocess.run([tool("addr2line"), "-e", path, "-j", section, row[1]], capture_output=True, text=True)
                 place = os.path.basename(found.stdout.strip().split(" ")[0])
                 return place if re.search(r":\d+$", place) else os.path.basename(source)
     return os.path.basename(module.sources[0])

@@ -3,6 +3,8 @@ import re
 import subprocess
 from collections import namedtuple
 
+from toolchain import tool
+
 ET_REL = "REL"
 SHN_UNDEF, SHN_ABS = "UND", "ABS"
 
@@ -20,7 +22,7 @@ class ElfError(Exception):
 
 def readelf(path, *options):
     """The lines that readelf prints."""
-    done = subprocess.run(["readelf", "--wide", *options, path], capture_output=True, text=True, check=False,
+    done = subprocess.run([tool("readelf"), "--wide", *options, path], capture_output=True, text=True, check=False,
                           errors="replace")         # it cuts long names, also within a letter
     if done.returncode != 0:
         raise ElfError(f"{path}: {done.stderr.strip()}")

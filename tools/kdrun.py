@@ -8,7 +8,6 @@ there was nothing to debug. The kernel.elf is the one whose code the dump holds;
 import argparse
 import json
 import os
-import shutil
 import signal
 import stat
 import subprocess
@@ -16,6 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import toolchain
 from dumpfile import NotADump, inspect
 from kd.fits import NotAnElf, core_reader, fits, is_core
 from machine import OUT, TOP, CannotRun
@@ -51,7 +51,7 @@ def say(text):
 
 def gdb_words(start="start"):
     """The command line of GDB for a session; nothing of the user's own settings disturbs it. kd.START opens what is debugged."""
-    gdb = shutil.which("gdb")
+    gdb = toolchain.debugger()
     if gdb is None:
         raise CannotRun("no GDB: Debian package gdb is not installed")
     settings = ("debuginfod enabled off", "pagination off", "confirm off", "auto-load off", "history size 1000",

@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 from elffile import ElfFile, SHN_UNDEF
+from toolchain import tool
 
 CODE_SECTION = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*\Z")
 PRAGMA = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+alloc_text[ \t]*\(([^)]*)\)", re.MULTILINE)
@@ -124,7 +125,7 @@ def segment_placements(source, path):
     if not rules:
         return []
     lines = {}      # symbol -> line of its definition in this very source
-    listed = subprocess.run(["nm", "-l", "--defined-only", path], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run([tool("nm"), "-l", "--defined-only", path], capture_output=True, text=True, check=True).stdout
     for row in listed.splitlines():
         symbol, _, place = row.partition("\t")
         if os.path.basename(place.rpartition(":")[0]) == os.path.basename(source):
@@ -210,11 +211,11 @@ def join(output, kernel, sources, objects):
     with tempfile.NamedTemporaryFile("w", suffix=".ld") as file:
         file.write(script)
         file.flush()
-        command = ["ld", "-r", "-d", "--force-group-allocation", "-z", "noexecstack", "-T", file.name, "-o", debug, *objects]
+        command = [tool("ld"), "-r", "-d", "--force-group-allocation", "-z", "noexecstack", "-T", file.name, "-o", debug, *objects]
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode != 0:
             raise CannotJoin(f"{done.stderr}could not link {output}; the linker script was:\n{script}")
-    subprocess.run(["objcopy", "--strip-debug", debug, output], check=True)
+    subprocess.run([tool("objcopy"), "--strip-debug", debug, output], check=True)
 
 
 def main():

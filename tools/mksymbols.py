@@ -27,6 +27,7 @@ import tempfile
 
 from callframes import RBP, RIP, RSP, CallFrames, rows_of
 from elffile import ET_REL, ElfFile
+from toolchain import tool
 
 SECTION_STEP = 1 << 24
 MOST_RULES = 256
@@ -58,7 +59,7 @@ def link_apart(module, path, folder):
     script_path, output = os.path.join(folder, "apart.ld"), os.path.join(folder, "apart.elf")
     with open(script_path, "w", encoding="ascii") as file:
         file.write(script)
-    subprocess.run(["ld", "-T", script_path, "--unresolved-symbols=ignore-all", "--noinhibit-exec", "-w",
+    subprocess.run([tool("ld"), "-T", script_path, "--unresolved-symbols=ignore-all", "--noinhibit-exec", "-w",
                     "--no-warn-rwx-segments", "--build-id=none", "-z", "max-page-size=4096", "-o", output, path],
                    check=True, stderr=subprocess.DEVNULL)
     return ElfFile(output)
@@ -101,7 +102,7 @@ def demangled(names):
     mangled = sorted(name for name in names if name.startswith("_Z"))
     if not mangled:
         return {}
-    said = subprocess.run(["c++filt", "-p"], input="\n".join(mangled), capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([tool("c++filt"), "-p"], input="\n".join(mangled), capture_output=True, text=True, check=True).stdout
     return {name: one_word(text) for name, text in zip(mangled, said.splitlines())}
 
 
@@ -139,7 +140,7 @@ def calling_lines(elf, addresses):
     if not addresses:
         return {}
     asked = "\n".join(f"{address:#x}" for address in sorted(addresses))
-    said = subprocess.run(["addr2line", "-a", "-i", "-e", elf.path], input=asked, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run([tool("addr2line"), "-a", "-i", "-e", elf.path], input=asked, capture_output=True, text=True, check=True).stdout
     found, address = {}, None
     for line in said.splitlines():
         if line.startswith("0x"):

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import toolchain
 from alone import alone_in
 from building import build_for
 from crashdump import dump_line, forget_dump, keep_dump, link_kernel
@@ -77,7 +78,8 @@ def parse(words):
 
 
 def machine_of(options):
-    way = options.way or ("pvh" if options.seed is not None or options.command == "gdb" else "bios")
+    is_direct = options.seed is not None or options.command == "gdb" or toolchain.prefix()     # no GRUB for this CPU elsewhere
+    way = options.way or ("pvh" if is_direct else "bios")
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
     usual = "free" if options.command == "gdb" else "checked"       # the bare lock, to be stepped
     return Machine(way=way, build=options.build or usual, cmdline=f"{what} {options.append}".strip(),
@@ -181,7 +183,7 @@ def command_gdb(options):
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
     kernel = str(shown(machine.files() / "kernel.elf"))
-    debugger = ["gdb", "-q", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
+    debugger = [toolchain.debugger() or "gdb", "-q", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
                 "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})", kernel,
                 "-ex", "python import kd.plain", "-ex", f"target remote {link}", "-ex", "hbreak KeBugCheckEx",
                 "-ex", "hbreak KiBugCheckFromTrap", "-ex", f"python kd.plain.greet({machine.build!r})"]

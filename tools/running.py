@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from machine import CannotRun, Machine, bochs_arguments, qemu_arguments, quote
+from toolchain import tool
 
 INTERRUPTS_ON = 0x200                           # EFLAGS.IF
 
@@ -277,7 +278,7 @@ class Run:
         """For each CPU, a line: the function it is in, and its IRQL."""
         kernel, lines = self.machine.files() / "kernel.elf", []
         for number, (place, _, halted) in enumerate(self.states()):
-            name = subprocess.run(["addr2line", "-fse", kernel, f"{place:x}"], capture_output=True, text=True, timeout=20)
+            name = subprocess.run([tool("addr2line"), "-fse", kernel, f"{place:x}"], capture_output=True, text=True, timeout=20)
             priority = re.search(r"TPR 0x([0-9a-f]+)", self.monitor(f"info lapic {number}"))
             lines.append(f"CPU {number}: {'halted' if halted else 'running'} at {place:#x} {' '.join(name.stdout.split())}"
                          + (f", IRQL {int(priority[1], 16) >> 4}" if priority else ""))

@@ -8,13 +8,13 @@ With --auto nobody is asked: the exit status is 0 when all went as announced, 1 
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import toolchain
 from alone import alone_in
 from building import build
 from machine import OUT, TOP, CannotRun, Machine, qemu_version
@@ -74,7 +74,7 @@ def machine_of(subject, link):
 
 def debugger(options, machine, link, at):
     """The command line of GDB, and the environment that tells the guide what to do, and after which step to begin."""
-    gdb = shutil.which("gdb")
+    gdb = toolchain.debugger()
     if not gdb:
         raise CannotRun("no GDB: Debian package gdb is not installed")
     told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"),

@@ -14,6 +14,7 @@ from collections import defaultdict, namedtuple
 from pathlib import Path
 
 from machine import OUT
+from toolchain import tool
 
 FLOORS = ("rtl", "arch", "boot", "ke", "mm", "ex", "ob", "ps", "ldr", "io", "kd", "story")     # from the ground up
 EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}                                         # the compiler's, in each file
@@ -29,7 +30,7 @@ def room(path):
 def names_of(objects):
     """Two tables, each by object: the global names that it defines, and those that it takes from others."""
     defined, taken = defaultdict(set), defaultdict(set)
-    text = subprocess.run(["nm", "--print-file-name", *map(str, objects)], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([tool("nm"), "--print-file-name", *map(str, objects)], capture_output=True, text=True, check=True).stdout
     for path, kind, name in re.findall(r"^(.+?):[0-9a-f ]{16} (\w) (\S+)$", text, re.M):
         if kind in "Uw":
             taken[path].add(name)

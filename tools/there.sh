@@ -1,5 +1,25 @@
 #!/bin/sh
-# Whether what tools/packages looks for is there: for the launcher and for the doctor, which read it in.
+# Whether what tools/packages looks for is there, by its name on this host: for the launcher and for the doctor, which read it in.
+
+# CROSS: what stands before the names of the compiler and of binutils. Nothing, unless this host is no x86-64.
+if [ -z "${CROSS+set}" ]; then
+    case $(uname -m) in
+    x86_64 | amd64) CROSS= ;;
+    *) CROSS=x86_64-linux-gnu- ;;
+    esac
+fi
+export CROSS
+
+# here GROUPS PACKAGE PROBE: sets package and probe to what a row of tools/packages means on this host.
+# shellcheck disable=SC2034 # for those that read this file in
+here() {
+    package=$2 probe=$3
+    [ -n "$CROSS" ] || return 0
+    case $1:$2 in
+    run*:gcc | run*:g++ | run*:binutils) package=$2-x86-64-linux-gnu probe=$CROSS$3 ;;
+    gdb:gdb) package=gdb-multiarch probe="gdb-multiarch" ;;
+    esac
+}
 
 # is_there PROBE: whether one of the commands or files that the probe names, with | between them, is there.
 is_there() {

@@ -15,6 +15,7 @@ from kd.expression import evaluate
 from kd.memory import grave, unicode_text, structure
 from kd.modules import module_at, module_named, modules, refresh, unloaded_modules
 from kd.symbols import line_of, nearest, raw_symbol, symbol
+from toolchain import tool
 
 COUNT = 8                                   # instructions of u and ub
 MOST = 4096                                 # instructions of one command
@@ -114,7 +115,7 @@ def symbols_of(module, pattern):
     """[(address, name)] of a module's symbols that fit a pattern, as nm lists them in its file."""
     if module.path is None:
         raise KdError(f"there are no symbols of {module.name}")
-    done = subprocess.run(["nm", "-C", "-f", "sysv", "--defined-only", module.path], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool("nm"), "-C", "-f", "sysv", "--defined-only", module.path], capture_output=True, text=True, check=False)
     found = set()
     for line in done.stdout.splitlines():
         cells = [cell.strip() for cell in line.split("|")]

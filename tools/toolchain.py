@@ -1,0 +1,23 @@
+"""The programs that make and read x86-64 code, by their names on this host: with a prefix where it is another machine."""
+
+import os
+import platform
+import shutil
+
+HERE = ("x86_64", "amd64")                       # as uname -m says it
+
+
+def prefix():
+    """What stands before gcc, ld and the rest. The launcher and make say it in CROSS; nothing on an x86-64."""
+    usual = "" if platform.machine().lower() in HERE else "x86_64-linux-gnu-"
+    return os.environ.get("CROSS", usual)
+
+
+def tool(name):
+    """The name of a program of the compiler's or of binutils'."""
+    return prefix() + name
+
+
+def debugger():
+    """The path of a GDB that knows x86-64, or None."""
+    return prefix() and shutil.which("gdb-multiarch") or shutil.which("gdb")
