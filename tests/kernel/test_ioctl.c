@@ -502,3 +502,34 @@ KTEST_CRASH(irp_cancel_routine_keeps_the_lock) {
     IoSetCancelRoutine(Irp, CancelAndKeepLock);
     IoCancelIrp(Irp);
 }
+
+/* ---- The null device ---- */
+
+/* A caller's status block is left alone by an error that comes at once: what it held shows that nothing was read. */
+KTEST(ioctl_the_null_device_takes_everything_and_gives_nothing) {
+    static const PCWSTR Names[] = {L"\\Device\\Null", L"\\??\\NUL", L"\\DosDevices\\nul"};
+    UCHAR Text[BYTES] = "kept";
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Names); i++) {
+        IO_STATUS_BLOCK Result = {.Information = 0};
+        FILE_STANDARD_INFORMATION Standard;
+        FILE_BASIC_INFORMATION Basic;
+        HANDLE Handle;
+        KT_REQUIRE(Open(Names[i], GENERIC_READ | GENERIC_WRITE | SYNCHRONIZE, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) ==
+                   STATUS_SUCCESS);
+        KT_EXPECT_EQ(ZwReadFile(Handle, NULL, NULL, NULL, &Result, Text, BYTES, NULL, NULL), STATUS_END_OF_FILE);
+        KT_EXPECT_EQ(Result.Information, 0);
+        KT_EXPECT(memcmp(Text, "kept", 5) == 0);
+        KT_EXPECT_EQ(ZwWriteFile(Handle, NULL, NULL, NULL, &Result, Text, BYTES, NULL, NULL), STATUS_SUCCESS);
+        KT_EXPECT_EQ(Result.Information, BYTES);
+        KT_EXPECT_EQ(ZwWriteFile(Handle, NULL, NULL, NULL, &Result, Text, 0, NULL, NULL), STATUS_SUCCESS);
+        KT_EXPECT_EQ(Result.Information, 0);
+        KT_EXPECT_EQ(ZwQueryInformationFile(Handle, &Result, &Standard, sizeof(Standard), FileStandardInformation),
+                     STATUS_SUCCESS);
+        KT_EXPECT(Standard.EndOfFile.QuadPart == 0 && Standard.NumberOfLinks == 1 && !Standard.Directory);
+        KT_EXPECT_EQ(ZwQueryInformationFile(Handle, &Result, &Basic, sizeof(Basic), FileBasicInformation),
+                     STATUS_INVALID_PARAMETER);
+        KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, Text, 1, Text, 1),
+                     STATUS_INVALID_DEVICE_REQUEST);
+        KT_EXPECT_EQ(ZwClose(Handle), STATUS_SUCCESS);
+    }
+}
