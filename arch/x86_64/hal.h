@@ -29,6 +29,9 @@ VOID HalpLoadDescriptorTables(PKPCR Pcr, DESCRIPTOR_TABLES *Tables);
 VOID HalpBuildInterruptTable(VOID); /* boot CPU, once */
 VOID HalpLoadInterruptTable(PKPCR Pcr);
 
+/* ---- Faults (trap.c) ---- */
+extern VOID (*KiErrorCodeHook)(PKTRAP_FRAME Frame); /* for a fault that is not survived; any IRQL */
+
 /* ---- CPU (cpu.c) ---- */
 VOID HalpDetectFeatures(VOID); /* boot CPU, fills in HalFeatures */
 VOID HalpEnableFeatures(VOID); /* each CPU: CR0, CR4, as far as HalFeatures has them */

@@ -5,26 +5,13 @@
  * machine says when it stops is what Windows says of the same instruction; so the instruction is looked at again. */
 #include "hal.h"
 #include <mm.h>
+#include <pagefault.h>
+#include <ring.h>
 
-#define ERROR_WRITE 0x02
-#define ERROR_FETCH 0x10
-#define INSTRUCTION_BYTES 15 /* Intel: "Instruction Format": none is longer */
-
-typedef struct _INSTRUCTION {
-    UCHAR Bytes[INSTRUCTION_BYTES];
-    ULONG Count; /* that could be read */
-    ULONG At;
-} INSTRUCTION;
-
-static VOID Fetch(INSTRUCTION *Instruction, ULONG64 Rip) {
-    while (Instruction->Count < INSTRUCTION_BYTES && MmIsAddressValid((PVOID)(Rip + Instruction->Count))) {
-        Instruction->Bytes[Instruction->Count] = *(volatile UCHAR *)(Rip + Instruction->Count);
-        Instruction->Count++;
-    }
-}
-
-static UCHAR Next(INSTRUCTION *Instruction) {
-    return Instruction->At < Instruction->Count ? Instruction->Bytes[Instruction->At++] : 0x90;
+/* The next byte of an instruction that has just run; a nop where its page is no longer there. */
+static UCHAR Next(const UCHAR **At) {
+    const UCHAR *Byte = (*At)++;
+    return MmIsAddressValid((PVOID)Byte) ? *(volatile const UCHAR *)Byte : 0x90;
 }
 
 static BOOLEAN IsPrefix(UCHAR Byte) {
@@ -85,26 +72,27 @@ static BOOLEAN DoesOpcodeModify(UCHAR Opcode, ULONG Register) {
     }
 }
 
-/* Sets the write bit of a page fault's error code where the instruction would have written too. Any IRQL, for a fault
- * that stops the machine; reads the instruction, which has just run and is there, or is left out. */
-VOID KiCorrectErrorCode(PKTRAP_FRAME Frame) {
-    INSTRUCTION Instruction = {.Count = 0};
-    if (Frame->ErrorCode & (ERROR_WRITE | ERROR_FETCH)) {
+/* Sets the write bit of a page fault's error code where the instruction would have written too. Any IRQL, once for a fault
+ * that is not survived. */
+static VOID CorrectErrorCode(PKTRAP_FRAME Frame) {
+    const UCHAR *At = (const UCHAR *)Frame->Rip;
+    if (Frame->ErrorCode & (FAULT_WRITE | FAULT_FETCH)) {
         return;
     }
-    Fetch(&Instruction, Frame->Rip);
-    UCHAR Opcode = Next(&Instruction);
+    UCHAR Opcode = Next(&At);
     while (IsPrefix(Opcode)) {
-        Opcode = Next(&Instruction);
+        Opcode = Next(&At);
     }
     BOOLEAN IsLong = Opcode == 0x0F;
     if (IsLong) {
-        Opcode = Next(&Instruction);
+        Opcode = Next(&At);
     }
-    UCHAR ModRm = Next(&Instruction);
+    UCHAR ModRm = Next(&At);
     ULONG Register = ModRm >> 3 & 7;
     BOOLEAN IsMemory = ModRm < 0xC0;
     if (IsMemory && (IsLong ? DoesLongOpcodeModify(Opcode, Register) : DoesOpcodeModify(Opcode, Register))) {
-        Frame->ErrorCode |= ERROR_WRITE;
+        Frame->ErrorCode |= FAULT_WRITE;
     }
 }
+
+KE_ATTACH(KiErrorCodeHook, CorrectErrorCode);

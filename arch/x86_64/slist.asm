@@ -8,8 +8,8 @@
 ; popped A and B and pushed A back, and make the long gone B the head. With it, the head has changed even if it looks alike.
 ;
 ; One hole is left. A pop reads the first entry's Next when somebody else may have popped that entry and freed its page: the
-; read may fault, although its result would be thrown away. The page-fault handler knows that instruction by its address
-; and resumes at the start of the pop (KiResumeSListPop).
+; read may fault, although its result would be thrown away. Where that fault would stop the machine, a
+; fix-up (ex/slist.c) knows the instruction by its address, and resumes at the start of the pop.
 ;
 ; rbx is kept in r8 and nothing is pushed: leaves without a stack frame (see irql.asm).
 

@@ -75,7 +75,7 @@ KiThreadStartup:
 
 ; NTSTATUS KiCallGuarded(void (*Routine)(PVOID), PVOID Context)
 ; Calls Routine, which holds no lock, in a thread. STATUS_SUCCESS; or the status of an access violation below
-; DISPATCH_LEVEL, which ends the call where it stands: KiResumeGuarded sends its trap to KiGuardLanding; or one that
+; DISPATCH_LEVEL, which ends the call where it stands: a fix-up of trap.c sends its trap to KiGuardLanding; or one that
 ; was raised below DISPATCH_LEVEL: KiEndGuarded. Any IRQL.
         CFI_LEAF
 KiCallGuarded:

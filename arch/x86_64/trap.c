@@ -4,6 +4,8 @@
  * bugcheck of them. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */
 #include "hal.h"
 #include <mm.h>
+#include <pagefault.h>
+#include <ring.h>
 #include <trace.h>
 
 enum {
@@ -20,19 +22,7 @@ enum {
     VectorFastFail = 0x29
 };
 
-/* How an access violation describes the access. */
-enum { ViolationRead = 0, ViolationWrite = 1, ViolationExecute = 8 };
-#define ERROR_WRITE 0x02 /* bits of #PF's error code */
-#define ERROR_EXECUTE 0x10
 #define UNKNOWN_ADDRESS (~(ULONG_PTR)0)
-
-static ULONG_PTR KindOfAccess(PKTRAP_FRAME Frame) {
-    KiCorrectErrorCode(Frame);
-    if (Frame->ErrorCode & ERROR_EXECUTE) {
-        return ViolationExecute;
-    }
-    return Frame->ErrorCode & ERROR_WRITE ? ViolationWrite : ViolationRead;
-}
 
 #define MSR_MACHINE_CHECK_CAPABILITY 0x179
 #define MSR_BANK_STATUS(Bank) (0x401 + 4 * (Bank))
@@ -60,19 +50,55 @@ static FORCEINLINE VOID TraceFault(const KTRAP_FRAME *Frame) {
               Frame->FaultAddress, Frame->Rip, 0);
 }
 
+/* What the memory manager leaves to us: the lower half, and, as #GP without an address, what is not canonical. */
+static BOOLEAN IsAccessViolation(const KTRAP_FRAME *Frame) {
+    return Frame->PreviousIrql <= APC_LEVEL && (LONG64)Frame->FaultAddress >= 0;
+}
+
 #define GUARD_TO_RBP 48 /* bytes from KTHREAD.Guard to rbp of its frame: switch.asm pushes six words */
 
-/* An access violation inside KiCallGuarded of the current thread: TRUE, and the trap returns to its end. */
-static BOOLEAN KiResumeGuarded(PKTRAP_FRAME Frame) {
+/* An access violation inside KiCallGuarded of the current thread ends that call. */
+static BOOLEAN LeaveGuardedCall(PKTRAP_FRAME Frame) {
     PKTHREAD Thread = KiCurrentThread();
-    if (Thread == NULL || Thread->Guard == 0 || Frame->PreviousIrql > APC_LEVEL || Frame->Rsp > Thread->Guard) {
+    if (!IsAccessViolation(Frame) || Thread == NULL || Thread->Guard == 0 || Frame->Rsp > Thread->Guard) {
         return FALSE;
     }
-    Frame->Rip = (ULONG64)KiGuardLanding;
     Frame->Rsp = Thread->Guard;
     Frame->Rbp = Thread->Guard + GUARD_TO_RBP;
     Frame->Rax = (ULONG)STATUS_ACCESS_VIOLATION;
     return TRUE;
+}
+
+KE_FIX_UP(NULL, KiGuardLanding, LeaveGuardedCall);
+
+/* For a page fault or #GP that would stop the machine. TRUE: the trap returns, to where a fix-up sends it. Any IRQL. */
+BOOLEAN KiFixUpFault(PKTRAP_FRAME Frame) {
+    for (const KFIX_UP *FixUp = KiFixUps; FixUp < KiFixUpsEnd; FixUp++) {
+        if ((FixUp->Fault == NULL || Frame->Rip == (ULONG64)FixUp->Fault) && FixUp->Applies(Frame)) {
+            Frame->Rip = (ULONG64)FixUp->Resume;
+            return TRUE;
+        }
+    }
+    return FALSE;
+}
+
+VOID (*KiErrorCodeHook)(PKTRAP_FRAME Frame); /* readmodify.c: sets the write bit where a processor would have */
+
+/* The memory manager is asked first, then the fix-ups; after that the fault is the end. */
+static VOID PageFault(PKTRAP_FRAME Frame) {
+    MM_REFUSAL Refusal;
+    TraceFault(Frame);
+    NTSTATUS Status = MmAccessFault(Frame, &Refusal);
+    if (NT_SUCCESS(Status) || KiFixUpFault(Frame)) {
+        return;
+    }
+    if (KiErrorCodeHook != NULL) {
+        KiErrorCodeHook(Frame);
+    }
+    if (Status == STATUS_ACCESS_VIOLATION) {
+        KiDispatchException(Frame, Status, Frame->Rip, 2, KiFaultAccess(Frame->ErrorCode), Frame->FaultAddress);
+    }
+    MmStopForFault(Frame, &Refusal);
 }
 
 /* From trap.asm, for every exception but NMI, and for `int 29h`. IRQL and IF are those of the interrupted code (#DF,
@@ -81,16 +107,13 @@ static BOOLEAN KiResumeGuarded(PKTRAP_FRAME Frame) {
 VOID KiTrap(PKTRAP_FRAME Frame) {
     switch (Frame->Vector) {
     case VectorPageFault:
-        TraceFault(Frame);
-        if (KiResumeSListPop(Frame) || NT_SUCCESS(MmAccessFault(Frame)) || KiResumeGuarded(Frame)) {
-            return;
-        }
-        KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, KindOfAccess(Frame), Frame->FaultAddress);
+        PageFault(Frame);
+        return;
     case VectorGeneralProtection: /* nearly always an address that is not canonical; which, the CPU does not say */
-        if (KiResumeGuarded(Frame)) {
+        if (KiFixUpFault(Frame)) {
             return;
         }
-        KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, ViolationRead, UNKNOWN_ADDRESS);
+        KiDispatchException(Frame, STATUS_ACCESS_VIOLATION, Frame->Rip, 2, AccessRead, UNKNOWN_ADDRESS);
     case VectorInvalidOpcode:
         KiDispatchException(Frame, STATUS_ILLEGAL_INSTRUCTION, Frame->Rip, 0, 0, 0);
     case VectorDivideError:

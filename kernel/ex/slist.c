@@ -1,19 +1,14 @@
 /* slist.c: the page fault that a pop from an S-list may take for nothing (arch/x86_64/slist.asm tells why). */
 #include <ex.h>
+#include <ring.h>
 
 extern const UCHAR ExpInterlockedPopEntrySListFault[], ExpInterlockedPopEntrySListResume[];
 
-/* TRUE: the fault in Frame is a pop's look at an entry that somebody else has popped and freed; it begins again. If the
- * entry is still the first one, the fault is a true one. Any IRQL; from the page-fault handler, after it has found nothing
- * that it could do. */
-BOOLEAN KiResumeSListPop(PKTRAP_FRAME Frame) {
-    if (Frame->Rip != (ULONG64)ExpInterlockedPopEntrySListFault) {
-        return FALSE;
-    }
+/* The head is no longer what the pop has read: the entry that it looks at was popped by somebody else, and perhaps
+ * freed. If it is, nobody has popped the entry, and the fault is a true one. */
+static BOOLEAN HasHeadChanged(PKTRAP_FRAME Frame) {
     SLIST_HEADER *Header = (SLIST_HEADER *)Frame->Rdi;
-    if ((ULONG64)FirstEntrySList(Header) == Frame->R9 && Header->Alignment == Frame->Rax) {
-        return FALSE;
-    }
-    Frame->Rip = (ULONG64)ExpInterlockedPopEntrySListResume;
-    return TRUE;
+    return (ULONG64)FirstEntrySList(Header) != Frame->R9 || Header->Alignment != Frame->Rax;
 }
+
+KE_FIX_UP(ExpInterlockedPopEntrySListFault, ExpInterlockedPopEntrySListResume, HasHeadChanged);

@@ -277,12 +277,11 @@ BOOLEAN KeRemoveQueueApc(PRKAPC Apc);
 /* ---- Traps (arch calls these) ---- */
 VOID KiDispatchInterrupt(VOID); /* vector 0x2F: drain DPCs, then switch threads. At DISPATCH_LEVEL, IF = 1. */
 VOID KiDeliverApc(VOID);        /* vector 0x1F. At APC_LEVEL, IF = 1. */
-VOID KeUpdateSystemTime(PKTRAP_FRAME Frame);  /* clock, each CPU, at CLOCK_LEVEL */
-VOID KiIpiInterrupt(PKTRAP_FRAME Frame);      /* vector 0xE1, at IPI_LEVEL */
-VOID KiTrap(PKTRAP_FRAME Frame);              /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
-VOID KiCorrectErrorCode(PKTRAP_FRAME Frame);  /* arch/x86_64/readmodify.c: read or write, for a fault that is the end */
-BOOLEAN KiResumeSListPop(PKTRAP_FRAME Frame); /* ex/slist.c: a fault without meaning; any IRQL */
-VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);   /* NMI: returns only if it was no freeze request */
+VOID KeUpdateSystemTime(PKTRAP_FRAME Frame); /* clock, each CPU, at CLOCK_LEVEL */
+VOID KiIpiInterrupt(PKTRAP_FRAME Frame);     /* vector 0xE1, at IPI_LEVEL */
+VOID KiTrap(PKTRAP_FRAME Frame);             /* exceptions 0..31, from trap.asm: arch/x86_64/trap.c */
+BOOLEAN KiFixUpFault(PKTRAP_FRAME Frame);    /* arch/x86_64/trap.c */
+VOID KiFreezeInterrupt(PKTRAP_FRAME Frame);  /* NMI: returns only if it was no freeze request */
 
 /* ---- Threads (KTHREAD level) ---- */
 VOID KeInitializeThread(PKTHREAD Thread, ULONG64 StackBase, ULONG64 StackLimit, PKSTART_ROUTINE Start, PVOID Context,

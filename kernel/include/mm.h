@@ -105,9 +105,15 @@ NTSTATUS MmInitializePaging(VOID); /* PASSIVE, after the disk driver is there: p
 VOID MmReleaseBootMemory(VOID);    /* drops the low identity map when all CPUs are up */
 
 /* ---- Faults ---- */
-/* From #PF. IRQL of the faulting code, IF = 1. STATUS_SUCCESS: retry the instruction. Otherwise it does not return
- * (bugcheck) except STATUS_ACCESS_VIOLATION for a user address (the trap handler raises the exception). */
-NTSTATUS MmAccessFault(PKTRAP_FRAME Frame);
+/* Why an access was refused: the code to stop with, and the one number of it that the trap frame does not have. */
+typedef struct _MM_REFUSAL {
+    ULONG Code;
+    ULONG_PTR Detail; /* 0xA: the IRQL; 0x50: the reason; 0xBE, 0xFC: the PTE */
+} MM_REFUSAL;
+/* From #PF, at the IRQL and IF of the faulting code. STATUS_SUCCESS: retry the instruction. STATUS_ACCESS_VIOLATION: the
+ * lower half, an exception. Anything else: *Refusal is set, and MmStopForFault is the end. */
+NTSTATUS MmAccessFault(PKTRAP_FRAME Frame, MM_REFUSAL *Refusal);
+DECLSPEC_NORETURN VOID MmStopForFault(PKTRAP_FRAME Frame, const MM_REFUSAL *Refusal);
 
 /* ---- Memory for the other components ---- */
 #define MM_STACK_GUARD_PAGES 2             /* below each stack */

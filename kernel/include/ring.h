@@ -52,4 +52,15 @@ typedef VOID KE_THREAD_ROUTINE(PETHREAD Thread, KE_THREAD_EVENT Event);
     static KE_THREAD_ROUTINE *const Routine_##Watch KE_ROW(".threadwatch." #Order_) = Routine_
 extern KE_THREAD_ROUTINE *const KiThreadWatches[], *const KiThreadWatchesEnd[];
 
+/* ---- Fix-ups: faults that are no mistake (arch/x86_64/trap.c). Asked where a fault would stop the machine ---- */
+typedef struct _KFIX_UP {
+    const UCHAR *Fault;  /* the instruction that may fault; NULL: any */
+    const UCHAR *Resume; /* where it goes on */
+    BOOLEAN (*Applies)(
+        PKTRAP_FRAME Frame); /* any IRQL; TRUE: Frame has the registers that the code at Resume expects */
+} KFIX_UP;
+#define KE_FIX_UP(Fault_, Resume_, Applies_) \
+    static const KFIX_UP Applies_##FixUp KE_ROW(".fixup") = {Fault_, Resume_, Applies_}
+extern const KFIX_UP KiFixUps[], KiFixUpsEnd[];
+
 #endif

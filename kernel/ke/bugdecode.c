@@ -5,6 +5,7 @@
 
 #include <ldr.h>
 #include <mm.h>
+#include <pagefault.h>
 #include <rtl.h>
 
 #define DETAIL_BYTES 256
@@ -66,12 +67,16 @@ static VOID DecodeCode(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
 }
 
 static VOID DecodeAccess(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
-    KiAppend(Buffer, Bytes, "%s", Value == 0 ? "read" : Value == 1 ? "write" : Value == 8 ? "execute" : "?");
+    KiAppend(Buffer, Bytes, "%s",
+             Value == AccessRead      ? "read"
+             : Value == AccessWrite   ? "write"
+             : Value == AccessExecute ? "execute"
+                                      : "?");
 }
 
 static VOID DecodeRawAccess(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
-    PCSTR Name = Value & 0x10 ? "execute" : Value & 2 ? "write" : "read";
-    KiAppend(Buffer, Bytes, "%s%s", Name, Value & 1 ? ", forbidden by a page that is present" : "");
+    PCSTR Name = Value & FAULT_FETCH ? "execute" : Value & FAULT_WRITE ? "write" : "read";
+    KiAppend(Buffer, Bytes, "%s%s", Name, Value & FAULT_PRESENT ? ", forbidden by a page that is present" : "");
 }
 
 static VOID DecodeStatus(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
@@ -311,9 +316,9 @@ VOID KiDecodeParameter(ULONG Index, PCHAR Buffer, SIZE_T Bytes) {
 VOID KiDecodeErrorCode(ULONG64 ErrorCode, PCHAR Buffer, SIZE_T Bytes) {
     Buffer[0] = 0;
     KiAppend(Buffer, Bytes, "%s, %s, %s%s",
-             ErrorCode & 0x10 ? "fetch"
-             : ErrorCode & 2  ? "write"
-                              : "read",
-             ErrorCode & 1 ? "page present" : "page not present", ErrorCode & 4 ? "user" : "kernel",
-             ErrorCode & 8 ? ", reserved bit set" : "");
+             ErrorCode & FAULT_FETCH   ? "fetch"
+             : ErrorCode & FAULT_WRITE ? "write"
+                                       : "read",
+             ErrorCode & FAULT_PRESENT ? "page present" : "page not present",
+             ErrorCode & FAULT_USER ? "user" : "kernel", ErrorCode & FAULT_RESERVED ? ", reserved bit set" : "");
 }

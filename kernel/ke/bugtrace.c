@@ -5,14 +5,13 @@
 #include "bug.h"
 
 #include <arch.h>
+#include <pagefault.h>
 #include <rtl.h>
 #include <trace.h>
 
 #define MOST_LINES 8
 #define LINE_BYTES 160
 #define TIME_COLUMNS 14
-#define FAULT_WRITE 2
-#define FAULT_FETCH 16
 
 static CHAR Line[LINE_BYTES];
 

@@ -6,31 +6,18 @@
  * Below, the fault is first classified, by reading alone; pagein.c then resolves what can be resolved. */
 #include "mi.h"
 
-#define ERROR_PRESENT 0x1ULL
-#define ERROR_WRITE 0x2ULL
-#define ERROR_FETCH 0x10ULL
+#include <pagefault.h>
+
 #define USER_END 0x0000800000000000ULL
 #define EFLAGS_IF 0x200ULL
 #define INTERRUPTS_OFF 0xFF /* in place of the IRQL, as on NT */
 
-static DECLSPEC_NORETURN VOID StopAtRaisedIrql(PKTRAP_FRAME Frame) {
-    KiCorrectErrorCode(Frame);
-    KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, Frame->PreviousIrql, (Frame->ErrorCode >> 1) & 9,
-                       Frame->Rip, Frame);
-}
+/* The fourth parameter of PAGE_FAULT_IN_NONPAGED_AREA. */
+enum { REASON_NO_PAGE = 0, REASON_NO_TABLE = 2, REASON_NO_ADDRESS = 4 };
 
-/* A CPU with IF = 0 answers no TLB shoot-down, and its sender holds the lock that resolving needs. */
-static DECLSPEC_NORETURN VOID StopWithInterruptsOff(PKTRAP_FRAME Frame) {
-    KiCorrectErrorCode(Frame);
-    KiBugCheckFromTrap(IRQL_NOT_LESS_OR_EQUAL, Frame->FaultAddress, INTERRUPTS_OFF, (Frame->ErrorCode >> 1) & 9,
-                       Frame->Rip, Frame);
-}
-
-/* PAGE_FAULT_IN_NONPAGED_AREA; Reason: 0 nothing is there, 2 not even a page table, 4 not an address. */
-static DECLSPEC_NORETURN VOID StopForBadAddress(PKTRAP_FRAME Frame, ULONG Reason) {
-    KiCorrectErrorCode(Frame);
-    KiBugCheckFromTrap(PAGE_FAULT_IN_NONPAGED_AREA, Frame->FaultAddress, Frame->ErrorCode & (ERROR_WRITE | ERROR_FETCH),
-                       Frame->Rip, Reason, Frame);
+static NTSTATUS Refuse(MM_REFUSAL *Refusal, ULONG Code, ULONG_PTR Detail) {
+    *Refusal = (MM_REFUSAL){Code, Detail};
+    return STATUS_IN_PAGE_ERROR;
 }
 
 /* The rights that every level grants: a large page's entry stands for the levels below it. */
@@ -49,25 +36,25 @@ static MMPTE CollectRights(ULONG64 Va, MMPTE Pte, ULONG Level) {
 }
 
 /* The PTE is valid: either the access breaks its protection, or another CPU has made it valid since. */
-static VOID CheckProtection(PKTRAP_FRAME Frame, MMPTE Pte, ULONG Level) {
+static NTSTATUS CheckProtection(PKTRAP_FRAME Frame, MMPTE Pte, ULONG Level, MM_REFUSAL *Refusal) {
     MMPTE Rights = CollectRights(Frame->FaultAddress, Pte, Level);
-    if (Frame->ErrorCode & ERROR_WRITE && !(Rights & PTE_WRITE)) {
-        KiBugCheckFromTrap(ATTEMPTED_WRITE_TO_READONLY_MEMORY, Frame->FaultAddress, Pte, 0, 0, Frame);
+    if (Frame->ErrorCode & FAULT_WRITE && !(Rights & PTE_WRITE)) {
+        return Refuse(Refusal, ATTEMPTED_WRITE_TO_READONLY_MEMORY, Pte);
     }
-    if (Frame->ErrorCode & ERROR_FETCH && Rights & PTE_NX) {
-        KiBugCheckFromTrap(ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, Frame->FaultAddress, Pte, 0, 0, Frame);
+    if (Frame->ErrorCode & FAULT_FETCH && Rights & PTE_NX) {
+        return Refuse(Refusal, ATTEMPTED_EXECUTE_OF_NOEXECUTE_MEMORY, Pte);
     }
+    return STATUS_SUCCESS;
 }
 
 /* At DISPATCH_LEVEL or above only a translation that is valid after all is survived. */
-static NTSTATUS FaultAtRaisedIrql(PKTRAP_FRAME Frame) {
+static NTSTATUS FaultAtRaisedIrql(PKTRAP_FRAME Frame, MM_REFUSAL *Refusal) {
     ULONG Level;
     MMPTE Pte = MiReadPte(Frame->FaultAddress, &Level);
     if (!(Pte & PTE_VALID)) {
-        StopAtRaisedIrql(Frame);
+        return Refuse(Refusal, IRQL_NOT_LESS_OR_EQUAL, Frame->PreviousIrql);
     }
-    CheckProtection(Frame, Pte, Level);
-    return STATUS_SUCCESS;
+    return CheckProtection(Frame, Pte, Level, Refusal);
 }
 
 /* Only these regions hold PTEs that are not valid and yet mean a page. */
@@ -78,10 +65,11 @@ static BOOLEAN IsPageableAddress(ULONG64 Va) {
 
 /* From trap.c, at the IRQL and IF of the faulting code, no lock of the memory manager held. Waits only below
  * DISPATCH_LEVEL. STATUS_SUCCESS: the instruction may be tried again. STATUS_ACCESS_VIOLATION: an address of the
- * lower half, for the trap handler to raise. Otherwise the machine stops with 0xA, 0x50, 0xBE, 0xFC or 0x7A. */
-NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
+ * lower half, for the trap handler to raise. Otherwise Refusal is for MmStopForFault. A page that the disk cannot
+ * give stops the machine here, with 0x7A. */
+NTSTATUS MmAccessFault(PKTRAP_FRAME Frame, MM_REFUSAL *Refusal) {
     if (Frame->PreviousIrql > APC_LEVEL) {
-        return FaultAtRaisedIrql(Frame);
+        return FaultAtRaisedIrql(Frame, Refusal);
     }
     ULONG64 Va = Frame->FaultAddress;
     if (Va < USER_END) {
@@ -90,15 +78,30 @@ NTSTATUS MmAccessFault(PKTRAP_FRAME Frame) {
     ULONG Level;
     MMPTE Pte = MiReadPte(Va, &Level);
     if (Pte & PTE_VALID) {
-        CheckProtection(Frame, Pte, Level);
-    } else if (Level != 1) {
-        StopForBadAddress(Frame, Level == 0 ? 4 : 2);
-    } else if (Pte == 0 || !IsPageableAddress(Va)) {
-        StopForBadAddress(Frame, 0);
-    } else if (!(Frame->EFlags & EFLAGS_IF)) {
-        StopWithInterruptsOff(Frame);
-    } else {
-        MiResolveFault(Frame, Va, MiGetPteAddress(Va));
+        return CheckProtection(Frame, Pte, Level, Refusal);
     }
+    if (Level != 1) {
+        return Refuse(Refusal, PAGE_FAULT_IN_NONPAGED_AREA, Level == 0 ? REASON_NO_ADDRESS : REASON_NO_TABLE);
+    }
+    if (Pte == 0 || !IsPageableAddress(Va)) {
+        return Refuse(Refusal, PAGE_FAULT_IN_NONPAGED_AREA, REASON_NO_PAGE);
+    }
+    if (!(Frame->EFlags & EFLAGS_IF)) { /* this CPU answers no TLB shoot-down; its sender holds the lock needed here */
+        return Refuse(Refusal, IRQL_NOT_LESS_OR_EQUAL, INTERRUPTS_OFF);
+    }
+    MiResolveFault(Frame, Va, MiGetPteAddress(Va));
     return STATUS_SUCCESS;
+}
+
+/* The end of a fault that was refused and that nothing has fixed up. Any IRQL. */
+DECLSPEC_NORETURN VOID MmStopForFault(PKTRAP_FRAME Frame, const MM_REFUSAL *Refusal) {
+    ULONG_PTR Va = Frame->FaultAddress, Error = Frame->ErrorCode;
+    switch (Refusal->Code) {
+    case IRQL_NOT_LESS_OR_EQUAL:
+        KiBugCheckFromTrap(Refusal->Code, Va, Refusal->Detail, KiFaultAccess(Error), Frame->Rip, Frame);
+    case PAGE_FAULT_IN_NONPAGED_AREA:
+        KiBugCheckFromTrap(Refusal->Code, Va, Error & (FAULT_WRITE | FAULT_FETCH), Frame->Rip, Refusal->Detail, Frame);
+    default: /* the protection was broken: the PTE */
+        KiBugCheckFromTrap(Refusal->Code, Va, Refusal->Detail, 0, 0, Frame);
+    }
 }

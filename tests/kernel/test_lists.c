@@ -74,11 +74,51 @@ KTEST(slist_pop_of_an_entry_that_is_gone_begins_again) {
                          .Rdi = (ULONG64)&Head,
                          .Rax = Head.Alignment,
                          .R9 = (ULONG64)&Item};
-    KT_EXPECT(!KiResumeSListPop(&Frame)); /* it is still the first: the fault is a true one */
+    KT_EXPECT(!KiFixUpFault(&Frame)); /* it is still the first: the fault is a true one */
     InterlockedPopEntrySList(&Head);
-    KT_EXPECT(KiResumeSListPop(&Frame));
+    KT_EXPECT(KiFixUpFault(&Frame));
     KT_EXPECT_EQ(Frame.Rip, ExpInterlockedPopEntrySListResume);
-    KT_EXPECT(!KiResumeSListPop(&Frame)); /* another instruction */
+    KT_EXPECT(!KiFixUpFault(&Frame)); /* another instruction */
+}
+
+/* A pop that has read Alignment and First, and goes on at its look at First->Next. */
+static PSLIST_ENTRY PopFrom(PSLIST_HEADER Header, ULONG64 Alignment, const void *First) {
+    register ULONG64 R8 __asm__("r8"), R9 __asm__("r9") = (ULONG64)First;
+    ULONG64 Rax = Alignment, Rdx = (ULONG64)First;
+    __asm__ volatile("mov %%rbx, %%r8\n\tcall ExpInterlockedPopEntrySListFault"
+                     : "+a"(Rax), "+d"(Rdx), "=r"(R8), "+r"(R9)
+                     : "D"(Header)
+                     : "rcx", "r10", "r11", "memory", "cc");
+    return (PSLIST_ENTRY)Rax;
+}
+
+/* The memory manager has its turn first, and only what it would refuse is fixed up: at any IRQL. */
+KTEST(slist_pop_of_an_entry_that_is_gone_faults_and_begins_again) {
+    static ITEM Item;
+    KIRQL OldIrql;
+    PUCHAR Page = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, 'tseT');
+    KT_REQUIRE(Page != NULL);
+    memset(Page, 0, PAGE_SIZE);
+    ExInitializeSListHead(&Head);
+    ULONG64 Before = Head.Alignment;
+
+    InterlockedPushEntrySList(&Head, &Item.Entry);
+    MmTrimRange(Page, PAGE_SIZE);
+    KT_EXPECT(!MmIsAddressValid(Page));
+    KT_EXPECT_EQ(PopFrom(&Head, Before, Page), &Item.Entry);
+    KT_EXPECT(MmIsAddressValid(Page)); /* it could be had, and was */
+
+    InterlockedPushEntrySList(&Head, &Item.Entry);
+    MmTrimRange(Page, PAGE_SIZE);
+    KeRaiseIrql(DISPATCH_LEVEL, &OldIrql);
+    PSLIST_ENTRY Raised = PopFrom(&Head, Before, Page);
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Raised, &Item.Entry);
+    KT_EXPECT(!MmIsAddressValid(Page));
+    ExFreePoolWithTag(Page, 'tseT');
+
+    InterlockedPushEntrySList(&Head, &Item.Entry);
+    KT_EXPECT_EQ(PopFrom(&Head, Before, Page), &Item.Entry); /* freed: otherwise 0x50 */
 }
 
 /* ---- Lists and numbers under a spin lock ---- */

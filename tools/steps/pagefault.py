@@ -159,8 +159,8 @@ def the_jump():
     return [("the branch", CPU.name(), "FaultAtRaisedIrql")]
 
 
-@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), and calls "
-      "KiBugCheckFromTrap, the trap handler's KeBugCheckEx.",
+@step("The branch gives the page one more chance (another CPU may have made it valid meanwhile), and refuses. No fix-up "
+      "knows the instruction, and MmStopForFault calls KiBugCheckFromTrap, the trap handler's KeBugCheckEx.",
       act="The end",
       ask="with which code, and which four parameters?",
       told="V is 0 still. The code is 0xA, and the parameters are what you have seen: address, IRQL, kind of "
