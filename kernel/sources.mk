@@ -24,6 +24,7 @@ CORE += boot/ap.asm                      # another CPU's way from real mode into
 CORE += arch/x86_64/halt.c               # the two ways to end
 CORE += arch/x86_64/serial.c             # COM1 for people, COM2 for programs
 CORE += arch/x86_64/framebuffer.c        # the screen as memory
+CORE += arch/x86_64/pciplace.c           # addresses for PCI devices, where no firmware has given them
 
 # ---- IRQL, traps, interrupts, DPCs, the clock
 CORE += arch/x86_64/irql.asm             # IRQL is CR8

@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from machine import Machine
+from machine import QEMU, Machine, firmware_arguments
 from picture import Picture
 
 WAYS = ("pvh", "bios", "uefi")
@@ -26,6 +26,20 @@ def test_each_build_boots_each_way(boot, way, build):
     outcome = boot("paged", way=way, build=build)
     assert_paged_crash(outcome)
     assert f"{'checked' if build == 'ubsan' else build} build" in outcome.serial
+
+
+@pytest.mark.parametrize("firmware", ("bios-256k.bin", "qboot.rom"))
+def test_devices_have_addresses_whether_the_firmware_places_them_or_not(boot, firmware):
+    outcome = boot("paged", cpus=2, extra=("-bios", firmware))
+    assert_paged_crash(outcome)
+    assert "MiB: page file" in outcome.serial
+
+
+def test_a_qemu_without_the_small_firmware_takes_its_own(monkeypatch, tmp_path):
+    (tmp_path / QEMU).touch(mode=0o755)
+    assert firmware_arguments()[:1] == ["-bios"]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert firmware_arguments() == []
 
 
 def test_bochs_boots_the_iso_with_two_cpus(boot):

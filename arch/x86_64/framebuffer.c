@@ -3,9 +3,9 @@
  * GRUB chooses a mode and names its address. A PVH start has no loader, so the mode is set here, through the two
  * ports that QEMU's and Bochs' VGA share ("DISPI": an index and a data register); its memory is BAR 0 of PCI device
  * 1234:1111. */
-#include <arch.h>
 #include <bootinfo.h>
 #include <mm.h>
+#include "hal.h"
 
 #define DISPI_INDEX_PORT 0x1CE
 #define DISPI_DATA_PORT 0x1CF
@@ -18,9 +18,10 @@
 #define DISPI_ID_FIRST 0xB0C0
 #define DISPI_ID_LAST 0xB0CF
 #define DISPI_ENABLED_LINEAR 0x41
+#define VGA_STATUS_PORT 0x3DA    /* a read makes the next byte for the attribute controller an index */
+#define VGA_ATTRIBUTE_PORT 0x3C0 /* index */
+#define VGA_SCREEN_ON 0x20
 
-#define PCI_ADDRESS_PORT 0xCF8
-#define PCI_DATA_PORT 0xCFC
 #define PCI_DISPLAY_DEVICE 0x11111234 /* device 1111 of vendor 1234 */
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_MEMORY 0x2
@@ -32,25 +33,15 @@
 
 HAL_FRAMEBUFFER HalFramebuffer;
 
-static VOID SelectPciRegister(ULONG Device, ULONG Register) {
-    HalOut32(PCI_ADDRESS_PORT, 0x80000000u | Device << 11 | Register);
-}
-
-static ULONG ReadPci(ULONG Device, ULONG Register) {
-    SelectPciRegister(Device, Register);
-    return HalIn32(PCI_DATA_PORT);
-}
-
 /* Physical address of the display's memory on bus 0, 0 when there is no such display. */
 static ULONG64 FindDisplayMemory(VOID) {
-    for (ULONG Device = 0; Device < 32; Device++) {
-        if (ReadPci(Device, 0) != PCI_DISPLAY_DEVICE) {
+    for (ULONG Function = 0; Function < 256; Function += 8) {
+        if (HalpReadPci(Function, 0) != PCI_DISPLAY_DEVICE) {
             continue;
         }
-        ULONG Command = ReadPci(Device, PCI_COMMAND);
-        SelectPciRegister(Device, PCI_COMMAND);
-        HalOut32(PCI_DATA_PORT, (Command & 0xFFFF) | PCI_COMMAND_MEMORY);
-        return ReadPci(Device, PCI_BAR0) & ~0xFu;
+        ULONG Command = HalpReadPci(Function, PCI_COMMAND) & 0xFFFF;
+        HalpWritePci(Function, PCI_COMMAND, Command | PCI_COMMAND_MEMORY);
+        return HalpReadPci(Function, PCI_BAR0) & ~0xFu;
     }
     return 0;
 }
@@ -65,6 +56,12 @@ static USHORT ReadDispi(USHORT Index) {
     return HalIn16(DISPI_DATA_PORT);
 }
 
+/* A VGA shows nothing until its attribute controller is told to, which the VGA's own BIOS does where it is run. */
+static VOID SwitchScreenOn(VOID) {
+    HalIn8(VGA_STATUS_PORT);
+    HalOut8(VGA_ATTRIBUTE_PORT, VGA_SCREEN_ON);
+}
+
 /* The line length is what the device says, not what was asked for. Returns the pitch in bytes, 0 without such a
  * device. */
 static ULONG SetDispiMode(USHORT Width, USHORT Height) {
@@ -77,6 +74,7 @@ static ULONG SetDispiMode(USHORT Width, USHORT Height) {
     WriteDispi(DISPI_HEIGHT, Height);
     WriteDispi(DISPI_BITS, 32);
     WriteDispi(DISPI_ENABLE, DISPI_ENABLED_LINEAR);
+    SwitchScreenOn();
     return ReadDispi(DISPI_VIRTUAL_WIDTH) * 4u;
 }
 
@@ -99,6 +97,7 @@ static BOOLEAN IsPlausible(ULONG64 Base, ULONG Width, ULONG Height, ULONG PitchB
 /* Boot CPU, once, after MmInitializeSystem. Leaves HalFramebuffer.Base NULL when there is no screen. */
 VOID HalInitializeFramebuffer(VOID) {
     PBOOT_INFO Boot = KeBootInfo;
+    HalpPlacePciDevices();
     if (IsPlausible(Boot->FramebufferBase, Boot->FramebufferWidth, Boot->FramebufferHeight, Boot->FramebufferPitch)) {
         MapFramebuffer(Boot->FramebufferBase, Boot->FramebufferWidth, Boot->FramebufferHeight, Boot->FramebufferPitch);
         return;

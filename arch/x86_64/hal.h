@@ -59,6 +59,11 @@ typedef struct _HAL_MACHINE {
 } HAL_MACHINE;
 extern HAL_MACHINE HalpMachine;
 
+/* ---- PCI before the I/O system's scan (pciplace.c): bus 0, boot CPU alone; Function is device * 8 + function ---- */
+VOID HalpPlacePciDevices(VOID);
+ULONG HalpReadPci(ULONG Function, ULONG Register);
+VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value);
+
 /* ---- Local APIC (apic.c) ---- */
 #define APIC_EOI 0xB0
 #define APIC_LVT_TIMER 0x320

@@ -1,0 +1,115 @@
+/* pciplace.c: gives PCI devices their addresses where no firmware has: a machine may start without one that does.
+ *
+ * A PC's BIOS places every device before it looks for something to boot. The small firmware that QEMU's virtual machines
+ * start with in no time (qboot.rom) leaves that to the system, as any firmware may. Only memory of ordinary devices on
+ * bus 0 is placed: nothing here is driven by ports, and behind a bridge lies nothing until firmware has set it up.
+ *
+ *      ... RAM | configuration space (q35) | WINDOW_BASE --> devices, in bus order ... WINDOW_END | I/O APIC, local APIC
+ *
+ * It happens before other CPUs start (kernel/io/pcibar.c says why). */
+#include <bootinfo.h>
+#include "hal.h"
+
+#define ADDRESS_PORT 0xCF8
+#define DATA_PORT 0xCFC
+#define ADDRESS_ENABLE 0x80000000u
+
+#define CONFIG_ID 0x00
+#define CONFIG_COMMAND 0x04
+#define CONFIG_CLASS 0x08
+#define CONFIG_HEADER 0x0C
+#define CONFIG_BAR0 0x10
+#define BARS 6
+#define COMMAND_MEMORY 0x0002u
+#define NO_DEVICE 0xFFFFFFFF
+#define CLASS_BRIDGE 6
+#define HEADER_TYPE(Register) ((Register) >> 16 & 0x7F)
+#define IS_MULTI_FUNCTION(Register) (((Register) & 0x800000) != 0)
+#define BAR_IS_PORT 0x1u
+#define BAR_TYPE 0x6u
+#define BAR_TYPE_64BIT 0x4u
+#define BAR_FLAGS 0xFu
+
+#define FUNCTIONS 256 /* of one bus: 32 devices of 8 */
+#define WINDOW_BASE 0xC0000000ULL
+#define WINDOW_END 0xFEC00000ULL
+#define GIB_4 0x100000000ULL
+
+static ULONG64 NextAddress;
+
+ULONG HalpReadPci(ULONG Function, ULONG Register) {
+    HalOut32(ADDRESS_PORT, ADDRESS_ENABLE | Function << 8 | Register);
+    return HalIn32(DATA_PORT);
+}
+
+VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value) {
+    HalOut32(ADDRESS_PORT, ADDRESS_ENABLE | Function << 8 | Register);
+    HalOut32(DATA_PORT, Value);
+}
+
+/* Behind what RAM there is below 4 GiB. */
+static ULONG64 WindowBase(VOID) {
+    ULONG64 Base = WINDOW_BASE;
+    for (ULONG i = 0; i < KeBootInfo->RangeCount; i++) {
+        ULONG64 End = KeBootInfo->Range[i].Base + KeBootInfo->Range[i].Bytes;
+        Base = End <= GIB_4 ? max(Base, End) : Base;
+    }
+    return Base;
+}
+
+static BOOLEAN Is64Bit(ULONG Low) {
+    return (Low & (BAR_TYPE | BAR_IS_PORT)) == BAR_TYPE_64BIT;
+}
+
+/* TRUE: the firmware has been here, or it is not for us. */
+static BOOLEAN IsPlaced(ULONG Function) {
+    if (HEADER_TYPE(HalpReadPci(Function, CONFIG_HEADER)) != 0 || HalpReadPci(Function, CONFIG_CLASS) >> 24 == CLASS_BRIDGE) {
+        return TRUE;
+    }
+    for (ULONG i = 0; i < BARS; i++) {
+        ULONG Low = HalpReadPci(Function, CONFIG_BAR0 + 4 * i);
+        ULONG High = Is64Bit(Low) && i + 1 < BARS ? HalpReadPci(Function, CONFIG_BAR0 + 4 * i + 4) : 0;
+        if (!(Low & BAR_IS_PORT) && ((Low & ~BAR_FLAGS) != 0 || High != 0)) {
+            return TRUE;
+        }
+        i += Is64Bit(Low);
+    }
+    return FALSE;
+}
+
+/* The device does not decode. A BAR keeps of the ones written to it those above its size; addresses are multiples of it. */
+static VOID PlaceBar(ULONG Function, ULONG Register) {
+    HalpWritePci(Function, Register, 0xFFFFFFFF);
+    ULONG Bytes = ~(HalpReadPci(Function, Register) & ~BAR_FLAGS) + 1;
+    ULONG64 Address = Bytes == 0 ? 0 : (NextAddress + Bytes - 1) & ~((ULONG64)Bytes - 1);
+    if (Address + Bytes > WINDOW_END) { /* larger than the window, or too late */
+        Address = Bytes = 0;
+    }
+    HalpWritePci(Function, Register, (ULONG)Address);
+    NextAddress = max(NextAddress, Address + Bytes);
+}
+
+static VOID PlaceFunction(ULONG Function) {
+    ULONG Command = HalpReadPci(Function, CONFIG_COMMAND) & 0xFFFF; /* above it status bits, which a one clears */
+    HalpWritePci(Function, CONFIG_COMMAND, Command & ~COMMAND_MEMORY);
+    for (ULONG i = 0; i < BARS; i++) {
+        ULONG Low = HalpReadPci(Function, CONFIG_BAR0 + 4 * i);
+        if (!(Low & BAR_IS_PORT)) {
+            PlaceBar(Function, CONFIG_BAR0 + 4 * i);
+        }
+        i += Is64Bit(Low); /* its upper half stays 0 */
+    }
+    HalpWritePci(Function, CONFIG_COMMAND, Command | COMMAND_MEMORY); /* as firmware leaves it: nothing moves later */
+}
+
+VOID HalpPlacePciDevices(VOID) {
+    NextAddress = WindowBase();
+    for (ULONG Function = 0; Function < FUNCTIONS; Function++) {
+        if (HalpReadPci(Function, CONFIG_ID) != NO_DEVICE && !IsPlaced(Function)) {
+            PlaceFunction(Function);
+        }
+        if (Function % 8 == 0 && !IS_MULTI_FUNCTION(HalpReadPci(Function, CONFIG_HEADER))) {
+            Function += 7; /* the other functions are not there, or echoes of this one */
+        }
+    }
+}
