@@ -22,13 +22,13 @@ endif
 
 # ---- Sources: kernel/sources.mk lists each with what it is ------------------------------------------------------------
 include kernel/sources.mk
-LISTED  := $(CORE) $(RING) $(UBSAN) $(OFFSETS)
+LISTED  := $(CORE) $(RING) $(CHECKED) $(UBSAN) $(OFFSETS)
 PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,boot arch/* kernel/*))
 $(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does not list $(f): add it to CORE or RING))
 $(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
-KERNEL     := $(CORE) $(RING) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
+KERNEL     := $(CORE) $(RING) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
 KERNEL_C   := $(filter %.c,$(KERNEL))
 KERNEL_ASM := $(filter %.asm,$(KERNEL))
 
@@ -44,7 +44,7 @@ CHECK  := $(CHECKED_$(BUILD))
 CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
           -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 \
           -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
-NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter free,$(BUILD)),,-DCHECKED) -I$(G)/ -Iarch/x86_64/
+NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-DCHECKED -p checked.inc) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
 # compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.

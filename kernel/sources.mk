@@ -40,7 +40,8 @@ CORE += kernel/ke/group.c                # CPUs by number, mask and group
 
 # ---- Locks and waits
 CORE += arch/x86_64/spinlock.asm         # one exchange that only one CPU can win
-CORE += kernel/ke/lockcheck.c            # checked build: who holds which spin lock
+CORE += arch/x86_64/queuedlock.asm       # first come, first served, each on its own word
+CORE += kernel/ke/lockholder.c           # which CPU holds a spin lock
 CORE += kernel/ke/wait.c                 # waiting and being released
 CORE += kernel/ke/event.c                # a flag to wait for
 CORE += kernel/ke/semaphore.c            # a count of permits
@@ -284,6 +285,8 @@ RING += kernel/story/deadlock.c          # why their threads get nowhere
 RING += kernel/story/left.c              # what they have left with others
 RING += kernel/story/step.c              # places worth single-stepping
 
-# ---- Only in BUILD=ubsan, and what only the build needs
+# ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and what only the build needs
+CHECKED += kernel/ke/checkedlock.c       # notes around each change of IRQL and each spin lock
+CHECKED += kernel/ke/lockcheck.c         # who holds which spin lock, and in which order
 UBSAN := kernel/kd/ubsan.c               # what the compiler calls where behaviour is undefined
 OFFSETS := arch/x86_64/offsets.c         # structure offsets for the assembler

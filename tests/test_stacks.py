@@ -117,7 +117,8 @@ NO_WAY_ON = {"ret", "jmp", "iretq", "ud2", "nop"}
 
 def instructions_of(path):
     """[(address, mnemonic, operands)] of an object's code."""
-    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-M", "intel", path], capture_output=True, text=True, check=True).stdout
+    listing = subprocess.run(["objdump", "-d", "--no-show-raw-insn", "-M", "intel", path], capture_output=True, text=True,
+                             check=True).stdout
     return [(int(at, 16), name, operands.strip()) for at, name, operands in re.findall(r"^\s*([0-9a-f]+):\t(\S+)(.*)$", listing, re.M)]
 
 

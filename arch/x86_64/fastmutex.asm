@@ -14,7 +14,6 @@
 %include "offsets.inc"
 %include "cfi.inc"
 %include "trace.inc"
-%define APC_LEVEL 1
 
         section .text
         CFI_START

@@ -5,21 +5,15 @@
 ; nobody has to look into a queue of postponed interrupts, because the APIC is that queue.
 ;
 ; The functions are leaves without a stack frame: the caller is at [rsp], as CFI_START tells the stack walk (kd/stack.c).
-
-%define DISPATCH_LEVEL 2
-%define SYNCH_LEVEL 12
+; The checked build wraps them (ke/checkedlock.c): there each change of IRQL is checked and goes to the event trace.
 
 %include "offsets.inc"
 %include "cfi.inc"
-%include "trace.inc"
 
         section .text
         CFI_START
 
         global KeGetCurrentIrql, KfRaiseIrql, KeLowerIrql, KeRaiseIrqlToDpcLevel, KeRaiseIrqlToSynchLevel
-%ifdef CHECKED
-        extern KiRaiseDownwards, KiLowerUpwards
-%endif
 
 ; KIRQL KeGetCurrentIrql(void). Any IRQL.
 KeGetCurrentIrql:
@@ -32,25 +26,12 @@ KeGetCurrentIrql:
 KfRaiseIrql:
         mov     rax, cr8
         movzx   edi, dil
-%ifdef CHECKED
-        cmp     edi, 15
-        ja      KiRaiseDownwards
-        cmp     rdi, rax
-        jb      KiRaiseDownwards
-%endif
         mov     cr8, rdi
-        TRACE_RAISE rax, rdi
         ret
 
 ; void KeLowerIrql(KIRQL NewIrql). What is pending between the two levels runs before this returns.
 KeLowerIrql:
         movzx   edi, dil
-%ifdef CHECKED
-        mov     rax, cr8
-        cmp     rdi, rax
-        ja      KiLowerUpwards
-%endif
-        TRACE_LOWER rdi
         mov     cr8, rdi
         ret
 

@@ -1,7 +1,6 @@
 /* offsets.c: structure offsets for the assembler. It is compiled, never linked: the Makefile reads the "@OFFSET" lines
  * out of the compiler's assembly. */
 #include <arch.h>
-#include <trace.h>
 
 #define OFFSET(Name, Value) __asm__ volatile("@OFFSET " #Name " %0" : : "i"((LONG64)(Value)))
 
@@ -23,6 +22,11 @@ void Offsets(void) {
     OFFSET(FEATURES_SMAP, offsetof(HAL_FEATURES, Smap));
     OFFSET(THREAD_STACK_BASE, offsetof(KTHREAD, StackBase));
     OFFSET(FRAME_SIZE, sizeof(KTRAP_FRAME));
+    OFFSET(APC_LEVEL, APC_LEVEL);
+    OFFSET(DISPATCH_LEVEL, DISPATCH_LEVEL);
+    OFFSET(SYNCH_LEVEL, SYNCH_LEVEL);
+    OFFSET(LOCK_QUEUE_WAIT, LOCK_QUEUE_WAIT);
+    OFFSET(LOCK_QUEUE_OWNER, LOCK_QUEUE_OWNER);
     OFFSET(LOCK_HANDLE_NEXT, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Next));
     OFFSET(LOCK_HANDLE_LOCK, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Lock));
     OFFSET(LOCK_HANDLE_OLD_IRQL, offsetof(KLOCK_QUEUE_HANDLE, OldIrql));
@@ -30,8 +34,5 @@ void Offsets(void) {
     OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
     OFFSET(THREAD_LOCK_ENTRY, offsetof(KTHREAD, LockEntries[0].Lock));
     OFFSET(PCR_SPINNING_WORD, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningWord));
-    OFFSET(TRACE_ACQUIRE, TraceAcquire);
-    OFFSET(TRACE_CONTEND, TraceContend);
-    OFFSET(TRACE_RELEASE, TraceRelease);
     OFFSET(PCR_SPINNING_ON, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningOn));
 }

@@ -33,8 +33,6 @@ VECTOR_FAST_FAIL    equ 0x29
 VECTOR_DISPATCH     equ 0x2F
 VECTOR_SPURIOUS     equ 0xDF
 EXCEPTIONS          equ 32
-APC_LEVEL           equ VECTOR_APC >> 4
-DISPATCH_LEVEL      equ VECTOR_DISPATCH >> 4
 EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 
         section .text

@@ -326,7 +326,7 @@ typedef struct _KLOCK_DECLARATION {
         __attribute__((used, section(".lockdecl"), aligned(8))) = {&Name_, #Name_, Guards_, Rank_}
 extern const KLOCK_DECLARATION KiLockDeclarations[], KiLockDeclarationsEnd[]; /* kernel.ld */
 
-/* ---- Lock bookkeeping of the checked build (ke/lockcheck.c); spinlock.asm calls the first three ---- */
+/* ---- Lock bookkeeping of the checked build (ke/lockcheck.c); ke/checkedlock.c calls the first three ---- */
 VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller);  /* IRQL >= DISPATCH_LEVEL, the lock is held */
 VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller); /* still held; 0x10 when this CPU does not hold it */
 VOID KiLockContended(PKSPIN_LOCK Lock, PVOID Caller); /* about to wait: 0x0F when this CPU itself holds it */

@@ -2,7 +2,7 @@
  *
  * Recorded in every build: waits, wake-ups, thread switches, interrupts, DPCs, IPIs, page faults, trims, page-ins,
  * pool operations, the bugcheck. In the checked build also every change of IRQL and every spin lock taken, waited for
- * and let go; in the free build those macros are empty, and the way of a lock is what spinlock.asm says.
+ * and let go (ke/checkedlock.c); in the free build a lock is what spinlock.asm says and nothing else.
  *
  * An event is 32 bytes and costs some ten instructions (`make bench` counts them). A CPU writes its own ring only, so
  * no lock is needed; the one that could come in between is an interrupt on the same CPU, and it gets a place of its
@@ -126,15 +126,5 @@ static FORCEINLINE VOID KdTraceAt(KIRQL Irql, KTRACE_KIND Kind, ULONG Detail, UL
     }
 }
 VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller);
-
-/* ---- Checked build: IRQL and locks. irql.asm, spinlock.asm and fastmutex.asm call the functions ---- */
-#ifdef CHECKED
-#define KD_TRACE_LOCK(Kind, Lock, Irql, Caller) \
-    KdTrace(Kind, Irql, (ULONG64)(Lock), (ULONG64)KiCurrentThread(), (ULONG64)(Caller))
-VOID KiTraceIrql(ULONG OldIrql, ULONG NewIrql, PVOID Caller); /* CR8 is the higher of the two */
-VOID KiTraceLock(ULONG Kind, ULONG64 LockWord, PVOID Caller); /* >= DISPATCH_LEVEL */
-#else
-#define KD_TRACE_LOCK(Kind, Lock, Irql, Caller) ((void)0)
-#endif
 
 #endif

@@ -69,18 +69,3 @@ VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, S
         __writecr8(Irql);
     }
 }
-
-#ifdef CHECKED
-/* From irql.asm and spinlock.asm: after a raise, before a lowering. */
-VOID KiTraceIrql(ULONG OldIrql, ULONG NewIrql, PVOID Caller) {
-    if (NewIrql != OldIrql) {
-        KdTraceAt(KiCurrentIrql(), NewIrql > OldIrql ? TraceRaise : TraceLower, OldIrql | NewIrql << 8, 0, 0,
-                  (ULONG64)Caller);
-    }
-}
-
-/* Queued locks, from spinlock.asm. LockWord: the lock, perhaps with the two bits that a handle keeps there. */
-VOID KiTraceLock(ULONG Kind, ULONG64 LockWord, PVOID Caller) {
-    KD_TRACE_LOCK((KTRACE_KIND)Kind, LockWord & ~3ULL, KiCurrentIrql(), Caller);
-}
-#endif

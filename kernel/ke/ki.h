@@ -68,4 +68,7 @@ static FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
 /* ---- thread.c: KiThreadStartup in switch.asm calls it ---- */
 DECLSPEC_NORETURN VOID KiStartThread(PKTHREAD Thread);
 
+/* ---- queuedlock.asm: of a handle without a level in it; the lock first, then the level ---- */
+VOID KxReleaseQueuedSpinLock(PKLOCK_QUEUE_HANDLE Handle, ULONG64 NewIrql);
+
 #endif

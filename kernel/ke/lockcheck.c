@@ -11,29 +11,9 @@
 #include <ke.h>
 #include <trace.h>
 
-const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock) {
-    for (const KLOCK_DECLARATION *Row = KiLockDeclarations; Row < KiLockDeclarationsEnd; Row++) {
-        if (Row->Lock == Lock) {
-            return Row;
-        }
-    }
-    return NULL;
+static VOID NoteLock(KTRACE_KIND Kind, PKSPIN_LOCK Lock, PVOID Caller) {
+    KdTrace(Kind, KiCurrentIrql(), (ULONG64)Lock, (ULONG64)KiCurrentThread(), (ULONG64)Caller);
 }
-
-const KHELD_LOCK *KeFindLockHolder(PKSPIN_LOCK Lock, ULONG *Processor) {
-    for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
-        PKPRCB Prcb = KiProcessorBlock[Number];
-        for (ULONG i = 0; i < Prcb->HeldLockCount && i < MAXIMUM_HELD_LOCKS; i++) {
-            if (Prcb->HeldLock[i].Lock == Lock) {
-                *Processor = Number;
-                return &Prcb->HeldLock[i];
-            }
-        }
-    }
-    return NULL;
-}
-
-#ifdef CHECKED
 
 static ULONG LockRank(PKSPIN_LOCK Lock) {
     const KLOCK_DECLARATION *Declaration = KeFindLockDeclaration(Lock);
@@ -83,7 +63,7 @@ VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     Held->Irql = Irql;
     _ReadWriteBarrier();
     Held->Lock = Lock;
-    KD_TRACE_LOCK(TraceAcquire, Lock, Irql, Caller);
+    NoteLock(TraceAcquire, Lock, Caller);
 }
 
 /* Locks need not be released in the reverse order of acquiring, so the entry may be anywhere. */
@@ -97,7 +77,7 @@ VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller) {
             Prcb->HeldLock[Prcb->HeldLockCount - 1].Lock = NULL;
             _ReadWriteBarrier();
             Prcb->HeldLockCount--;
-            KD_TRACE_LOCK(TraceRelease, Lock, KiCurrentIrql(), Caller);
+            NoteLock(TraceRelease, Lock, Caller);
             return;
         }
     }
@@ -109,19 +89,5 @@ VOID KiLockContended(PKSPIN_LOCK Lock, PVOID Caller) {
     if (IsHeldHere(Prcb, Lock)) {
         KeBugCheckEx(SPIN_LOCK_ALREADY_OWNED, (ULONG_PTR)Lock, (ULONG_PTR)Caller, KiCurrentIrql(), Prcb->Number);
     }
-    KD_TRACE_LOCK(TraceContend, Lock, KiCurrentIrql(), Caller);
+    NoteLock(TraceContend, Lock, Caller);
 }
-
-/* irql.asm jumps here in place of a wrong raise: edi = wanted, and the caller's return address is ours. */
-DECLSPEC_NORETURN VOID KiRaiseDownwards(ULONG NewIrql);
-DECLSPEC_NORETURN VOID KiRaiseDownwards(ULONG NewIrql) {
-    KeBugCheckEx(IRQL_NOT_GREATER_OR_EQUAL, KiCurrentIrql(), NewIrql, (ULONG_PTR)_ReturnAddress(), 0);
-}
-
-DECLSPEC_NORETURN VOID KiLowerUpwards(ULONG NewIrql);
-DECLSPEC_NORETURN VOID KiLowerUpwards(ULONG NewIrql) {
-    KeBugCheckEx(IRQL_NOT_LESS_OR_EQUAL, (ULONG_PTR)_ReturnAddress(), KiCurrentIrql(), NewIrql,
-                 (ULONG_PTR)_ReturnAddress());
-}
-
-#endif

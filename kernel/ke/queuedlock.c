@@ -1,6 +1,6 @@
 /* queuedlock.c: the numbered queued spin locks: NT's own, each with a ready-made queue entry in every CPU's control block.
  *
- * They are in-stack queued locks (spinlock.asm) whose handle need not lie on the stack, because a CPU at DISPATCH_LEVEL can
+ * They are in-stack queued locks (queuedlock.asm) whose handle need not lie on the stack, because a CPU at DISPATCH_LEVEL can
  * wait for, or hold, each of them only once. */
 #include "ki.h"
 
@@ -57,8 +57,7 @@ LOGICAL KeTryToAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER Number, PKIRQL OldI
 }
 
 VOID KeReleaseQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER Number, KIRQL OldIrql) {
-    KeReleaseQueuedSpinLockFromDpcLevel(QueueOf(Number));
-    KeLowerIrql(OldIrql);
+    KxReleaseQueuedSpinLock(HandleOf(QueueOf(Number)), OldIrql);
 }
 
 /* ---- For code that may run as a threaded DPC: at PASSIVE_LEVEL it raises, in an ordinary DPC it need not ---- */

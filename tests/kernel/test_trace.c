@@ -76,6 +76,37 @@ KTEST(trace_an_event_that_is_not_whole_is_not_found) {
     KT_EXPECT(IsFound);
 }
 
+/* What the checked build notes of two locks and a change of IRQL; the free build, nothing. */
+KTEST_ALONE(trace_the_checked_build_notes_locks_and_irql) {
+    static const KTRACE_KIND Noted[] = {TraceRaise, TraceAcquire, TraceRelease, TraceAcquire, TraceRelease, TraceLower};
+    KTRACE_EVENT Found[RTL_NUMBER_OF(Noted)] = {0};
+    KSPIN_LOCK Plain = 0, Queued = 0;
+    KLOCK_QUEUE_HANDLE Handle;
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    KIRQL Middle = KfRaiseIrql(SYNCH_LEVEL);
+    KfRaiseIrql(HIGH_LEVEL); /* nobody else adds an event */
+    ULONG64 First = Prcb->TraceCount - 1;
+    KeAcquireSpinLockAtDpcLevel(&Plain);
+    KeReleaseSpinLockFromDpcLevel(&Plain);
+    KeAcquireInStackQueuedSpinLockAtDpcLevel(&Queued, &Handle);
+    KeReleaseInStackQueuedSpinLockFromDpcLevel(&Handle);
+    ULONG64 Count = Prcb->TraceCount - First - 1;
+    KeLowerIrql(Middle);
+    for (ULONG i = 0; DBG && i < RTL_NUMBER_OF(Noted); i++) {
+        const KTRACE_EVENT *Event = KdFindTraceEvent(Prcb, First + i);
+        Found[i] = Event != NULL ? *Event : Found[i];
+    }
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Count, DBG ? 4 : 0); /* between the raise and the lowering */
+    for (ULONG i = 0; DBG && i < RTL_NUMBER_OF(Noted); i++) {
+        KT_EXPECT_EQ(Found[i].Kind, Noted[i]);
+        KT_EXPECT(Found[i].Caller - (ULONG)(ULONG64)trace_the_checked_build_notes_locks_and_irql < 0x800);
+    }
+    KT_EXPECT_EQ(Found[1].A, DBG ? (ULONG64)&Plain : 0);
+    KT_EXPECT_EQ(Found[3].A, DBG ? (ULONG64)&Queued : 0);
+}
+
 static ULONG_PTR DoNothing(ULONG_PTR Context) {
     return Context;
 }

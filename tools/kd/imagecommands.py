@@ -32,7 +32,7 @@ def build_of():
     """"Checked" or "Free": as the dump says, else by the code that only one of them has."""
     word = (session.dump or {}).get("build")
     if not word:
-        word = "checked" if has_symbol("KiTraceIrql") else "free"
+        word = "checked" if has_symbol("KiLockAcquired") else "free"
     return word.capitalize()
 
 

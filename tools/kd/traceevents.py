@@ -236,7 +236,7 @@ def collect():
 def has_lock_events():
     """Whether the kernel is the checked build, which traces IRQL and locks."""
     try:
-        gdb.parse_and_eval("KiTraceIrql")
+        gdb.parse_and_eval("KiLockAcquired")
         return True
     except gdb.error:
         return False
