@@ -16,8 +16,8 @@ NASM := nasm
 FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
           /usr/share/consolefonts/spleen-8x16.psfu.gz)
 
-ifeq ($(filter $(BUILD),checked free ubsan),)
-$(error BUILD is '$(BUILD)': it must be checked, free or ubsan)
+ifeq ($(filter $(BUILD),checked free ubsan core),)
+$(error BUILD is '$(BUILD)': it must be checked, free, ubsan or core)
 endif
 
 # ---- Sources: kernel/sources.mk lists each with what it is ------------------------------------------------------------
@@ -28,7 +28,7 @@ $(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does no
 $(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
-KERNEL     := $(CORE) $(RING) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
+KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
 KERNEL_C   := $(filter %.c,$(KERNEL))
 KERNEL_ASM := $(filter %.asm,$(KERNEL))
 
@@ -37,6 +37,7 @@ WARN := -Wall -Wextra -Wno-multichar $(if $(WERROR),-Werror) $(if $(ANALYZE),-fa
 BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno-omit-frame-pointer -fno-pic \
         -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
 CHECKED_free    := -DDBG=0
+CHECKED_core    := -DDBG=0
 CHECKED_checked := -DDBG=1 -DCHECKED=1
 CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
 CHECK  := $(CHECKED_$(BUILD))
@@ -62,9 +63,10 @@ JUDGED_CFLAGS   := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CFLAGS)) -Werror
           -Wno-int-conversion -Wno-implicit-int -Wno-return-mismatch $(JUDGED)
 JUDGED_CXXFLAGS := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CXXFLAGS)) -fpermissive $(JUDGED)
 
-OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o) $(B)/obj/generated/exports.o
+KERNEL_OBJECTS := $(KERNEL_C:%.c=$(B)/obj/%.o) $(KERNEL_ASM:%.asm=$(B)/obj/%.asm.o)
+OBJECTS        := $(KERNEL_OBJECTS) $(B)/obj/generated/exports.o
 
-.PHONY: all kernel core-list drivers iso run driver test bench lint lint-changed docs doctor gdb help clean
+.PHONY: all kernel core core-list drivers iso run driver test bench lint lint-changed docs doctor gdb help clean
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: iso
@@ -72,7 +74,9 @@ all: iso
 # ---- Kernel -------------------------------------------------------------------------------------------------------
 kernel: $(B)/kernel.elf
 
-# The kernel within the kernel, in the order in which to read it.
+# The kernel within the kernel: exactly the files of CORE, as free as BUILD=free; and their paths, in the order in which to read them.
+core:
+	@$(MAKE) --no-print-directory BUILD=core iso
 core-list:
 	@printf '%s\n' $(CORE)
 
@@ -99,9 +103,10 @@ $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.
 	@sed -n 's/^.*@OFFSET \([A-Za-z0-9_]*\) \$$*\(-\?[0-9]*\).*$$/%define \1 \2/p' $(G)/offsets.s > $@.new
 	@cmp -s $@.new $@ && touch $@ || mv $@.new $@
 
-$(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py
+# The core exports what it has of the names that the whole kernel exports.
+$(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
 	@mkdir -p $(@D)
-	@$(PYTHON) tools/mkexports.py $< $@
+	@$(PYTHON) tools/mkexports.py $< $@ $(filter %.o,$^)
 
 $(B)/obj/generated/exports.o: $(G)/exports.c
 	@mkdir -p $(@D)
@@ -113,6 +118,10 @@ $(G)/font.psf: $(FONT)
 
 # ---- Drivers: each list is the sources of one .sys ------------------------------------------------------------------
 include kernel/drivers/drivers.mk
+ifeq ($(BUILD),core)
+DRIVERS          := $(filter-out $(RING_DRIVERS),$(DRIVERS))
+INTERNAL_DRIVERS :=
+endif
 
 DRIVER_OBJECTS   = $(patsubst %,$(B)/drv/%.o,$(basename $(1)))
 INTERNAL_OBJECTS = $(patsubst %,$(B)/int/%.o,$(basename $(1)))
@@ -262,6 +271,7 @@ help:
 #: make trace           the last events of the crash as trace.html and trace.json
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
+#: make core            the kernel within the kernel: build/core, from exactly the files that core-list prints
 #: make core-list       the sources of the kernel within the kernel, in the order in which to read them
 #: make lint            format, shellcheck, gcc -fanalyzer, cppcheck
 #: make docs            write the tables and quotations of the documents anew

@@ -36,6 +36,7 @@ CORE += kernel/ke/ipi.c                  # one CPU makes all the others do somet
 CORE += arch/x86_64/clock.c              # each CPU's tick
 CORE += kernel/ke/clock.c                # what hangs on a tick
 CORE += kernel/ke/timer.c                # one list of timers in the order of due times
+CORE += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
 CORE += kernel/ke/group.c                # CPUs by number, mask and group
 
 # ---- Locks and waits
@@ -100,7 +101,6 @@ CORE += kernel/ldr/layout.c              # a module's sections get their address
 CORE += kernel/ldr/relocate.c            # binds imports to the kernel's exports
 CORE += kernel/ldr/module.c              # which module an address belongs to
 CORE += kernel/ldr/unload.c              # takes a driver out again
-CORE += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
 
 # ---- Drivers, devices, requests
 CORE += kernel/io/driver.c               # the driver object and its table of routines
@@ -108,7 +108,7 @@ CORE += kernel/io/device.c               # what requests are sent to
 CORE += kernel/io/irp.c                  # the I/O request packet on its way down
 CORE += kernel/io/complete.c             # and on its way up
 CORE += kernel/io/build.c                # IRPs that drivers build for others
-CORE += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
+CORE += kernel/io/buffer.c               # the copy that a driver works on
 CORE += kernel/io/interrupt.c            # a vector, a service routine and their lock
 CORE += kernel/io/msix.c                 # an interrupt is a write by the device
 CORE += kernel/io/pciconfig.c            # PCI configuration space, scanned once
@@ -141,7 +141,7 @@ CORE += kernel/kd/font.c                 # which bitmap shows which character
 CORE += arch/x86_64/font.asm             # the font itself
 CORE += kernel/rtl/format.c              # printf as NT has it
 CORE += kernel/rtl/string.c              # memory and byte strings
-CORE += kernel/rtl/ansi.c                # counted byte strings, and their code page
+CORE += kernel/rtl/codepage.c            # the code page between bytes and UTF-16
 CORE += kernel/rtl/archive.c             # the boot archive, believed in nothing
 CORE += kernel/ex/raise.c                # raising an exception ends the machine
 
@@ -168,7 +168,6 @@ RING += kernel/ke/rwspinlock.c           # many readers or one writer, at DISPAT
 RING += kernel/ke/lockwait.c             # which lock a thread sleeps on
 RING += kernel/ke/autoboost.c            # which locks a thread holds
 RING += kernel/ke/alert.c                # a flag that ends an alertable wait
-RING += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
 RING += kernel/ke/threadeddpc.c          # DPCs that a thread runs
 RING += kernel/ke/watchdog.c             # CPUs that have stopped making progress
 RING += kernel/ke/rtlassert.c            # an assertion that does not hold
@@ -215,6 +214,9 @@ RING += kernel/io/ramstore.c             # a page file in RAM where there is no 
 RING += kernel/io/ramvolume.c            # C: in RAM where there is no disk
 RING += kernel/io/null.c                 # takes everything, gives nothing
 RING += kernel/io/attach.c               # device stacks
+RING += kernel/io/driverextension.c      # what a driver hangs on its object
+RING += kernel/io/devicename.c           # the names of devices and drivers
+RING += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
 RING += kernel/io/forward.c              # down the stack, and back before going on
 RING += kernel/io/cancel.c               # taking a request back
 RING += kernel/io/threadirp.c            # the requests of a thread
@@ -239,6 +241,7 @@ RING += kernel/io/byname.c               # calls that take a name and leave no h
 RING += kernel/io/event.c                # events with names and handles
 
 # ---- The run-time library
+RING += kernel/rtl/ansi.c                # counted byte strings
 RING += kernel/rtl/unicode.c             # counted UTF-16 strings
 RING += kernel/rtl/upcase.c              # upper and lower case
 RING += kernel/rtl/integer.c             # numbers and GUIDs as text
@@ -278,11 +281,14 @@ RING += kernel/kd/verifierreport.c       # what it adds to the report
 RING += kernel/kd/deadlock.c             # the graph of lock order
 RING += kernel/kd/deadlockreport.c       # a violation of lock order in words
 
-# ---- The judge of drivers, and places to step
+# ---- The judge of drivers, tests inside the kernel, and places to step
+RING += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
 RING += kernel/story/judge.c             # loads drivers and says how they ended
 RING += kernel/story/watch.c             # what belongs to the judged drivers
 RING += kernel/story/deadlock.c          # why their threads get nowhere
 RING += kernel/story/left.c              # what they have left with others
+RING += kernel/story/testmodule.c        # the tests inside the kernel
+RING += kernel/story/verified.c          # the scenario under the verifier
 RING += kernel/story/step.c              # places worth single-stepping
 
 # ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and what only the build needs

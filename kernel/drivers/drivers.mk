@@ -7,8 +7,9 @@ SOURCES_virtio-blk := kernel/drivers/block/virtio-blk.c
 SOURCES_virtio-blk += kernel/drivers/block/virtio-pci.c
 SOURCES_ivshmem    := kernel/drivers/block/ivshmem.c
 
-# The file system: the core, and the driver around it.
+# The file system: the core, and the driver around it. It needs more of the kernel than the kernel within the kernel has.
 DRIVERS += fastfat
+RING_DRIVERS := fastfat
 SOURCES_fastfat := kernel/drivers/fastfat/driver.c
 SOURCES_fastfat += kernel/drivers/fastfat/create.c
 SOURCES_fastfat += kernel/drivers/fastfat/data.c

@@ -37,8 +37,8 @@ typedef struct _IO_PENDING_IRP {
     BOOLEAN IsNobodys; /* it ends in no thread: its sender's completion routine gets it */
     ULONG64 CancelRoutine;
 } IO_PENDING_IRP, *PIO_PENDING_IRP;
-/* TRUE: requests that end in no thread are noted, too, from now on. PASSIVE, before there are such requests. */
-extern BOOLEAN IoNotesSentIrps;
+/* Requests that end in no thread are noted, too, from now on. PASSIVE, before there are such requests. */
+VOID IoNoteSentIrps(VOID);
 /* The Index-th request of a thread that exists, or with NULL of all that have ended, and those of no thread. FALSE: there are not so many.
  * <= DISPATCH_LEVEL; a snapshot. */
 BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);

@@ -25,6 +25,16 @@ typedef struct _KE_ATTACHMENT {
     static const KE_ATTACHMENT Hook_##Attachment KE_ROW(".attach") = {(PVOID *)&Hook_, (PVOID)(Value_)}
 extern const KE_ATTACHMENT KiAttachments[], KiAttachmentsEnd[];
 
+/* ---- Whoever verifies drivers; NULL: nobody does. Set before a verified driver is bound, constant then ---- */
+struct _KLDR_DATA_TABLE_ENTRY;
+typedef struct _KE_VERIFIER {
+    const void *(*BindImport)(PCSTR Driver, PCSTR Import); /* in place of the export; NULL: that itself. PASSIVE */
+    VOID (*DriverUnloaded)(struct _KLDR_DATA_TABLE_ENTRY *Module); /* nothing of it runs any more. PASSIVE */
+    NTSTATUS (*CallDispatch)(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp); /* calls it */
+    VOID (*BlockFreed)(PVOID Block, ULONG Tag); /* before it is; the IRQL of ExFreePoolWithTag */
+} KE_VERIFIER;
+extern const KE_VERIFIER *KeVerifier;
+
 /* ---- Steps of the start (ke/startup.c). Those of one moment run in no promised order ---- */
 typedef enum _KE_START {
     StartBeforeClock, /* boot CPU, interrupts masked; memory and pools work */

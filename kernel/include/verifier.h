@@ -23,13 +23,11 @@ extern ULONG VfOptions; /* 0: no driver is verified. Set before the first driver
 /* ---- The loader ---- */
 /* The driver loaded next under this name ("secret"; NULL: every driver) is verified. PASSIVE. */
 VOID VfEnable(PCSTR Driver);
-BOOLEAN VfIsVerified(PCSTR Driver); /* PASSIVE; the first call reads the command line */
-/* What a verified driver's import is bound to in place of the export of that name; NULL: the export itself. */
-const void *VfFindThunk(PCSTR Import);
+BOOLEAN VfIsVerified(PCSTR Driver); /* PASSIVE */
 /* DriverUnload has run, or DriverEntry has failed; nothing of the driver runs. PASSIVE. 0xC4 (0x62, ...): pool left. */
 VOID VfDriverUnloaded(PKLDR_DATA_TABLE_ENTRY Module);
 
-/* ---- The pool: ExFreePoolWithTag asks only while there is something to forget ---- */
+/* ---- The pool ---- */
 extern volatile LONG VfTrackedBlocks;
 VOID VfNotifyFree(PVOID P, ULONG Tag); /* before the block is freed; IRQL of the caller's */
 
@@ -37,7 +35,7 @@ VOID VfNotifyFree(PVOID P, ULONG Tag); /* before the block is freed; IRQL of the
  * Frames is cleared. Any IRQL. */
 VOID VfCaptureStack(PVOID *Frames, ULONG Maximum);
 
-/* ---- IofCallDriver, while VfOptions has VF_IO ---- */
+/* ---- IofCallDriver ---- */
 NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
 /* ---- The bugcheck's report: line after line of what the verifier knows; FALSE: no more. Dying machine only. ---- */

@@ -44,6 +44,30 @@ static BOOLEAN IsDumpSector(const UCHAR *Sector) {
            (memcmp(Sector, Elf, sizeof(Elf)) == 0 && Sector[16] == ELF_CORE);
 }
 
+static VOID CompleteRead(PBLOCK_REQUEST Request) {
+    KeSetEvent(Request->Context, IO_DISK_INCREMENT, FALSE);
+}
+
+/* PASSIVE_LEVEL; waits for the disk. */
+static NTSTATUS ReadFirstSector(PBLOCK_DEVICE Device, PUCHAR Sector) {
+    KEVENT Done;
+    PVOID Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, PAGE_SIZE, TAG_IO); /* a page: contiguous for the device */
+    if (Buffer == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    KeInitializeEvent(&Done, NotificationEvent, FALSE);
+    BLOCK_REQUEST Request = {.PhysicalAddress = (ULONG64)MmGetPhysicalAddress(Buffer).QuadPart,
+                             .LengthBytes = BLOCK_SECTOR_SIZE,
+                             .Status = STATUS_PENDING,
+                             .Complete = CompleteRead,
+                             .Context = &Done};
+    Device->Submit(Device, &Request);
+    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    memcpy(Sector, Buffer, BLOCK_SECTOR_SIZE);
+    ExFreePoolWithTag(Buffer, TAG_IO);
+    return Request.Status;
+}
+
 /* PASSIVE_LEVEL. Says in one line why a disk is left alone. One whose first sector cannot be read may be somebody's volume,
  * and a page file would be written over it. A volume may be small: only whoever mounts it can tell. */
 static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN IsForDump) {
@@ -52,7 +76,7 @@ static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN Is
         KdPrintf("io: %s: cannot transfer a page in one request: not used\n", Device->Name);
         return STATUS_NOT_SUPPORTED;
     }
-    NTSTATUS Status = Device->SectorCount == 0 ? STATUS_SUCCESS : MmReadDisk(Device, 0, Sector, sizeof(Sector));
+    NTSTATUS Status = Device->SectorCount == 0 ? STATUS_SUCCESS : ReadFirstSector(Device, Sector);
     if (!NT_SUCCESS(Status)) {
         KdPrintf("io: %s: its first sector cannot be read (0x%08X), so what it holds is unknown: not used\n",
                  Device->Name, Status);

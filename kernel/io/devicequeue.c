@@ -94,3 +94,10 @@ BOOLEAN KeRemoveEntryDeviceQueue(PKDEVICE_QUEUE DeviceQueue, PKDEVICE_QUEUE_ENTR
     KeReleaseSpinLock(&DeviceQueue->Lock, OldIrql);
     return WasInserted;
 }
+
+static VOID WatchObject(PVOID Object, IOP_OBJECT_EVENT Event) {
+    if (Event == DeviceCreated) {
+        KeInitializeDeviceQueue(&((PDEVICE_OBJECT)Object)->DeviceQueue);
+    }
+}
+IOP_OBJECT_WATCH(WatchObject);

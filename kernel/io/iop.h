@@ -3,8 +3,10 @@
 #define _IOP_H_
 
 #include <io.h>
+#include <ldr.h>
 #include <ob.h>
 #include <pci.h>
+#include <ring.h>
 
 /* A pool tag, the first character first in memory. */
 #define IOP_TAG(A, B, C, D) ((ULONG)(A) | (ULONG)(B) << 8 | (ULONG)(C) << 16 | (ULONG)(D) << 24)
@@ -35,7 +37,31 @@ static FORCEINLINE PIOP_DEVICE IopGetDeviceExtension(PDEVICE_OBJECT Device) {
  * initializing or being deleted, STATUS_ACCESS_DENIED for a second open of an exclusive one. */
 NTSTATUS IopReferenceDevice(PDEVICE_OBJECT Device, BOOLEAN IsRelative);
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
-VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
+
+/* What else belongs to a device or a driver object, in the files of the ring. PASSIVE_LEVEL. */
+typedef enum _IOP_OBJECT_EVENT {
+    DeviceCreated,
+    DeviceDeleted,
+    DeviceForgotten,
+    DriverCreated,
+    DriverDeleted,
+    DriverGone
+} IOP_OBJECT_EVENT;
+typedef VOID IOP_OBJECT_ROUTINE(PVOID Object, IOP_OBJECT_EVENT Event);
+#define IOP_OBJECT_WATCH(Routine_) static IOP_OBJECT_ROUTINE *const Routine_##Row KE_ROW(".iowatch") = Routine_
+VOID IopTellOfObject(PVOID Object, IOP_OBJECT_EVENT Event);
+/* Gives a new device its name. NULL: devices have no names, and are found through their drivers. */
+extern NTSTATUS (*IopNameHook)(PDEVICE_OBJECT Device, PUNICODE_STRING Name, ULONG Characteristics);
+
+/* ---- Drivers (driver.c, driverextension.c) ---- */
+struct _IOP_CLIENT;
+/* One object: driver object, extension, and the text of "\Driver\NAME". */
+typedef struct _IOP_DRIVER {
+    DRIVER_OBJECT Object;
+    DRIVER_EXTENSION Extension;
+    struct _IOP_CLIENT *Clients; /* what it has hung on its object; guarded by IopDeviceLock */
+    WCHAR Name[8 + LDR_NAME_BYTES];
+} IOP_DRIVER, *PIOP_DRIVER;
 
 /* ---- IRPs that the I/O manager sends itself (request.c) ---- */
 /* IRP.Reserved, which no driver has a use for */
@@ -50,31 +76,71 @@ VOID IopStopDeviceTimer(PDEVICE_OBJECT Device); /* timer.c; frees it */
 #define IOP_IRP_FROM_POOL 0x100   /* IoAllocateIrp's: its memory is not the driver's to use for something else */
 #define IOP_IRP_SENT 0x200        /* in a list of threadirp.c, whose lock guards this too */
 
-/* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL ---- */
-VOID IopQueueThreadIrp(PIRP Irp);   /* Tail.Overlay.Thread is set */
-VOID IopUnqueueThreadIrp(PIRP Irp); /* it is freed, or made anew; no other IRP minds */
-VOID IopNoteSentIrp(
-    PIRP Irp); /* its first driver is about to be called; one that is in a thread's list is left alone */
-VOID IopForgetSentIrp(PIRP Irp); /* it has passed its last driver, or goes; no other IRP minds */
+/* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL. Without the ring nobody keeps account of
+ * them: no thread that sends requests ends before they do ---- */
+typedef struct _IOP_THREAD_IRPS {
+    VOID (*Queue)(PIRP Irp);
+    VOID (*Unqueue)(PIRP Irp);
+    VOID (*ForgetSent)(PIRP Irp);
+    BOOLEAN (*BeginCompletion)(PIRP Irp);
+} IOP_THREAD_IRPS;
+extern const IOP_THREAD_IRPS *IopThreadIrps;
+extern VOID (*IopSentHook)(PIRP Irp); /* its first driver is about to be called */
+
+/* Tail.Overlay.Thread is set. */
+static FORCEINLINE VOID IopQueueThreadIrp(PIRP Irp) {
+    if (IopThreadIrps != NULL) {
+        IopThreadIrps->Queue(Irp);
+    }
+}
+
+/* It is freed, or made anew. */
+static FORCEINLINE VOID IopUnqueueThreadIrp(PIRP Irp) {
+    if (Irp->Reserved & IOP_IRP_QUEUED) {
+        IopThreadIrps->Unqueue(Irp);
+    }
+}
+
+/* It has passed its last driver, or goes. */
+static FORCEINLINE VOID IopForgetSentIrp(PIRP Irp) {
+    if (Irp->Reserved & IOP_IRP_SENT) {
+        IopThreadIrps->ForgetSent(Irp);
+    }
+}
+
+/* FALSE: nobody is left who wants the result. */
+static FORCEINLINE BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
+    return !(Irp->Reserved & IOP_IRP_QUEUED) || IopThreadIrps->BeginCompletion(Irp);
+}
 /* Of IopSendAndWait: its driver has returned with an answer. TRUE: and has not completed it; the IRP is the driver's from
  * now on, and its sender's frame may go. */
 BOOLEAN IopLeaveIrp(PIRP Irp);
-BOOLEAN IopBeginThreadCompletion(PIRP Irp); /* FALSE: nobody is left who wants the result */
 
 /* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction);
 /* Sends the IRP, waits for it if it is pended, copies its output back, frees it. Result is left alone when the driver
  * returns an error at once, or returns without completing the IRP. At the IRQL of the caller. */
 NTSTATUS IopSendAndWait(PDEVICE_OBJECT Device, PIRP Irp, PIO_STATUS_BLOCK Result);
+
+/* ---- The buffers of a request (buffer.c) ---- */
 /* After completion, in the requester's context: output, buffers, MDLs. <= APC_LEVEL unless all is resident. */
 VOID IopReturnBuffers(PIRP Irp);
+/* Buffers that a driver gets by their frames (mdl.c). Without the ring: STATUS_NOT_SUPPORTED. */
+typedef struct _IOP_DIRECT_BUFFERS {
+    NTSTATUS (*Attach)(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation); /* locks it. <= APC_LEVEL */
+    VOID (*Free)(PIRP Irp); /* unlocks it. <= DISPATCH_LEVEL */
+} IOP_DIRECT_BUFFERS;
+extern const IOP_DIRECT_BUFFERS *IopDirectBuffers;
+static FORCEINLINE VOID IopFreeMdls(PIRP Irp) {
+    if (Irp->MdlAddress != NULL && IopDirectBuffers != NULL) {
+        IopDirectBuffers->Free(Irp);
+    }
+}
 VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result); /* then; a bad address is let pass, as on NT */
-VOID IopFreeMdls(PIRP Irp); /* unlocks them first. <= DISPATCH_LEVEL */
 /* The buffer of a transfer as the device's flags want it; IsToDevice: the driver reads from it. No length, no buffer.
- * STATUS_ACCESS_VIOLATION, also of the next four: no memory can be there; what is copied for another than a Zw call dies. */
+ * STATUS_ACCESS_VIOLATION, also of the next two: no memory can be there; what is copied for another than a Zw call dies. */
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice);
 NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
-NTSTATUS IopAttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation);
 /* The buffers of a control request by its method. */
 NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
                                  ULONG OutputLength);

@@ -11,7 +11,7 @@
  * IofCallDriver moves down by one location and calls; IofCompleteRequest (complete.c) moves up again and asks each
  * driver on the way. A caller fills in the *next* location, the one of the driver that it is about to call. */
 #include "iop.h"
-#include <verifier.h>
+#include <ring.h>
 
 #define MAXIMUM_STACK 126         /* CurrentLocation is a signed byte */
 #define LARGEST_LOOKASIDE_STACK 8 /* IRPs of up to so many locations have one size on NT */
@@ -20,6 +20,8 @@ static PVOID AllocateFromPool(SIZE_T Bytes) {
     return ExAllocatePoolWithTag(NonPagedPoolNx, Bytes, TAG_IRP);
 }
 PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes) = AllocateFromPool;
+VOID (*IopSentHook)(PIRP Irp);
+const IOP_THREAD_IRPS *IopThreadIrps;
 
 /* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */
 USHORT IoSizeOfIrpEx(CCHAR StackSize) {
@@ -106,8 +108,8 @@ PIRP IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
 /* <= DISPATCH_LEVEL. Returns what the driver's dispatch routine returns. No location left: NO_MORE_IRP_STACK_LOCATIONS.
  * wdm.h: IoCallDriver. */
 NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
-    if (IoNotesSentIrps && Irp->CurrentLocation == Irp->StackCount + 1) {
-        IopNoteSentIrp(Irp);
+    if (IopSentHook != NULL && Irp->CurrentLocation == Irp->StackCount + 1) {
+        IopSentHook(Irp);
     }
     if (--Irp->CurrentLocation <= 0) {
         KeBugCheckEx(NO_MORE_IRP_STACK_LOCATIONS, (ULONG_PTR)Irp, 0, 0, 0);
@@ -115,7 +117,7 @@ NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PIO_STACK_LOCATION Stack = --Irp->Tail.Overlay.CurrentStackLocation;
     Stack->DeviceObject = DeviceObject;
     PDRIVER_DISPATCH Routine = DeviceObject->DriverObject->MajorFunction[Stack->MajorFunction];
-    return VfOptions & VF_IO ? VfCallDispatch(Routine, DeviceObject, Irp) : Routine(DeviceObject, Irp);
+    return KeVerifier != NULL ? KeVerifier->CallDispatch(Routine, DeviceObject, Irp) : Routine(DeviceObject, Irp);
 }
 
 /* Whether the requester waits for the end anyway. Any IRQL. ntddk.h: IoIsOperationSynchronous. */

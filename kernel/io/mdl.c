@@ -1,5 +1,6 @@
 /* mdl.c: memory descriptor lists from the I/O manager: a structure with room for a buffer's frames. What fills them in,
  * locks and maps is in mm/mdl.c. */
+#include <arch.h>
 #include "iop.h"
 
 #define LONGEST_BUFFER (0xFFFFFFFF - PAGE_SIZE + 1)
@@ -78,3 +79,38 @@ VOID IoBuildPartialMdl(PMDL SourceMdl, PMDL TargetMdl, PVOID VirtualAddress, ULO
     TargetMdl->MappedSystemVa = SourceMdl->MappedSystemVa == NULL ? NULL : (PUCHAR)SourceMdl->MappedSystemVa + Offset;
     memcpy(MmGetMdlPfnArray(TargetMdl), MmGetMdlPfnArray(SourceMdl) + FirstPage, Pages * sizeof(PFN_NUMBER));
 }
+
+/* ---- Requests whose driver works on the frames themselves ---- */
+
+typedef struct _LOCK_CALL {
+    PMDL Mdl;
+    LOCK_OPERATION Operation;
+} LOCK_CALL;
+
+static VOID LockGuarded(PVOID Context) {
+    const LOCK_CALL *Call = Context;
+    MmProbeAndLockPages(Call->Mdl, KernelMode, Call->Operation);
+}
+
+static NTSTATUS AttachMdl(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation) {
+    PMDL Mdl = IoAllocateMdl(Buffer, Length, FALSE, FALSE, Irp);
+    if (Mdl == NULL) {
+        return STATUS_INSUFFICIENT_RESOURCES;
+    }
+    LOCK_CALL Call = {Mdl, Operation};
+    return KiCallGuarded(LockGuarded, &Call);
+}
+
+static VOID FreeMdls(PIRP Irp) {
+    while (Irp->MdlAddress != NULL) {
+        PMDL Mdl = Irp->MdlAddress;
+        Irp->MdlAddress = Mdl->Next;
+        if (Mdl->MdlFlags & MDL_PAGES_LOCKED) {
+            MmUnlockPages(Mdl);
+        }
+        IoFreeMdl(Mdl);
+    }
+}
+
+static const IOP_DIRECT_BUFFERS Buffers = {AttachMdl, FreeMdls};
+KE_ATTACH(IopDirectBuffers, &Buffers);

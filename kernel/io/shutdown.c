@@ -71,3 +71,12 @@ VOID IoShutdownSystem(VOID) {
 BOOLEAN IoHasShutdownNotification(VOID) {
     return !IsListEmpty(&Registered) || !IsListEmpty(&LastChance);
 }
+
+static VOID WatchObject(PVOID Object, IOP_OBJECT_EVENT Event) {
+    if (Event == DeviceCreated) {
+        InitializeListHead(&IopGetDeviceExtension(Object)->ShutdownEntry);
+    } else if (Event == DeviceDeleted) {
+        IoUnregisterShutdownNotification(Object);
+    }
+}
+IOP_OBJECT_WATCH(WatchObject);

@@ -19,9 +19,8 @@ static LIST_ENTRY Orphans = {&Orphans, &Orphans};
 
 /* Those that end in no thread, from their first driver to their last: only for whoever explains. */
 static LIST_ENTRY SentIrps = {&SentIrps, &SentIrps};
-BOOLEAN IoNotesSentIrps;
 
-VOID IopQueueThreadIrp(PIRP Irp) {
+static VOID QueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     Irp->Reserved |= IOP_IRP_QUEUED;
@@ -30,22 +29,16 @@ VOID IopQueueThreadIrp(PIRP Irp) {
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
-VOID IopUnqueueThreadIrp(PIRP Irp) {
+static VOID UnqueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->Reserved & IOP_IRP_QUEUED)) {
-        return;
-    }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     RemoveEntryList(&Irp->ThreadListEntry);
     Irp->Reserved &= (USHORT) ~(IOP_IRP_QUEUED | IOP_IRP_COMPLETING | IOP_IRP_ORPHAN);
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
-BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
+static BOOLEAN BeginThreadCompletion(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->Reserved & IOP_IRP_QUEUED)) {
-        return TRUE;
-    }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     BOOLEAN HasRequester = !(Irp->Reserved & IOP_IRP_ORPHAN);
     Irp->Reserved |= IOP_IRP_COMPLETING;
@@ -76,7 +69,8 @@ BOOLEAN IopLeaveIrp(PIRP Irp) {
     return IsLeft;
 }
 
-VOID IopNoteSentIrp(PIRP Irp) {
+/* One that is in a thread's list is left alone. */
+static VOID NoteSentIrp(PIRP Irp) {
     KIRQL OldIrql;
     if ((Irp->Reserved & (IOP_IRP_FROM_POOL | IOP_IRP_SENT | IOP_IRP_QUEUED)) != IOP_IRP_FROM_POOL) {
         return;
@@ -87,16 +81,21 @@ VOID IopNoteSentIrp(PIRP Irp) {
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
-VOID IopForgetSentIrp(PIRP Irp) {
+/* See io.h. */
+VOID IoNoteSentIrps(VOID) {
+    IopSentHook = NoteSentIrp;
+}
+
+static VOID ForgetSentIrp(PIRP Irp) {
     KIRQL OldIrql;
-    if (!(Irp->Reserved & IOP_IRP_SENT)) {
-        return;
-    }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     RemoveEntryList(&Irp->ThreadListEntry);
     Irp->Reserved &= (USHORT)~IOP_IRP_SENT;
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
+
+static const IOP_THREAD_IRPS Requests = {QueueThreadIrp, UnqueueThreadIrp, ForgetSentIrp, BeginThreadCompletion};
+KE_ATTACH(IopThreadIrps, &Requests);
 
 /* ---- The end of a thread ---- */
 

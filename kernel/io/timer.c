@@ -102,8 +102,8 @@ VOID IoStopTimer(PDEVICE_OBJECT DeviceObject) {
     SetStarted(DeviceObject->Timer, FALSE);
 }
 
-/* See iop.h. <= APC_LEVEL; waits for a routine that runs. */
-VOID IopStopDeviceTimer(PDEVICE_OBJECT Device) {
+/* <= APC_LEVEL; waits for a routine that runs. */
+static VOID FreeTimer(PDEVICE_OBJECT Device) {
     PIO_TIMER Timer = Device->Timer;
     if (Timer == NULL) {
         return;
@@ -120,3 +120,10 @@ VOID IopStopDeviceTimer(PDEVICE_OBJECT Device) {
     Device->Timer = NULL;
     ExFreePoolWithTag(Timer, TAG_IO);
 }
+
+static VOID WatchObject(PVOID Object, IOP_OBJECT_EVENT Event) {
+    if (Event == DeviceDeleted) {
+        FreeTimer(Object);
+    }
+}
+IOP_OBJECT_WATCH(WatchObject);

@@ -3,13 +3,14 @@
  * Only calls through imports are seen, as on Windows: what a header does inline, and what one kernel function asks of
  * another, is not. The rules themselves stand in verifier*.c and deadlock.c, one concept in each. */
 #include "vf.h"
+#include <ring.h>
 
 #define NAMES_BYTES 256
 
 ULONG VfOptions;
 VF_STATISTICS VfStatistics;
 static CHAR ScenarioDriver[LDR_NAME_BYTES], NamedDrivers[NAMES_BYTES];
-static BOOLEAN IsEveryDriver, IsParsed;
+static BOOLEAN IsEveryDriver;
 
 /* What the machine itself is made of is not under test; verify=NAME names one of them all the same. */
 static const PCSTR MachineDrivers[] = {"virtio-blk", "ivshmem", "fastfat"};
@@ -59,9 +60,10 @@ static VOID ParseOption(PCSTR Name) {
         }
     }
     if (!ParseMask(Name)) {
-        KdPrintf("verifier: no such option: '%s'. Available options: special-pool irql tracking deadlock lowres io misc "
-                 "standard all, or a mask such as 0x9\n",
-                 Name);
+        KdPrintf(
+            "verifier: no such option: '%s'. Available options: special-pool irql tracking deadlock lowres io misc "
+            "standard all, or a mask such as 0x9\n",
+            Name);
     }
 }
 
@@ -92,29 +94,37 @@ static VOID StartOptions(VOID) {
     }
 }
 
-/* PASSIVE, under the loader's mutex. */
+static const KE_VERIFIER Hooks;
+
+/* Options are chosen: from now on the core asks. */
+static VOID Begin(VOID) {
+    StartOptions();
+    KeVerifier = &Hooks;
+}
+
 static VOID ParseCommandLine(VOID) {
     CHAR Text[NAMES_BYTES];
-    if (IsParsed || !KeGetBootOption("verifier", Text, sizeof(Text))) {
+    if (!KeGetBootOption("verifier", Text, sizeof(Text))) {
         return;
     }
-    IsParsed = TRUE;
     KeGetBootOption("verify", NamedDrivers, sizeof(NamedDrivers));
     IsEveryDriver = NamedDrivers[0] == 0;
     if (Text[0] == 0) {
         VfOptions |= VF_STANDARD;
     }
     ForEachName(Text, ParseOption);
-    StartOptions();
+    if (VfOptions != 0) {
+        Begin();
+    }
 }
+KE_STARTUP_STEP(StartFirstThread, ParseCommandLine);
 
 /* ---- Drivers ---- */
 
 VOID VfEnable(PCSTR Driver) {
-    ParseCommandLine();
     if (VfOptions == 0) {
         VfOptions = VF_STANDARD;
-        StartOptions();
+        Begin();
     }
     if (Driver == NULL) {
         IsEveryDriver = TRUE;
@@ -135,7 +145,6 @@ static BOOLEAN IsNamed(PCSTR Driver) {
 }
 
 BOOLEAN VfIsVerified(PCSTR Driver) {
-    ParseCommandLine();
     if (VfOptions == 0) {
         return FALSE;
     }
@@ -152,8 +161,8 @@ BOOLEAN VfIsVerified(PCSTR Driver) {
 static const VF_THUNK *const Tables[] = {VfIrqlThunks, VfSpinLockThunks, VfWaitThunks, VfMutexThunks, VfResourceThunks,
                                          VfPoolThunks, VfObjectThunks,   VfIoThunks,   VfIrpThunks,   VfServiceThunks};
 
-const void *VfFindThunk(PCSTR Import) {
-    for (ULONG i = 0; i < RTL_NUMBER_OF(Tables); i++) {
+static const void *BindImport(PCSTR Driver, PCSTR Import) {
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Tables) && VfIsVerified(Driver); i++) {
         for (const VF_THUNK *Row = Tables[i]; Row->Import != NULL; Row++) {
             if (strcmp(Row->Import, Import) == 0) {
                 return Row->Thunk;
@@ -162,6 +171,8 @@ const void *VfFindThunk(PCSTR Import) {
     }
     return NULL;
 }
+
+static const KE_VERIFIER Hooks = {BindImport, VfDriverUnloaded, VfCallDispatch, VfNotifyFree};
 
 /* ---- What several rules use ---- */
 

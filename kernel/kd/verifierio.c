@@ -4,6 +4,9 @@
 /* From IofCallDriver, around the routine of a device's driver. 0xC9 (5, device, IRQL before, after); 0xC4 (0xC5,
  * routine, APC-disable count now, before); what verifierirp.c says of the request. */
 NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp) {
+    if (!VfHas(VF_IO)) {
+        return Routine(DeviceObject, Irp);
+    }
     PKTHREAD Thread = KiCurrentThread();
     KIRQL Before = KiCurrentIrql();
     ULONG ApcDisable = Thread->CombinedApcDisable;

@@ -124,7 +124,7 @@ static VOID CheckTail(const VF_BLOCK *Block) {
 /* Another tag than it was allocated with: 0xC2 (0xA, block, its tag, the free's), which the normal pool lets pass. */
 VOID VfNotifyFree(PVOID P, ULONG Tag) {
     KIRQL OldIrql;
-    if (KiCurrentIrql() > DISPATCH_LEVEL) {
+    if (VfTrackedBlocks == 0 || KiCurrentIrql() > DISPATCH_LEVEL) {
         return; /* the pool stops the machine for that */
     }
     KeAcquireSpinLock(&VfTrackLock, &OldIrql);

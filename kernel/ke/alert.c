@@ -6,12 +6,10 @@
  *      Alertable, UserMode     an alert of either mode, a user APC
  */
 #include "ki.h"
+#include <ring.h>
 
 /* STATUS_ALERTED or STATUS_USER_APC: a wait of this kind must not begin; an alert is used up. Dispatcher lock held. */
-NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
-    if (!Alertable) {
-        return STATUS_SUCCESS;
-    }
+static NTSTATUS TestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode) {
     if (Thread->Alerted[(ULONG)Mode]) {
         Thread->Alerted[(ULONG)Mode] = FALSE;
         return STATUS_ALERTED;
@@ -26,6 +24,7 @@ NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
     }
     return STATUS_SUCCESS;
 }
+KE_ATTACH(KiAlertHook, TestAlert);
 
 /* Returns whether the thread was alerted already. A wait that it may end returns STATUS_ALERTED; otherwise the next one
  * does. <= DISPATCH_LEVEL. Exported by NT, declared by no header of its. */

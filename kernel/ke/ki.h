@@ -29,7 +29,11 @@ VOID KiInterruptWait(PKTHREAD Thread);
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait);
 NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
                  BOOLEAN Alertable);
-NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable);
+/* Whether an alertable wait must not begin; NULL: nothing alerts a thread. */
+extern NTSTATUS (*KiAlertHook)(PKTHREAD Thread, KPROCESSOR_MODE Mode);
+static FORCEINLINE NTSTATUS KiTestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode, BOOLEAN Alertable) {
+    return Alertable && KiAlertHook != NULL ? KiAlertHook(Thread, Mode) : STATUS_SUCCESS;
+}
 VOID KiAlertWait(PKTHREAD Thread, NTSTATUS Status, KPRIORITY Increment);
 PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime);
 DECLSPEC_NORETURN VOID KiRefuseToBlock(KIRQL Irql, PVOID Object, PLARGE_INTEGER Timeout);

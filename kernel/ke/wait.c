@@ -18,6 +18,8 @@
 #include <ex.h>
 #include <trace.h>
 
+NTSTATUS (*KiAlertHook)(PKTHREAD Thread, KPROCESSOR_MODE Mode);
+
 static BOOLEAN IsSignalledFor(const DISPATCHER_HEADER *Object, const KTHREAD *Thread) {
     return Object->SignalState > 0 ||
            (Object->Type == MutantObject && CONTAINING_RECORD(Object, KMUTANT, Header)->OwnerThread == Thread);

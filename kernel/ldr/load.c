@@ -9,6 +9,7 @@
 #include <mm.h>
 #include <rtl.h>
 
+#define DRIVER_FOLDER "\\SystemRoot\\System32\\drivers\\"
 #define SERVICES_KEY "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
 
 /* One request, on the stack of the requester, who waits until Done. */
@@ -32,21 +33,39 @@ VOID LdrpInitializeLoading(VOID) {
     KeInitializeMutex(&LoadMutex, 0);
 }
 
+/* Bytes, widened, behind what the string holds; terminated. */
+static VOID AppendText(PUNICODE_STRING String, PCSTR Text) {
+    ULONG Length = String->Length / sizeof(WCHAR);
+    for (; *Text != 0 && (Length + 1) * sizeof(WCHAR) < String->MaximumLength; Text++) {
+        String->Buffer[Length++] = (UCHAR)*Text;
+    }
+    String->Buffer[Length] = 0;
+    String->Length = (USHORT)(Length * sizeof(WCHAR));
+}
+
+/* \SystemRoot\System32\drivers\NAME.sys: where drivers expect to lie. */
+static VOID NameModule(PKLDR_DATA_TABLE_ENTRY Module) {
+    PUNICODE_STRING Full = &Module->FullDllName, Base = &Module->BaseDllName;
+    *Full = (UNICODE_STRING){0, sizeof(Module->WideName), Module->WideName};
+    AppendText(Full, DRIVER_FOLDER);
+    *Base =
+        (UNICODE_STRING){0, (USHORT)(Full->MaximumLength - Full->Length), Full->Buffer + Full->Length / sizeof(WCHAR)};
+    AppendText(Base, Module->Name);
+    AppendText(Base, ".sys");
+    Full->Length += Base->Length;
+    Full->MaximumLength = Full->Length + sizeof(WCHAR);
+    Base->MaximumLength = Base->Length + sizeof(WCHAR);
+}
+
 static BOOLEAN CreateModule(PLDRP_IMAGE Image) {
-    static const WCHAR Folder[] = L"\\SystemRoot\\System32\\drivers\\"; /* where drivers expect to lie */
-    enum { FOLDER_LENGTH = RTL_NUMBER_OF(Folder) - 1 };
     PKLDR_DATA_TABLE_ENTRY Module = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(*Module), LOADER_TAG);
     if (Module == NULL) {
         return LdrpRefuseAs(Image, STATUS_INSUFFICIENT_RESOURCES, "no memory");
     }
     RtlZeroMemory(Module, sizeof(*Module));
     RtlFormat(Module->Name, sizeof(Module->Name), "%s", Image->Name);
-    C_ASSERT(RTL_NUMBER_OF(Folder) + sizeof(Module->Name) + 4 <= RTL_NUMBER_OF(Module->WideName));
-    RtlCopyMemory(Module->WideName, Folder, sizeof(Folder));
-    swprintf_s(Module->WideName + FOLDER_LENGTH, RTL_NUMBER_OF(Module->WideName) - FOLDER_LENGTH, L"%S.sys",
-               Module->Name);
-    RtlInitUnicodeString(&Module->FullDllName, Module->WideName);
-    RtlInitUnicodeString(&Module->BaseDllName, Module->WideName + FOLDER_LENGTH);
+    C_ASSERT(sizeof(DRIVER_FOLDER) + sizeof(Module->Name) + 4 <= RTL_NUMBER_OF(Module->WideName));
+    NameModule(Module);
     Module->LoadCount = 1;
     Module->Flags = ((const ELF_HEADER *)Image->File)->Flags & LDR_INTEGRITY_CHECKED;
     LdrpFindSymbols(Module, Module->Name);
@@ -103,7 +122,7 @@ static BOOLEAN MapImage(PLDRP_IMAGE Image) {
 static __attribute__((noinline)) NTSTATUS PnpCallDriverEntry(PLDRP_IMAGE Image, PDRIVER_OBJECT DriverObject) {
     PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
     WCHAR PathBuffer[sizeof(SERVICES_KEY) + LDR_NAME_BYTES];
-    UNICODE_STRING RegistryPath;
+    UNICODE_STRING RegistryPath = {0, sizeof(PathBuffer), PathBuffer};
     for (ULONG i = 0; i < Module->SectionCount; i++) {
         const LDR_SECTION *Section = &Module->Section[i];
         if (Image->Sections[Section->ElfIndex].Type == SHT_INIT_ARRAY) {
@@ -113,8 +132,9 @@ static __attribute__((noinline)) NTSTATUS PnpCallDriverEntry(PLDRP_IMAGE Image, 
             }
         }
     }
-    swprintf_s(PathBuffer, RTL_NUMBER_OF(PathBuffer), L"%S%S", SERVICES_KEY, Module->Name);
-    RtlInitUnicodeString(&RegistryPath, PathBuffer);
+    AppendText(&RegistryPath, SERVICES_KEY);
+    AppendText(&RegistryPath, Module->Name);
+    RegistryPath.MaximumLength = RegistryPath.Length + sizeof(WCHAR);
     return ((PDRIVER_INITIALIZE)Module->EntryPoint)(DriverObject, &RegistryPath);
 }
 

@@ -45,8 +45,8 @@ VOID LdrInitialize(VOID) {
     KernelModule.SizeOfImage = (ULONG)((ULONG64)KernelImageEnd - (ULONG64)KernelImageStart);
     KernelModule.LoadCount = 1;
     RtlFormat(KernelModule.Name, sizeof(KernelModule.Name), "nt");
-    RtlInitUnicodeString(&KernelModule.BaseDllName, L"kernel.elf");
-    RtlInitUnicodeString(&KernelModule.FullDllName, L"\\boot\\kernel.elf");
+    KernelModule.BaseDllName = (UNICODE_STRING)RTL_CONSTANT_STRING(L"kernel.elf");
+    KernelModule.FullDllName = (UNICODE_STRING)RTL_CONSTANT_STRING(L"\\boot\\kernel.elf");
     AddKernelSection(".text", KernelTextStart, KernelTextEnd, TRUE, FALSE);
     AddKernelSection(".rodata", KernelRodataStart, KernelRodataEnd, FALSE, FALSE);
     AddKernelSection(".data", KernelDataStart, KernelDataEnd, FALSE, TRUE);

@@ -3,7 +3,7 @@
  * A relocation (Offset, Type, Symbol, Addend) of a section says: put S + A, or S + A - P, at P = section start +
  * Offset, where S is the symbol's address. Drivers lie within 2 GiB of the kernel, so 32 bits reach everything. */
 #include "ldrp.h"
-#include <verifier.h>
+#include <ring.h>
 
 #define R_X86_64_NONE 0
 #define R_X86_64_64 1
@@ -34,10 +34,12 @@ const void *LdrpFindExport(PCSTR Name) {
     return NULL;
 }
 
+const KE_VERIFIER *KeVerifier;
+
 /* What an import is bound to: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
 static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
     const void *Export = LdrpFindExport(Name);
-    const void *Thunk = Export != NULL && VfIsVerified(Image->Name) ? VfFindThunk(Name) : NULL;
+    const void *Thunk = Export != NULL && KeVerifier != NULL ? KeVerifier->BindImport(Image->Name, Name) : NULL;
     return (ULONG64)(Thunk ? Thunk : Export);
 }
 

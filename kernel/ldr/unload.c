@@ -3,7 +3,7 @@
 #include <io.h>
 #include <kd.h>
 #include <mm.h>
-#include <verifier.h>
+#include <ring.h>
 
 /* PASSIVE. A timer or a DPC that is left behind is found by the verifier alone, as on Windows; otherwise the walk
  * of its list falls into the hole (0xD4), or its routine is called there (0xD1). First the addresses count as "was a
@@ -12,7 +12,9 @@ VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;
     SIZE_T Bytes = Module->SizeOfImage;
-    VfDriverUnloaded(Module);
+    if (KeVerifier != NULL) {
+        KeVerifier->DriverUnloaded(Module);
+    }
     Module->DriverObject = NULL;
     LdrpRetireModule(Module);
     MmReleaseDriverImage(Base, Bytes);

@@ -29,6 +29,7 @@
 #ifndef _MI_H_
 #define _MI_H_
 
+#include <ring.h>
 #include <mm.h>
 #include <block.h>
 #include <bootinfo.h>
@@ -167,7 +168,9 @@ typedef struct _MI_RANGE {
     BOOLEAN ReusesLate;  /* a released address is given out again only after all others */
 } MI_RANGE;
 extern MI_RANGE MiNonPagedRange, MiPagedRange, MiSystemRange, MiImageRange, MiStackRange;
-extern MI_RANGE MiSpecialPagedRange; /* specialpool.c: without a bitmap, its blocks have fixed places */
+/* Ranges of addresses whose pages may be trimmed (trim.c). */
+#define MI_PAGEABLE_RANGE(Range_) static MI_RANGE *const Range_##Row KE_ROW(".pageable") = &Range_
+extern MI_RANGE *const MiPageableRanges[], *const MiPageableRangesEnd[];
 ULONG64 MiReserveRange(MI_RANGE *Range, ULONG64 Pages); /* 0: no room */
 VOID MiReleaseRange(MI_RANGE *Range, ULONG64 Va, ULONG64 Pages);
 

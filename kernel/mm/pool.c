@@ -12,7 +12,7 @@
  */
 #include "mi.h"
 #include "poollookaside.h"
-#include <verifier.h>
+#include <ring.h>
 
 #define POOL_BASE_MASK 7
 #define POOL_MUST_SUCCEED 2
@@ -21,6 +21,7 @@
 #define POOL_ZERO 1024
 #define CACHE_LINE_UNITS 4
 
+const MI_SPECIAL_POOL *MiSpecialPool;
 KE_DECLARE_LOCK(MiPoolLock, RANK_POOL, "blocks and free lists of the nonpaged heaps");
 static FAST_MUTEX PagedPoolMutex; /* guards the paged heap; taken before MiPoolLock */
 
@@ -262,8 +263,7 @@ static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag, PVOID Call
     if ((LONG64)Va > 0) {
         KeBugCheckEx(BAD_POOL_CALLER, 0x40, Va, 0xFFFF800000000000ULL, 0);
     }
-    if (MmIsSpecialPool(Va)) {
-        MmFreeSpecialPool(P, Tag);
+    if (MiSpecialPool != NULL && MiSpecialPool->Free(P, Tag)) {
         return;
     }
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
@@ -355,8 +355,8 @@ static __attribute__((noinline)) VOID FreeOther(PVOID P, ULONG Tag, PVOID Caller
  * block's tag has PROTECTED_POOL: then 0xC2 (0xA, ...). Freed before: 0xC2 (7, ...); headers overwritten: 0x19; with a
  * timer in it that is set: 0xC7. */
 VOID ExFreePoolWithTag(PVOID P, ULONG Tag) {
-    if (__builtin_expect(VfTrackedBlocks != 0, FALSE)) {
-        VfNotifyFree(P, Tag);
+    if (__builtin_expect(KeVerifier != NULL, FALSE)) {
+        KeVerifier->BlockFreed(P, Tag);
     }
     if ((ULONG64)P - MM_NONPAGED_POOL >= POOL_NONPAGED_BYTES) {
         FreeOther(P, Tag, _ReturnAddress());

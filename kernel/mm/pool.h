@@ -151,6 +151,13 @@ VOID MiShadowBlock(const POOL_HEADER *Header, BOOLEAN Exists);
 VOID MiShadowUse(const POOL_HEADER *Header, ULONG TagIndex, BOOLEAN InUse);
 BOOLEAN MiFindShadowBlock(ULONG64 Va, MM_POOL_BLOCK *Block);
 
+/* ---- Blocks that lie in no heap (specialpool.c); NULL: there are none ---- */
+typedef struct _MI_SPECIAL_POOL {
+    BOOLEAN (*Free)(PVOID P, ULONG Tag);               /* FALSE: none of these */
+    BOOLEAN (*Find)(ULONG64 Va, MM_POOL_BLOCK *Block); /* the same; any IRQL, no locks */
+} MI_SPECIAL_POOL;
+extern const MI_SPECIAL_POOL *MiSpecialPool;
+
 /* ---- Pages of a heap, from the page-granular allocator ---- */
 PVOID MiGetHeapPages(PPOOL_HEAP Heap, SIZE_T Pages);
 VOID MiReleaseHeapPages(PPOOL_HEAP Heap, PVOID Va, SIZE_T Pages);

@@ -43,14 +43,7 @@ BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
     POOL_BIG_PAGE Big;
 
-    const MM_SPECIAL_BLOCK *Special = MmFindSpecialBlock(Va);
-    if (Special != NULL && Special->State != SpecialNever) {
-        *Block = (MM_POOL_BLOCK){Special->Start,
-                                 Special->Bytes,
-                                 Special->Tag,
-                                 Kind == RegionSpecialPagedPool,
-                                 Special->State == SpecialFreed,
-                                 TRUE};
+    if (MiSpecialPool != NULL && MiSpecialPool->Find(Va, Block)) {
         return TRUE;
     }
     if (Kind != RegionPagedPool && Kind != RegionNonPagedPool) {

@@ -6,6 +6,8 @@
 KE_DECLARE_LOCK(MmAddressLock, RANK_PFN - 1, "bitmaps of the address ranges");
 
 MI_RANGE MiNonPagedRange, MiPagedRange, MiSystemRange, MiImageRange, MiStackRange;
+MI_PAGEABLE_RANGE(MiPagedRange);
+MI_PAGEABLE_RANGE(MiImageRange);
 
 static KIRQL AcquireAddressLock(VOID) {
     KIRQL OldIrql = KiCurrentIrql();

@@ -10,6 +10,7 @@
 #include "mi.h"
 #include "pool.h"
 #include <kd.h>
+#include <ring.h>
 #include <trace.h>
 #include <verifier.h>
 
@@ -34,7 +35,8 @@ typedef struct _SPECIAL_ARENA {
 
 KE_DECLARE_LOCK(MiSpecialPoolLock, RANK_POOL, "the queues of special-pool slots that are not in use");
 
-MI_RANGE MiSpecialPagedRange = {.Start = MM_SPECIAL_PAGED_POOL};
+static MI_RANGE MiSpecialPagedRange = {.Start = MM_SPECIAL_PAGED_POOL}; /* no bitmap: its blocks have fixed places */
+MI_PAGEABLE_RANGE(MiSpecialPagedRange);
 static SPECIAL_ARENA Arena[2] = {{.Start = MM_SPECIAL_POOL}, {.Start = MM_SPECIAL_PAGED_POOL}};
 
 /* ---- Start ---- */
@@ -228,3 +230,27 @@ VOID MmFreeSpecialPool(PVOID P, ULONG Tag) {
     SPECIAL_ARENA *In = &Arena[IsPaged];
     ReturnSlot(In, (ULONG)(Block - In->Block));
 }
+
+/* ---- For the normal pool ---- */
+
+static BOOLEAN FreeBlock(PVOID P, ULONG Tag) {
+    BOOLEAN IsSpecial = MmIsSpecialPool((ULONG64)P);
+    if (IsSpecial) {
+        MmFreeSpecialPool(P, Tag);
+    }
+    return IsSpecial;
+}
+
+static BOOLEAN FindBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
+    const MM_SPECIAL_BLOCK *Special = MmFindSpecialBlock(Va);
+    if (Special == NULL || Special->State == SpecialNever) {
+        return FALSE;
+    }
+    BOOLEAN IsPaged = MmFindRegion(Va)->Kind == RegionSpecialPagedPool;
+    *Block =
+        (MM_POOL_BLOCK){Special->Start, Special->Bytes, Special->Tag, IsPaged, Special->State == SpecialFreed, TRUE};
+    return TRUE;
+}
+
+static const MI_SPECIAL_POOL Hooks = {FreeBlock, FindBlock};
+KE_ATTACH(MiSpecialPool, &Hooks);

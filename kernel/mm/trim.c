@@ -16,8 +16,7 @@ KEVENT MiTrimEvent;
 BOOLEAN MiIsTrimWanted;
 PKTHREAD MiTrimThread;
 
-static MI_RANGE *const PageableRanges[] = {&MiPagedRange, &MiSpecialPagedRange, &MiImageRange};
-static ULONG64 ClockHand; /* the trimmer's alone: an address in PageableRanges[ClockRange] */
+static ULONG64 ClockHand; /* the trimmer's alone: an address in MiPageableRanges[ClockRange] */
 static ULONG ClockRange;
 
 typedef enum _TRIM_MODE { TrimAll, TrimUntouched } TRIM_MODE;
@@ -110,23 +109,23 @@ ULONG MmTrimAllPageable(VOID) {
         return 0;
     }
     ULONG Trimmed = 0;
-    for (ULONG Index = 0; Index < RTL_NUMBER_OF(PageableRanges); Index++) {
-        Trimmed += TrimSpan(PageableRanges[Index]->Start, RangeEnd(PageableRanges[Index]), TrimAll);
+    for (MI_RANGE *const *Range = MiPageableRanges; Range < MiPageableRangesEnd; Range++) {
+        Trimmed += TrimSpan((*Range)->Start, RangeEnd(*Range), TrimAll);
     }
     return Trimmed;
 }
 
 /* Moves the hand over one page table's worth of addresses: through each range in turn, then round again. */
 static VOID AdvanceClock(PBOOLEAN HasWrapped) {
-    ULONG64 End = RangeEnd(PageableRanges[ClockRange]);
+    ULONG64 End = RangeEnd(MiPageableRanges[ClockRange]);
     ULONG64 Stop = (ClockHand & ~(LARGE_SPAN - 1)) + LARGE_SPAN;
     if (ClockHand < End) {
         TrimSpan(ClockHand, Stop < End ? Stop : End, TrimUntouched);
     }
     ClockHand = Stop;
     if (Stop >= End) {
-        ClockRange = (ClockRange + 1) % RTL_NUMBER_OF(PageableRanges);
-        ClockHand = PageableRanges[ClockRange]->Start;
+        ClockRange = (ClockRange + 1) % (ULONG)(MiPageableRangesEnd - MiPageableRanges);
+        ClockHand = MiPageableRanges[ClockRange]->Start;
         *HasWrapped = ClockRange == 0;
     }
 }
@@ -164,7 +163,7 @@ static VOID WorkingSetManager(PVOID Context) {
 /* PASSIVE_LEVEL. */
 NTSTATUS MiStartTrimmer(VOID) {
     PETHREAD Thread;
-    ClockHand = MiPagedRange.Start;
+    ClockHand = MiPageableRanges[0]->Start;
     NTSTATUS Status = PsCreateNamedThread(&Thread, "working-set manager", 17, WorkingSetManager, NULL);
     if (NT_SUCCESS(Status)) {
         MiTrimThread = &Thread->Tcb; /* the reference is kept: the thread never ends */

@@ -15,6 +15,7 @@
  * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have
  * the limit's time again. */
 #include "judge.h"
+#include "story-private.h"
 
 #include <arch.h>
 #include <io.h>
@@ -308,11 +309,11 @@ static VOID ReadNames(VOID) {
     }
 }
 
-DECLSPEC_NORETURN VOID JudgeRun(VOID) {
+static VOID RunJudge(VOID) {
     BOOLEAN MustUnload = KeGetBootOption("unload", NULL, 0);
     ReadNames();
     JudgeRememberTimers();
-    IoNotesSentIrps = TRUE;
+    IoNoteSentIrps();
     HalEnablePowerButton();
     KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
     StartStep(LoadAll);
@@ -339,3 +340,4 @@ DECLSPEC_NORETURN VOID JudgeRun(VOID) {
     }
     EndStuckRun();
 }
+STORY_MODE(driver, RunJudge);

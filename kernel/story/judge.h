@@ -56,6 +56,5 @@ VOID JudgeExplainLeft(VOID);           /* each of them; PASSIVE */
 VOID JudgeSummarizeLeft(PCHAR Buffer, SIZE_T Bytes); /* the first of them; PASSIVE */
 
 /* ---- judge.c ---- */
-DECLSPEC_NORETURN VOID JudgeRun(VOID); /* PASSIVE, the first thread: the boot option driver=NAME,NAME */
 
 #endif

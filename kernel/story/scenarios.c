@@ -1,36 +1,33 @@
 /* scenarios.c: the short scenarios, the choice among them, and whether one ended as expected. */
-#include "judge.h"
 #include "story-private.h"
 #include <kd.h>
 #include <ldr.h>
 #include <mm.h>
-#include <verifier.h>
 
 #define NUMBER_BEFORE 42
 #define NUMBER_AFTER 43
 
 #define SCENARIO(Name, Title, Driver, End, Code, WhatToSee, Run) {Name, Title, Driver, End, Code, WhatToSee, Run},
-static const SCENARIO_ROW Scenarios[] = {
+#define RING_SCENARIO(...) /* a row of another file's */
+static const SCENARIO_ROW Scenarios[] KE_ROW(".scenario.0") = {
 #include "scenarios.def"
 };
-#undef SCENARIO
 
 static const SCENARIO_ROW *Chosen;
 
+/* The boot option that asks for something else than a scenario; NULL: none does. */
+static const STORY_MODE_ROW *FindMode(VOID) {
+    for (const STORY_MODE_ROW *Row = StoryModes; Row < StoryModesEnd; Row++) {
+        if (KeGetBootOption(Row->Name, NULL, 0)) {
+            return Row;
+        }
+    }
+    return NULL;
+}
+
 PCSTR StoryName(VOID) {
-    if (KeGetBootOption("test", NULL, 0)) {
-        return "test";
-    }
-    if (KeGetBootOption("bench", NULL, 0)) {
-        return "bench";
-    }
-    if (KeGetBootOption("driver", NULL, 0)) {
-        return "driver";
-    }
-    if (KeGetBootOption("step", NULL, 0)) {
-        return "step";
-    }
-    return Chosen ? Chosen->Name : "start";
+    const STORY_MODE_ROW *Mode = FindMode();
+    return Mode != NULL ? Mode->Name : Chosen != NULL ? Chosen->Name : "start";
 }
 
 BOOLEAN KiIsExpectedBugCheck(ULONG Code) {
@@ -91,50 +88,27 @@ NTSTATUS StoryStorePagedOut(const SCENARIO_ROW *Scenario) {
     return STATUS_SUCCESS;
 }
 
-NTSTATUS StoryUnderVerifier(const SCENARIO_ROW *Scenario) {
-    StorySay("Forced IRQL checking is on for %s.sys: each time it acquires a spin lock or raises IRQL to "
-             "DISPATCH_LEVEL, all "
-             "pageable memory is trimmed first. The page need not be written out for that: a cleared present bit is "
-             "enough, and the next touch faults.",
-             Scenario->Driver);
-    VfEnable(Scenario->Driver);
-    return StoryStoreOnce(Scenario);
-}
-
 static const SCENARIO_ROW *ChooseScenario(VOID) {
     CHAR Name[32];
     if (!KeGetBootOption("scenario", Name, sizeof(Name))) {
-        return &Scenarios[0];
+        return &StoryScenarios[0];
     }
-    for (ULONG i = 0; i < RTL_NUMBER_OF(Scenarios); i++) {
-        if (strcmp(Scenarios[i].Name, Name) == 0) {
-            return &Scenarios[i];
+    for (const SCENARIO_ROW *Row = StoryScenarios; Row < StoryScenariosEnd; Row++) {
+        if (strcmp(Row->Name, Name) == 0) {
+            return Row;
         }
     }
     KdPrintf("story: no such scenario: '%s'. Available scenarios:\n", Name);
-    for (ULONG i = 0; i < RTL_NUMBER_OF(Scenarios); i++) {
-        KdPrintf("    %-15s %s\n", Scenarios[i].Name, Scenarios[i].Title);
+    for (const SCENARIO_ROW *Row = StoryScenarios; Row < StoryScenariosEnd; Row++) {
+        KdPrintf("    %-15s %s\n", Row->Name, Row->Title);
     }
     return NULL;
 }
 
-/* The module ends the machine itself; it returns only when it could not be loaded. */
-static DECLSPEC_NORETURN VOID RunTestModule(VOID) {
-    PDRIVER_OBJECT Object;
-    NTSTATUS Status = LdrLoadDriver("ktest", &Object);
-    KdPrintf("story: ktest.sys returned, status 0x%08X\n", Status);
-    KeEndMachine("tests", FALSE);
-}
-
 DECLSPEC_NORETURN VOID StoryRun(VOID) {
-    if (KeGetBootOption("test", NULL, 0) || KeGetBootOption("bench", NULL, 0)) {
-        RunTestModule();
-    }
-    if (KeGetBootOption("driver", NULL, 0)) {
-        JudgeRun();
-    }
-    if (KeGetBootOption("step", NULL, 0)) {
-        StepRun();
+    const STORY_MODE_ROW *Mode = FindMode();
+    if (Mode != NULL) {
+        Mode->Run();
     }
     const SCENARIO_ROW *Scenario = ChooseScenario();
     if (Scenario == NULL) {

@@ -147,7 +147,7 @@ static NTSTATUS StepSwitch(VOID) {
     return Status;
 }
 
-DECLSPEC_NORETURN VOID StepRun(VOID) {
+static VOID RunStep(VOID) {
     static const struct {
         PCSTR Name;
         NTSTATUS (*Routine)(VOID);
@@ -162,3 +162,4 @@ DECLSPEC_NORETURN VOID StepRun(VOID) {
     KdPrintf("step: there is nothing called '%s'; there are spinlock, dpc and switch\n", Name);
     KeEndMachine("completed", FALSE);
 }
+STORY_MODE(step, RunStep);

@@ -3,7 +3,7 @@
 #define _STORY_PRIVATE_H_
 
 #include <../drivers/demo/secret.h>
-#include <ke.h>
+#include <ring.h>
 #include <story.h>
 
 typedef struct _SCENARIO_ROW SCENARIO_ROW;
@@ -18,6 +18,15 @@ struct _SCENARIO_ROW {
 };
 
 STORY_RUN StoryFiveActs, StoryStoreOnce, StoryStorePagedOut, StoryUnderPressure, StoryUnderVerifier;
+extern const SCENARIO_ROW StoryScenarios[], StoryScenariosEnd[]; /* the core's and the ring's rows: kernel.ld */
+
+/* What the machine does in place of a scenario when a boot option of this name is there; ends the machine. PASSIVE_LEVEL. */
+typedef struct _STORY_MODE_ROW {
+    PCSTR Name;
+    VOID (*Run)(VOID);
+} STORY_MODE_ROW;
+#define STORY_MODE(Name_, Run_) static const STORY_MODE_ROW Name_##Mode KE_ROW(".storymode") = {#Name_, Run_}
+extern const STORY_MODE_ROW StoryModes[], StoryModesEnd[];
 
 /* One loaded demo driver. */
 typedef struct _STORY_DRIVER {
@@ -33,7 +42,6 @@ NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number); /* touches the struct
 NTSTATUS StoryPushOut(STORY_DRIVER *Driver);               /* trim, write, purge, with the PTE after each step */
 
 /* ---- Single-stepping (step.c) ---- */
-DECLSPEC_NORETURN VOID StepRun(VOID); /* the boot option step=NAME; ends the machine. PASSIVE_LEVEL */
 /* Where `tools/bugcheck step` stops. At PASSIVE_LEVEL, the routine at DISPATCH_LEVEL. */
 DECLSPEC_NOINLINE VOID StepTakeTextbookLock(VOID);
 DECLSPEC_NOINLINE VOID StepTakeBrokenLock(VOID);
