@@ -212,6 +212,7 @@ RING += kernel/mm/dumppage.c             # what a dump can say of an address
 # ---- More of the I/O manager
 RING += kernel/io/ramstore.c             # a page file in RAM where there is no disk
 RING += kernel/io/ramvolume.c            # C: in RAM where there is no disk
+RING += kernel/io/secure.c               # who may open a device, in SDDL
 RING += kernel/io/null.c                 # takes everything, gives nothing
 RING += kernel/io/attach.c               # device stacks
 RING += kernel/io/driverextension.c      # what a driver hangs on its object
