@@ -92,7 +92,7 @@ def test_help_names_every_command():
         assert re.search(rf'^{target}\s+\S', targets, re.M), target
 
 
-PLAIN_WORDS = {'CPU', 'RAM', 'PC', 'NT', 'MIT', 'README', 'LICENSE', 'CR2', 'F5', 'IDR'}
+PLAIN_WORDS = {'CPU', 'ARM', 'RAM', 'PC', 'NT', 'MIT', 'README', 'LICENSE', 'CR2', 'F5', 'IDR'}
 REGISTERS = {'AL', 'CS', 'SS', 'RSP', 'RIP', 'RBP', 'RFLAGS', 'ELF64', 'ASSERT', 'PAGE', 'ACQUIRE'}
 
 
