@@ -245,6 +245,8 @@ def without_build(code, *words):
 
 TEXTBOOK = re.compile(r"(?<=\nKiAcquireTextbookLock:\n)(?:.*\n)*?(?=\n)")
 RELEASED_WRONGLY = ("mov     byte [rdi], 0\n        ret\n\n; ---- KSPIN_LOCK", "mov     byte [rdi], 1\n        ret\n\n; ---- KSPIN_LOCK")
+ADDS_TOO = ("mov     byte [rdi], 0\n        ret\n\n; ---- KSPIN_LOCK", "mov     byte [rdi], 0\n        extern StepTextbookSum\n"
+            "        inc dword [rel StepTextbookSum]\n        ret\n\n; ---- KSPIN_LOCK")
 EXCHANGED = "mov cl, 1\n.spin: xor eax, eax\n lock cmpxchg [rdi], cl\n jnz .spin\n ret\n"
 WATCHED_FIRST = ".spin: cmp byte [rdi], 0\n je .try\n pause\n jmp .spin\n.try: mov al, 1\n xchg al, [rdi]\n test al, al\n jnz .spin\n ret\n"
 TESTED_THEN_SET = ".spin: mov al, [rdi]\n test al, al\n jnz .spin\n mov byte [rdi], 1\n ret\n"
@@ -299,6 +301,14 @@ def test_a_broken_lock_fails_at_the_step_that_shows_how(tmp_path, build, change,
     assert f"[{number + 1}/22]" not in said[:first]
 
 
+def test_a_walk_that_comes_to_its_end_fails_with_what_was_not_as_announced(tmp_path, build):
+    """The lock works, but its release adds to the sum: all steps are done, and the exit status says that some were wrong."""
+    done = walk_with(tmp_path, build, ADDS_TOO)
+    said = re.sub(r"\s+", " ", done.stdout)
+    assert "[22/22]" in said and re.search(r"\d of the values were not as announced: .*the sum", said), done.stdout[-3000:]
+    assert done.returncode == 1, done.stderr
+
+
 @pytest.mark.parametrize("change,words", ((EXCHANGED, "lock cmpxchg"), (WATCHED_FIRST, "xchg")), ids=("cmpxchg", "test-and-test-and-set"))
 def test_another_lock_that_is_right_is_taken_for_one(tmp_path, build, change, words):
     done = walk_with(tmp_path, build, change)
@@ -319,6 +329,7 @@ def test_no_announcement_contains_its_answer(walk):
     """Each step asks first; what came of it is told below the panel, and by a run without a reader too."""
     for subject in step.SUBJECTS:
         taken = walk(subject)
+        assert not re.search(r"   in \S+ -> ", taken.text)        # where a CPU is has no before
         for text in taken.steps:
             before, mark, after = text.partition("\n\n")
             assert mark and "Predict: " in before
@@ -352,6 +363,9 @@ TERMINAL = (
     ("", r"IRQL 0 -> \S*2.*\[2/22\]"),
     ("back x", "back \\[N\\]"),
     ("help", "back \\[N\\]: N steps back"),
+    ("break KiAddOne", "Breakpoint"),           # the reader's own stop comes before the guide's
+    ("python import steps.cpus as c", ""),
+    ("python c.Cpu(0).run_to(c.address_of('KiReleaseTextbookLock'))", "CPU 0 stopped in KiAddOne before it came to KiReleaseTextbookLock"),
 )
 
 

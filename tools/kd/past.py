@@ -203,9 +203,8 @@ class Past:
             if event.kind == "Release":
                 released.add(event.a)
             elif event.kind == "Acquire":
-                if event.a not in released:
+                if event.a not in released:     # one that was released and taken again has been met before
                     return event
-                released.discard(event.a)
         return None
 
     def oldest_unknown(self):
