@@ -26,6 +26,8 @@ LISTED  := $(CORE) $(RING) $(CHECKED) $(UBSAN) $(OFFSETS)
 PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,boot arch/* kernel/*))
 $(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does not list $(f): add it to CORE or RING))
 $(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
+BLAMED := pool pages ptes
+$(foreach b,$(BLAMED),$(foreach f,$(filter-out $(CORE) $(RING),$(BLAMED_$(b))),$(error kernel/sources.mk: BLAMED_$(b) names $(f), no source)))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
 KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
@@ -84,10 +86,15 @@ $(B)/kernel.elf: $(OBJECTS) boot/kernel.ld
 	@echo "  LD      $@"
 	@$(LD) -n -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none --no-warn-rwx-segments -T boot/kernel.ld -o $@ $(OBJECTS)
 
+# The code of a file that a list BLAMED_x names gets the section .text.blamed.x: kernel.ld keeps them together.
+BLAME      = $(strip $(foreach b,$(BLAMED),$(if $(filter $<,$(BLAMED_$(b))),$(b))))
+AS_BLAMED  = $(CROSS)objcopy $(foreach s,.text .text.unlikely,--rename-section $(s)=.text.blamed.$(BLAME))
+
 $(B)/obj/%.o: %.c | $(G)/offsets.inc
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
 	@$(CC) $(CFLAGS) -c $< -o $@
+	@$(if $(BLAME),$(AS_BLAMED) $@)
 
 $(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
 	@mkdir -p $(@D)

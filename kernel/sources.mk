@@ -292,6 +292,18 @@ RING += kernel/story/testmodule.c        # the tests inside the kernel
 RING += kernel/story/verified.c          # the scenario under the verifier
 RING += kernel/story/step.c              # places worth single-stepping
 
+# ---- Code that follows what a driver can damage: a fault in it at raised IRQL has a bugcheck of its own (ke/bugcheck.c)
+BLAMED_pool += kernel/mm/pool.c          # 0xC5
+BLAMED_pool += kernel/mm/poolblock.c     # 0xC5
+BLAMED_pool += kernel/mm/bigpool.c       # 0xC5
+BLAMED_pool += kernel/mm/poolshadow.c    # 0xC5
+BLAMED_pool += kernel/mm/pooltag.c       # 0xC5
+BLAMED_pool += kernel/mm/poolfind.c      # 0xC5
+BLAMED_pool += kernel/mm/poolcalls.c     # 0xC5
+BLAMED_pages += kernel/mm/mapping.c      # 0xD0
+BLAMED_ptes += kernel/mm/systempte.c     # 0xDB
+BLAMED_ptes += kernel/mm/range.c         # 0xDB
+
 # ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and what only the build needs
 CHECKED += kernel/ke/checkedlock.c       # notes around each change of IRQL and each spin lock
 CHECKED += kernel/ke/lockcheck.c         # who holds which spin lock, and in which order

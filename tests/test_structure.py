@@ -1,4 +1,5 @@
 """The kernel's files lead to each other no more than they do today, counted from the objects (tools/structure.py)."""
+import re
 import shutil
 import subprocess
 
@@ -77,3 +78,27 @@ def test_each_listed_source_says_what_it_is():
     """One a line, with a comment."""
     lines = [line for line in (TOP / "kernel/sources.mk").read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) > 200 and not [line for line in lines if len(line.split(" # ")) != 2 or not line.split(" # ")[1].strip()]
+
+
+BLAMED = {"pool": ("KiPoolCode", {"ExAllocatePoolWithTag", "ExFreePoolWithTag", "MiTakePoolBlock", "MiFindBigPool", "MmFindPoolBlock"}),
+          "pages": ("KiPageCode", {"MiAllocatePoolPages", "MiFreePoolPages", "MiUnmapPages"}),
+          "ptes": ("KiPteCode", {"MmMapIoSpace", "MmUnmapIoSpace", "MiReserveRange", "MiReleaseRange"})}
+
+
+def functions(path):
+    """(address, name) of each function of a file, by nm."""
+    text = subprocess.run(["nm", path], capture_output=True, text=True, check=True).stdout
+    return [(int(address, 16), name) for address, name in re.findall(r"^([0-9a-f]{16}) [tT] (\S+)$", text, re.M)]
+
+
+@pytest.mark.parametrize("kind", ("checked", "free"))
+@pytest.mark.parametrize("room", BLAMED)
+def test_a_range_of_blame_is_the_code_of_its_files(build, kind, room):
+    """A bugcheck depends on these ranges: each has every function of the files that sources.mk names for it, and no other."""
+    label, known = BLAMED[room]
+    kernel = functions(build[kind] / "kernel.elf")
+    start, end = (next(address for address, name in kernel if name == label + suffix) for suffix in ("", "End"))
+    inside = {name for address, name in kernel if start <= address < end and not name.startswith(("Ki", "Kernel"))}
+    listed = {name for path in tables.listed(f"BLAMED_{room}")
+              for _, name in functions((build[kind] / "obj" / path).with_suffix(".o"))}
+    assert known <= inside and inside == listed, (known - inside, inside ^ listed)

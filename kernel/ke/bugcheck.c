@@ -21,9 +21,8 @@
 #define MSR_GS_BASE 0xC0000101
 #define NO_PROCESSOR 0 /* the latch holds the number of the dying CPU + 1 */
 
-/* kernel.ld: code that follows pointers which a driver can damage. */
-extern const CHAR PoolCodeStart[], PoolCodeEnd[], PoolPageCodeStart[], PoolPageCodeEnd[];
-extern const CHAR SystemPteCodeStart[], SystemPteCodeEnd[];
+/* Code that follows pointers which a driver can damage (kernel/sources.mk). */
+extern const CHAR KiPoolCode[], KiPoolCodeEnd[], KiPageCode[], KiPageCodeEnd[], KiPteCode[], KiPteCodeEnd[];
 
 ULONG_PTR KiBugCheckData[5];
 BUG_STATE KiBug;
@@ -36,13 +35,13 @@ static UCHAR KiBugStack[STACK_BYTES] DECLSPEC_ALIGN(16); /* the dying thread's o
 
 /* The page-fault handler always says 0xA; whose fault it is shows only now. The order of the tests is NT's. */
 static ULONG RewriteIrqlCode(ULONG64 Address, ULONG64 Rip) {
-    if (Rip >= (ULONG64)PoolCodeStart && Rip < (ULONG64)PoolCodeEnd) {
+    if (Rip >= (ULONG64)KiPoolCode && Rip < (ULONG64)KiPoolCodeEnd) {
         return DRIVER_CORRUPTED_EXPOOL;
     }
-    if (Rip >= (ULONG64)PoolPageCodeStart && Rip < (ULONG64)PoolPageCodeEnd) {
+    if (Rip >= (ULONG64)KiPageCode && Rip < (ULONG64)KiPageCodeEnd) {
         return DRIVER_CORRUPTED_MMPOOL;
     }
-    if (Rip >= (ULONG64)SystemPteCodeStart && Rip < (ULONG64)SystemPteCodeEnd) {
+    if (Rip >= (ULONG64)KiPteCode && Rip < (ULONG64)KiPteCodeEnd) {
         return DRIVER_CORRUPTED_SYSPTES;
     }
     if (!LdrIsKernelAddress(Rip)) {
