@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -407,9 +406,10 @@ def link(module, folder):
                             for name, place in missing.items())
         needed = [missing_name(f"calls {name}", name, place, names) for name, place in missing.items()]
         raise Unbuildable(told(needed), details, needed)
-    symbols = subprocess.run([sys.executable, mksymbols.__file__, module.path, module.symbols], capture_output=True)
-    if symbols.returncode != 0:
-        module.symbols = None           # stacks without names are better than no run
+    try:
+        mksymbols.make_symbols(module.path, module.symbols)
+    except Exception:                   # whatever the compiler left: stacks without names are better than no run
+        module.symbols = None
 
 
 def folder_of(name, paths, variant):

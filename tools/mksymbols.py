@@ -36,6 +36,10 @@ NO_RULE = bytes(8)
 DDK = pathlib.Path(__file__).resolve().parent.parent / "kernel/include/ddk"
 
 
+class TooManyRules(Exception):
+    """The file format cannot hold the ways to find a caller; the text says of which file."""
+
+
 class Strings:
     """A string table in which each text occurs once."""
 
@@ -162,7 +166,7 @@ def collect_rows(elf, place):
             rows.append(place(address) + (1, rules.setdefault(rule_of(row), len(rules))))
         rows.append(place(function.end) + (0, 0))
     if len(rules) > MOST_RULES:
-        raise SystemExit(f"mksymbols.py: {elf.path}: {len(rules)} ways to find a caller are more than {MOST_RULES}")
+        raise TooManyRules(f"{elf.path}: {len(rules)} ways to find a caller are more than {MOST_RULES}")
     rows.sort()
     result = []
     for group, offset, _, rule in rows:
@@ -209,14 +213,22 @@ def pack(base, symbols, lines, rows, rules):
     return header + b"".join(data for _, data in parts)
 
 
+def make_symbols(path, output):
+    """The symbol file of a kernel.elf or a NAME.sys; TooManyRules, or what the tools of binutils raise."""
+    with tempfile.TemporaryDirectory() as folder:
+        elf, base, place = split(path, folder)
+        result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place), *collect_rows(elf, place))
+    with open(output, "wb") as file:
+        file.write(result)
+
+
 def main():
     if len(sys.argv) != 3:
         sys.exit("usage: mksymbols.py kernel.elf|NAME.sys OUTPUT")
-    with tempfile.TemporaryDirectory() as folder:
-        elf, base, place = split(sys.argv[1], folder)
-        result = pack(base, collect_symbols(elf, base, place), collect_lines(elf, base, place), *collect_rows(elf, place))
-    with open(sys.argv[2], "wb") as file:
-        file.write(result)
+    try:
+        make_symbols(sys.argv[1], sys.argv[2])
+    except TooManyRules as problem:
+        sys.exit(f"mksymbols.py: {problem}")
 
 
 if __name__ == "__main__":
