@@ -200,6 +200,15 @@ def test_printers_and_plain_gdb(dump):
     assert "Debugger saved IRQL" in done.stdout and re.search(r"reaper +Waiting +WrTerminated", done.stdout)
 
 
+def test_the_debugger_is_compiled_once_and_under_build(dump, kd):
+    """Whatever the user's environment says of compiled Python."""
+    folder = OUT / "pycache" / str(TOP / "tools/kd").lstrip("/")
+    for file in folder.glob("regions.*"):
+        file.unlink()
+    kd(dump("story"), "r")
+    assert list(folder.glob("regions.*.pyc"))
+
+
 def test_every_command_has_help_and_no_answer_is_a_traceback(dump, kd):
     path = dump("story")
     names = [line.split()[0] for line in kd(path, "help").splitlines() if line and not line[0].isspace()]

@@ -18,9 +18,8 @@ from pathlib import Path
 import toolchain
 from dumpfile import NotADump, inspect
 from kd.fits import NotAnElf, core_reader, fits, is_core
-from machine import OUT, TOP, CannotRun
+from machine import OUT, CannotRun
 
-TOOLS = TOP / "tools"
 BUILDS = ("checked", "free", "ubsan")
 FAILED = 2
 
@@ -59,7 +58,7 @@ def gdb_words(start="start"):
     words = [gdb, "-nx", "-q"]
     for setting in settings:
         words += ["-iex", f"set {setting}"]
-    return words + ["-iex", f"python import sys; sys.path.insert(0, {str(TOOLS)!r}); sys.dont_write_bytecode = True",
+    return words + ["-iex", toolchain.debugger_python(),
                     "-ex", f"python import kd.{start}; kd.session.begin(kd.{start}.main)",
                     "-ex", f"quit {FAILED}"]     # never reached, unless the debugger's own code could not even be loaded
 

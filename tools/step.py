@@ -17,7 +17,7 @@ from pathlib import Path
 import toolchain
 from alone import alone_in
 from building import build
-from machine import OUT, TOP, CannotRun, Machine, qemu_version
+from machine import OUT, CannotRun, Machine, qemu_version
 from running import Run, handle_signals
 
 NOT_REACHED, AGAIN = 2, 3                        # AGAIN: GDB asks for a new machine, to go back (tools/steps/start.py)
@@ -81,7 +81,7 @@ def debugger(options, machine, link, at):
             "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout),
             "at": at, "again": str(OUT / "step/again")}
     line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
-    line += ["-iex", f"python import sys; sys.dont_write_bytecode = True; sys.path.insert(0, {str(TOP / 'tools')!r})",
+    line += ["-iex", toolchain.debugger_python(),
              "-ex", "python from kd.session import begin; import steps.start; begin(steps.start.main)"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
 

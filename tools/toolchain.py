@@ -4,6 +4,8 @@ import os
 import platform
 import shutil
 
+from machine import OUT, TOP
+
 HERE = ("x86_64", "amd64")                       # as uname -m says it
 
 
@@ -21,3 +23,10 @@ def tool(name):
 def debugger():
     """The path of a GDB that knows x86-64, or None."""
     return prefix() and shutil.which("gdb-multiarch") or shutil.which("gdb")
+
+
+def debugger_python():
+    """GDB's command that lets it import the tools. It keeps them compiled, as Python does, but under build/: to compile them
+    takes longer than what most sessions do."""
+    return (f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); "
+            f"sys.pycache_prefix = {str(OUT.absolute() / 'pycache')!r}; sys.dont_write_bytecode = False")
