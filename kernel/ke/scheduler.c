@@ -208,6 +208,10 @@ static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     Prcb->DpcWatchdogTicks = 0; /* a CPU that changes threads makes progress, wherever the ticks happen to find it */
     KdTrace(TraceSwitch, Old->State, (ULONG64)Old, (ULONG64)New, 0);
     KiSwapContext(Old, New);
+    /* Another thread called that, and this one is back, after a moment or a day: Old is the current thread again, whose
+     * stack we are on, and New is what it gave way to then. The CPU may be another one, so Prcb above may be another's, and
+     * nothing below uses it. The dispatcher lock came along with whichever thread has just stopped. A new thread never
+     * comes here: its first switch goes to KiThreadStartup. */
     KiCatchUpApcs(KiCurrentThread()); /* queued while this thread did not run */
 }
 
