@@ -12,8 +12,6 @@ EFER_LME        equ 1 << 8
 EFER_NXE        equ 1 << 11
 CR0_START       equ 1 << 31 | 1 << 16 | 1 << 5 | 1 << 1 | 1 << 0 ; PG, WP, NE, MP, PE; caches on
 CR4_START       equ 1 << 7 | 1 << 5 ; PGE, PAE
-SELECTOR_CODE   equ 0x10            ; as in arch.h
-SELECTOR_DATA   equ 0x18
 
         extern  KiProcessorStartup, KiTrampolineMailbox
         global  KiTrampoline, KiTrampolineEnd
@@ -43,7 +41,7 @@ o32     jmp     far [KiTrampolineEntry - KiTrampoline]
 
         bits    64
 LongMode:
-        mov     eax, SELECTOR_DATA
+        mov     eax, SELECTOR_KERNEL_DATA
         mov     ds, eax
         mov     es, eax
         mov     ss, eax
@@ -77,7 +75,7 @@ KiTrampolineGdtBase:
         dd      Gdt - KiTrampoline
 KiTrampolineEntry:
         dd      LongMode - KiTrampoline
-        dw      SELECTOR_CODE
+        dw      SELECTOR_KERNEL_CODE
         align   4
 KiTrampolineCr3:
         dd      0

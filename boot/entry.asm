@@ -34,8 +34,7 @@ CR4_PGE         equ 1 << 7
 LACKS_NX        equ 1               ; as in bootinfo.h
 LACKS_APIC      equ 2
 
-BOOT_STACK_SIZE equ 0x6000          ; KERNEL_STACK_SIZE and DPC_STACK_SIZE
-IST_STACK_SIZE  equ 0x3000          ; as in ke.h
+%include "offsets.inc"
 
 MULTIBOOT2_MAGIC equ 0xE85250D6
 
@@ -83,10 +82,10 @@ BootTablesEnd:
         section .stacks nobits alloc noexec write align=4096
 GuardBoot:      resb    4096
 KiBootStackLimit:
-                resb    BOOT_STACK_SIZE
+                resb    KERNEL_STACK_SIZE
 KiBootStackTop:
 GuardDpc:       resb    4096 * 2        ; as many as below other stacks that drivers run on: mm/stacks.c
-                resb    BOOT_STACK_SIZE
+                resb    DPC_STACK_SIZE
 KiBootDpcStack:
 GuardDoubleFault: resb  4096
                 resb    IST_STACK_SIZE

@@ -7,7 +7,6 @@
 #define SEGMENT_CODE 0x00AF9B000000FFFFULL /* present, ring 0, execute/read, accessed, L */
 #define SEGMENT_DATA 0x00CF93000000FFFFULL /* present, ring 0, read/write, accessed */
 #define TSS_AVAILABLE 0x89ULL              /* present, 64-bit TSS */
-#define MSR_GS_BASE 0xC0000101
 #define MSR_KERNEL_GS_BASE 0xC0000102
 
 typedef struct _TABLE_POINTER {

@@ -1,4 +1,4 @@
-/* offsets.c: structure offsets for the assembler. It is compiled, never linked: the Makefile reads the "@OFFSET" lines
+/* offsets.c: structure offsets and constants for the assembler. It is compiled, never linked: the Makefile reads the "@OFFSET" lines
  * out of the compiler's assembly. */
 #include <arch.h>
 
@@ -22,6 +22,19 @@ void Offsets(void) {
     OFFSET(FEATURES_SMAP, offsetof(HAL_FEATURES, Smap));
     OFFSET(THREAD_STACK_BASE, offsetof(KTHREAD, StackBase));
     OFFSET(FRAME_SIZE, sizeof(KTRAP_FRAME));
+    OFFSET(VECTOR_NMI, VectorNmi);
+    OFFSET(VECTOR_DOUBLE_FAULT, VectorDoubleFault);
+    OFFSET(VECTOR_PAGE_FAULT, VectorPageFault);
+    OFFSET(VECTOR_MACHINE_CHECK, VectorMachineCheck);
+    OFFSET(VECTOR_FAST_FAIL, VectorFastFail);
+    OFFSET(VECTOR_APC, VECTOR_APC);
+    OFFSET(VECTOR_DISPATCH, VECTOR_DISPATCH);
+    OFFSET(VECTOR_SPURIOUS, VECTOR_SPURIOUS);
+    OFFSET(SELECTOR_KERNEL_CODE, SELECTOR_KERNEL_CODE);
+    OFFSET(SELECTOR_KERNEL_DATA, SELECTOR_KERNEL_DATA);
+    OFFSET(KERNEL_STACK_SIZE, KERNEL_STACK_SIZE);
+    OFFSET(DPC_STACK_SIZE, DPC_STACK_SIZE);
+    OFFSET(IST_STACK_SIZE, IST_STACK_SIZE);
     OFFSET(APC_LEVEL, APC_LEVEL);
     OFFSET(DISPATCH_LEVEL, DISPATCH_LEVEL);
     OFFSET(SYNCH_LEVEL, SYNCH_LEVEL);
@@ -30,9 +43,6 @@ void Offsets(void) {
     OFFSET(LOCK_HANDLE_NEXT, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Next));
     OFFSET(LOCK_HANDLE_LOCK, offsetof(KLOCK_QUEUE_HANDLE, LockQueue.Lock));
     OFFSET(LOCK_HANDLE_OLD_IRQL, offsetof(KLOCK_QUEUE_HANDLE, OldIrql));
-    OFFSET(FAST_MUTEX_OWNER, offsetof(FAST_MUTEX, Owner));
-    OFFSET(FAST_MUTEX_OLD_IRQL, offsetof(FAST_MUTEX, OldIrql));
-    OFFSET(THREAD_LOCK_ENTRY, offsetof(KTHREAD, LockEntries[0].Lock));
     OFFSET(PCR_SPINNING_WORD, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningWord));
     OFFSET(PCR_SPINNING_ON, offsetof(KPCR, Prcb) + offsetof(KPRCB, SpinningOn));
 }

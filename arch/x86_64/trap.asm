@@ -24,14 +24,6 @@
 %include "offsets.inc"
 %include "cfi.inc"
 
-VECTOR_NMI          equ 2
-VECTOR_DOUBLE_FAULT equ 8
-VECTOR_PAGE_FAULT   equ 14
-VECTOR_MACHINE_CHECK equ 18
-VECTOR_APC          equ 0x1F
-VECTOR_FAST_FAIL    equ 0x29
-VECTOR_DISPATCH     equ 0x2F
-VECTOR_SPURIOUS     equ 0xDF
 EXCEPTIONS          equ 32
 EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
 

@@ -8,20 +8,6 @@
 #include <ring.h>
 #include <trace.h>
 
-enum {
-    VectorDivideError = 0,
-    VectorDebug = 1,
-    VectorBreakpoint = 3,
-    VectorOverflow = 4,
-    VectorBoundRange = 5,
-    VectorInvalidOpcode = 6,
-    VectorDoubleFault = 8,
-    VectorGeneralProtection = 13,
-    VectorPageFault = 14,
-    VectorMachineCheck = 18,
-    VectorFastFail = 0x29
-};
-
 #define UNKNOWN_ADDRESS (~(ULONG_PTR)0)
 
 #define MSR_MACHINE_CHECK_CAPABILITY 0x179

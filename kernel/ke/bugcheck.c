@@ -17,8 +17,6 @@
 #include <trace.h>
 
 #define FREEZE_LIMIT_MS 500
-#define STACK_BYTES 0x6000
-#define MSR_GS_BASE 0xC0000101
 #define NO_PROCESSOR 0 /* the latch holds the number of the dying CPU + 1 */
 
 /* Code that follows pointers which a driver can damage (kernel/sources.mk). */
@@ -29,7 +27,7 @@ BUG_STATE KiBug;
 static volatile LONG KiDyingProcessor = NO_PROCESSOR;
 static ULONG KiDyingDepth;
 static volatile ULONG KiOtherCodes[MAXIMUM_PROCESSORS];
-static UCHAR KiBugStack[STACK_BYTES] DECLSPEC_ALIGN(16); /* the dying thread's own may be used up */
+static UCHAR KiBugStack[KERNEL_STACK_SIZE] DECLSPEC_ALIGN(16); /* the dying thread's own may be used up */
 
 /* ---- The rewrite ---- */
 
@@ -120,7 +118,7 @@ VOID KiFreezeInterrupt(PKTRAP_FRAME Frame) {
     }
     Prcb->DebuggerSavedIRQL = (KIRQL)Frame->PreviousIrql;
     Prcb->FreezeFrame = Frame;
-    __writecr8(HIGH_LEVEL);
+    KiSetIrql(HIGH_LEVEL);
     __atomic_store_n(&Prcb->IsFrozen, TRUE, __ATOMIC_RELEASE); /* pairs with the acquire in FreezeOthers */
     HalHalt();
 }
@@ -216,7 +214,7 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Pla
 static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, const KD_REGISTERS *Registers) {
     KIRQL Irql = KiCurrentIrql();
     _disable();
-    __writecr8(HIGH_LEVEL);
+    KiSetIrql(HIGH_LEVEL);
     PKPRCB Prcb = FindPrcb();
     WinLatch(Prcb ? Prcb->Number : 0, (ULONG)Data[0]);
     if (KiDyingDepth == 1) {
@@ -228,7 +226,7 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE
         }
         FreezeOthers();
         KdEnterDying();
-        KiCallOnStack((ULONG64)(KiBugStack + STACK_BYTES), ReportAndEnd);
+        KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), ReportAndEnd);
     } else if (KiDyingDepth == 2 && KdIsDumping()) {
         EndWithoutDump((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     } else if (KiDyingDepth == 2) {

@@ -3,6 +3,7 @@
  * Each part prints into a window, so that COM1 and the screen show the same words in their own widths. */
 #include "bug.h"
 
+#include <arch.h>
 #include <mm.h>
 #include <rtl.h>
 #include <story.h>
@@ -11,8 +12,6 @@
 #define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
 #define SERIAL_COLUMNS 110
 #define SERIAL_FRAMES 30
-#define PAGE_FAULT_VECTOR 14
-#define DOUBLE_FAULT_VECTOR 8
 #define NULL_PAGES_END 0x10000
 #define TEXT_BYTES 400
 #define WIDE_ENOUGH_FOR_ADDRESSES 70
@@ -231,7 +230,7 @@ VOID KiReportSpinLocks(BUG_WINDOW *Window) {
 
 static VOID ReportFault(BUG_WINDOW *Window) {
     const KTRAP_FRAME *Frame = KiBug.Frame;
-    if (Frame && Frame->Vector == PAGE_FAULT_VECTOR) {
+    if (Frame && Frame->Vector == VectorPageFault) {
         KiDecodeErrorCode(Frame->ErrorCode, Text, sizeof(Text));
         KiBugPrint(Window, 7, INK_DIM "CR2    " INK_TEXT "%016llX", Frame->FaultAddress);
         KiBugPrint(Window, 7, INK_DIM "error  " INK_TEXT "%llX: %s", Frame->ErrorCode, Text);
@@ -241,7 +240,7 @@ static VOID ReportFault(BUG_WINDOW *Window) {
         KiBugPrint(Window, 7, INK_DIM "PTE    " INK_TEXT "%016llX: %s", Contents, Text);
     } else if (Frame) {
         KiBugPrint(Window, 7, INK_DIM "trap   " INK_TEXT "0x%llX, error code %llX", Frame->Vector, Frame->ErrorCode);
-        if (Frame->Vector == DOUBLE_FAULT_VECTOR) {
+        if (Frame->Vector == VectorDoubleFault) {
             KiBugPrint(Window, 7, INK_DIM "CR2    " INK_TEXT "%016llX, the fault before", KiBug.Cr2);
         }
     }
@@ -297,7 +296,7 @@ VOID KiReportVerifier(BUG_WINDOW *Window) {
 
 VOID KiReportFix(BUG_WINDOW *Window) {
     const KTRAP_FRAME *Frame = KiBug.Frame;
-    ULONG64 Address = Frame && Frame->Vector == PAGE_FAULT_VECTOR ? Frame->FaultAddress : ~0ULL;
+    ULONG64 Address = Frame && Frame->Vector == VectorPageFault ? Frame->FaultAddress : ~0ULL;
     MM_PAGE_STATE State = MmGetPageState(Address, NULL);
     KiBugHeading(Window, "What to change");
     if (Address < NULL_PAGES_END) {

@@ -4,7 +4,21 @@
 
 #include <ke.h>
 
-/* ---- The one table of vectors: the level of an interrupt is its vector >> 4 ---- */
+/* ---- The one table of vectors (trap.asm has them from here): exceptions, then interrupts, whose level is vector >> 4 ---- */
+enum {
+    VectorDivideError = 0,
+    VectorDebug = 1,
+    VectorNmi = 2,
+    VectorBreakpoint = 3,
+    VectorOverflow = 4,
+    VectorBoundRange = 5,
+    VectorInvalidOpcode = 6,
+    VectorDoubleFault = 8,
+    VectorGeneralProtection = 13,
+    VectorPageFault = 14,
+    VectorMachineCheck = 18,
+    VectorFastFail = 0x29
+};
 #define VECTOR_APC 0x1F
 #define VECTOR_DISPATCH 0x2F
 #define VECTOR_FIRST_DEVICE 0x30
@@ -17,6 +31,8 @@
 #define SELECTOR_KERNEL_CODE 0x10
 #define SELECTOR_KERNEL_DATA 0x18
 #define SELECTOR_TSS 0x40
+
+#define MSR_GS_BASE 0xC0000101 /* the CPU's KPCR */
 
 /* ---- CPU features found on the boot CPU (arch/x86_64/cpu.c) ---- */
 typedef struct _HAL_FEATURES {
