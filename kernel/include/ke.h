@@ -62,7 +62,7 @@ typedef enum _KLOCK_KIND {
     LockRundown
 } KLOCK_KIND;
 
-/* One fast mutex, guarded mutex or push lock that a thread holds; fastmutex.asm writes it. */
+/* One fast mutex, guarded mutex or push lock that a thread holds; fastmutex.c writes the first itself. */
 #define MAXIMUM_LOCK_ENTRIES 6
 typedef struct _KLOCK_ENTRY {
     PVOID Lock; /* NULL: the entry is free */
@@ -231,6 +231,11 @@ static FORCEINLINE PKPRCB KeGetCurrentPrcb(VOID) {
 /* The kernel's own inlines of the two exported calls. */
 static FORCEINLINE KIRQL KiCurrentIrql(VOID) {
     return (KIRQL)__readcr8();
+}
+
+/* CR8 := NewIrql, and nothing else: neither is the direction checked nor does the trace hear of it. */
+static FORCEINLINE VOID KiSetIrql(ULONG64 NewIrql) {
+    __writecr8(NewIrql);
 }
 
 static FORCEINLINE PKTHREAD KiCurrentThread(VOID) {

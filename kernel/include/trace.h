@@ -118,13 +118,17 @@ static FORCEINLINE VOID KdTracePool(KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Blo
 /* The same at any IRQL, which is given: below DISPATCH_LEVEL a thread may be moved. */
 static FORCEINLINE VOID KdTraceAt(KIRQL Irql, KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 B, ULONG64 Caller) {
     if (Irql < DISPATCH_LEVEL) {
-        __writecr8(DISPATCH_LEVEL);
+        KiSetIrql(DISPATCH_LEVEL);
     }
     KdTrace(Kind, Detail, A, B, Caller);
     if (Irql < DISPATCH_LEVEL) {
-        __writecr8(Irql);
+        KiSetIrql(Irql);
     }
 }
 VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller);
+
+/* A change of IRQL goes to the trace of the checked build (ke/checkedlock.c); CR8 is the higher of the two. */
+VOID KiTraceIrql(ULONG OldIrql, ULONG NewIrql, PVOID Caller);
+#define KD_TRACE_IRQL(OldIrql, NewIrql) (DBG ? KiTraceIrql(OldIrql, NewIrql, _ReturnAddress()) : (void)0)
 
 #endif

@@ -69,7 +69,7 @@ static BOOLEAN IsOff(VOID) {
 
 static KIRQL LockDatabase(VOID) {
     KIRQL OldIrql = KiCurrentIrql();
-    __writecr8(HIGH_LEVEL);
+    KiSetIrql(HIGH_LEVEL);
     while (__atomic_exchange_n(&DatabaseLock, 1, __ATOMIC_ACQUIRE) != 0) {
         YieldProcessor();
     }
@@ -78,7 +78,7 @@ static KIRQL LockDatabase(VOID) {
 
 static VOID UnlockDatabase(KIRQL OldIrql) {
     __atomic_store_n(&DatabaseLock, 0, __ATOMIC_RELEASE);
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
 }
 
 /* Stops the machine at the driver's own IRQL; the database stays locked, so that the report reads what is true now. */
@@ -87,7 +87,7 @@ static DECLSPEC_NORETURN VOID Stop(ULONG Rule, VF_NODE *Node, const VF_HOLD *Hol
     VfDeadlock.Rule = Rule;
     VfDeadlock.Node = Node;
     VfDeadlock.Hold = Hold;
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     KeBugCheckEx(DRIVER_VERIFIER_DETECTED_VIOLATION, Rule, P2, P3, P4);
 }
 

@@ -62,10 +62,10 @@ const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index) {
 /* What rare pool operations tell: one that is large, or whose block is not parked. */
 VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
     if (Irql < DISPATCH_LEVEL) {
-        __writecr8(DISPATCH_LEVEL);
+        KiSetIrql(DISPATCH_LEVEL);
     }
     KdTracePool(Kind, IsPaged, Block, Bytes < MAXULONG ? Bytes : MAXULONG, Tag, Caller);
     if (Irql < DISPATCH_LEVEL) {
-        __writecr8(Irql);
+        KiSetIrql(Irql);
     }
 }

@@ -55,7 +55,7 @@ NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber) {
 
 static FORCEINLINE ULONG64 RaiseToHigh(VOID) {
     ULONG64 OldIrql = __readcr8();
-    __writecr8(HIGH_LEVEL); /* also pins us to this CPU */
+    KiSetIrql(HIGH_LEVEL); /* also pins us to this CPU */
     return OldIrql;
 }
 
@@ -142,7 +142,7 @@ static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
             HalRequestIpi(Prcb->Number, VECTOR_DISPATCH);
         }
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return WasFree;
 }
 
@@ -171,7 +171,7 @@ BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
         }
         UnlockQueue(Queue);
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return WasQueued;
 }
 
@@ -190,7 +190,7 @@ ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)) {
         Wanted += Index % 2 == 0 && Queue->ActiveRoutine != NULL && IsWanted(Queue->ActiveRoutine);
         UnlockQueue(Queue);
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return Wanted;
 }
 
@@ -216,7 +216,7 @@ PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
         Found = FindInQueue(Queue, Start, End);
         UnlockQueue(Queue);
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return Found;
 }
 
@@ -224,7 +224,7 @@ PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
  * empty queue ends the drain under the same lock, so that a DPC queued after this asks for a new interrupt. *IsActive
  * says afterwards whether there was one. IRQL is Irql on return. */
 static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile BOOLEAN *IsActive, KIRQL Irql) {
-    __writecr8(HIGH_LEVEL);
+    KiSetIrql(HIGH_LEVEL);
     LockQueue(Queue);
     BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
     if (HasDpc) {
@@ -238,7 +238,7 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
     Queue->ActiveRoutine = HasDpc ? Call->Routine : NULL;
     *IsActive = HasDpc;
     UnlockQueue(Queue);
-    __writecr8(Irql);
+    KiSetIrql(Irql);
     return HasDpc;
 }
 

@@ -93,13 +93,13 @@ static VOID CreateParks(VOID) {
         return;
     }
     memset(Parks, 0, sizeof(*Parks));
-    __writecr8(DISPATCH_LEVEL);
+    KiSetIrql(DISPATCH_LEVEL);
     POOL_PARKS **Place = &MiPoolParks[KeGetCurrentPrcb()->Number];
     BOOLEAN IsTaken = *Place != NULL;
     if (!IsTaken) {
         *Place = Parks;
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     if (IsTaken) {
         MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], Parks, BYTES_TO_PAGES(sizeof(*Parks)));
     }

@@ -2,7 +2,7 @@
  *
  * A kept block is called parked. Only its owner CPU touches the list, at DISPATCH_LEVEL, so that no other thread or
  * DPC of that CPU comes between; no lock is needed. The list is an array of pointers, not a chain through the blocks:
- * a block of paged pool may be on disk, and must not be read at DISPATCH_LEVEL. CR8 is written directly: this is no
+ * a block of paged pool may be on disk, and must not be read at DISPATCH_LEVEL. IRQL is set by KiSetIrql: this is no
  * call of a driver's, and the verifier's checks of KeRaiseIrql are not meant for it.
  */
 #ifndef _POOLLOOKASIDE_H_
@@ -35,7 +35,7 @@ extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's firs
 static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql, SIZE_T Bytes, ULONG Tag,
                                              PVOID Caller) {
     PPOOL_HEADER Header = NULL;
-    __writecr8(DISPATCH_LEVEL);
+    KiSetIrql(DISPATCH_LEVEL);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
         POOL_PARK *Park = &Parks->Size[Units - POOL_SMALLEST_UNITS][HeapIndex];
@@ -44,7 +44,7 @@ static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, U
             KdTracePool(TracePoolAllocate, HeapIndex == POOL_HEAP_PAGED, Header + 1, Bytes, Tag, Caller);
         }
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return Header;
 }
 
@@ -53,7 +53,7 @@ static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, U
 static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER Header, ULONG64 OldIrql, ULONG Tag,
                                   PVOID Caller) {
     BOOLEAN HasRoom = FALSE;
-    __writecr8(DISPATCH_LEVEL);
+    KiSetIrql(DISPATCH_LEVEL);
     KdTracePool(TracePoolFree, HeapIndex == POOL_HEAP_PAGED, Header + 1, (Units - 1) * POOL_UNIT, Tag, Caller);
     POOL_PARKS *Parks = MiPoolParks[KeGetCurrentPrcb()->Number];
     if (Parks != NULL) {
@@ -63,7 +63,7 @@ static FORCEINLINE BOOLEAN MiPark(ULONG64 HeapIndex, ULONG64 Units, PPOOL_HEADER
             HasRoom = TRUE;
         }
     }
-    __writecr8(OldIrql);
+    KiSetIrql(OldIrql);
     return HasRoom;
 }
 
