@@ -47,7 +47,7 @@ CHECK  := $(CHECKED_$(BUILD))
 CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
           -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 \
           -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
-NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-DCHECKED -p checked.inc) -I$(G)/ -Iarch/x86_64/
+NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-p checked.inc) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
 # compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.

@@ -48,8 +48,7 @@ CORE += kernel/ke/event.c                # a flag to wait for
 CORE += kernel/ke/semaphore.c            # a count of permits
 CORE += kernel/ke/mutex.c                # owned by one thread, as often as it likes
 CORE += kernel/ke/delay.c                # sleeping for a time
-CORE += arch/x86_64/fastmutex.asm        # the fast mutex when nobody is in the way
-CORE += kernel/ex/fastmutex.c            # the fast mutex when it is taken
+CORE += kernel/ex/fastmutex.c            # one locked instruction each, and an event for waiters
 
 # ---- Threads
 CORE += kernel/ke/scheduler.c            # which thread runs where
@@ -173,7 +172,6 @@ RING += kernel/ke/watchdog.c             # CPUs that have stopped making progres
 RING += kernel/ke/rtlassert.c            # an assertion that does not hold
 
 # ---- The executive
-RING += kernel/ex/guardedmutex.c         # a fast mutex under another name
 RING += kernel/ex/pushlock.c             # readers and writers in one pointer
 RING += kernel/ex/resource.c             # ERESOURCE: readers and writers known by name
 RING += kernel/ex/resourcequery.c        # questions to a resource, owners that are no threads

@@ -143,7 +143,8 @@ def check_row(name, operands, before, after, depth):
     if base == next_base:
         assert next_offset == offset + (moved(name, operands) if base == RSP else 0)
     elif next_base == RBP:
-        assert (name, operands, next_offset) == ("mov", "rbp,rsp", offset)
+        made, entered = ("mov", "rbp,rsp", offset), ("lea", "rbp,[rcx+0x30]", 16)
+        assert (name, operands, next_offset) in (made, entered)
     else:
         assert (name, operands, next_offset) == ("pop", "rbp", depth)
     register = NAMES.index(operands) if operands in NAMES else None

@@ -258,7 +258,7 @@ def kernel_with(folder, build, text):
     made, own = build["checked"], folder / "checked"
     own.mkdir()
     (folder / "spinlock.o").unlink(missing_ok=True)
-    subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", "-DCHECKED", "-p", "checked.inc", f"-I{made}/generated/", "-Iarch/x86_64/",
+    subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", "-p", "checked.inc", f"-I{made}/generated/", "-Iarch/x86_64/",
                     folder / "spinlock.asm", "-o", folder / "spinlock.o"], cwd=TOP, check=True, timeout=60)
     subprocess.run(["objcopy", "--wildcard", "--strip-symbol=..@*", "--strip-symbol=Cfi*", folder / "spinlock.o"], check=True, timeout=60)
     sources = [path.relative_to(TOP) for folder_ in ("boot", "arch/x86_64", "kernel") for path in sorted((TOP / folder_).rglob("*"))]

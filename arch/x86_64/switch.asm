@@ -110,8 +110,7 @@ KiEndGuarded:
         mov     eax, edi
         mov     rcx, [gs:PCR_CURRENT_THREAD]
         mov     rcx, [rcx + THREAD_GUARD]
-        lea     rbp, [rcx + 30h]                ; of KiCallGuarded's frame: six words were pushed behind it
-        CFI_ROW DW_CFA, DW_RBP, 10h, DW_AT + DW_RBP, 2
+        FRAME_AT rcx + 30h                      ; KiCallGuarded's: six words were pushed behind it
         mov     rsp, rcx
         jmp     KiGuardLanding
 

@@ -10,8 +10,6 @@ PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End);
 ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVEL */
 
 /* ---- Locks: what their files know of each other ---- */
-VOID ExpWaitForFastMutex(PFAST_MUTEX FastMutex, KLOCK_KIND Kind, ULONG OldIrql); /* APC_LEVEL; owned on return */
-VOID ExpAcquireMutexUnsafe(PFAST_MUTEX FastMutex, KLOCK_KIND Kind);              /* <= APC_LEVEL */
 PKTHREAD ExQueryResourceOwner(PERESOURCE Resource); /* a thread that may be gone, or NULL; any IRQL, a snapshot */
 extern LIST_ENTRY ExpSystemResourcesList;           /* every ERESOURCE; guarded by ExpResourceSpinLock */
 extern KSPIN_LOCK ExpResourceSpinLock;

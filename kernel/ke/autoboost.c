@@ -30,7 +30,7 @@ static PKLOCK_ENTRY FindEntry(PKTHREAD Thread, PVOID Lock) {
     return NULL;
 }
 
-/* The current thread holds Lock from now on. <= APC_LEVEL. fastmutex.asm does the same for the first entry. */
+/* The current thread holds Lock from now on. <= APC_LEVEL. ex/fastmutex.c does the same for the first entry. */
 VOID KeAbAcquired(PVOID Lock) {
     PKTHREAD Thread = KiCurrentThread();
     PKLOCK_ENTRY Entry = FindEntry(Thread, NULL);

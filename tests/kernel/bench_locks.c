@@ -8,19 +8,19 @@ KBENCH(BenchSpinLock, "KeAcquireSpinLock + KeReleaseSpinLock, uncontended", "ins
     return KT_MEASURE(KeAcquireSpinLock(&Lock, &OldIrql); KeReleaseSpinLock(&Lock, OldIrql));
 }
 
-KBENCH(BenchQueuedLock, "in-stack queued lock, uncontended pair", "instructions", 30) {
+KBENCH(BenchQueuedLock, "in-stack queued lock, uncontended pair", "instructions", 36) {
     static KSPIN_LOCK Lock;
     KLOCK_QUEUE_HANDLE Handle;
     return KT_MEASURE(KeAcquireInStackQueuedSpinLock(&Lock, &Handle); KeReleaseInStackQueuedSpinLock(&Handle));
 }
 
-KBENCH(BenchFastMutex, "FAST_MUTEX, uncontended pair", "instructions", 30) {
+KBENCH(BenchFastMutex, "FAST_MUTEX, uncontended pair", "instructions", 36) {
     static FAST_MUTEX Mutex;
     ExInitializeFastMutex(&Mutex);
     return KT_MEASURE(ExAcquireFastMutex(&Mutex); ExReleaseFastMutex(&Mutex));
 }
 
-KBENCH(BenchGuardedMutex, "KGUARDED_MUTEX, uncontended pair", "instructions", 30) {
+KBENCH(BenchGuardedMutex, "KGUARDED_MUTEX, uncontended pair", "instructions", 36) {
     static KGUARDED_MUTEX Mutex;
     KeInitializeGuardedMutex(&Mutex);
     return KT_MEASURE(KeAcquireGuardedMutex(&Mutex); KeReleaseGuardedMutex(&Mutex));
