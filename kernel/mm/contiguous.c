@@ -29,8 +29,19 @@ static BOOLEAN CrossesBoundary(ULONG64 First, ULONG64 Last, ULONG64 Boundary) {
     return Boundary != 0 && First / Boundary != Last / Boundary;
 }
 
+/* A single frame that may lie anywhere needs no search; 0: there is none. MmPfnLock held. */
+static ULONG64 FindFrame(VOID) {
+    const MI_PAGE_LIST *List = MiFreeList.Count != 0     ? &MiFreeList
+                               : MiZeroedList.Count != 0 ? &MiZeroedList
+                                                         : &MiStandbyList;
+    return List->Count != 0 ? List->First : 0;
+}
+
 /* The first frame of Count takable ones within the limits, or 0. MmPfnLock held. */
 static ULONG64 FindRun(ULONG64 Count, const RUN_LIMITS *Limits) {
+    if (Count == 1 && Limits->Lowest == 0 && Limits->Highest >= MiHighestFrame) {
+        return FindFrame();
+    }
     ULONG64 Frame = MiNextFrame(Limits->Lowest == 0 ? 0 : Limits->Lowest - 1), Length = 0, Last = 0;
     do {
         Length = !IsTakable(Frame) || Frame > Limits->Highest ? 0 : Frame == Last + 1 ? Length + 1 : 1;
