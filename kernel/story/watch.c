@@ -46,10 +46,6 @@ ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum) {
     return KdWalkStack(&First, Frames, Maximum);
 }
 
-static BOOLEAN IsOnCpu(const KTHREAD *Thread) {
-    return Thread->State == Running;
-}
-
 /* What the last walk has found of a thread: as long as the thread is not switched to, its stack is the same. */
 typedef struct _WATCHED {
     PKTHREAD Thread;
@@ -71,7 +67,7 @@ static BOOLEAN HasDriverFrame(PKTHREAD Thread) {
     return FALSE;
 }
 
-/* Of a thread that is on no CPU. */
+/* Of a thread that waits. */
 static BOOLEAN IsInDriver(PKTHREAD Thread) {
     WATCHED *Last = &Watched[((ULONG64)Thread >> 6 ^ (ULONG64)Thread >> 12) % WATCHED_THREADS];
     if (Last->Thread != Thread || Last->StartRoutine != (PVOID)Thread->StartRoutine ||
@@ -88,8 +84,9 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
     if (Thread->State == Terminated || Thread->State == Initialized) {
         return FALSE;
     }
-    if (IsOnCpu(Thread)) {
-        /* Its stack moves. A worker that works counts: what it runs may be the driver's, and will soon be over if not. */
+    if (Thread->State != Waiting) {
+        /* Its stack moves, or soon will. A worker that works counts: what it runs may be the driver's, and will soon be
+         * over if not. */
         return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL ||
                JudgeIsDriverAddress((ULONG64)KeQueryThreadedDpc(Thread));
     }
