@@ -179,7 +179,7 @@ def test_a_thousand_files_are_made_and_moved(build, tmp_path, seed):
     assert result["result"] == "completed", result["text"]
     moved = {file["path"]: file["bytes"] for file in result["files"]}
     assert len(moved) == 1000 and set(moved.values()) == {1500} and all(path.startswith("Temp2/") for path in moved)
-    assert result["guestSeconds"] < 120, "each write costs a request to the disk, or each open a walk"
+    assert result["guestSeconds"] < 70, "each write costs a request to the disk, or each open a walk"
 
 
 def test_files_in_the_kernel(boot, tmp_path):

@@ -321,6 +321,24 @@ VOID MmUnmapDiskView(PDISK_VIEW View) {
     ReleaseViewLock(OldIrql);
 }
 
+/* ---- Pins ---- */
+
+/* See block.h. */
+NTSTATUS MmPinDiskPage(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View) {
+    PMI_CACHED_PAGE Page;
+    NTSTATUS Status = GetPage(Device, Offset >> PAGE_SHIFT, FALSE, &Page);
+    if (NT_SUCCESS(Status)) {
+        const UCHAR *Contents = MmPhysicalToVirtual(PhysicalOf(Page));
+        *View = (DISK_VIEW){Contents + BYTE_OFFSET(Offset), Page, VIEW_SLOTS};
+    }
+    return Status;
+}
+
+/* See block.h. */
+VOID MmUnpinDiskPage(PDISK_VIEW View) {
+    ReleasePage(View->Page);
+}
+
 /* ---- Copies in and out ---- */
 
 /* See block.h. */

@@ -119,6 +119,18 @@ static void ResizeOne(MODEL *File) {
     }
 }
 
+/* As an open that overwrites does. Where nothing is to be freed, one sector is written: the one with the entry. */
+static void EmptyOne(MODEL *File) {
+    LONG64 Sectors = Disk.SectorsWritten;
+    ULONG Size = File->Node.Entry.Size;
+    if (Succeeded(FatEmptyFile(&Volume, &File->Node, FAT_ATTRIBUTE_HIDDEN), File)) {
+        CHECK(File->Node.Entry.Attributes == (FAT_ATTRIBUTE_HIDDEN | FAT_ATTRIBUTE_ARCHIVE));
+        CHECK(Size != 0 || Disk.SectorsWritten == Sectors + 1);
+        memset(File->Bytes, 0, LARGEST);
+        File->Size = 0;
+    }
+}
+
 static void RenameOne(MODEL *File) {
     MODEL Old = *File;
     NewName(File);
@@ -200,6 +212,9 @@ static void Step(void) {
             break;
         case 3:
             ResizeOne(File);
+            break;
+        case 4:
+            EmptyOne(File);
             break;
         default:
             WriteOne(File);

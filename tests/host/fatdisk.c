@@ -57,6 +57,14 @@ VOID MmUnmapDiskView(PDISK_VIEW View) {
     Disk.Views--;
 }
 
+NTSTATUS MmPinDiskPage(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View) {
+    return MmMapDiskView(Device, Offset, View);
+}
+
+VOID MmUnpinDiskPage(PDISK_VIEW View) {
+    MmUnmapDiskView(View);
+}
+
 NTSTATUS MmReadDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PVOID Buffer, ULONG Length) {
     UNREFERENCED_PARAMETER(Device);
     NTSTATUS Status = StartRequest(Offset, Length);

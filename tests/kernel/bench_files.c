@@ -22,7 +22,7 @@ static VOID MakeFile(VOID) {
     }
 }
 
-KBENCH(BenchFile, "ZwCreateFile + ZwWriteFile (1500 bytes) + ZwClose", "instructions", 0) {
+KBENCH(BenchFile, "ZwCreateFile + ZwWriteFile (1500 bytes) + ZwClose", "instructions", 30000) {
     return KT_MEASURE(MakeFile());
 }
 

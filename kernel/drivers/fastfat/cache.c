@@ -30,13 +30,21 @@ PAGEABLE ULONG FatSizeOf(const FCB *Fcb) {
     return IsDirty(&Fcb->Page) && End > Fcb->Node.Entry.Size ? End : Fcb->Node.Entry.Size;
 }
 
+PAGEABLE static VOID KeepOrFree(PVCB Vcb, PUCHAR Bytes) {
+    if (Vcb->SparePage == NULL) {
+        Vcb->SparePage = Bytes;
+    } else {
+        ExFreePoolWithTag(Bytes, TAG_FAT);
+    }
+}
+
 PAGEABLE VOID FatDiscard(PVCB Vcb, PFCB Fcb) {
     PFAT_PAGE Page = &Fcb->Page;
     FatUnreserve(Vcb->Volume, Page->ReservedClusters);
     if (Page->Bytes != NULL) {
         RemoveEntryList(&Page->ListEntry);
         Vcb->PageCount--;
-        ExFreePoolWithTag(Page->Bytes, TAG_FAT);
+        KeepOrFree(Vcb, Page->Bytes);
     }
     *Page = (FAT_PAGE){};
 }
@@ -74,7 +82,8 @@ PAGEABLE static BOOLEAN MakePage(PVCB Vcb, PFAT_PAGE Page) {
     if (Vcb->PageCount >= MAXIMUM_PAGES && !NT_SUCCESS(DropOldest(Vcb))) {
         return FALSE;
     }
-    Page->Bytes = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG_FAT);
+    Page->Bytes = Vcb->SparePage != NULL ? Vcb->SparePage : ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG_FAT);
+    Vcb->SparePage = NULL;
     if (Page->Bytes == NULL) {
         return FALSE;
     }
@@ -83,13 +92,14 @@ PAGEABLE static BOOLEAN MakePage(PVCB Vcb, PFAT_PAGE Page) {
     return TRUE;
 }
 
+PAGEABLE static BOOLEAN HasPage(const FCB *Fcb, ULONG Offset) {
+    return Fcb->Page.Bytes != NULL && Fcb->Page.Offset == Offset;
+}
+
 /* Makes the file's page the one at Offset, with what the disk has of it. STATUS_INSUFFICIENT_RESOURCES: no page can be had;
  * any other error: what the old page held, or the new one should hold, cannot be written or read. */
 PAGEABLE static NTSTATUS TakePage(PVCB Vcb, PFCB Fcb, ULONG Offset) {
     PFAT_PAGE Page = &Fcb->Page;
-    if (Page->Bytes != NULL && Page->Offset == Offset) {
-        return STATUS_SUCCESS;
-    }
     NTSTATUS Status = FatFlush(Vcb, Fcb);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -132,9 +142,11 @@ PAGEABLE static NTSTATUS Gather(PVCB Vcb, PFCB Fcb, ULONG Offset, ULONG Length, 
     while (Length != 0 && NT_SUCCESS(Status)) {
         ULONG InPage = BYTE_OFFSET(Offset), Bytes = PAGE_SIZE - InPage;
         Bytes = Bytes < Length ? Bytes : Length;
-        Status = TakePage(Vcb, Fcb, Offset - InPage);
-        if (NT_SUCCESS(Status)) {
-            Status = Reserve(Vcb, Fcb, (ULONG64)Offset + Bytes); /* a page that was written has used up its own */
+        if (!HasPage(Fcb, Offset - InPage)) {
+            Status = TakePage(Vcb, Fcb, Offset - InPage);
+            if (NT_SUCCESS(Status)) {
+                Status = Reserve(Vcb, Fcb, (ULONG64)Offset + Bytes); /* a page that was written has used up its own */
+            }
         }
         if (NT_SUCCESS(Status)) {
             Put(&Fcb->Page, InPage, Bytes, Buffer);

@@ -204,12 +204,7 @@ PAGEABLE static NTSTATUS OverwriteFile(PVCB Vcb, PCREATE Create, PFCB Fcb) {
     }
     if (NT_SUCCESS(Status)) {
         FatDiscard(Vcb, Fcb);
-        Status = FatSetSize(Vcb->Volume, &Fcb->Node, 0);
-    }
-    if (NT_SUCCESS(Status)) {
-        FAT_ENTRY Entry = Fcb->Node.Entry;
-        Entry.Attributes = Create->Attributes | FAT_ATTRIBUTE_ARCHIVE;
-        Status = FatWriteEntry(Vcb->Volume, &Fcb->Node, &Entry);
+        Status = FatEmptyFile(Vcb->Volume, &Fcb->Node, Create->Attributes | FAT_ATTRIBUTE_ARCHIVE);
     }
     return Status;
 }

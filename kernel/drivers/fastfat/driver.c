@@ -1,9 +1,9 @@
 /* driver.c: the file system driver's entry: it mounts C: and receives every request for it.
  *
- * Each request first looks at the boot sector, through a view that is mapped for this request: is this still the
- * volume that was mounted? That is where a file call at DISPATCH_LEVEL ends: the view's page is not valid until it is
- * touched, and touching it is a page fault, which no one may have at that level. It happens before any lock is asked
- * for, and whatever ran before. */
+ * An open first looks at the boot sector, through a view that is mapped for it: is this still the volume that was
+ * mounted? The disk is no removable one, so later requests of the file do not ask again; but any request at
+ * DISPATCH_LEVEL does, and ends there: the view's page is not valid until it is touched, and touching it is a page
+ * fault, which no one may have at that level. It happens before any lock is asked for, and whatever ran before. */
 #include "fastfat.h"
 
 #define BOOT_MARK_OFFSET 0x27 /* the serial number of FAT12 and FAT16; of FAT32: flags and the root's cluster */
@@ -50,15 +50,18 @@ static NTSTATUS FatVerifyVolume(PVCB Vcb) {
     return Mark == Vcb->BootMark ? STATUS_SUCCESS : STATUS_WRONG_VOLUME;
 }
 
-/* The one dispatch routine; nonpaged. What closes a file goes on when the disk does not answer: there is no other way
- * to be rid of it. */
+static BOOLEAN MustVerify(UCHAR MajorFunction) {
+    return MajorFunction == IRP_MJ_CREATE || KeGetCurrentIrql() >= DISPATCH_LEVEL;
+}
+
+/* The one dispatch routine; nonpaged. */
 static NTSTATUS FatFsdDispatch(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     PVCB Vcb = DeviceObject->DeviceExtension;
     PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
     UCHAR Major = Stack->MajorFunction;
-    NTSTATUS Status = FatVerifyVolume(Vcb);
+    NTSTATUS Status = MustVerify(Major) ? FatVerifyVolume(Vcb) : STATUS_SUCCESS;
     Irp->IoStatus.Information = 0;
-    if (NT_SUCCESS(Status) || Major == IRP_MJ_CLEANUP || Major == IRP_MJ_CLOSE) {
+    if (NT_SUCCESS(Status)) {
         FsRtlEnterFileSystem();
         ExAcquireResourceExclusiveLite(&Vcb->Resource, TRUE);
         Status = HandlerOf(Major)(Vcb, Irp, Stack);

@@ -50,6 +50,7 @@ typedef struct _VCB {
     LIST_ENTRY Fcbs;
     LIST_ENTRY Pages; /* FCB.Page, of the files that have one */
     ULONG PageCount;
+    PUCHAR SparePage; /* what the last file has left, for the next one; NULL: none */
     BOOLEAN IsLazyWriterStarted;
     KTIMER LazyTimer; /* lazy.c's, like what follows */
     KDPC LazyDpc;

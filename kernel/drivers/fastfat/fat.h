@@ -1,6 +1,6 @@
 /* fat.h: the FAT file system as it lies on a disk, and its core: no IRP, no lock, no thread.
  *
- * The core reaches the disk through block.h's views alone, so it also builds on a host, over an image in memory.
+ * The core reaches the disk through block.h alone, so it also builds on a host, over an image in memory.
  *
  *      boot sector | reserved | table of clusters (1 or 2 copies) | root directory (FAT12, FAT16) | clusters 2, 3, 4 ...
  *
@@ -86,11 +86,11 @@ typedef struct _FAT_VOLUME {
     UCHAR Label[11];
 } FAT_VOLUME, *PFAT_VOLUME;
 
-/* A place on the disk, seen through one view at a time: near places cost one mapping. */
+/* A place on the disk, in one pinned page at a time: near places cost one pin. */
 typedef struct _FAT_CURSOR {
     PFAT_VOLUME Volume;
-    ULONG64 Page; /* disk offset of what is mapped */
-    BOOLEAN IsMapped;
+    ULONG64 Page; /* disk offset of what is pinned */
+    BOOLEAN IsPinned;
     DISK_VIEW View;
 } FAT_CURSOR, *PFAT_CURSOR;
 
@@ -228,6 +228,7 @@ NTSTATUS FatReadFile(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG Offset, ULONG Len
 /* The file grows when Offset + Length is beyond its end; what is between is zeros. */
 NTSTATUS FatWriteFile(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Offset, ULONG Length, PCVOID Buffer);
 NTSTATUS FatSetSize(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Size);
+NTSTATUS FatEmptyFile(PFAT_VOLUME Volume, PFAT_NODE Node, UCHAR Attributes); /* with one write of the entry */
 
 /* ---- tree.c ---- */
 VOID FatMakeRootNode(PFAT_VOLUME Volume, PFAT_NODE Node);

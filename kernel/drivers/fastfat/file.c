@@ -280,6 +280,23 @@ PAGEABLE NTSTATUS FatWriteFile(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Offse
     return ChangeFile(Volume, Node, &Change);
 }
 
+PAGEABLE NTSTATUS FatEmptyFile(PFAT_VOLUME Volume, PFAT_NODE Node, UCHAR Attributes) {
+    ULONG Old = FatGetCluster(Volume, &Node->Entry);
+    FAT_ENTRY Entry = Node->Entry;
+    if (Entry.Size != 0 && !FatIsCluster(Volume, Old)) {
+        return STATUS_FILE_CORRUPT_ERROR;
+    }
+    FatSetCluster(Volume, &Entry, 0);
+    Entry.Size = 0;
+    Entry.Attributes = Attributes;
+    FatStampWrite(&Entry);
+    NTSTATUS Status = FatWriteEntry(Volume, Node, &Entry);
+    if (NT_SUCCESS(Status)) {
+        FatFreeChain(Volume, Old); /* what cannot be freed is lost, and the file is empty all the same */
+    }
+    return Status;
+}
+
 PAGEABLE NTSTATUS FatSetSize(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Size) {
     if (Size > LARGEST_FILE) {
         return STATUS_DISK_FULL;

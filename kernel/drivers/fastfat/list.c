@@ -75,7 +75,7 @@ PAGEABLE static ULONG FillEntry(PVCB Vcb, const LAYOUT *Layout, const FAT_FOUND 
 PAGEABLE static NTSTATUS NextMatch(PCCB Ccb, PFAT_FOUND Found, PFAT_SCAN Before) {
     for (;;) {
         *Before = Ccb->Scan;
-        Before->Cursor.IsMapped = FALSE;
+        Before->Cursor.IsPinned = FALSE;
         NTSTATUS Status = FatNextFile(&Ccb->Scan, Found);
         if (!NT_SUCCESS(Status) ||
             FatMatches(Ccb->Pattern.Buffer, Ccb->Pattern.Length / sizeof(WCHAR), Found->Name, Found->NameLength)) {

@@ -20,7 +20,12 @@ PAGEABLE WCHAR FatUpcase(WCHAR Character) {
     return Character >= 0x450 && Character <= 0x45F ? (WCHAR)(Character - 0x50) : Character;
 }
 
+/* No set has a letter or a digit. */
 PAGEABLE static BOOLEAN IsIn(WCHAR Character, const CHAR *Set) {
+    WCHAR Lower = Character | 0x20;
+    if ((Lower >= 'a' && Lower <= 'z') || (Character >= '0' && Character <= '9')) {
+        return FALSE;
+    }
     for (; *Set != 0; Set++) {
         if (Character == (UCHAR)*Set) {
             return TRUE;

@@ -63,10 +63,8 @@ PAGEABLE static ULONG Merge(PFAT_VOLUME Volume, ULONG Cluster, ULONG Raw, ULONG 
 
 PAGEABLE static NTSTATUS SetLinkIn(PFAT_VOLUME Volume, ULONG Table, ULONG Cluster, ULONG Link) {
     ULONG64 Offset = Volume->TableStart + Table * Volume->TableBytes + EntryOffset(Volume, Cluster);
-    ULONG Bytes = Volume->Bits == 32 ? 4 : 2, Raw;
-    FAT_CURSOR Cursor = {.Volume = Volume};
-    NTSTATUS Status = ReadRaw(&Cursor, Offset, Bytes, &Raw);
-    FatDrop(&Cursor);
+    ULONG Bytes = Volume->Bits == 32 ? 4 : 2, Raw = 0;
+    NTSTATUS Status = MmReadDisk(Volume->Disk, Offset, &Raw, Bytes);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }

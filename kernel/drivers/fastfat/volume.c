@@ -151,13 +151,13 @@ PAGEABLE ULONG64 FatClusterStart(PFAT_VOLUME Volume, ULONG Cluster) {
 
 PAGEABLE NTSTATUS FatTouch(PFAT_CURSOR Cursor, ULONG64 Offset, const UCHAR **Data) {
     ULONG64 Page = Offset & ~(PAGE_SIZE - 1ULL);
-    if (!Cursor->IsMapped || Cursor->Page != Page) {
+    if (!Cursor->IsPinned || Cursor->Page != Page) {
         FatDrop(Cursor);
-        NTSTATUS Status = MmMapDiskView(Cursor->Volume->Disk, Page, &Cursor->View);
+        NTSTATUS Status = MmPinDiskPage(Cursor->Volume->Disk, Page, &Cursor->View);
         if (!NT_SUCCESS(Status)) {
             return Status;
         }
-        Cursor->IsMapped = TRUE;
+        Cursor->IsPinned = TRUE;
         Cursor->Page = Page;
     }
     *Data = Cursor->View.Data + (Offset - Page);
@@ -165,9 +165,9 @@ PAGEABLE NTSTATUS FatTouch(PFAT_CURSOR Cursor, ULONG64 Offset, const UCHAR **Dat
 }
 
 PAGEABLE VOID FatDrop(PFAT_CURSOR Cursor) {
-    if (Cursor->IsMapped) {
-        MmUnmapDiskView(&Cursor->View);
-        Cursor->IsMapped = FALSE;
+    if (Cursor->IsPinned) {
+        MmUnpinDiskPage(&Cursor->View);
+        Cursor->IsPinned = FALSE;
     }
 }
 

@@ -65,6 +65,10 @@ typedef struct _DISK_VIEW {
 NTSTATUS MmMapDiskView(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View);
 VOID MmUnmapDiskView(PDISK_VIEW View); /* <= DISPATCH_LEVEL */
 
+/* The same page where it lies, as CcPinRead gives it: no address of its own, no fault. <= APC_LEVEL. */
+NTSTATUS MmPinDiskPage(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View);
+VOID MmUnpinDiskPage(PDISK_VIEW View); /* <= DISPATCH_LEVEL */
+
 /* Through the same cache; any offset and length. A write has reached the disk when it returns; Buffer NULL writes
  * zeros. After a failed write the cache reads the disk again. The caller serialises what must not mix. <= APC_LEVEL,
  * may fault on Buffer. */
