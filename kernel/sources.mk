@@ -37,12 +37,9 @@ CORE += arch/x86_64/clock.c              # each CPU's tick
 CORE += kernel/ke/clock.c                # what hangs on a tick
 CORE += kernel/ke/timer.c                # one list of timers in the order of due times
 CORE += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
-CORE += kernel/ke/group.c                # CPUs by number, mask and group
 
 # ---- Locks and waits
 CORE += arch/x86_64/spinlock.asm         # one exchange that only one CPU can win
-CORE += arch/x86_64/queuedlock.asm       # first come, first served, each on its own word
-CORE += kernel/ke/lockholder.c           # which CPU holds a spin lock
 CORE += kernel/ke/wait.c                 # waiting and being released
 CORE += kernel/ke/event.c                # a flag to wait for
 CORE += kernel/ke/semaphore.c            # a count of permits
@@ -106,7 +103,7 @@ CORE += kernel/io/driver.c               # the driver object and its table of ro
 CORE += kernel/io/device.c               # what requests are sent to
 CORE += kernel/io/irp.c                  # the I/O request packet on its way down
 CORE += kernel/io/complete.c             # and on its way up
-CORE += kernel/io/build.c                # IRPs that drivers build for others
+CORE += kernel/io/build.c                # control requests that one driver builds for another
 CORE += kernel/io/buffer.c               # the copy that a driver works on
 CORE += kernel/io/interrupt.c            # a vector, a service routine and their lock
 CORE += kernel/io/msix.c                 # an interrupt is a write by the device
@@ -162,11 +159,18 @@ RING += arch/x86_64/drivercfi.asm        # how a debugger gets through a driver 
 RING += arch/x86_64/brokenlock.asm       # the lock that does not lock, to step through
 
 # ---- More ways to lock, wait and run
+RING += arch/x86_64/queuedlock.asm       # first come, first served, each on its own word
+RING += kernel/ke/lockholder.c           # which CPU holds a spin lock
 RING += kernel/ke/queuedlock.c           # NT's numbered queued spin locks
 RING += kernel/ke/rwspinlock.c           # many readers or one writer, at DISPATCH_LEVEL
 RING += kernel/ke/lockwait.c             # which lock a thread sleeps on
 RING += kernel/ke/autoboost.c            # which locks a thread holds
-RING += kernel/ke/alert.c                # a flag that ends an alertable wait
+RING += kernel/ke/alert.c                # alerts and user APCs, which end alertable waits
+RING += kernel/ke/group.c                # CPUs by number, mask and group
+RING += kernel/ke/priority.c             # a thread's priority, set and asked
+RING += kernel/ke/precisetime.c          # the time between two ticks
+RING += kernel/ke/timercheck.c           # timers in memory that is about to go
+RING += kernel/ke/dpccheck.c             # DPCs in memory that is about to go
 RING += kernel/ke/threadeddpc.c          # DPCs that a thread runs
 RING += kernel/ke/watchdog.c             # CPUs that have stopped making progress
 RING += kernel/ke/rtlassert.c            # an assertion that does not hold
@@ -204,6 +208,7 @@ RING += kernel/mm/mdl.c                  # the frames behind a buffer
 RING += kernel/mm/lockpages.c            # pages kept in memory
 RING += kernel/mm/copymemory.c           # a copy that stops where there is nothing
 RING += kernel/mm/specialpool.c          # the verifier's pool: one block a page
+RING += kernel/mm/poolusage.c            # who holds the pool, a line a tag
 RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
 RING += kernel/mm/dumppage.c             # what a dump can say of an address
 
@@ -215,6 +220,7 @@ RING += kernel/io/null.c                 # takes everything, gives nothing
 RING += kernel/io/attach.c               # device stacks
 RING += kernel/io/driverextension.c      # what a driver hangs on its object
 RING += kernel/io/devicename.c           # the names of devices and drivers
+RING += kernel/io/buildtransfer.c        # reads and writes that drivers build for others
 RING += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
 RING += kernel/io/forward.c              # down the stack, and back before going on
 RING += kernel/io/cancel.c               # taking a request back
@@ -281,6 +287,7 @@ RING += kernel/kd/deadlock.c             # the graph of lock order
 RING += kernel/kd/deadlockreport.c       # a violation of lock order in words
 
 # ---- The judge of drivers, tests inside the kernel, and places to step
+RING += kernel/ldr/bootdrivers.c         # the drivers of the boot option load=
 RING += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
 RING += kernel/story/judge.c             # loads drivers and says how they ended
 RING += kernel/story/watch.c             # what belongs to the judged drivers

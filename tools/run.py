@@ -8,6 +8,7 @@ import argparse
 import glob
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,7 +21,7 @@ from lastrun import remember
 from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version, shown
 from running import Run, handle_signals, hang_report
 
-BUILDS = ("checked", "free", "ubsan")
+BUILDS = ("checked", "free", "ubsan", "core")
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,6 +36,20 @@ class Parser(argparse.ArgumentParser):
 def scenarios():
     lines = subprocess.run([TOP / "tools/scenarios"], capture_output=True, text=True, check=True).stdout
     return [line.split("\t")[0] for line in lines.splitlines()]
+
+
+def beyond_core():
+    """The scenarios that need more than the kernel within the kernel."""
+    return re.findall(r'RING_SCENARIO\("([^"]+)"', (TOP / "kernel/story/scenarios.def").read_text())
+
+
+def check_core(options, known):
+    """The core has neither the tests inside the kernel nor every scenario, and loads no file system."""
+    if options.test or options.volume:
+        raise CannotRun(f"--core has no {'tests inside it' if options.test else 'file system'}: take the whole kernel, without --core")
+    if options.scenario in beyond_core():
+        raise CannotRun(f"the core has no scenario '{options.scenario}'; it has: "
+                        f"{', '.join(name for name in known if name not in beyond_core())}")
 
 
 def whole(least, most):
@@ -53,6 +68,7 @@ def parse(words):
     parser.add_argument("--headless", action="store_true")
     builds = parser.add_mutually_exclusive_group()
     builds.add_argument("--free", dest="build", action="store_const", const="free")
+    builds.add_argument("--core", dest="build", action="store_const", const="core")
     builds.add_argument("--build", choices=BUILDS)
     ways = parser.add_mutually_exclusive_group()
     for way in ("bios", "uefi", "pvh", "bochs"):
@@ -72,6 +88,8 @@ def parse(words):
     known = scenarios()
     if options.scenario is not None and options.scenario not in known:
         raise CannotRun(f"unknown scenario '{options.scenario}'; the scenarios are: {', '.join(known)}")
+    if options.build == "core":
+        check_core(options, known)
     if options.seed is not None and options.way not in (None, "pvh"):
         raise CannotRun("--seed needs --pvh: GRUB reads its ISO at host time, which is not repeatable")
     return options
@@ -84,7 +102,7 @@ def machine_of(options):
     usual = "free" if options.command == "gdb" else "checked"       # the bare lock, to be stepped
     return Machine(way=way, build=options.build or usual, cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
-                   dump=None if options.dump == "none" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
+                   dump=None if options.dump == "none" or options.build == "core" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
 
 
 def groups_of(machine):

@@ -371,7 +371,12 @@ static FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
 }
 /* Memory goes, of pool or of an image: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2).
  * <= DISPATCH_LEVEL. */
-VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes);
+extern VOID (*KeTimerCheckHook)(PVOID Start, SIZE_T Bytes);
+static FORCEINLINE VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes) {
+    if (KeTimerCheckHook != NULL) {
+        KeTimerCheckHook(Start, Bytes);
+    }
+}
 extern volatile ULONG64 KiNextTimerDue; /* ke/timer.c: interrupt time of the earliest timer, ~0: none */
 extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
 extern ULONG64 KiUptimeSeconds;         /* that had passed at the start: uptime= of the command line, else 0 */

@@ -50,7 +50,6 @@ VOID LdrInitialize(VOID); /* boot CPU, after MmInitializeSystem: the kernel's ow
 NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
 /* A driver is in memory and about to run; NULL: nobody is told. PASSIVE */
 extern VOID (*LdrImageHook)(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes);
-VOID LdrLoadBootDrivers(VOID); /* those that the boot option load=NAME,NAME,PREFIX* asks for. PASSIVE */
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
 PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address); /* any IRQL */
 /* A file of the boot archive by its whole path. FALSE: not there. Any IRQL; the memory is never freed. */

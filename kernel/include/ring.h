@@ -41,7 +41,8 @@ typedef enum _KE_START {
     StartFirstThread, /* PASSIVE_LEVEL, still one CPU */
     StartBeforeDisks, /* all CPUs run */
     StartAfterDisks,  /* the disks have their roles, nothing is paged yet */
-    StartAfterPaging
+    StartAfterPaging,
+    StartLast /* drivers may be loaded */
 } KE_START;
 typedef struct _KE_STARTUP_ROW {
     KE_START When;

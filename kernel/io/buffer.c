@@ -30,22 +30,11 @@ NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID O
     return InputLength != 0 ? CopyInput(Irp, Buffer, Input, InputLength) : STATUS_SUCCESS;
 }
 
-static NTSTATUS AttachDirect(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation) {
+NTSTATUS IopAttachDirect(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation) {
     if (Length == 0) {
         return STATUS_SUCCESS;
     }
     return IopDirectBuffers == NULL ? STATUS_NOT_SUPPORTED : IopDirectBuffers->Attach(Irp, Buffer, Length, Operation);
-}
-
-NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice) {
-    if (Device->Flags & DO_BUFFERED_IO) {
-        return IopAttachSystemBuffer(Irp, Buffer, IsToDevice ? Length : 0, Buffer, IsToDevice ? 0 : Length);
-    }
-    Irp->UserBuffer = Buffer;
-    if (Device->Flags & DO_DIRECT_IO) {
-        return AttachDirect(Irp, Buffer, Length, IsToDevice ? IoReadAccess : IoWriteAccess);
-    }
-    return STATUS_SUCCESS;
 }
 
 NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
@@ -60,9 +49,9 @@ NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG Inpu
     case METHOD_OUT_DIRECT:
         Status = IopAttachSystemBuffer(Irp, Input, InputLength, NULL, 0);
         Irp->UserBuffer = Output;
-        return NT_SUCCESS(Status)
-                   ? AttachDirect(Irp, Output, OutputLength, Method == METHOD_IN_DIRECT ? IoReadAccess : IoWriteAccess)
-                   : Status;
+        return NT_SUCCESS(Status) ? IopAttachDirect(Irp, Output, OutputLength,
+                                                    Method == METHOD_IN_DIRECT ? IoReadAccess : IoWriteAccess)
+                                  : Status;
     default:
         Irp->UserBuffer = Output;
         return STATUS_SUCCESS;

@@ -6,7 +6,7 @@
 #include "iop.h"
 
 /* The IRP is finished in this thread, which therefore must not go away before. */
-static PIRP AllocateThreaded(PDEVICE_OBJECT Device) {
+PIRP IopAllocateThreaded(PDEVICE_OBJECT Device) {
     PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
     if (Irp != NULL) {
         Irp->Tail.Overlay.Thread = PsGetCurrentThread();
@@ -23,7 +23,7 @@ PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObj
                                    ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
     ULONG Method = METHOD_FROM_CTL_CODE(IoControlCode);
-    PIRP Irp = AllocateThreaded(DeviceObject);
+    PIRP Irp = IopAllocateThreaded(DeviceObject);
     if (Irp == NULL) {
         return NULL;
     }
@@ -42,42 +42,5 @@ PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObj
         return NULL;
     }
     IopQueueThreadIrp(Irp);
-    return Irp;
-}
-
-/* <= APC_LEVEL; at DISPATCH_LEVEL for a device with direct or no buffering, and a resident Buffer. IRP_MJ_READ,
- * IRP_MJ_WRITE, and without Buffer and offset IRP_MJ_FLUSH_BUFFERS, IRP_MJ_SHUTDOWN, IRP_MJ_PNP. NULL as above.
- * wdm.h: IoBuildAsynchronousFsdRequest. */
-PIRP IoBuildAsynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
-                                   PLARGE_INTEGER StartingOffset, PIO_STATUS_BLOCK IoStatusBlock) {
-    PIRP Irp = AllocateThreaded(DeviceObject);
-    if (Irp == NULL) {
-        return NULL;
-    }
-    PIO_STACK_LOCATION Stack = IoGetNextIrpStackLocation(Irp);
-    Stack->MajorFunction = (UCHAR)MajorFunction;
-    Irp->UserIosb = IoStatusBlock;
-    if (MajorFunction != IRP_MJ_READ && MajorFunction != IRP_MJ_WRITE) {
-        return Irp;
-    }
-    Stack->Parameters.Read.Length = Length; /* Write is laid out the same */
-    Stack->Parameters.Read.ByteOffset.QuadPart = StartingOffset == NULL ? 0 : StartingOffset->QuadPart;
-    if (!NT_SUCCESS(IopAttachTransferBuffer(Irp, DeviceObject, Buffer, Length, MajorFunction == IRP_MJ_WRITE))) {
-        IopDropIrp(Irp);
-        return NULL;
-    }
-    return Irp;
-}
-
-/* The same with an event that the end sets; the IRP is never freed by the caller. wdm.h: IoBuildSynchronousFsdRequest.
- */
-PIRP IoBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJECT DeviceObject, PVOID Buffer, ULONG Length,
-                                  PLARGE_INTEGER StartingOffset, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {
-    PIRP Irp =
-        IoBuildAsynchronousFsdRequest(MajorFunction, DeviceObject, Buffer, Length, StartingOffset, IoStatusBlock);
-    if (Irp != NULL) {
-        Irp->UserEvent = Event;
-        IopQueueThreadIrp(Irp);
-    }
     return Irp;
 }

@@ -87,3 +87,28 @@ VOID IopReleaseFileLock(PFILE_OBJECT File) {
         KeSetEvent(&File->Lock, IO_NO_INCREMENT, FALSE);
     }
 }
+
+/* ---- Open files of a device ---- */
+
+NTSTATUS IopReferenceDevice(PDEVICE_OBJECT Device, BOOLEAN IsRelative) {
+    NTSTATUS Status = STATUS_SUCCESS;
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    if (IopGetDeviceExtension(Device)->IsDeletePending || (Device->Flags & DO_DEVICE_INITIALIZING)) {
+        Status = STATUS_NO_SUCH_DEVICE;
+    } else if ((Device->Flags & DO_EXCLUSIVE) && Device->ReferenceCount > 0 && !IsRelative) {
+        Status = STATUS_ACCESS_DENIED;
+    } else {
+        Device->ReferenceCount++;
+    }
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+    return Status;
+}
+
+VOID IopDereferenceDevice(PDEVICE_OBJECT Device) {
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);
+    BOOLEAN IsFree = --Device->ReferenceCount == 0 && IopGetDeviceExtension(Device)->IsDeletePending;
+    KeReleaseSpinLock(&IopDeviceLock, OldIrql);
+    if (IsFree) {
+        ObfDereferenceObject(Device);
+    }
+}

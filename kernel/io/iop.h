@@ -141,6 +141,8 @@ VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result); /* then; a bad address 
  * STATUS_ACCESS_VIOLATION, also of the next two: no memory can be there; what is copied for another than a Zw call dies. */
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice);
 NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
+NTSTATUS IopAttachDirect(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation); /* by its frames */
+PIRP IopAllocateThreaded(PDEVICE_OBJECT Device); /* build.c: for a request that ends in this thread; NULL: no memory */
 /* The buffers of a control request by its method. */
 NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
                                  ULONG OutputLength);

@@ -24,8 +24,6 @@ static NTSTATUS TestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode) {
     }
     return STATUS_SUCCESS;
 }
-KE_ATTACH(KiAlertHook, TestAlert);
-
 /* Returns whether the thread was alerted already. A wait that it may end returns STATUS_ALERTED; otherwise the next one
  * does. <= DISPATCH_LEVEL. Exported by NT, declared by no header of its. */
 BOOLEAN KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
@@ -50,3 +48,40 @@ BOOLEAN KeTestAlertThread(KPROCESSOR_MODE AlertMode) {
     KiUnlockDispatcher(OldIrql);
     return WasAlerted;
 }
+
+/* ---- User APCs, which wait for user mode: no thread here ever enters it ---- */
+
+/* Lock held; a wait that it ends returns STATUS_USER_APC. */
+static VOID InsertApc(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment) {
+    InsertTailList(&Thread->UserApcListHead, &Apc->ApcListEntry);
+    Apc->Inserted = TRUE;
+    if (Thread->State == Waiting && Thread->Alertable && Thread->WaitMode == UserMode) {
+        Thread->UserApcPending = TRUE;
+        KiAlertWait(Thread, STATUS_USER_APC, Increment);
+    }
+}
+
+static PKAPC TakeUserApc(PKTHREAD Thread) {
+    PKAPC Apc = NULL;
+    KIRQL OldIrql = KiLockDispatcher();
+    if (!IsListEmpty(&Thread->UserApcListHead)) {
+        Apc = CONTAINING_RECORD(RemoveHeadList(&Thread->UserApcListHead), KAPC, ApcListEntry);
+        Apc->Inserted = FALSE;
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Apc;
+}
+
+/* Each user APC goes back to its owner; one without a RundownRoutine is pool that is the system's to free, as on NT. */
+static VOID RundownApcs(PKTHREAD Thread) {
+    for (PKAPC Apc = TakeUserApc(Thread); Apc != NULL; Apc = TakeUserApc(Thread)) {
+        if (Apc->RundownRoutine != NULL) {
+            Apc->RundownRoutine(Apc);
+        } else {
+            ExFreePool(Apc);
+        }
+    }
+}
+
+static const KI_ALERTS Alerts = {TestAlert, InsertApc, RundownApcs};
+KE_ATTACH(KiAlerts, &Alerts);

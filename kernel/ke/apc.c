@@ -62,27 +62,17 @@ static BOOLEAN IsUserApc(const KAPC *Apc) {
     return Apc->ApcMode == UserMode && Apc->NormalRoutine != NULL;
 }
 
-/* Lock held; a wait that it ends returns STATUS_USER_APC. */
-static VOID InsertUserApc(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment) {
-    InsertTailList(&Thread->UserApcListHead, &Apc->ApcListEntry);
-    Apc->Inserted = TRUE;
-    if (Thread->State == Waiting && Thread->Alertable && Thread->WaitMode == UserMode) {
-        Thread->UserApcPending = TRUE;
-        KiAlertWait(Thread, STATUS_USER_APC, Increment);
-    }
-}
-
 /* <= DISPATCH_LEVEL. FALSE: it is queued already, or the thread has ended. Increment is for the wait that a user APC
  * ends. */
 BOOLEAN KeInsertQueueApc(PRKAPC Apc, PVOID SystemArgument1, PVOID SystemArgument2, KPRIORITY Increment) {
     PKTHREAD Thread = Apc->Thread;
     KIRQL OldIrql = KiLockDispatcher();
-    BOOLEAN IsTaken = !Apc->Inserted && Thread->State != Terminated;
+    BOOLEAN IsTaken = !Apc->Inserted && Thread->State != Terminated && (!IsUserApc(Apc) || KiAlerts != NULL);
     if (IsTaken) {
         Apc->SystemArgument1 = SystemArgument1;
         Apc->SystemArgument2 = SystemArgument2;
         if (IsUserApc(Apc)) {
-            InsertUserApc(Thread, Apc, Increment);
+            KiAlerts->InsertApc(Thread, Apc, Increment);
         } else {
             InsertApc(Thread, Apc);
             Announce(Thread, Apc);
@@ -186,26 +176,4 @@ KIRQL KiLockAfterApcs(PKTHREAD Thread) {
     KIRQL OldIrql = KiLockDispatcher();
     KiRunApcsUnderLock(Thread, OldIrql);
     return OldIrql;
-}
-
-static PKAPC TakeUserApc(PKTHREAD Thread) {
-    PKAPC Apc = NULL;
-    KIRQL OldIrql = KiLockDispatcher();
-    if (!IsListEmpty(&Thread->UserApcListHead)) {
-        Apc = CONTAINING_RECORD(RemoveHeadList(&Thread->UserApcListHead), KAPC, ApcListEntry);
-        Apc->Inserted = FALSE;
-    }
-    KiUnlockDispatcher(OldIrql);
-    return Apc;
-}
-
-/* Each user APC goes back to its owner; one without a RundownRoutine is pool that is the system's to free, as on NT. */
-VOID KiRundownUserApcs(PKTHREAD Thread) {
-    for (PKAPC Apc = TakeUserApc(Thread); Apc != NULL; Apc = TakeUserApc(Thread)) {
-        if (Apc->RundownRoutine != NULL) {
-            Apc->RundownRoutine(Apc);
-        } else {
-            ExFreePool(Apc);
-        }
-    }
 }

@@ -40,35 +40,6 @@ VOID KeSetTargetProcessorDpc(PRKDPC Dpc, CCHAR Number) {
     Dpc->Number = (USHORT)(MAXIMUM_PROCESSORS + Number);
 }
 
-/* Any IRQL. STATUS_INVALID_PARAMETER: there is no such CPU, and the DPC keeps its target. wdm.h:
- * KeSetTargetProcessorDpcEx. */
-NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber) {
-    ULONG Index = KeGetProcessorIndexFromNumber(ProcNumber);
-    if (Index == INVALID_PROCESSOR_INDEX) {
-        return STATUS_INVALID_PARAMETER;
-    }
-    KeSetTargetProcessorDpc(Dpc, (CCHAR)Index);
-    return STATUS_SUCCESS;
-}
-
-/* ---- The queue's lock: taken for some twenty instructions, so it is an exchange here and not a call. At HIGH_LEVEL ---- */
-
-static FORCEINLINE ULONG64 RaiseToHigh(VOID) {
-    ULONG64 OldIrql = __readcr8();
-    KiSetIrql(HIGH_LEVEL); /* also pins us to this CPU */
-    return OldIrql;
-}
-
-static FORCEINLINE VOID LockQueue(KDPC_DATA *Queue) {
-    while (__atomic_exchange_n((volatile UCHAR *)&Queue->DpcLock, 1, __ATOMIC_ACQUIRE) != 0) {
-        YieldProcessor();
-    }
-}
-
-static FORCEINLINE VOID UnlockQueue(KDPC_DATA *Queue) {
-    __atomic_store_n((volatile UCHAR *)&Queue->DpcLock, 0, __ATOMIC_RELEASE);
-}
-
 /* ---- Queuing ---- */
 
 static PKPRCB TargetOf(PKDPC Dpc) {
@@ -120,12 +91,12 @@ static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
     if (Dpc->DeferredRoutine == NULL) {
         KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc, 0, 0);
     }
-    ULONG64 OldIrql = RaiseToHigh();
+    ULONG64 OldIrql = KiRaiseToHigh();
     PKPRCB Own = KeGetCurrentPrcb();
     PKPRCB Prcb = Dpc->Number < MAXIMUM_PROCESSORS ? Own : TargetOf(Dpc);
     BOOLEAN MustRequest = FALSE, IsThreaded = Dpc->Type == ThreadedDpcObject && Prcb->ThreadedDpcThread != NULL;
     KDPC_DATA *Queue = IsThreaded ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
-    LockQueue(Queue);
+    KiLockDpcQueue(Queue);
     /* Two CPUs may queue it at one time, each under the lock of its own queue: one of them wins the object. */
     BOOLEAN WasFree = InterlockedCompareExchangePointer(&Dpc->DpcData, Queue, NULL) == NULL;
     if (WasFree) {
@@ -134,7 +105,7 @@ static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument
         Dpc->Reserved = Kind;
         MustRequest = IsThreaded ? EnqueueThreaded(Prcb, Dpc) : Enqueue(Prcb, Dpc, Prcb == Own);
     }
-    UnlockQueue(Queue);
+    KiUnlockDpcQueue(Queue);
     if (MustRequest) {
         if (Prcb == Own) {
             HalRequestSoftwareInterrupt(DISPATCH_LEVEL);
@@ -158,66 +129,21 @@ BOOLEAN KiInsertTimerDpc(PRKDPC Dpc, ULONG64 SystemTime) {
 
 /* Any IRQL. TRUE: it was waiting and will not run. It may run at this moment when FALSE. wdm.h: KeRemoveQueueDpc. */
 BOOLEAN KeRemoveQueueDpc(PRKDPC Dpc) {
-    ULONG64 OldIrql = RaiseToHigh();
+    ULONG64 OldIrql = KiRaiseToHigh();
     KDPC_DATA *Queue = Dpc->DpcData;
     BOOLEAN WasQueued = FALSE;
     if (Queue != NULL) {
-        LockQueue(Queue);
+        KiLockDpcQueue(Queue);
         WasQueued = Dpc->DpcData == Queue;
         if (WasQueued) {
             RemoveEntryList(&Dpc->DpcListEntry);
             Queue->DpcQueueDepth--;
             Dpc->DpcData = NULL;
         }
-        UnlockQueue(Queue);
+        KiUnlockDpcQueue(Queue);
     }
     KiSetIrql(OldIrql);
     return WasQueued;
-}
-
-/* How many of the DPCs that are queued, or run now, have a wanted routine. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot.
- * A threaded one that runs is not counted: it is what its thread does. */
-ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)) {
-    ULONG Wanted = 0;
-    ULONG64 OldIrql = RaiseToHigh();
-    for (ULONG Index = 0; Index < 2 * KeNumberProcessors; Index++) {
-        PKPRCB Prcb = KiProcessorBlock[Index / 2];
-        KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
-        LockQueue(Queue);
-        for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
-            Wanted += IsWanted(CONTAINING_RECORD(Entry, KDPC, DpcListEntry)->DeferredRoutine);
-        }
-        Wanted += Index % 2 == 0 && Queue->ActiveRoutine != NULL && IsWanted(Queue->ActiveRoutine);
-        UnlockQueue(Queue);
-    }
-    KiSetIrql(OldIrql);
-    return Wanted;
-}
-
-/* The first DPC of a queue that lies in the range, or whose routine does. Queue locked. */
-static PKDPC FindInQueue(KDPC_DATA *Queue, ULONG64 Start, ULONG64 End) {
-    for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
-        PKDPC Dpc = CONTAINING_RECORD(Entry, KDPC, DpcListEntry);
-        if (((ULONG64)Dpc >= Start && (ULONG64)Dpc < End) ||
-            ((ULONG64)Dpc->DeferredRoutine >= Start && (ULONG64)Dpc->DeferredRoutine < End)) {
-            return Dpc;
-        }
-    }
-    return NULL;
-}
-
-PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
-    PKDPC Found = NULL;
-    ULONG64 OldIrql = RaiseToHigh();
-    for (ULONG Index = 0; Index < 2 * KeNumberProcessors && Found == NULL; Index++) {
-        PKPRCB Prcb = KiProcessorBlock[Index / 2];
-        KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
-        LockQueue(Queue);
-        Found = FindInQueue(Queue, Start, End);
-        UnlockQueue(Queue);
-    }
-    KiSetIrql(OldIrql);
-    return Found;
 }
 
 /* Takes the first DPC off the queue; from then on its object is the driver's again and may be queued anew or freed. An
@@ -225,7 +151,7 @@ PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
  * says afterwards whether there was one. IRQL is Irql on return. */
 static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile BOOLEAN *IsActive, KIRQL Irql) {
     KiSetIrql(HIGH_LEVEL);
-    LockQueue(Queue);
+    KiLockDpcQueue(Queue);
     BOOLEAN HasDpc = !IsListEmpty(&Queue->DpcListHead);
     if (HasDpc) {
         PKDPC Dpc = CONTAINING_RECORD(RemoveHeadList(&Queue->DpcListHead), KDPC, DpcListEntry);
@@ -237,7 +163,7 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
     }
     Queue->ActiveRoutine = HasDpc ? Call->Routine : NULL;
     *IsActive = HasDpc;
-    UnlockQueue(Queue);
+    KiUnlockDpcQueue(Queue);
     KiSetIrql(Irql);
     return HasDpc;
 }
@@ -245,11 +171,6 @@ static FORCEINLINE BOOLEAN TakeNext(KDPC_DATA *Queue, KDPC_CALL *Call, volatile 
 BOOLEAN KiTakeThreadedDpc(KDPC_DATA *Queue, KDPC_CALL *Call) {
     volatile BOOLEAN IsActive;
     return TakeNext(Queue, Call, &IsActive, PASSIVE_LEVEL);
-}
-
-PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread) {
-    PKPRCB Prcb = KiProcessorBlock[Thread->Processor];
-    return Prcb->ThreadedDpcThread == Thread ? Prcb->ThreadedDpcData.ActiveRoutine : NULL;
 }
 
 /* A DPC must leave the machine at the IRQL and with the APC-disable count that it found. */

@@ -5,11 +5,6 @@ static BOOLEAN IsKnownGroup(USHORT Group) {
     return Group == 0 || Group == ALL_PROCESSOR_GROUPS;
 }
 
-/* Any IRQL; stable at DISPATCH_LEVEL and above only. */
-ULONG KeGetCurrentProcessorNumber(VOID) {
-    return KeGetCurrentPrcb()->Number;
-}
-
 /* As KeGetCurrentProcessorNumber; ProcNumber may be NULL. wdm.h: KeGetCurrentProcessorNumberEx. */
 ULONG KeGetCurrentProcessorNumberEx(PPROCESSOR_NUMBER ProcNumber) {
     ULONG Number = KeGetCurrentPrcb()->Number;
@@ -40,13 +35,6 @@ ULONG KeGetProcessorIndexFromNumber(PPROCESSOR_NUMBER ProcNumber) {
 
 KAFFINITY KeQueryActiveProcessors(VOID) {
     return KeActiveProcessors;
-}
-
-ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
-    if (ActiveProcessors) {
-        *ActiveProcessors = KeActiveProcessors;
-    }
-    return KeNumberProcessors;
 }
 
 /* 0: there is no such group. Any IRQL. wdm.h: KeQueryActiveProcessorCountEx. */
@@ -87,4 +75,15 @@ VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY Pr
 /* PreviousAffinity is what KeSetSystemGroupAffinityThread gave. wdm.h: KeRevertToUserGroupAffinityThread. */
 VOID KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity) {
     KeRevertToUserAffinityThreadEx(PreviousAffinity->Mask);
+}
+
+/* Any IRQL. STATUS_INVALID_PARAMETER: there is no such CPU, and the DPC keeps its target. wdm.h:
+ * KeSetTargetProcessorDpcEx. */
+NTSTATUS KeSetTargetProcessorDpcEx(PKDPC Dpc, PPROCESSOR_NUMBER ProcNumber) {
+    ULONG Index = KeGetProcessorIndexFromNumber(ProcNumber);
+    if (Index == INVALID_PROCESSOR_INDEX) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    KeSetTargetProcessorDpc(Dpc, (CCHAR)Index);
+    return STATUS_SUCCESS;
 }

@@ -64,3 +64,15 @@ VOID KeActivateProcessor(VOID) {
     }
     HalFlushTlb(); /* shoot-downs until now have passed this CPU by; from now on they reach it (KeFlushTb) */
 }
+
+/* Any IRQL; stable at DISPATCH_LEVEL and above only. */
+ULONG KeGetCurrentProcessorNumber(VOID) {
+    return KeGetCurrentPrcb()->Number;
+}
+
+ULONG KeQueryActiveProcessorCount(PKAFFINITY ActiveProcessors) {
+    if (ActiveProcessors) {
+        *ActiveProcessors = KeActiveProcessors;
+    }
+    return KeNumberProcessors;
+}

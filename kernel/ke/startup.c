@@ -65,7 +65,7 @@ static VOID Phase1(PVOID Context) {
     }
     MmReleaseBootMemory();
     RunSteps(StartAfterPaging);
-    LdrLoadBootDrivers();
+    RunSteps(StartLast);
     StoryRun();
 }
 

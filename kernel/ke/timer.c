@@ -16,13 +16,14 @@ KDPC KiTimerExpireDpc = {.Type = DpcObject, .Importance = HighImportance, .Defer
 volatile USHORT KiTimerPages[KI_TIMER_PAGES]; /* written under the dispatcher lock */
 
 /* Guarded by the dispatcher lock. */
-static LIST_ENTRY TimerList = {&TimerList, &TimerList};
+LIST_ENTRY KiTimerList = {&KiTimerList, &KiTimerList};
+VOID (*KeTimerCheckHook)(PVOID Start, SIZE_T Bytes);
 
 /* The clock reads the word on another CPU: it sees the old value or the new one, and looks again at the next tick. */
 static VOID PublishNextDue(VOID) {
     ULONG64 Due = NEVER;
-    if (!IsListEmpty(&TimerList)) {
-        Due = CONTAINING_RECORD(TimerList.Flink, KTIMER, TimerListEntry)->DueTime.QuadPart;
+    if (!IsListEmpty(&KiTimerList)) {
+        Due = CONTAINING_RECORD(KiTimerList.Flink, KTIMER, TimerListEntry)->DueTime.QuadPart;
     }
     __atomic_store_n(&KiNextTimerDue, Due, __ATOMIC_RELAXED);
 }
@@ -46,8 +47,8 @@ static VOID CountPages(const KTIMER *Timer, int Change) {
 /* The timer is not inserted. It becomes not signalled. Timers that are due at the same time expire in the order of
  * insertion; the search goes from the end, where the latest stand. */
 VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime) {
-    PLIST_ENTRY Before = TimerList.Blink;
-    while (Before != &TimerList && CONTAINING_RECORD(Before, KTIMER, TimerListEntry)->DueTime.QuadPart > DueTime) {
+    PLIST_ENTRY Before = KiTimerList.Blink;
+    while (Before != &KiTimerList && CONTAINING_RECORD(Before, KTIMER, TimerListEntry)->DueTime.QuadPart > DueTime) {
         Before = Before->Blink;
     }
     Timer->Header.Inserted = TRUE;
@@ -90,8 +91,8 @@ static VOID ExpireTimers(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argume
     UNREFERENCED_PARAMETER(Argument1);
     UNREFERENCED_PARAMETER(Argument2);
     KIRQL OldIrql = KiLockDispatcher();
-    while (!IsListEmpty(&TimerList)) {
-        PKTIMER Timer = CONTAINING_RECORD(TimerList.Flink, KTIMER, TimerListEntry);
+    while (!IsListEmpty(&KiTimerList)) {
+        PKTIMER Timer = CONTAINING_RECORD(KiTimerList.Flink, KTIMER, TimerListEntry);
         if (Timer->DueTime.QuadPart > KiInterruptTime) {
             break;
         }
@@ -138,13 +139,6 @@ BOOLEAN KeSetTimer(PKTIMER Timer, LARGE_INTEGER DueTime, PKDPC Dpc) {
     return KeSetTimerEx(Timer, DueTime, 0, Dpc);
 }
 
-/* As KeSetTimerEx. The timer may be late by up to TolerableDelayMs, so that several can expire together; here it never
- * is, for all of them wait for the same ticks of the clock anyway. wdm.h: KeSetCoalescableTimer. */
-BOOLEAN KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG PeriodMs, ULONG TolerableDelayMs, PKDPC Dpc) {
-    UNREFERENCED_PARAMETER(TolerableDelayMs);
-    return KeSetTimerEx(Timer, DueTime, (LONG)PeriodMs, Dpc);
-}
-
 /* <= DISPATCH_LEVEL. TRUE: it was set, and will not expire. Its DPC may be queued or running when FALSE.
  * wdm.h: KeCancelTimer. */
 BOOLEAN KeCancelTimer(PKTIMER Timer) {
@@ -156,44 +150,6 @@ BOOLEAN KeCancelTimer(PKTIMER Timer) {
     Timer->Period = 0;
     KiUnlockDispatcher(OldIrql);
     return WasInserted;
-}
-
-/* The timer that is due after Timer, the first one for NULL, NULL behind the last. Dispatcher lock held. */
-PKTIMER KeNextTimer(PKTIMER Timer) {
-    PLIST_ENTRY Entry = Timer == NULL ? TimerList.Flink : Timer->TimerListEntry.Flink;
-    return Entry == &TimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
-}
-
-static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
-    return (ULONG64)Address >= Start && (ULONG64)Address < End;
-}
-
-PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
-    KIRQL OldIrql = KiLockDispatcher();
-    PKTIMER Timer = KeNextTimer(NULL);
-    while (Timer != NULL && !IsInRange(Timer, Start, End) && !IsInRange(Timer->Dpc, Start, End) &&
-           (Timer->Dpc == NULL || !IsInRange(Timer->Dpc->DeferredRoutine, Start, End))) {
-        Timer = KeNextTimer(Timer);
-    }
-    KiUnlockDispatcher(OldIrql);
-    return Timer;
-}
-
-/* See ke.h. */
-VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes) {
-    ULONG64 First = (ULONG64)Start, End = First + Bytes;
-    PKTIMER Timer = KeFindTimerInRange(First, End);
-    if (Timer == NULL) {
-        return;
-    }
-    PKDPC Dpc = Timer->Dpc;
-    if (IsInRange(Timer, First, End)) {
-        KeBugCheckEx(TIMER_OR_DPC_INVALID, 0, (ULONG_PTR)Timer, First, End);
-    }
-    if (IsInRange(Dpc, First, End)) {
-        KeBugCheckEx(TIMER_OR_DPC_INVALID, 1, (ULONG_PTR)Dpc, First, End);
-    }
-    KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc->DeferredRoutine, First, End);
 }
 
 /* Any IRQL; a snapshot. */

@@ -18,7 +18,7 @@
 #include <ex.h>
 #include <trace.h>
 
-NTSTATUS (*KiAlertHook)(PKTHREAD Thread, KPROCESSOR_MODE Mode);
+const KI_ALERTS *KiAlerts;
 
 static BOOLEAN IsSignalledFor(const DISPATCHER_HEADER *Object, const KTHREAD *Thread) {
     return Object->SignalState > 0 ||

@@ -114,7 +114,7 @@ PKLDR_DATA_TABLE_ENTRY LdrpFindModuleByName(PCSTR Name);
 BOOLEAN LdrpFindFile(PCSTR Folder, PCSTR Name, PCSTR Extension, const void **Data, SIZE_T *Bytes);
 
 VOID LdrpFindSymbols(PKLDR_DATA_TABLE_ENTRY Module, PCSTR FileName);
-VOID LdrpForEachDriver(PCSTR Prefix, VOID (*Found)(PCSTR Name));
+BOOLEAN LdrpNextArchiveFile(SIZE_T *Offset, PCSTR *Path); /* *Offset starts at 0. Any IRQL. FALSE: no more */
 
 /* load.c */
 VOID LdrpInitializeLoading(VOID);

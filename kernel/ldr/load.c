@@ -208,28 +208,3 @@ NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject) {
     LOAD_PACKET Packet = {.DriverObject = DriverObject};
     return RunPacket(&Packet);
 }
-
-static VOID LoadOne(PCSTR Name) {
-    LdrLoadDriver(Name, NULL);
-}
-
-VOID LdrLoadBootDrivers(VOID) {
-    CHAR List[256];
-    if (!KeGetBootOption("load", List, sizeof(List))) {
-        return;
-    }
-    for (PCHAR Name = List; Name != NULL && *Name != 0;) {
-        PCHAR Comma = strchr(Name, ',');
-        if (Comma != NULL) {
-            *Comma++ = 0;
-        }
-        PCHAR Star = strchr(Name, '*');
-        if (Star != NULL) {
-            *Star = 0;
-            LdrpForEachDriver(Name, LoadOne);
-        } else {
-            LoadOne(Name);
-        }
-        Name = Comma;
-    }
-}

@@ -166,21 +166,9 @@ const LDR_SECTION *LdrFindSection(PKLDR_DATA_TABLE_ENTRY Module, ULONG64 Address
     return NULL;
 }
 
-/* PASSIVE. Calls Found for each NAME of drivers/NAME.sys in the boot archive that starts with Prefix, in order. */
-VOID LdrpForEachDriver(PCSTR Prefix, VOID (*Found)(PCSTR Name)) {
-    SIZE_T Offset = 0, Bytes;
-    PCSTR Path;
+/* See ldrp.h. */
+BOOLEAN LdrpNextArchiveFile(SIZE_T *Offset, PCSTR *Path) {
     const void *Data;
-    while (Archive != NULL && RtlNextArchiveFile(Archive, ArchiveBytes, &Offset, &Path, &Data, &Bytes)) {
-        CHAR Name[LDR_NAME_BYTES + 4]; /* with its extension */
-        if (strncmp(Path, "drivers/", 8) != 0 || strncmp(Path + 8, Prefix, strlen(Prefix)) != 0) {
-            continue;
-        }
-        RtlFormat(Name, sizeof(Name), "%s", Path + 8);
-        PCHAR Extension = strrchr(Name, '.');
-        if (Extension != NULL) {
-            *Extension = 0;
-            Found(Name);
-        }
-    }
+    SIZE_T Bytes;
+    return Archive != NULL && RtlNextArchiveFile(Archive, ArchiveBytes, Offset, Path, &Data, &Bytes);
 }

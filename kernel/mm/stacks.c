@@ -16,21 +16,19 @@ static ULONG64 Cached[CACHED_STACKS]; /* StackBase of stacks of KERNEL_STACK_SIZ
 static ULONG CachedCount;
 
 static ULONG64 TakeCached(VOID) {
-    KLOCK_QUEUE_HANDLE Handle;
-    KeAcquireInStackQueuedSpinLock(&MmStackLock, &Handle);
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&MmStackLock);
     ULONG64 StackBase = CachedCount == 0 ? 0 : Cached[--CachedCount];
-    KeReleaseInStackQueuedSpinLock(&Handle);
+    KeReleaseSpinLock(&MmStackLock, OldIrql);
     return StackBase;
 }
 
 static BOOLEAN PutCached(ULONG64 StackBase) {
-    KLOCK_QUEUE_HANDLE Handle;
-    KeAcquireInStackQueuedSpinLock(&MmStackLock, &Handle);
+    KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&MmStackLock);
     BOOLEAN IsKept = CachedCount < CACHED_STACKS;
     if (IsKept) {
         Cached[CachedCount++] = StackBase;
     }
-    KeReleaseInStackQueuedSpinLock(&Handle);
+    KeReleaseSpinLock(&MmStackLock, OldIrql);
     return IsKept;
 }
 

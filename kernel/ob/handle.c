@@ -263,3 +263,15 @@ NTSTATUS ZwClose(HANDLE Handle) {
     ObfDereferenceObject(Object);
     return NT_ERROR(Status) ? Status : STATUS_SUCCESS;
 }
+
+/* See ob.h. */
+ACCESS_MASK ObMapAccess(POBJECT_TYPE Type, ACCESS_MASK Desired) {
+    const GENERIC_MAPPING *Mapping = &Type->Mapping;
+    ACCESS_MASK Everything = Mapping->GenericAll != 0 ? Mapping->GenericAll : STANDARD_RIGHTS_ALL | SPECIFIC_RIGHTS_ALL;
+    ACCESS_MASK Access = Desired & ~(GENERIC_READ | GENERIC_WRITE | GENERIC_EXECUTE | GENERIC_ALL | MAXIMUM_ALLOWED);
+    Access |= Desired & (GENERIC_ALL | MAXIMUM_ALLOWED) ? Everything : 0;
+    Access |= Desired & GENERIC_READ ? Mapping->GenericRead : 0;
+    Access |= Desired & GENERIC_WRITE ? Mapping->GenericWrite : 0;
+    Access |= Desired & GENERIC_EXECUTE ? Mapping->GenericExecute : 0;
+    return Access;
+}

@@ -139,3 +139,49 @@ char *_strupr(char *String) {
     }
     return String;
 }
+
+/* Any IRQL. NULL: not found; the terminator counts as part of the string. */
+char *strchr(const char *String, int Character) {
+    for (;; String++) {
+        if (*String == (char)Character) {
+            return (char *)String;
+        }
+        if (*String == 0) {
+            return NULL;
+        }
+    }
+}
+
+/* Any IRQL. */
+char *strrchr(const char *String, int Character) {
+    const char *Last = NULL;
+    for (;; String++) {
+        if (*String == (char)Character) {
+            Last = String;
+        }
+        if (*String == 0) {
+            return (char *)Last;
+        }
+    }
+}
+
+/* Any IRQL. */
+char *strstr(const char *String, const char *Part) {
+    size_t Length = strlen(Part);
+    for (; *String != 0 || Length == 0; String++) {
+        if (strncmp(String, Part, Length) == 0) {
+            return (char *)String;
+        }
+    }
+    return NULL;
+}
+
+/* Any IRQL at which both are resident. How many bytes are equal before the first that is not. */
+SIZE_T RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length) {
+    const UCHAR *Left = Source1, *Right = Source2;
+    SIZE_T Equal = 0;
+    while (Equal < Length && Left[Equal] == Right[Equal]) {
+        Equal++;
+    }
+    return Equal;
+}

@@ -1,0 +1,36 @@
+/* precisetime.c: the time between two ticks, by the time-stamp counter. */
+#include "ki.h"
+
+/* The interrupt time with what has passed since the last tick, but less than a tick: it does not run ahead of the clock.
+ * The two words are the clock's of one tick if the time is the same before and after. */
+static ULONG64 ComputeTime(VOID) {
+    ULONG64 Ticks, Since;
+    do {
+        Ticks = __atomic_load_n(&KiInterruptTime, __ATOMIC_ACQUIRE);
+        Since = HalReadTsc() - __atomic_load_n(&KiTickTsc, __ATOMIC_ACQUIRE);
+    } while (Ticks != __atomic_load_n(&KiInterruptTime, __ATOMIC_ACQUIRE));
+    ULONG64 PerTick = HalFeatures.TscHz / CLOCK_HZ;
+    return Ticks + (Since < PerTick ? Since * TIME_INCREMENT / PerTick : TIME_INCREMENT - 1);
+}
+
+/* Never goes back: the larger one of what this call has computed and what an earlier one has said. */
+ULONG64 KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp) {
+    static volatile ULONG64 Last;
+    ULONG64 Now = ComputeTime(), Seen = Last;
+    if (QpcTimeStamp != NULL) {
+        *QpcTimeStamp = (ULONG64)KeQueryPerformanceCounter(NULL).QuadPart;
+    }
+    while (Now > Seen && !__atomic_compare_exchange_n(&Last, &Seen, Now, FALSE, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) {
+    }
+    return Now > Seen ? Now : Seen;
+}
+
+/* wdm.h: KeQuerySystemTimePrecise. */
+VOID KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime) {
+    CurrentTime->QuadPart = (LONGLONG)(KiBootTime + KeQueryInterruptTimePrecise(NULL));
+}
+
+/* The interrupt time without what the machine has slept: it never sleeps. wdm.h: KeQueryUnbiasedInterruptTime. */
+ULONGLONG KeQueryUnbiasedInterruptTime(VOID) {
+    return KiInterruptTime;
+}

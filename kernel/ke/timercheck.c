@@ -1,0 +1,49 @@
+/* timercheck.c: timers that are set in memory about to go, and the list of timers for an observer. */
+#include "ki.h"
+#include <ring.h>
+
+/* The timer that is due after Timer, the first one for NULL, NULL behind the last. Dispatcher lock held. */
+PKTIMER KeNextTimer(PKTIMER Timer) {
+    PLIST_ENTRY Entry = Timer == NULL ? KiTimerList.Flink : Timer->TimerListEntry.Flink;
+    return Entry == &KiTimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+}
+
+static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
+    return (ULONG64)Address >= Start && (ULONG64)Address < End;
+}
+
+PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
+    KIRQL OldIrql = KiLockDispatcher();
+    PKTIMER Timer = KeNextTimer(NULL);
+    while (Timer != NULL && !IsInRange(Timer, Start, End) && !IsInRange(Timer->Dpc, Start, End) &&
+           (Timer->Dpc == NULL || !IsInRange(Timer->Dpc->DeferredRoutine, Start, End))) {
+        Timer = KeNextTimer(Timer);
+    }
+    KiUnlockDispatcher(OldIrql);
+    return Timer;
+}
+
+/* Memory goes: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2). */
+static VOID CheckForTimer(PVOID Start, SIZE_T Bytes) {
+    ULONG64 First = (ULONG64)Start, End = First + Bytes;
+    PKTIMER Timer = KeFindTimerInRange(First, End);
+    if (Timer == NULL) {
+        return;
+    }
+    PKDPC Dpc = Timer->Dpc;
+    if (IsInRange(Timer, First, End)) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 0, (ULONG_PTR)Timer, First, End);
+    }
+    if (IsInRange(Dpc, First, End)) {
+        KeBugCheckEx(TIMER_OR_DPC_INVALID, 1, (ULONG_PTR)Dpc, First, End);
+    }
+    KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc->DeferredRoutine, First, End);
+}
+KE_ATTACH(KeTimerCheckHook, CheckForTimer);
+
+/* As KeSetTimerEx. The timer may be late by up to TolerableDelayMs, so that several can expire together; here it never
+ * is, for all of them wait for the same ticks of the clock anyway. wdm.h: KeSetCoalescableTimer. */
+BOOLEAN KeSetCoalescableTimer(PKTIMER Timer, LARGE_INTEGER DueTime, ULONG PeriodMs, ULONG TolerableDelayMs, PKDPC Dpc) {
+    UNREFERENCED_PARAMETER(TolerableDelayMs);
+    return KeSetTimerEx(Timer, DueTime, (LONG)PeriodMs, Dpc);
+}
