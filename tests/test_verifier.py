@@ -256,9 +256,253 @@ MISC = {
     "memcpy_that_overlaps": c4("misc", "UCHAR Bytes[64] = {0}; RtlCopyMemory(Bytes + 8, Bytes, 32);", 0xF0, p4=32),
 }
 
+# Two devices, Upper attached to Lower. Lower completes each request, or (IsSlow) a DPC does 10 ms later; what Upper does with
+# one is the case's.
+IO = """
+#define CONTROL(Method) CTL_CODE(FILE_DEVICE_UNKNOWN, 0x800, Method, FILE_ANY_ACCESS)
+#define NOWHERE ((PVOID)0x10000)
+static __attribute__((unused)) PDEVICE_OBJECT Upper, Lower;
+static __attribute__((unused)) BOOLEAN IsSlow;
+static KTIMER SlowTimer;
+static KDPC SlowDpc;
+static PIRP SlowIrp;
+static NTSTATUS Complete(PIRP Irp, NTSTATUS Status) {
+    Irp->IoStatus.Status = Status;
+    Irp->IoStatus.Information = 0;
+    IoCompleteRequest(Irp, IO_NO_INCREMENT);
+    return Status;
+}
+static VOID OnSlow(PKDPC Dpc, PVOID Context, PVOID A, PVOID B) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(A);
+    UNREFERENCED_PARAMETER(B);
+    Complete(SlowIrp, STATUS_SUCCESS);
+}
+static NTSTATUS OnLower(PIRP Irp) {
+    LARGE_INTEGER Due = {.QuadPart = -100000};
+    if (!IsSlow) {
+        return Complete(Irp, STATUS_SUCCESS);
+    }
+    IoMarkIrpPending(Irp);
+    SlowIrp = Irp;
+    KeInitializeTimer(&SlowTimer);
+    KeInitializeDpc(&SlowDpc, OnSlow, NULL);
+    KeSetTimer(&SlowTimer, Due, &SlowDpc);
+    return STATUS_PENDING;
+}
+static __attribute__((unused)) VOID Cancel(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    IoReleaseCancelSpinLock(Irp->CancelIrql);
+}
+static __attribute__((unused)) NTSTATUS Keep(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Device);
+    UNREFERENCED_PARAMETER(Irp);
+    KeSetEvent(Context, 0, FALSE);
+    return STATUS_MORE_PROCESSING_REQUIRED;
+}
+static NTSTATUS OnUpper(PIRP Irp) {
+    @UPPER@
+    IoSkipCurrentIrpStackLocation(Irp);
+    return IoCallDriver(Lower, Irp);
+}
+static NTSTATUS OnRequest(PDEVICE_OBJECT Device, PIRP Irp) {
+    return Device == Lower ? OnLower(Irp) : OnUpper(Irp);
+}
+static VOID Prepare(PDRIVER_OBJECT Driver) {
+    for (ULONG i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++) {
+        Driver->MajorFunction[i] = OnRequest;
+    }
+    IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Lower);
+    IoCreateDevice(Driver, 0, NULL, FILE_DEVICE_UNKNOWN, 0, FALSE, &Upper);
+    IoAttachDeviceToDeviceStack(Upper, Lower);
+    KeClearEvent(&Event);
+}
+static __attribute__((unused)) VOID Remove(VOID) {
+    IoDetachDevice(Lower);
+    IoDeleteDevice(Upper);
+    IoDeleteDevice(Lower);
+}
+static __attribute__((unused)) PIRP Make(UCHAR Major) {
+    PIRP Irp = IoAllocateIrp(Upper->StackSize, FALSE);
+    IoGetNextIrpStackLocation(Irp)->MajorFunction = Major;
+    IoSetCompletionRoutine(Irp, Keep, &Event, TRUE, TRUE, TRUE);
+    return Irp;
+}
+static __attribute__((unused)) NTSTATUS Send(PDEVICE_OBJECT Device) {
+    KEVENT Done;
+    IO_STATUS_BLOCK Result;
+    KeInitializeEvent(&Done, NotificationEvent, FALSE);
+    PIRP Irp = IoBuildDeviceIoControlRequest(CONTROL(METHOD_BUFFERED), Device, NULL, 0, NULL, 0, FALSE, &Done, &Result);
+    NTSTATUS Status = IoCallDriver(Device, Irp);
+    if (Status == STATUS_PENDING) {
+        KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    }
+    return Status;
+}
+"""
+
+
+def c9(body, p1, upper="", harmless=False, more="", remove="Remove();", **parameters):
+    return Rule("io", f"Prepare(Driver); {body} {remove}", 0xC9, {"p1": p1} | parameters, harmless,
+                IO.replace("@UPPER@", upper) + more)
+
+
+AV = 0xFFFFFFFFC0000005
+AGAIN = "IoCopyCurrentIrpStackLocationToNext(Irp); IoCallDriver(Lower, Irp);"
+# In a frame that lies deeper in the stack than the thread ever is when the request ends.
+LEFT = """
+static KEVENT Kept;
+static IO_STATUS_BLOCK KeptResult;
+static __attribute__((noinline)) VOID Leave(BOOLEAN IsEvent) {
+    struct { KEVENT Event; IO_STATUS_BLOCK Result; UCHAR Room[6000]; } volatile Deep;
+    PKEVENT Done = IsEvent ? (PKEVENT)&Deep.Event : &Kept;
+    KeInitializeEvent(&Kept, NotificationEvent, FALSE);
+    KeInitializeEvent(Done, NotificationEvent, FALSE);
+    PIRP Irp = IoBuildDeviceIoControlRequest(CONTROL(METHOD_BUFFERED), Lower, NULL, 0, NULL, 0, FALSE, Done,
+                                             IsEvent ? &KeptResult : (PIO_STATUS_BLOCK)&Deep.Result);
+    IoCallDriver(Lower, Irp);
+}
+static __attribute__((unused)) VOID LeaveAndWait(BOOLEAN IsEvent) {
+    LARGE_INTEGER Due = {.QuadPart = -300000};
+    IsSlow = TRUE;
+    Leave(IsEvent);
+    KeDelayExecutionThread(KernelMode, FALSE, &Due);
+}
+"""
+PAGED = """
+static IO_COMPLETION_ROUTINE PagedRoutine;
+#pragma alloc_text(PAGE, PagedRoutine)
+static NTSTATUS PagedRoutine(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
+    return Keep(Device, Irp, Context);
+}
+"""
+
+IRPS = {
+    "freed_that_is_none": c9("PIRP Irp = IoAllocateIrp(1, FALSE); Irp->Type = 0; IoFreeIrp(Irp);", 1, harmless=True, p3=0, p4=0),
+    "freed_of_a_thread": c9("IoFreeIrp(IoBuildDeviceIoControlRequest(CONTROL(METHOD_BUFFERED), Lower, NULL, 0, NULL, 0, FALSE,"
+                            " &Event, &Result));", 2, harmless=True, p3=0, p4=0, more="static IO_STATUS_BLOCK Result;"),
+    "sent_that_is_none": c9("PIRP Irp = Make(IRP_MJ_READ); Irp->Type = 0; IoCallDriver(Upper, Irp);", 3, p3=0, p4=0),
+    "sent_to_what_is_no_device": c9("Lower->Type = 0; Send(Lower); Lower->Type = 3;", 4, harmless=True, p3=0, p4=0),
+    "sent_to_nothing": c9("IoCallDriver(NULL, Make(IRP_MJ_READ));", 0x204, p4=0),
+    "completed_as_pending": c9("Send(Upper);", 6, upper="Complete(Irp, STATUS_PENDING); return STATUS_PENDING;",
+                               p2=0x103, p4=0),
+    "transfer_of_a_bad_buffer": c9(
+        "Lower->Flags |= DO_DIRECT_IO; LARGE_INTEGER At = {.QuadPart = 0};"
+        " if (IoBuildSynchronousFsdRequest(IRP_MJ_READ, Lower, NOWHERE, 16, &At, &Event, &Result) != NULL) { KeBugCheck(1); }",
+        8, harmless=True, more="static IO_STATUS_BLOCK Result;", p3=3, p4=AV),
+    "transfer_of_a_bad_copy": c9(
+        "Lower->Flags |= DO_BUFFERED_IO; LARGE_INTEGER At = {.QuadPart = 0};"
+        " IoBuildAsynchronousFsdRequest(IRP_MJ_WRITE, Lower, NOWHERE, 16, &At, NULL);", 8, p3=4, p4=AV),
+    "control_of_a_bad_buffer": c9(
+        "if (IoBuildDeviceIoControlRequest(CONTROL(METHOD_OUT_DIRECT), Lower, NULL, 0, NOWHERE, 16, FALSE, &Event, &Result)"
+        " != NULL) { KeBugCheck(1); }", 9, harmless=True, more="static IO_STATUS_BLOCK Result;", p3=0x222002, p4=AV),
+    "timer_again": c9("IoInitializeTimer(Lower, Tick, NULL); IoInitializeTimer(Lower, Tick, NULL);", 0xA, harmless=True,
+                      more="static IO_TIMER_ROUTINE Tick;"
+                           " static VOID Tick(PDEVICE_OBJECT D, PVOID C) { UNREFERENCED_PARAMETER(D); UNREFERENCED_PARAMETER(C); }",
+                      p3=0, p4=0),
+    "status_block_left_behind": c9("LeaveAndWait(FALSE);", 0xC, more=LEFT, p3=0, p4=0),
+    "event_left_behind": c9("LeaveAndWait(TRUE);", 0xD, more=LEFT, p3=0, p4=0),
+    "completed_above_dispatch": c9("Send(Upper);", 0xE, upper="KIRQL Old; KeRaiseIrql(12, &Old); Complete(Irp, 0);", p2=12, p4=0),
+    "sent_above_dispatch": c9("PIRP Irp = Make(IRP_MJ_READ); " + at(12, "IoCallDriver(Upper, Irp);"), 0x10, p2=12, p3=0, p4=0),
+    "device_deleted_above_another": c9("IoDeleteDevice(Upper);", 0x201, p3=0),
+    "device_detached_twice": c9("IoDetachDevice(Lower); IoDetachDevice(Lower);", 0x202, harmless=True, p3=0,
+                                remove="IoDeleteDevice(Upper); IoDeleteDevice(Lower);"),
+    "device_deleted_twice": c9("Remove(); IoDeleteDevice(Lower);", 0x240, p3=0, remove=""),
+    "sent_with_a_cancel_routine": c9("Send(Upper);", 0x203, upper="IoSetCancelRoutine(Irp, Cancel);", harmless=True),
+    "sent_again_from_above": c9("IsSlow = TRUE; Send(Upper);", 0x205, upper=AGAIN + " return IoCallDriver(Lower, Irp);"),
+    "sent_with_old_control": c9("Send(Upper);", 0x206, upper="IoMarkIrpPending(Irp); *IoGetNextIrpStackLocation(Irp) ="
+                                " *IoGetCurrentIrpStackLocation(Irp); IoCallDriver(Lower, Irp); return STATUS_PENDING;"),
+    "sent_with_anothers_routine": c9("IoSynchronousCallDriver(Upper, Make(IRP_MJ_READ));", 0x207,
+                                     upper="*IoGetNextIrpStackLocation(Irp) = *IoGetCurrentIrpStackLocation(Irp);"
+                                     " return IoCallDriver(Lower, Irp);"),
+    "sent_without_a_location": c9("Upper->StackSize = 1; IoCallDriver(Upper, Make(IRP_MJ_READ));", 0x208,
+                                  upper="return IoCallDriver(Lower, Irp);"),
+    "completed_from_above": c9("IsSlow = TRUE; Send(Upper);", 0x209, upper=AGAIN + " return Complete(Irp, STATUS_SUCCESS);"),
+    "freed_from_above": c9("IsSlow = TRUE; PIRP Irp = Make(IRP_MJ_READ); IoCallDriver(Lower, Irp); IoFreeIrp(Irp);", 0x20B, p4=0),
+    "made_again": c9("PIRP Irp = IoAllocateIrp(1, FALSE); IoInitializeIrp(Irp, IoSizeOfIrp(1), 1); IoFreeIrp(Irp);", 0x20D,
+                     harmless=True, p4=0),
+    "routine_that_is_pageable": c9(
+        "PIRP Irp = Make(IRP_MJ_READ); IoSetCompletionRoutine(Irp, PagedRoutine, &Event, TRUE, TRUE, TRUE);"
+        " IoCallDriver(Upper, Irp); IoFreeIrp(Irp);", 0x227, harmless=True, more=PAGED),
+    "sent_at_a_high_irql": c9("PIRP Irp = Make(IRP_MJ_FLUSH_BUFFERS); " + at(2, "IoCallDriver(Upper, Irp);") + " IoFreeIrp(Irp);",
+                              0x23A, harmless=True),
+}
+
 RULES = {f"{group}_{name}": rule
-         for group, rules in (("irql", IRQL), ("object", OBJECTS), ("pool", POOL), ("deadlock", DEADLOCK), ("misc", MISC))
+         for group, rules in (("irql", IRQL), ("object", OBJECTS), ("pool", POOL), ("deadlock", DEADLOCK), ("misc", MISC),
+                              ("irp", IRPS))
          for name, rule in rules.items()}
+
+# Each way to pass a request on, to keep it, to send it again; each way to make one; a device that comes and goes.
+CORRECT_UPPER = """
+    switch (Way) {
+    case 0:
+        break;
+    case 1:
+        IoCopyCurrentIrpStackLocationToNext(Irp);
+        return IoCallDriver(Lower, Irp);
+    case 2:
+        IoMarkIrpPending(Irp);
+        IoCopyCurrentIrpStackLocationToNext(Irp);
+        IoSetCompletionRoutine(Irp, Again, NULL, TRUE, TRUE, TRUE);
+        IoCallDriver(Lower, Irp);
+        return STATUS_PENDING;
+    case 3:
+        IoForwardIrpSynchronously(Lower, Irp);
+        return Complete(Irp, Irp->IoStatus.Status);
+    }
+"""
+SEND_AGAIN = """
+static ULONG Way;
+static PDEVICE_OBJECT LowerAgain;
+static NTSTATUS Again(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Device);
+    if (Context == NULL) { /* once more, from its own completion */
+        IoCopyCurrentIrpStackLocationToNext(Irp);
+        IoSetCompletionRoutine(Irp, Again, &Way, TRUE, TRUE, TRUE);
+        IoCallDriver(LowerAgain, Irp);
+        return STATUS_MORE_PROCESSING_REQUIRED;
+    }
+    return STATUS_SUCCESS;
+}
+"""
+CORRECT_IO = """
+        UCHAR Buffer[64] = {0};
+        IO_STATUS_BLOCK Result;
+        LARGE_INTEGER At = {.QuadPart = 0};
+        for (ULONG Round = 0; Round < 8; Round++) {
+            Prepare(Driver);
+            LowerAgain = Lower;
+            IsSlow = Round & 1;
+            Way = Round >> 1;
+            Send(Upper);
+            PIRP Own = Make(IRP_MJ_READ);
+            for (ULONG i = 0; i < 2; i++) {
+                IoCallDriver(Upper, Own);
+                KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);
+                KeClearEvent(&Event);
+                IoReuseIrp(Own, STATUS_NOT_SUPPORTED);
+                IoGetNextIrpStackLocation(Own)->MajorFunction = IRP_MJ_DEVICE_CONTROL;
+                IoSetCompletionRoutine(Own, Keep, &Event, TRUE, TRUE, TRUE);
+            }
+            IoFreeIrp(Own);
+            static ULONG64 Room[100]; /* of an IRP that is no pool */
+            PIRP Static = (PIRP)Room;
+            IoInitializeIrp(Static, IoSizeOfIrp(2), 2);
+            IoGetNextIrpStackLocation(Static)->MajorFunction = IRP_MJ_WRITE;
+            IoSetCompletionRoutine(Static, Keep, &Event, TRUE, TRUE, TRUE);
+            IoCallDriver(Upper, Static);
+            KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);
+            KeClearEvent(&Event);
+            Lower->Flags |= Round & 1 ? DO_DIRECT_IO : DO_BUFFERED_IO;
+            PIRP Transfer = IoBuildSynchronousFsdRequest(Round & 1 ? IRP_MJ_READ : IRP_MJ_WRITE, Lower, Buffer, 64, &At, &Event,
+                                                         &Result);
+            if (IoCallDriver(Lower, Transfer) == STATUS_PENDING) {
+                KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, NULL);
+            }
+            Remove();
+        }"""
 
 # What a correct driver does: all of it must be left alone by all options at once.
 CORRECT = {
@@ -386,6 +630,7 @@ CORRECT = {
             ExReleaseSpinLockShared(Spin3, Old);
         }
         ExDeleteResourceLite(&Other);""",
+    "requests_and_devices": CORRECT_IO,
     "objects_in_memory_that_comes_back_by_other_ways": """
         static LOOKASIDE_LIST_EX List;
         PHYSICAL_ADDRESS Highest = {.QuadPart = -1};
@@ -442,15 +687,21 @@ CORRECT = {
 }
 
 
+# They do not look whether an allocation has failed.
+CORRECT_GLOBALS = {"requests_and_devices": IO.replace("@UPPER@", CORRECT_UPPER)
+                   .replace("static NTSTATUS OnUpper(", SEND_AGAIN + "static NTSTATUS OnUpper(")}
+
+
 @pytest.fixture
 def verify(boot, tmp_path):
-    """verify(body, options, globals) runs a driver under the judge."""
-    def runner(body, options, globals="", unload=False, **settings):
+    """verify(body, options, globals) runs a driver under the judge; beneath: the text of one that is loaded before it."""
+    def runner(body, options, globals="", unload=False, beneath=None, **settings):
         ensure_built(BUILD)
         name = "suspect"
-        driver = make_driver(tmp_path, name, TEMPLATE.format(body=body, globals=globals))
-        archive = make_archive(tmp_path / f"run{len(list(tmp_path.iterdir()))}.cpio", OUT / BUILD, {name: driver})
-        words = f"driver={name} " + (f"verifier={options}" if options is not None else "") + " unload" * unload
+        modules = {"beneath": make_driver(tmp_path, "beneath", beneath)} if beneath else {}
+        modules[name] = make_driver(tmp_path, name, TEMPLATE.format(body=body, globals=globals))
+        archive = make_archive(tmp_path / f"run{len(list(tmp_path.iterdir()))}.cpio", OUT / BUILD, modules)
+        words = f"driver={','.join(modules)} " + (f"verifier={options}" if options is not None else "") + " unload" * unload
         return boot(append=words, build=BUILD, cpus=2, seed=1, extra=("-initrd", str(archive)), **settings)
     return runner
 
@@ -461,8 +712,35 @@ def test_a_broken_rule_stops_the_machine(verify, name):
     outcome = verify(rule.body, rule.option, rule.globals)
     outcome.assert_bugcheck(rule.code, expected=False, **rule.parameters)
     assert "suspect" in outcome.verdict["where"] or name == "deadlock_thread_ends_as_owner", outcome.verdict
-    if rule.code == 0xC4:
+    if rule.code in (0xC4, 0xC9):
         assert re.search(r"which rule: \w", outcome.serial), "the report has no words for the rule"
+
+
+def test_a_cancel_routine_of_a_driver_above_stops_the_machine(verify):
+    """Set after the request was passed on: the driver that has it did not expect one."""
+    template = TEMPLATE.format(body="""
+        Prepare(Driver);
+        UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\\\Device\\\\Beneath");
+        IsSlow = TRUE;
+        IoCreateDevice(Driver, 0, &Name, FILE_DEVICE_UNKNOWN, 0, FALSE, &Upper);""", globals=IO)
+    outcome = verify("""
+        UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\\\Device\\\\Beneath");
+        Prepare(Driver);
+        ObReferenceObjectByName(&Name, 0, NULL, 0, *IoDeviceObjectType, KernelMode, NULL, (PVOID *)&Lower);
+        Lower = Lower->DriverObject->DeviceObject->NextDevice->NextDevice; /* its own Lower */
+        IoAttachDeviceToDeviceStack(Upper, Lower);
+        Send(Upper);""", "io", """
+        extern POBJECT_TYPE *IoDeviceObjectType;
+        NTSTATUS ObReferenceObjectByName(PUNICODE_STRING Name, ULONG Attributes, PVOID State, ACCESS_MASK Access,
+                                         POBJECT_TYPE Type, KPROCESSOR_MODE Mode, PVOID Context, PVOID *Object);
+        """ + IO.replace("@UPPER@", """
+            IoMarkIrpPending(Irp);
+            IoCopyCurrentIrpStackLocationToNext(Irp);
+            IoCallDriver(Lower, Irp);
+            IoSetCancelRoutine(Irp, Cancel);
+            return STATUS_PENDING;"""), beneath=template.replace("@UPPER@", ""))
+    outcome.assert_bugcheck(0xC9, expected=False, p1=0x229, p4=0)
+    assert "beneath!Complete" in outcome.verdict["where"], outcome.verdict
 
 
 def test_the_same_drivers_pass_without_the_verifier(boot, tmp_path):
@@ -482,7 +760,8 @@ def test_the_same_drivers_pass_without_the_verifier(boot, tmp_path):
 
 @pytest.mark.parametrize("name", CORRECT)
 def test_a_correct_driver_is_left_alone(verify, name):
-    outcome = verify(CORRECT[name], "all", unload=True)
+    globals = CORRECT_GLOBALS.get(name, "")
+    outcome = verify(CORRECT[name], "standard" if globals else "all", globals, unload=True)
     assert outcome.verdict["end"] == "completed", outcome.verdict
 
 

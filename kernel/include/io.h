@@ -25,6 +25,10 @@ NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; 
  * the first driver is bound. */
 extern PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes);
 BOOLEAN IoIsIrpOfThread(PIRP Irp); /* it ends in a thread, which frees it. Any IRQL */
+BOOLEAN IoIsIrpSent(PIRP Irp);     /* it ends in no thread, and a driver has it; only after IoNoteSentIrps. Any IRQL */
+/* Told of each request that is about to end in the current thread: its status block and event are still as the requester
+ * gave them. APC_LEVEL. A hook of the ring. */
+extern VOID (*IoRequesterHook)(PIRP Irp);
 
 /* What is known of a request that has not come back, for an explanation. */
 typedef struct _IO_PENDING_IRP {

@@ -109,6 +109,8 @@ static VOID QueueUserApc(PIRP Irp) {
     }
 }
 
+VOID (*IoRequesterHook)(PIRP Irp);
+
 /* In the requester's thread, at APC_LEVEL. Argument1: the file object. */
 static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
                               PVOID *Argument2) {
@@ -123,6 +125,9 @@ static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID 
     if (NT_ERROR(Irp->IoStatus.Status) && !Irp->PendingReturned) {
         IopDropIrp(Irp); /* IoCallDriver has returned the error: nothing else tells it */
         return;
+    }
+    if (IoRequesterHook != NULL) {
+        IoRequesterHook(Irp);
     }
     IopReturnBuffers(Irp);
     if (Irp->UserIosb) {

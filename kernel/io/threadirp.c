@@ -51,6 +51,11 @@ BOOLEAN IoIsIrpOfThread(PIRP Irp) {
     return (Irp->Reserved & IOP_IRP_QUEUED) != 0;
 }
 
+/* See io.h. */
+BOOLEAN IoIsIrpSent(PIRP Irp) {
+    return (Irp->Reserved & IOP_IRP_SENT) != 0;
+}
+
 BOOLEAN IopLeaveIrp(PIRP Irp) {
     KIRQL OldIrql;
     PFILE_OBJECT File = Irp->Tail.Overlay.OriginalFileObject;

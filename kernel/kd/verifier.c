@@ -158,8 +158,9 @@ BOOLEAN VfIsVerified(PCSTR Driver) {
 
 /* ---- Thunks ---- */
 
-static const VF_THUNK *const Tables[] = {VfIrqlThunks, VfSpinLockThunks, VfWaitThunks, VfMutexThunks, VfResourceThunks,
-                                         VfPoolThunks, VfObjectThunks,   VfIoThunks,   VfIrpThunks,   VfServiceThunks};
+static const VF_THUNK *const Tables[] = {VfIrqlThunks,     VfSpinLockThunks, VfWaitThunks,   VfMutexThunks,
+                                         VfResourceThunks, VfPoolThunks,     VfObjectThunks, VfIoThunks,
+                                         VfSendThunks,     VfDeviceThunks,   VfServiceThunks};
 
 static const void *BindImport(PCSTR Driver, PCSTR Import) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Tables) && VfIsVerified(Driver); i++) {

@@ -14,7 +14,7 @@
 static KSPIN_LOCK RecordLock;
 static LIST_ENTRY Records = {&Records, &Records};
 
-static VOID MarkCompleted(PIRP Irp) {
+VOID VfMarkCompleted(PIRP Irp) {
     KLOCK_QUEUE_HANDLE Handle;
     NTSTATUS Status = Irp->IoStatus.Status;
     CHAR Location = Irp->CurrentLocation;
@@ -32,7 +32,11 @@ static VOID MarkCompleted(PIRP Irp) {
 VOID VfBeginDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, PIRP Irp) {
     KLOCK_QUEUE_HANDLE Handle;
     PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule((ULONG64)Routine);
-    *Record = (VF_DISPATCH){.Irp = Irp, .Location = Irp->CurrentLocation, .Fate = VfIrpHeld};
+    *Record = (VF_DISPATCH){.Irp = Irp,
+                            .Device = IoGetCurrentIrpStackLocation(Irp)->DeviceObject,
+                            .Location = Irp->CurrentLocation,
+                            .Thread = KiCurrentThread(),
+                            .Fate = VfIrpHeld};
     Record->IsWatched = !LdrIsKernelAddress((ULONG64)Routine) && Module != NULL && VfIsVerified(Module->Name);
     KeAcquireInStackQueuedSpinLock(&RecordLock, &Handle);
     for (PLIST_ENTRY Entry = Records.Flink; Entry != &Records; Entry = Entry->Flink) {
@@ -63,6 +67,29 @@ VOID VfEndDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, NTSTATUS Retur
     }
 }
 
+/* The request is where the routine was called with it: the stack location of the same number, for the same device. A
+ * driver that skips its location shares it with the one beneath. */
+static BOOLEAN IsBack(const VF_DISPATCH *Record) {
+    PIRP Irp = Record->Irp;
+    return Irp->CurrentLocation == Record->Location &&
+           IoGetCurrentIrpStackLocation(Irp)->DeviceObject == Record->Device;
+}
+
+BOOLEAN VfIsBeneath(PIRP Irp) {
+    KLOCK_QUEUE_HANDLE Handle;
+    BOOLEAN IsBeneath = FALSE;
+    KeAcquireInStackQueuedSpinLock(&RecordLock, &Handle);
+    for (PLIST_ENTRY Entry = Records.Flink; Entry != &Records; Entry = Entry->Flink) {
+        const VF_DISPATCH *Record = CONTAINING_RECORD(Entry, VF_DISPATCH, ListEntry);
+        if (Record->Irp == Irp && Record->Thread == KiCurrentThread()) {
+            IsBeneath = Record->Fate == VfIrpPassedOn && !IsBack(Record);
+            break;
+        }
+    }
+    KeReleaseInStackQueuedSpinLock(&Handle);
+    return IsBeneath;
+}
+
 /* ---- Where requests lie ---- */
 
 /* Alone in a page: a use after the end, and a write behind the last stack location, fault at the instruction. */
@@ -73,65 +100,10 @@ static PVOID AllocateIrpMemory(SIZE_T Bytes) {
 
 VOID VfWatchIrps(VOID) {
     IoAllocateIrpMemory = AllocateIrpMemory;
+    IoNoteSentIrps();
 }
 
-/* ---- Thunks ---- */
-
-/* 0xC9 (0x10, device, IRQL, 0) above DISPATCH_LEVEL; (3, IRP, 0, 0) for what is no IRP; (4, device, 0, 0) for what is no
- * device; (0x203, caller, IRP, 0) for one with a cancel routine, which the next driver would run into. */
-static NTSTATUS VerifierCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
-    KIRQL Irql = KiCurrentIrql();
-    if (!VfHas(VF_IO)) {
-        return IofCallDriver(DeviceObject, Irp);
-    }
-    if (Irql > DISPATCH_LEVEL) {
-        VF_IO_STOP(0x10, DeviceObject, Irql, 0);
-    }
-    if (Irp->Type != IO_TYPE_IRP) {
-        VF_IO_STOP(0x03, Irp, 0, 0);
-    }
-    if (DeviceObject == NULL || DeviceObject->Type != IO_TYPE_DEVICE) {
-        VF_IO_STOP(0x04, DeviceObject, 0, 0);
-    }
-    if (Irp->CancelRoutine != NULL) {
-        VF_IO_STOP(0x203, _ReturnAddress(), Irp, 0);
-    }
-    return IofCallDriver(DeviceObject, Irp);
+BOOLEAN VfIsAllocatedIrp(const void *Address) {
+    const MM_SPECIAL_BLOCK *Block = MmFindSpecialBlock((ULONG64)Address);
+    return Block != NULL && Block->State == SpecialInUse && Block->Start == (ULONG64)Address && Block->Tag == IRP_TAG;
 }
-
-/* 0xC9 (0xE, IRQL, IRP, 0) above DISPATCH_LEVEL; (6, status, IRP, 0) for one that is completed as still pending; (7, cancel
- * routine, IRP, 0) for one that can still be cancelled. */
-static VOID VerifierCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
-    KIRQL Irql = KiCurrentIrql();
-    if (VfHas(VF_IO)) {
-        if (Irql > DISPATCH_LEVEL) {
-            VF_IO_STOP(0x0E, Irql, Irp, 0);
-        }
-        if (Irp->IoStatus.Status == STATUS_PENDING || Irp->IoStatus.Status == (NTSTATUS)-1) {
-            VF_IO_STOP(0x06, (ULONG)Irp->IoStatus.Status, Irp, 0);
-        }
-        if (Irp->CancelRoutine != NULL) {
-            VF_IO_STOP(0x07, Irp->CancelRoutine, Irp, 0);
-        }
-        MarkCompleted(Irp);
-    }
-    IofCompleteRequest(Irp, PriorityBoost);
-}
-
-/* 0xC9 (1, IRP, 0, 0) for what is no IRP; (2, IRP, 0, 0) for one that ends in a thread, which frees it. */
-static VOID VerifierFreeIrp(PIRP Irp) {
-    if (VfHas(VF_IO) && Irp->Type != IO_TYPE_IRP) {
-        VF_IO_STOP(0x01, Irp, 0, 0);
-    }
-    if (VfHas(VF_IO) && IoIsIrpOfThread(Irp)) {
-        VF_IO_STOP(0x02, Irp, 0, 0);
-    }
-    IoFreeIrp(Irp);
-}
-
-const VF_THUNK VfIrpThunks[] = {
-    {"IofCallDriver", VerifierCallDriver},
-    {"IofCompleteRequest", VerifierCompleteRequest},
-    {"IoFreeIrp", VerifierFreeIrp},
-    {NULL, NULL},
-};

@@ -7,6 +7,7 @@
 
 #include <kd.h>
 #include <mm.h>
+#include <ring.h>
 #include <rtl.h>
 #include <verifier.h>
 
@@ -16,7 +17,7 @@ typedef struct _VF_THUNK {
     const void *Thunk;
 } VF_THUNK;
 extern const VF_THUNK VfIrqlThunks[], VfSpinLockThunks[], VfWaitThunks[], VfMutexThunks[], VfResourceThunks[],
-    VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfIrpThunks[], VfServiceThunks[];
+    VfPoolThunks[], VfObjectThunks[], VfIoThunks[], VfSendThunks[], VfDeviceThunks[], VfServiceThunks[];
 
 static FORCEINLINE BOOLEAN VfHas(ULONG Option) {
     return (VfOptions & Option) != 0;
@@ -54,7 +55,9 @@ VOID VfCheckFreedRange(ULONG64 Start, SIZE_T Bytes, BOOLEAN IsPool); /* 0xC4 0x1
 typedef struct _VF_DISPATCH {
     LIST_ENTRY ListEntry;
     PIRP Irp; /* compared, never read: it may be gone */
+    PDEVICE_OBJECT Device;
     CHAR Location;
+    PKTHREAD Thread;   /* that runs the routine */
     BOOLEAN IsWatched; /* the routine is a verified driver's */
     enum { VfIrpHeld, VfIrpPassedOn, VfIrpCompleted } Fate;
     NTSTATUS CompletedWith;
@@ -63,6 +66,10 @@ VOID VfWatchIrps(VOID); /* from now on IRPs come from special pool; before the f
 /* Around the call of the routine, on its caller's stack. <= DISPATCH_LEVEL. */
 VOID VfBeginDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, PIRP Irp);
 VOID VfEndDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, NTSTATUS Returned);
+VOID VfMarkCompleted(PIRP Irp); /* IoCompleteRequest is about to be called. <= DISPATCH_LEVEL */
+/* The dispatch routine of this thread that has the request has passed it on, and it has not come back. <= DISPATCH_LEVEL */
+BOOLEAN VfIsBeneath(PIRP Irp);
+BOOLEAN VfIsAllocatedIrp(const void *Address); /* one of IoAllocateIrp's, in special pool. Any IRQL */
 
 /* ---- verifiertrack.c ---- */
 /* <= DISPATCH_LEVEL. Remembers a block of the driver that Caller belongs to. FALSE: no memory for that. */
