@@ -26,7 +26,7 @@ NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, P
 /* 0xC4 (0xF0, destination, source, bytes). The same address twice is a copy that changes nothing: compilers make it. */
 static void *VerifierMemcpy(void *Destination, const void *Source, size_t Length) {
     ULONG64 To = (ULONG64)Destination, From = (ULONG64)Source;
-    if (VfHas(VF_MISC) && To != From && To - From + Length - 1 < 2 * Length - 1) {
+    if (VfHas(VF_MISC) && Length != 0 && To != From && To - From + Length - 1 < 2 * Length - 1) {
         VF_STOP(0xF0, To, From, Length);
     }
     return memcpy(Destination, Source, Length);
