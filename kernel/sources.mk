@@ -224,6 +224,7 @@ RING += kernel/io/buildtransfer.c        # reads and writes that drivers build f
 RING += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
 RING += kernel/io/forward.c              # down the stack, and back before going on
 RING += kernel/io/cancel.c               # taking a request back
+RING += kernel/io/csq.c                  # a driver's queue whose requests can be cancelled
 RING += kernel/io/threadirp.c            # the requests of a thread
 RING += kernel/io/mdl.c                  # MDLs as the I/O manager hands them out
 RING += kernel/io/packet.c               # StartIo

@@ -46,7 +46,7 @@ def compile_text(folder, text, language):
 
 def text_of(names):
     """A source that uses each name as what it is."""
-    lines = [f"#include <{header}.h>" for header in ("ntifs", "ntddk", "wdm", "windef", "ntstrsafe", "ntintsafe", "wdmsec")]
+    lines = [f"#include <{header}.h>" for header in ("ntifs", "ntddk", "wdm", "windef", "ntstrsafe", "ntintsafe", "wdmsec", "ntdddisk")]
     for number, (kind, name, value) in enumerate(names):
         if kind == "macro":
             lines.append(f'#ifndef {name}\n#error "{name} is no macro"\n#endif')

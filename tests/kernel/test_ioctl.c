@@ -503,6 +503,83 @@ KTEST_CRASH(irp_cancel_routine_keeps_the_lock) {
     IoCancelIrp(Irp);
 }
 
+/* ---- Cancel-safe queues ---- */
+
+static IO_CSQ Csq;
+static LIST_ENTRY CsqList;
+static KSPIN_LOCK CsqLock;
+static PIRP CsqCancelled;
+
+static NTSTATUS CsqInsert(PIO_CSQ Queue, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Queue);
+    if (Context == NULL) {
+        return STATUS_DEVICE_BUSY;
+    }
+    InsertTailList(&CsqList, &Irp->Tail.Overlay.ListEntry);
+    return STATUS_SUCCESS;
+}
+
+static VOID CsqRemove(PIO_CSQ Queue, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Queue);
+    RemoveEntryList(&Irp->Tail.Overlay.ListEntry);
+}
+
+static PIRP CsqPeek(PIO_CSQ Queue, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Queue);
+    UNREFERENCED_PARAMETER(Context);
+    PLIST_ENTRY Next = Irp == NULL ? CsqList.Flink : Irp->Tail.Overlay.ListEntry.Flink;
+    return Next == &CsqList ? NULL : CONTAINING_RECORD(Next, IRP, Tail.Overlay.ListEntry);
+}
+
+static VOID CsqAcquire(PIO_CSQ Queue, PKIRQL Irql) {
+    UNREFERENCED_PARAMETER(Queue);
+    KeAcquireSpinLock(&CsqLock, Irql);
+}
+
+static VOID CsqRelease(PIO_CSQ Queue, KIRQL Irql) {
+    UNREFERENCED_PARAMETER(Queue);
+    KeReleaseSpinLock(&CsqLock, Irql);
+}
+
+static VOID CsqComplete(PIO_CSQ Queue, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Queue);
+    CsqCancelled = Irp;
+}
+
+/* A request as a dispatch routine has it; it is never completed. */
+static PIRP NewCsqIrp(VOID) {
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+    if (Irp != NULL) {
+        IoSetNextIrpStackLocation(Irp);
+    }
+    return Irp;
+}
+
+KTEST(ioctl_a_cancel_safe_queue_gives_each_request_to_one_taker) {
+    IO_CSQ_IRP_CONTEXT Context, Other;
+    PIRP First = NewCsqIrp(), Second = NewCsqIrp();
+    KT_REQUIRE(First != NULL && Second != NULL);
+    InitializeListHead(&CsqList);
+    KeInitializeSpinLock(&CsqLock);
+    IoCsqInitializeEx(&Csq, CsqInsert, CsqRemove, CsqPeek, CsqAcquire, CsqRelease, CsqComplete);
+    KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, &Context, NULL), STATUS_DEVICE_BUSY);
+    KT_EXPECT(!(IoGetCurrentIrpStackLocation(First)->Control & SL_PENDING_RETURNED) && IsListEmpty(&CsqList));
+    KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, &Context, &Csq), STATUS_SUCCESS);
+    KT_EXPECT(IoGetCurrentIrpStackLocation(First)->Control & SL_PENDING_RETURNED);
+    KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, Second, &Other, &Csq), STATUS_SUCCESS);
+    KT_EXPECT(IoCsqRemoveIrp(&Csq, &Other) == Second && IoCsqRemoveIrp(&Csq, &Other) == NULL);
+    KT_EXPECT(IoCsqRemoveNextIrp(&Csq, NULL) == First && Context.Irp == NULL && IoCsqRemoveIrp(&Csq, &Context) == NULL);
+    KT_EXPECT(IoCsqRemoveNextIrp(&Csq, NULL) == NULL);
+    KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, &Context, &Csq), STATUS_SUCCESS);
+    KT_EXPECT(IoCancelIrp(First) && CsqCancelled == First && Context.Irp == NULL && IsListEmpty(&CsqList));
+    KT_EXPECT(IoCsqRemoveIrp(&Csq, &Context) == NULL);
+    CsqCancelled = NULL;
+    KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, NULL, &Csq), STATUS_SUCCESS); /* it has been cancelled before */
+    KT_EXPECT(CsqCancelled == First && IsListEmpty(&CsqList));
+    IoFreeIrp(First);
+    IoFreeIrp(Second);
+}
+
 /* ---- The null device ---- */
 
 /* A caller's status block is left alone by an error that comes at once: what it held shows that nothing was read. */
