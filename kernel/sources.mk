@@ -24,7 +24,6 @@ CORE += boot/ap.asm                      # another CPU's way from real mode into
 CORE += arch/x86_64/halt.c               # the two ways to end
 CORE += arch/x86_64/serial.c             # COM1 for people, COM2 for programs
 CORE += arch/x86_64/framebuffer.c        # the screen as memory
-CORE += arch/x86_64/pciplace.c           # addresses for PCI devices, where no firmware has given them
 
 # ---- IRQL, traps, interrupts, DPCs, the clock
 CORE += arch/x86_64/irql.asm             # IRQL is CR8
@@ -45,6 +44,7 @@ CORE += kernel/ke/event.c                # a flag to wait for
 CORE += kernel/ke/semaphore.c            # a count of permits
 CORE += kernel/ke/mutex.c                # owned by one thread, as often as it likes
 CORE += kernel/ke/delay.c                # sleeping for a time
+CORE += kernel/ke/lockwait.c             # the locks that a thread holds, and the one it sleeps on
 CORE += kernel/ex/fastmutex.c            # one locked instruction each, and an event for waiters
 
 # ---- Threads
@@ -139,7 +139,7 @@ CORE += kernel/rtl/format.c              # printf as NT has it
 CORE += kernel/rtl/string.c              # memory and byte strings
 CORE += kernel/rtl/codepage.c            # the code page between bytes and UTF-16
 CORE += kernel/rtl/archive.c             # the boot archive, believed in nothing
-CORE += kernel/ex/raise.c                # raising an exception ends the machine
+CORE += kernel/ex/raise.c                # exceptions and assertions end the machine
 
 # ---- The story
 CORE += kernel/story/scenarios.c         # the short scenarios, and whether one ended as expected
@@ -151,6 +151,7 @@ CORE += kernel/story/tell.c              # headings, paragraphs, a page-table en
 # ==== The ring =====================================================================================================
 
 # ---- The machine
+RING += arch/x86_64/pciplace.c           # addresses for PCI devices, where no firmware has given them
 RING += arch/x86_64/rtc.c                # the date, read once from the battery-backed clock
 RING += arch/x86_64/powerbutton.c        # the power button, which a tool may press
 RING += arch/x86_64/readmodify.c         # a read-modify-write that faults counts as a write
@@ -163,7 +164,6 @@ RING += arch/x86_64/queuedlock.asm       # first come, first served, each on its
 RING += kernel/ke/lockholder.c           # which CPU holds a spin lock
 RING += kernel/ke/queuedlock.c           # NT's numbered queued spin locks
 RING += kernel/ke/rwspinlock.c           # many readers or one writer, at DISPATCH_LEVEL
-RING += kernel/ke/lockwait.c             # which lock a thread sleeps on
 RING += kernel/ke/autoboost.c            # which locks a thread holds
 RING += kernel/ke/alert.c                # alerts and user APCs, which end alertable waits
 RING += kernel/ke/group.c                # CPUs by number, mask and group
@@ -173,7 +173,6 @@ RING += kernel/ke/timercheck.c           # timers in memory that is about to go
 RING += kernel/ke/dpccheck.c             # DPCs in memory that is about to go
 RING += kernel/ke/threadeddpc.c          # DPCs that a thread runs
 RING += kernel/ke/watchdog.c             # CPUs that have stopped making progress
-RING += kernel/ke/rtlassert.c            # an assertion that does not hold
 
 # ---- The executive
 RING += kernel/ex/pushlock.c             # readers and writers in one pointer
@@ -209,6 +208,7 @@ RING += kernel/mm/lockpages.c            # pages kept in memory
 RING += kernel/mm/copymemory.c           # a copy that stops where there is nothing
 RING += kernel/mm/specialpool.c          # the verifier's pool: one block a page
 RING += kernel/mm/poolusage.c            # who holds the pool, a line a tag
+RING += kernel/mm/bigpoolgrow.c          # more than the first 192 blocks of whole pages
 RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
 RING += kernel/mm/dumppage.c             # what a dump can say of an address
 
@@ -221,6 +221,7 @@ RING += kernel/io/attach.c               # device stacks
 RING += kernel/io/driverextension.c      # what a driver hangs on its object
 RING += kernel/io/devicename.c           # the names of devices and drivers
 RING += kernel/io/buildtransfer.c        # reads and writes that drivers build for others
+RING += kernel/io/irpcalls.c             # an IRP's size, reuse and parts
 RING += kernel/io/request.c              # IRPs that the I/O manager sends for a caller
 RING += kernel/io/forward.c              # down the stack, and back before going on
 RING += kernel/io/cancel.c               # taking a request back

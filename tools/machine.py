@@ -200,7 +200,7 @@ def qemu_arguments(machine, folder):
         line += dump_disk(machine, folder)
 
     if machine.way == "pvh":
-        line += firmware_arguments()
+        line += firmware_arguments() if machine.build != "core" else []     # it leaves PCI devices to a kernel that places them
         line += ["-kernel", str(files / "kernel.elf"), "-initrd", str(machine.archive or files / "boot.cpio"),
                  "-append", words]
     else:

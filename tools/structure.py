@@ -3,6 +3,7 @@
 
     tools/structure.py [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
     tools/structure.py --names [BUILD]  also the names that ke/ takes from the folders above it
+    tools/structure.py --parts          how many files and lines the walk, the core and the ring have; needs no build
 
 Three numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, and the
 names that kernel/ke takes from the folders above it. tests/test_structure.py holds them.
@@ -13,6 +14,7 @@ import sys
 from collections import defaultdict, namedtuple
 from pathlib import Path
 
+import tables
 from machine import OUT
 from toolchain import tool
 
@@ -82,7 +84,26 @@ def measure(build):
                                     if room(user) == "ke" and room(owner) in above}))
 
 
+def crossings(build):
+    """(user, name, owner) for each name that a file of the core takes from one of the ring: none, for the ring registers itself."""
+    core, ring = set(tables.listed("CORE")), set(tables.listed("RING"))
+
+    def source(path):
+        text = str(path).removesuffix(".o")
+        return text if text.endswith(".asm") else text + ".c"
+    return [(source(user), name, source(owner)) for user, name, owner in uses(OUT / build / "obj")
+            if source(user) in core and source(owner) in ring]
+
+
+def print_parts():
+    for part, names in (("the walk", tables.walk()), ("the core", tables.listed("CORE")), ("the ring", tables.listed("RING"))):
+        count, lines = tables.size(names)
+        print(f"{part}: {count} files, {lines:,} lines")
+
+
 def main(arguments):
+    if arguments == ["--parts"]:
+        return print_parts()
     names = "--names" in arguments
     builds = [word for word in arguments if word != "--names"] or ["checked"]
     folder = OUT / builds[0] / "obj"
@@ -94,6 +115,7 @@ def main(arguments):
     print(f"names that ke takes from higher folders: {len(found.upward)}")
     if names:
         print("\n".join(f"    {owner:6} {name}" for owner, name in found.upward))
+    return None
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
 
-A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, commands. Without
+A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, commands, parts. Without
 arguments the tool compares; --update rewrites.
 """
 import ast
@@ -94,6 +94,27 @@ def listed(name):
     return re.findall(rf'^{name} \+= (\S+)', (ROOT / 'kernel/sources.mk').read_text(), re.M)
 
 
+def walk():
+    """The files of the README's walk, in its order."""
+    section = re.search(r'^## The walk\n(.*?)^## ', (ROOT / 'README.md').read_text(), re.S | re.M).group(1)
+    return re.findall(r'^\| [^|]* \| \[[^\]]*\]\(([^)]*)\)', section, re.M)
+
+
+def size(names):
+    """How many files, and how many lines they have."""
+    return len(names), sum(len((ROOT / name).read_text().splitlines()) for name in names)
+
+
+def parts():
+    """How long the walk, the core and the ring are; lines in hundreds, so that not each change of code is one of the README."""
+    found = ((name, *size(names), how) for name, names, how in (
+        ('the walk', walk(), 'in the order above, from the touch to the blue screen'),
+        ('the core', listed('CORE'), 'in the order of `make -s core-list`, from the boot loader to the story'),
+        ('the ring', listed('RING'), 'what you look for: [docs/files.md](docs/files.md) has each in one line')))
+    return rows(['part', 'files', 'lines', 'how to read it'], [
+        (name, str(count), f'{round(lines, -2):,}', how) for name, count, lines, how in found])
+
+
 def files():
     """Every source file of the kernel with its thesis, and which of them one reads whole."""
     lines, core, ring = [], set(listed('CORE')), set(listed('RING'))
@@ -132,7 +153,8 @@ def commands():
          known[name][1].replace('|', '\\|'), differs) for name, (theirs, differs) in listed.items()])
 
 
-MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files}
+MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files,
+          'parts': parts}
 
 
 def main():

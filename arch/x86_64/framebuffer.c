@@ -22,6 +22,9 @@
 #define VGA_ATTRIBUTE_PORT 0x3C0 /* index */
 #define VGA_SCREEN_ON 0x20
 
+#define PCI_ADDRESS_PORT 0xCF8
+#define PCI_DATA_PORT 0xCFC
+#define PCI_ADDRESS_ENABLE 0x80000000u
 #define PCI_DISPLAY_DEVICE 0x11111234 /* device 1111 of vendor 1234 */
 #define PCI_COMMAND 0x04
 #define PCI_COMMAND_MEMORY 0x2
@@ -32,6 +35,16 @@
 #define MAXIMUM_WIDTH 8192
 
 HAL_FRAMEBUFFER HalFramebuffer;
+
+ULONG HalpReadPci(ULONG Function, ULONG Register) {
+    HalOut32(PCI_ADDRESS_PORT, PCI_ADDRESS_ENABLE | Function << 8 | Register);
+    return HalIn32(PCI_DATA_PORT);
+}
+
+VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value) {
+    HalOut32(PCI_ADDRESS_PORT, PCI_ADDRESS_ENABLE | Function << 8 | Register);
+    HalOut32(PCI_DATA_PORT, Value);
+}
 
 /* Physical address of the display's memory on bus 0, 0 when there is no such display. */
 static ULONG64 FindDisplayMemory(VOID) {
@@ -97,7 +110,6 @@ static BOOLEAN IsPlausible(ULONG64 Base, ULONG Width, ULONG Height, ULONG PitchB
 /* Boot CPU, once, after MmInitializeSystem. Leaves HalFramebuffer.Base NULL when there is no screen. */
 VOID HalInitializeFramebuffer(VOID) {
     PBOOT_INFO Boot = KeBootInfo;
-    HalpPlacePciDevices();
     if (IsPlausible(Boot->FramebufferBase, Boot->FramebufferWidth, Boot->FramebufferHeight, Boot->FramebufferPitch)) {
         MapFramebuffer(Boot->FramebufferBase, Boot->FramebufferWidth, Boot->FramebufferHeight, Boot->FramebufferPitch);
         return;

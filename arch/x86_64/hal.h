@@ -59,8 +59,7 @@ typedef struct _HAL_MACHINE {
 } HAL_MACHINE;
 extern HAL_MACHINE HalpMachine;
 
-/* ---- PCI before the I/O system's scan (pciplace.c): bus 0, boot CPU alone; Function is device * 8 + function ---- */
-VOID HalpPlacePciDevices(VOID);
+/* ---- PCI before the I/O system's scan (framebuffer.c): bus 0, boot CPU alone; Function is device * 8 + function ---- */
 ULONG HalpReadPci(ULONG Function, ULONG Register);
 VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value);
 

@@ -8,11 +8,8 @@
  *
  * It happens before other CPUs start (kernel/io/pcibar.c says why). */
 #include <bootinfo.h>
+#include <ring.h>
 #include "hal.h"
-
-#define ADDRESS_PORT 0xCF8
-#define DATA_PORT 0xCFC
-#define ADDRESS_ENABLE 0x80000000u
 
 #define CONFIG_ID 0x00
 #define CONFIG_COMMAND 0x04
@@ -37,16 +34,6 @@
 
 static ULONG64 NextAddress;
 
-ULONG HalpReadPci(ULONG Function, ULONG Register) {
-    HalOut32(ADDRESS_PORT, ADDRESS_ENABLE | Function << 8 | Register);
-    return HalIn32(DATA_PORT);
-}
-
-VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value) {
-    HalOut32(ADDRESS_PORT, ADDRESS_ENABLE | Function << 8 | Register);
-    HalOut32(DATA_PORT, Value);
-}
-
 /* Behind what RAM there is below 4 GiB. */
 static ULONG64 WindowBase(VOID) {
     ULONG64 Base = WINDOW_BASE;
@@ -63,7 +50,8 @@ static BOOLEAN Is64Bit(ULONG Low) {
 
 /* TRUE: the firmware has been here, or it is not for us. */
 static BOOLEAN IsPlaced(ULONG Function) {
-    if (HEADER_TYPE(HalpReadPci(Function, CONFIG_HEADER)) != 0 || HalpReadPci(Function, CONFIG_CLASS) >> 24 == CLASS_BRIDGE) {
+    if (HEADER_TYPE(HalpReadPci(Function, CONFIG_HEADER)) != 0 ||
+        HalpReadPci(Function, CONFIG_CLASS) >> 24 == CLASS_BRIDGE) {
         return TRUE;
     }
     for (ULONG i = 0; i < BARS; i++) {
@@ -102,7 +90,7 @@ static VOID PlaceFunction(ULONG Function) {
     HalpWritePci(Function, CONFIG_COMMAND, Command | COMMAND_MEMORY); /* as firmware leaves it: nothing moves later */
 }
 
-VOID HalpPlacePciDevices(VOID) {
+static VOID PlacePciDevices(VOID) {
     NextAddress = WindowBase();
     for (ULONG Function = 0; Function < FUNCTIONS; Function++) {
         if (HalpReadPci(Function, CONFIG_ID) != NO_DEVICE && !IsPlaced(Function)) {
@@ -113,3 +101,4 @@ VOID HalpPlacePciDevices(VOID) {
         }
     }
 }
+KE_STARTUP_STEP(StartBeforeScreen, PlacePciDevices);

@@ -1,5 +1,8 @@
-/* raise.c: raising an exception, which stops the machine: structured exception handling is absent. */
+/* raise.c: exceptions and assertions that code raises: nothing handles them, so the machine stops. */
 #include <ex.h>
+#include <kd.h>
+
+#define STATUS_ASSERTION_FAILURE ((NTSTATUS)0xC0000420)
 
 /* An unhandled exception: a thread's own (0x7E), or a DPC's or interrupt's, which no thread is to blame for. Any IRQL.
  * wdm.h: ExRaiseStatus. */
@@ -16,4 +19,12 @@ DECLSPEC_NORETURN VOID __cxa_pure_virtual(VOID) {
 /* Any IRQL. No call comes from user mode, which does not exist. */
 KPROCESSOR_MODE ExGetPreviousMode(VOID) {
     return KernelMode;
+}
+
+/* Any IRQL. Called by NT_ASSERT in the checked build; drivers built for it call it in a free kernel too. */
+VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG LineNumber, PSTR Message) {
+    KdPrintf("Assertion failed: %s%s%s\n  in %s, line %u\n", Message ? Message : "", Message ? ": " : "",
+             (PCSTR)FailedAssertion, (PCSTR)FileName, LineNumber);
+    KeBugCheckEx(KMODE_EXCEPTION_NOT_HANDLED, (ULONG_PTR)(LONG_PTR)STATUS_ASSERTION_FAILURE,
+                 (ULONG_PTR)_ReturnAddress(), (ULONG_PTR)FailedAssertion, LineNumber);
 }

@@ -37,10 +37,11 @@ extern const KE_VERIFIER *KeVerifier;
 
 /* ---- Steps of the start (ke/startup.c). Those of one moment run in no promised order ---- */
 typedef enum _KE_START {
-    StartBeforeClock, /* boot CPU, interrupts masked; memory and pools work */
-    StartFirstThread, /* PASSIVE_LEVEL, still one CPU */
-    StartBeforeDisks, /* all CPUs run */
-    StartAfterDisks,  /* the disks have their roles, nothing is paged yet */
+    StartBeforeScreen, /* the same, but the interrupt controllers are not set up yet */
+    StartBeforeClock,  /* boot CPU, interrupts masked; memory and pools work */
+    StartFirstThread,  /* PASSIVE_LEVEL, still one CPU */
+    StartBeforeDisks,  /* all CPUs run */
+    StartAfterDisks,   /* the disks have their roles, nothing is paged yet */
     StartAfterPaging,
     StartLast /* drivers may be loaded */
 } KE_START;

@@ -63,15 +63,3 @@ VOID IopDeleteInterrupt(PKINTERRUPT Interrupt) {
     KeRevertToUserAffinityThreadEx(Old);
     ExFreePoolWithTag(Interrupt, TAG_IO);
 }
-
-/* Runs SynchronizeRoutine as if it were the service routine, and returns its result. <= SynchronizeIrql.
- * wdm.h: KeSynchronizeExecution. */
-BOOLEAN KeSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
-                               PVOID SynchronizeContext) {
-    KIRQL OldIrql = KfRaiseIrql(Interrupt->SynchronizeIrql);
-    KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
-    BOOLEAN Result = SynchronizeRoutine(SynchronizeContext);
-    KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
-    KeLowerIrql(OldIrql);
-    return Result;
-}

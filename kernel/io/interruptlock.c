@@ -13,3 +13,15 @@ VOID KeReleaseInterruptSpinLock(PKINTERRUPT Interrupt, KIRQL OldIrql) {
     KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
     KeLowerIrql(OldIrql);
 }
+
+/* Runs SynchronizeRoutine as if it were the service routine, and returns its result. <= SynchronizeIrql.
+ * wdm.h: KeSynchronizeExecution. */
+BOOLEAN KeSynchronizeExecution(PKINTERRUPT Interrupt, PKSYNCHRONIZE_ROUTINE SynchronizeRoutine,
+                               PVOID SynchronizeContext) {
+    KIRQL OldIrql = KfRaiseIrql(Interrupt->SynchronizeIrql);
+    KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);
+    BOOLEAN Result = SynchronizeRoutine(SynchronizeContext);
+    KeReleaseSpinLockFromDpcLevel(&Interrupt->SpinLock);
+    KeLowerIrql(OldIrql);
+    return Result;
+}

@@ -23,11 +23,6 @@ PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes) = AllocateFromPool;
 VOID (*IopSentHook)(PIRP Irp);
 const IOP_THREAD_IRPS *IopThreadIrps;
 
-/* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */
-USHORT IoSizeOfIrpEx(CCHAR StackSize) {
-    return IoSizeOfIrp(StackSize);
-}
-
 /* Makes an IRP of memory that the caller owns. Any IRQL. wdm.h: IoInitializeIrp. */
 VOID IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSize) {
     memset(Irp, 0, PacketSize);
@@ -63,18 +58,6 @@ PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     return Irp;
 }
 
-/* For the owner of an IRP from IoAllocateIrp, whose completion routine has kept it. Any IRQL. wdm.h: IoReuseIrp. */
-VOID IoReuseIrp(PIRP Irp, NTSTATUS Status) {
-    IopUnqueueThreadIrp(Irp);
-    IopForgetSentIrp(Irp);
-    UCHAR Kept = Irp->AllocationFlags;
-    USHORT OwnFlags = Irp->Reserved;
-    IoInitializeIrp(Irp, Irp->Size, (CCHAR)Irp->StackCount);
-    Irp->AllocationFlags = Kept;
-    Irp->Reserved = OwnFlags;
-    Irp->IoStatus.Status = Status;
-}
-
 /* <= DISPATCH_LEVEL. The type is wiped, so that a use of the dead IRP is noticed. wdm.h: IoFreeIrp. */
 VOID IoFreeIrp(PIRP Irp) {
     IopUnqueueThreadIrp(Irp);
@@ -93,18 +76,6 @@ VOID IoFreeIrp(PIRP Irp) {
     ExFreePool(Irp);
 }
 
-/* One of several parts of a request: when the last of them is completed, the master is. The caller has set the
- * master's AssociatedIrp.IrpCount. <= DISPATCH_LEVEL. NULL: no memory. ntddk.h: IoMakeAssociatedIrp. */
-PIRP IoMakeAssociatedIrp(PIRP Irp, CCHAR StackSize) {
-    PIRP Part = IoAllocateIrp(StackSize, FALSE);
-    if (Part != NULL) {
-        Part->Flags |= IRP_ASSOCIATED_IRP;
-        Part->AssociatedIrp.MasterIrp = Irp;
-        Part->Tail.Overlay.Thread = Irp->Tail.Overlay.Thread;
-    }
-    return Part;
-}
-
 /* <= DISPATCH_LEVEL. Returns what the driver's dispatch routine returns. No location left: NO_MORE_IRP_STACK_LOCATIONS.
  * wdm.h: IoCallDriver. */
 NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
@@ -118,10 +89,4 @@ NTSTATUS IofCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     Stack->DeviceObject = DeviceObject;
     PDRIVER_DISPATCH Routine = DeviceObject->DriverObject->MajorFunction[Stack->MajorFunction];
     return KeVerifier != NULL ? KeVerifier->CallDispatch(Routine, DeviceObject, Irp) : Routine(DeviceObject, Irp);
-}
-
-/* Whether the requester waits for the end anyway. Any IRQL. ntddk.h: IoIsOperationSynchronous. */
-BOOLEAN IoIsOperationSynchronous(PIRP Irp) {
-    PFILE_OBJECT File = IoGetCurrentIrpStackLocation(Irp)->FileObject;
-    return (Irp->Flags & IRP_SYNCHRONOUS_API) != 0 || (File != NULL && (File->Flags & FO_SYNCHRONOUS_IO) != 0);
 }

@@ -16,50 +16,9 @@
 #include <ring.h>
 
 #define BOOST_LIMIT (LOW_REALTIME_PRIORITY - 1)
-#define NO_SESSION 0xFFFFFFFF
 
 /* Every thread object from its initialization to its deletion; guarded by the dispatcher lock. */
 static LIST_ENTRY KiThreadObjects = {&KiThreadObjects, &KiThreadObjects};
-
-static PKLOCK_ENTRY FindEntry(PKTHREAD Thread, PVOID Lock) {
-    for (ULONG i = 0; i < MAXIMUM_LOCK_ENTRIES; i++) {
-        if (Thread->LockEntries[i].Lock == Lock) {
-            return &Thread->LockEntries[i];
-        }
-    }
-    return NULL;
-}
-
-/* The current thread holds Lock from now on. <= APC_LEVEL. ex/fastmutex.c does the same for the first entry. */
-VOID KeAbAcquired(PVOID Lock) {
-    PKTHREAD Thread = KiCurrentThread();
-    PKLOCK_ENTRY Entry = FindEntry(Thread, NULL);
-    if (Entry == NULL) {
-        Thread->UntrackedLocks++;
-        return;
-    }
-    Entry->Lock = Lock;
-}
-
-/* The current thread is about to release Lock. <= APC_LEVEL. KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE if it does not hold
- * it: (thread, lock, session, 0). */
-VOID KeAbReleased(PVOID Lock) {
-    PKTHREAD Thread = KiCurrentThread();
-    PKLOCK_ENTRY Entry = FindEntry(Thread, Lock);
-    if (Entry != NULL) {
-        Entry->Lock = NULL;
-    } else if (Thread->UntrackedLocks > 0) {
-        Thread->UntrackedLocks--;
-    } else {
-        KeBugCheckEx(KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE, (ULONG_PTR)Thread, (ULONG_PTR)Lock, NO_SESSION, 0);
-    }
-}
-
-/* Whoever acquires a lock that threads sleep on at DISPATCH_LEVEL or above. (thread, lock, IRQL, 0). */
-DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql) {
-    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)Lock,
-                 Irql, 0);
-}
 
 /* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource that others wait for.
  * KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION (thread, entry, 1, lock). */
@@ -132,7 +91,7 @@ PKTHREAD KeNextThreadObject(PKTHREAD Thread) {
 static PKTHREAD FindHolder(PVOID Lock) {
     for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {
         PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
-        if (FindEntry(Thread, Lock) != NULL) {
+        if (KiFindLockEntry(Thread, Lock) != NULL) {
             return Thread;
         }
     }
@@ -157,4 +116,18 @@ PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind) {
         break;
     }
     return Owner != NULL && IsThreadObject(Owner) ? Owner : NULL;
+}
+
+PCSTR KeLockKindName(KLOCK_KIND Kind) {
+    static const PCSTR Names[] = {
+        [LockNone] = "no lock",
+        [LockFastMutex] = "fast mutex",
+        [LockGuardedMutex] = "guarded mutex",
+        [LockResourceShared] = "resource (shared)",
+        [LockResourceExclusive] = "resource (exclusive)",
+        [LockPushShared] = "push lock (shared)",
+        [LockPushExclusive] = "push lock (exclusive)",
+        [LockRundown] = "rundown protection",
+    };
+    return (ULONG)Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "unknown lock";
 }

@@ -80,6 +80,9 @@ VOID KiRemoveTimer(PKTIMER Timer);
 ULONG64 KiDueTime(LONGLONG Timeout);
 extern LIST_ENTRY KiTimerList; /* in the order of due times */
 
+/* ---- lockwait.c ---- */
+PKLOCK_ENTRY KiFindLockEntry(PKTHREAD Thread, PVOID Lock); /* Lock NULL: a free one. NULL: there is none */
+
 /* ---- mutex.c: dispatcher lock held ---- */
 VOID KiTakeMutant(PKMUTANT Mutant, PKTHREAD Thread);
 VOID KiAbandonMutants(PKTHREAD Thread);

@@ -1,8 +1,55 @@
-/* lockwait.c: the lock that a thread sleeps on, noted so that a deadlock can be told from idle waiting.
+/* lockwait.c: the locks that a thread holds, and the one that it sleeps on, noted in the thread.
  *
  * A fast mutex waits on an event, a resource on an event with a time-out in a loop; from the wait alone nobody could tell
  * what for. So each lock's slow path names the lock in the thread. */
 #include "ki.h"
+
+#define NO_SESSION 0xFFFFFFFF
+
+/* ---- What it holds (theory: autoboost.c) ---- */
+
+/* See ki.h. */
+PKLOCK_ENTRY KiFindLockEntry(PKTHREAD Thread, PVOID Lock) {
+    for (ULONG i = 0; i < MAXIMUM_LOCK_ENTRIES; i++) {
+        if (Thread->LockEntries[i].Lock == Lock) {
+            return &Thread->LockEntries[i];
+        }
+    }
+    return NULL;
+}
+
+/* The current thread holds Lock from now on. <= APC_LEVEL. ex/fastmutex.c does the same for the first entry. */
+VOID KeAbAcquired(PVOID Lock) {
+    PKTHREAD Thread = KiCurrentThread();
+    PKLOCK_ENTRY Entry = KiFindLockEntry(Thread, NULL);
+    if (Entry == NULL) {
+        Thread->UntrackedLocks++;
+        return;
+    }
+    Entry->Lock = Lock;
+}
+
+/* The current thread is about to release Lock. <= APC_LEVEL. KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE if it does not hold
+ * it: (thread, lock, session, 0). */
+VOID KeAbReleased(PVOID Lock) {
+    PKTHREAD Thread = KiCurrentThread();
+    PKLOCK_ENTRY Entry = KiFindLockEntry(Thread, Lock);
+    if (Entry != NULL) {
+        Entry->Lock = NULL;
+    } else if (Thread->UntrackedLocks > 0) {
+        Thread->UntrackedLocks--;
+    } else {
+        KeBugCheckEx(KERNEL_AUTO_BOOST_INVALID_LOCK_RELEASE, (ULONG_PTR)Thread, (ULONG_PTR)Lock, NO_SESSION, 0);
+    }
+}
+
+/* Whoever acquires a lock that threads sleep on at DISPATCH_LEVEL or above. (thread, lock, IRQL, 0). */
+DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql) {
+    KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)Lock,
+                 Irql, 0);
+}
+
+/* ---- What it sleeps on ---- */
 
 /* Whoever explains holds the dispatcher lock, and must not take the one lock for the other's kind: it would look for an
  * owner where there is none. */
@@ -33,18 +80,4 @@ NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON R
     NTSTATUS Status = KeWaitForSingleObject(Object, Reason, KernelMode, FALSE, Timeout);
     SetBlockingLock(OuterLock, OuterKind, OuterSince);
     return Status;
-}
-
-PCSTR KeLockKindName(KLOCK_KIND Kind) {
-    static const PCSTR Names[] = {
-        [LockNone] = "no lock",
-        [LockFastMutex] = "fast mutex",
-        [LockGuardedMutex] = "guarded mutex",
-        [LockResourceShared] = "resource (shared)",
-        [LockResourceExclusive] = "resource (exclusive)",
-        [LockPushShared] = "push lock (shared)",
-        [LockPushExclusive] = "push lock (exclusive)",
-        [LockRundown] = "rundown protection",
-    };
-    return (ULONG)Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "unknown lock";
 }

@@ -80,6 +80,7 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     KeSeed = KeGetBootOptionNumber("seed", 0);
     MmInitializeSystem(KeBootInfo);
     LdrInitialize();
+    RunSteps(StartBeforeScreen);
     HalInitializeFramebuffer();
     PrintBanner();
     HalInitializeAcpi(KeBootInfo->Rsdp);

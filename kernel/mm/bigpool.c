@@ -1,38 +1,30 @@
 /* bigpool.c: pool allocations of whole pages. They have no header, so a table remembers their addresses, sizes and
  * tags.
  *
- * An open hash table by address. It doubles before it is three quarters full; the old table is never given back, so
- * that a dying CPU may read any table that it finds without a lock. All old ones together are smaller than the one in
- * use.
+ * An open hash table by address. Where it may grow (bigpoolgrow.c), it doubles before it is three quarters full.
  */
 #include "pool.h"
 #include <trace.h>
 
 #define INITIAL_ENTRIES 256 /* a power of two */
-#define BIG_DELETED 1       /* the place of a removed entry: searches go on behind it */
 #define LARGEST_PAGES (1ULL << 24)
 #define TAIL_SEAL 0x6C6961546C6F6F50ULL /* "PoolTail" */
-
-typedef struct _BIG_TABLE {
-    ULONG Entries; /* a power of two */
-    ULONG Used;    /* entries that are not 0, deleted ones included */
-    POOL_BIG_PAGE *Entry;
-} BIG_TABLE;
 
 KE_DECLARE_LOCK(MiBigPoolLock, RANK_POOL, "the table of pool allocations of whole pages");
 
 static POOL_BIG_PAGE InitialEntries[INITIAL_ENTRIES];
-static BIG_TABLE InitialTable = {INITIAL_ENTRIES, 0, InitialEntries};
-static BIG_TABLE *volatile Table = &InitialTable;
+static POOL_BIG_TABLE InitialTable = {INITIAL_ENTRIES, 0, InitialEntries};
+POOL_BIG_TABLE *volatile MiBigTable = &InitialTable;
+BOOLEAN (*MiGrowBigTable)(ULONG SeenEntries);
 
-static ULONG HashVa(const BIG_TABLE *In, ULONG64 Va) {
+static ULONG HashVa(const POOL_BIG_TABLE *In, ULONG64 Va) {
     return (ULONG)((Va >> PAGE_SHIFT) * 0x9E3779B97F4A7C15ULL >> 40) & (In->Entries - 1);
 }
 
 /* Writes an entry into a table that has room. */
-static VOID InsertEntry(BIG_TABLE *In, const POOL_BIG_PAGE *New) {
+VOID MiInsertBigPage(POOL_BIG_TABLE *In, const POOL_BIG_PAGE *New) {
     ULONG Index = HashVa(In, New->Va);
-    while (In->Entry[Index].Va > BIG_DELETED) {
+    while (In->Entry[Index].Va > POOL_BIG_DELETED) {
         Index = (Index + 1) & (In->Entries - 1);
     }
     POOL_BIG_PAGE *Place = &In->Entry[Index];
@@ -46,59 +38,21 @@ static VOID InsertEntry(BIG_TABLE *In, const POOL_BIG_PAGE *New) {
     __atomic_store_n(&Place->Va, New->Va, __ATOMIC_RELEASE);
 }
 
-/* A table of twice the size, or NULL. The table itself is in front of its entries. No lock held. */
-static BIG_TABLE *AllocateTable(ULONG Entries) {
-    SIZE_T Bytes = sizeof(BIG_TABLE) + Entries * sizeof(POOL_BIG_PAGE);
-    BIG_TABLE *New = MiGetHeapPages(&MiPoolHeap[POOL_HEAP_NX], BYTES_TO_PAGES(Bytes));
-    if (New != NULL) {
-        memset(New, 0, Bytes);
-        New->Entries = Entries;
-        New->Entry = (POOL_BIG_PAGE *)(New + 1);
-    }
-    return New;
-}
-
-/* Moves the entries to a table with room. FALSE: no memory. */
-static BOOLEAN GrowTable(ULONG SeenEntries) {
-    BIG_TABLE *New = AllocateTable(SeenEntries * 2);
-    KIRQL OldIrql;
-    if (New == NULL) {
-        return FALSE;
-    }
-    KeAcquireSpinLock(&MiBigPoolLock, &OldIrql);
-    BIG_TABLE *Old = Table;
-    BOOLEAN IsFirst = Old->Entries == SeenEntries; /* otherwise another CPU has grown it meanwhile */
-    if (IsFirst) {
-        for (ULONG Index = 0; Index < Old->Entries; Index++) {
-            if (Old->Entry[Index].Va > BIG_DELETED) {
-                InsertEntry(New, &Old->Entry[Index]);
-            }
-        }
-        __atomic_store_n(&Table, New, __ATOMIC_RELEASE);
-    }
-    KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
-    if (!IsFirst) {
-        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], New,
-                           BYTES_TO_PAGES(sizeof(BIG_TABLE) + New->Entries * sizeof(POOL_BIG_PAGE)));
-    }
-    return TRUE;
-}
-
 /* Remembers an allocation. FALSE: no memory for a larger table. <= DISPATCH_LEVEL. */
 static BOOLEAN AddEntry(const POOL_BIG_PAGE *New) {
     for (;;) {
         KIRQL OldIrql;
         KeAcquireSpinLock(&MiBigPoolLock, &OldIrql);
-        ULONG Entries = Table->Entries;
-        BOOLEAN HasRoom = Table->Used < Entries / 4 * 3;
+        ULONG Entries = MiBigTable->Entries;
+        BOOLEAN HasRoom = MiBigTable->Used < Entries / 4 * 3;
         if (HasRoom) {
-            InsertEntry(Table, New);
+            MiInsertBigPage(MiBigTable, New);
         }
         KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
         if (HasRoom) {
             return TRUE;
         }
-        if (!GrowTable(Entries)) {
+        if (MiGrowBigTable == NULL || !MiGrowBigTable(Entries)) {
             return FALSE;
         }
     }
@@ -136,12 +90,12 @@ PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG 
 
 /* Finds the entry of exactly this address. MiBigPoolLock held. */
 static POOL_BIG_PAGE *FindEntry(ULONG64 Va) {
-    ULONG Index = HashVa(Table, Va);
-    while (Table->Entry[Index].Va != 0) {
-        if (Table->Entry[Index].Va == Va) {
-            return &Table->Entry[Index];
+    ULONG Index = HashVa(MiBigTable, Va);
+    while (MiBigTable->Entry[Index].Va != 0) {
+        if (MiBigTable->Entry[Index].Va == Va) {
+            return &MiBigTable->Entry[Index];
         }
-        Index = (Index + 1) & (Table->Entries - 1);
+        Index = (Index + 1) & (MiBigTable->Entries - 1);
     }
     return NULL;
 }
@@ -166,7 +120,7 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     POOL_BIG_PAGE *Found = FindEntry((ULONG64)P);
     if (Found != NULL) {
         Entry = *Found;
-        Found->Va = BIG_DELETED;
+        Found->Va = POOL_BIG_DELETED;
     }
     KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
 
@@ -194,10 +148,10 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
 
 /* The allocation that contains an address, by looking at all of them. Any IRQL, no locks: for a dying machine. */
 BOOLEAN MiFindBigPool(ULONG64 Va, POOL_BIG_PAGE *Found) {
-    const BIG_TABLE *In = __atomic_load_n(&Table, __ATOMIC_ACQUIRE);
+    const POOL_BIG_TABLE *In = __atomic_load_n(&MiBigTable, __ATOMIC_ACQUIRE);
     for (ULONG Index = 0; Index < In->Entries; Index++) {
         ULONG64 Start = __atomic_load_n(&In->Entry[Index].Va, __ATOMIC_ACQUIRE);
-        if (Start > BIG_DELETED && Va >= Start && Va - Start < (ULONG64)In->Entry[Index].Pages * PAGE_SIZE) {
+        if (Start > POOL_BIG_DELETED && Va >= Start && Va - Start < (ULONG64)In->Entry[Index].Pages * PAGE_SIZE) {
             *Found = In->Entry[Index];
             return TRUE;
         }

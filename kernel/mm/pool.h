@@ -140,6 +140,19 @@ typedef struct _POOL_BIG_PAGE {
     SIZE_T Bytes; /* as asked for: what follows them in the last page is sealed */
 } POOL_BIG_PAGE, *PPOOL_BIG_PAGE;
 
+#define POOL_BIG_DELETED 1 /* POOL_BIG_PAGE.Va of a removed entry: searches go on behind it */
+
+typedef struct _POOL_BIG_TABLE {
+    ULONG Entries; /* a power of two */
+    ULONG Used;    /* entries that are not 0, deleted ones included */
+    POOL_BIG_PAGE *Entry;
+} POOL_BIG_TABLE;
+extern POOL_BIG_TABLE *volatile MiBigTable; /* written under MiBigPoolLock */
+extern KSPIN_LOCK MiBigPoolLock;
+VOID MiInsertBigPage(POOL_BIG_TABLE *In, const POOL_BIG_PAGE *New); /* into a table that has room */
+/* Makes a table of twice the size, unless another CPU has. FALSE: no memory. NULL: the first table is all there is. */
+extern BOOLEAN (*MiGrowBigTable)(ULONG SeenEntries);
+
 PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG TagIndex);
 VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller);
 BOOLEAN MiFindBigPool(ULONG64 Va, POOL_BIG_PAGE *Found);
