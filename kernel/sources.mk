@@ -114,16 +114,16 @@ CORE += kernel/io/startup.c              # one disk driver after the other
 CORE += kernel/io/block.c                # the list of disks
 
 # ---- The end of the machine
-CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, report, end
-CORE += kernel/ke/bugtable.c             # bugcodes.def as data
+CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
+CORE += kernel/kd/bugtable.c             # bugcodes.def as data
 CORE += kernel/ke/exception.c            # an exception, which nobody handles
 CORE += kernel/ke/stackcheck.c           # the word that must not change
-CORE += kernel/ke/bugreport.c            # the parts of the report
-CORE += kernel/ke/bugcpus.c              # what each CPU was doing
-CORE += kernel/ke/bugdecode.c            # what a parameter means, in words
-CORE += kernel/ke/bugwindow.c            # paragraphs in a rectangle or on COM1
-CORE += kernel/ke/bugscreen.c            # the blue screen
-CORE += kernel/ke/end.c                  # how it ended, for programs
+CORE += kernel/kd/bugreport.c            # the parts of the report
+CORE += kernel/kd/bugcpus.c              # what each CPU was doing
+CORE += kernel/kd/bugdecode.c            # what a parameter means, in words
+CORE += kernel/kd/bugwindow.c            # paragraphs in a rectangle or on COM1
+CORE += kernel/kd/bugscreen.c            # the blue screen
+CORE += kernel/kd/end.c                  # how it ended, for programs
 CORE += kernel/kd/stack.c                # walks a stack, reads nothing unconfirmed
 CORE += kernel/kd/symbols.c              # from an address to a function and a line
 CORE += kernel/kd/trace.c                # the rings of the event trace
@@ -262,8 +262,8 @@ RING += kernel/rtl/number.c              # its characters and numbers
 
 # ---- More of the report, and the crash dump
 RING += kernel/ke/bugcallback.c          # what drivers want done when the machine dies
-RING += kernel/ke/bugtrace.c             # the last events of the guilty CPU
-RING += kernel/ke/bugdump.c              # what the bugcheck tells the dump
+RING += kernel/kd/bugtrace.c             # the last events of the guilty CPU
+RING += kernel/kd/bugdump.c              # what the bugcheck tells the dump
 RING += kernel/kd/dump.c                 # what a dying kernel leaves behind
 RING += kernel/kd/dumpchosen.c           # what a small dump holds
 RING += kernel/kd/dumpranges.c           # which addresses a dump holds

@@ -71,12 +71,12 @@ typedef struct _KD_REGISTERS {
 } KD_REGISTERS, *PKD_REGISTERS; /* the order is that of NT_PRSTATUS on x86-64 */
 C_ASSERT(sizeof(KD_REGISTERS) == 27 * 8);
 
-/* ---- What the bugcheck knows (ke/bugdump.c). Dying ---- */
+/* ---- What the bugcheck knows (kd/bugdump.c). Dying ---- */
 VOID KiDescribeForDump(PKD_DUMP_HEADER Header);                  /* code, parameters, CPUs, scenario */
 VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers); /* zeros: the CPU did not answer the freeze */
 VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes));
 int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes); /* the bugcheck in a line */
-VOID KiShowDumpLine(PCSTR Text);                 /* ke/bugscreen.c: in the foot of the blue screen */
+VOID KiShowDumpLine(PCSTR Text);                 /* kd/bugscreen.c: in the foot of the blue screen */
 
 /* What the memory manager says of an address (mm/dumppage.c). */
 typedef struct _MM_DUMP_PAGE {
@@ -121,14 +121,5 @@ typedef struct _KD_DUMP_SIZES {
 } KD_DUMP_SIZES;
 VOID KdMeasureDump(ULONG Level, KD_DUMP_SIZES *Sizes);
 VOID KdPutDumpHead(const KD_DUMP_SIZES *Sizes);
-
-/* ---- The dump (kd/dump.c) ---- */
-/* Writes the dump that the option dump= and the disk allow, and says so in one line on COM1 and on the screen. Dying,
- * at HIGH_LEVEL, one CPU left; takes no lock, allocates nothing. */
-VOID KdWriteDump(VOID);
-/* TRUE between the begin and the end of it. */
-BOOLEAN KdIsDumping(VOID);
-/* A fault has ended it: one line. */
-VOID KdDumpFaulted(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress);
 
 #endif

@@ -74,6 +74,13 @@ VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color
 VOID KdDrawCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper);
 VOID KdDrawLargeCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper); /* two cells wide and high */
 
+/* ---- The report of a bugcheck (kd/bugreport.c): the drivers that are on trial; NULL: none are. Any IRQL ---- */
+typedef struct _KD_JUDGED {
+    BOOLEAN (*IsAddress)(ULONG64 Address);                /* in one's image */
+    BOOLEAN (*FormatRoutine)(PCHAR Buffer, SIZE_T Bytes); /* the one that is being entered or left; FALSE: none is */
+} KD_JUDGED;
+extern const KD_JUDGED *KdJudged;
+
 VOID KdInitializeCodePage(VOID); /* kd/dbgprint.c: the pageable table that %S and %wZ go through. PASSIVE */
 
 #endif

@@ -397,7 +397,7 @@ KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and b
 ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
 PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* what Thread runs; NULL: none. Dispatcher lock held */
 
-/* ---- Dying (ke/bugcheck.c, ke/bugscreen.c) ---- */
+/* ---- Dying (ke/bugcheck.c; bugcheck.h) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame);
 /* An exception, which nobody handles: the end (ke/exception.c). Any IRQL. Count: details that are meant. */
@@ -411,7 +411,6 @@ DECLSPEC_NORETURN VOID KiRaiseException(NTSTATUS Status, ULONG64 Address, const 
 NTSTATUS KiCopyGuarded(PVOID To, const void *From, SIZE_T Bytes);
 VOID KiInitializeStackCookie(VOID); /* from a function that never returns, before any other CPU or thread runs */
 extern ULONG_PTR KiBugCheckData[5]; /* the code as rewritten, and four parameters */
-VOID KiRunBugCheckCallbacks(VOID);  /* ke/bugcallback.c; dying machine only */
 
 /* Ends the machine with the verdict line on COM2 and the exit code for QEMU (contract: docs/architecture). */
 DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected);

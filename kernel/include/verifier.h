@@ -38,9 +38,6 @@ VOID VfCaptureStack(PVOID *Frames, ULONG Maximum);
 /* ---- IofCallDriver ---- */
 NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp);
 
-/* ---- The bugcheck's report: line after line of what the verifier knows; FALSE: no more. Dying machine only. ---- */
-BOOLEAN VfDescribeViolation(ULONG Line, PCHAR Buffer, SIZE_T Bytes);
-
 /* ---- Numbers for !verifier ---- */
 typedef struct _VF_STATISTICS {
     volatile LONG RaiseIrqls, AcquireSpinLocks, SynchExecutions, Trims;

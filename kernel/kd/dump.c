@@ -10,7 +10,7 @@
  * the disk may be what is broken), one line says so and the machine ends as it would have; what has been written is
  * marked as incomplete. */
 #include <arch.h>
-#include <dump.h>
+#include <bugcheck.h>
 #include <io.h>
 #include <kd.h>
 #include <rtl.h>
@@ -19,13 +19,8 @@
 #define STEP_PERCENT 25
 
 static CHAR Line[LINE_BYTES];
-static volatile BOOLEAN IsDumping;
 static ULONG64 Done, Total; /* bytes of contents, for the progress */
 static ULONG Told;          /* the percentage that was shown last */
-
-BOOLEAN KdIsDumping(VOID) {
-    return IsDumping;
-}
 
 /* ---- What is said of it ---- */
 
@@ -72,8 +67,7 @@ static VOID ShowError(PCSTR Disk, NTSTATUS Status) {
 }
 
 /* The machine goes on to its end from here, on the stack of the fault. */
-VOID KdDumpFaulted(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
-    IsDumping = FALSE;
+static VOID DumpFaulted(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     CHAR Where[120];
     KdFormatAddress(Where, sizeof(Where), Rip);
     KdPutString("\n");
@@ -147,15 +141,14 @@ static ULONG ChosenLevel(VOID) {
     return strcmp(Value, "none") == 0 ? KdDumpNone : strcmp(Value, "small") == 0 ? KdDumpSmall : KdDumpFull;
 }
 
-VOID KdWriteDump(VOID) {
+static VOID WriteAnyDump(VOID) {
     ULONG Level = ChosenLevel();
     PBLOCK_DEVICE Disk = IoGetDumpDisk();
-    IsDumping = TRUE;
     if (Level == KdDumpNone || Disk == NULL) {
         RtlFormat(Line, sizeof(Line), "none: %s", Disk == NULL ? "this machine has no disk for it" : "dump=none");
         SayLine();
     } else {
         WriteDump(Level, Disk);
     }
-    IsDumping = FALSE;
 }
+KE_BUG_STEP(40, WriteAnyDump, DumpFaulted);

@@ -1,5 +1,8 @@
 /* verifierreport.c: the verifier's part of a bugcheck report: the block that was touched, leaks, locks. */
+#include "bugreport.h"
 #include "vf.h"
+
+#define TEXT_BYTES 400
 
 /* The block of the special pool that a parameter lies in or behind; NULL: none. */
 static const MM_SPECIAL_BLOCK *FindTouchedBlock(VOID) {
@@ -47,7 +50,16 @@ static BOOLEAN DescribeSpecialBlock(ULONG Line, PCHAR Buffer, SIZE_T Bytes) {
     return DescribeFrame(Block->FreedBy, &Line, Buffer, Bytes);
 }
 
-BOOLEAN VfDescribeViolation(ULONG Line, PCHAR Buffer, SIZE_T Bytes) {
+static BOOLEAN DescribeViolation(ULONG Line, PCHAR Buffer, SIZE_T Bytes) {
     return DescribeSpecialBlock(Line, Buffer, Bytes) || VfDescribeDeadlock(Line, Buffer, Bytes) ||
            VfDescribeLeak(Line, Buffer, Bytes);
 }
+
+/* On COM1 only: where blocks and locks came from is longer than a screen. */
+static VOID PrintViolation(BUG_WINDOW *Window) {
+    static CHAR Text[TEXT_BYTES];
+    for (ULONG Line = 0; DescribeViolation(Line, Text, sizeof(Text)); Line++) {
+        KiBugPrint(Window, 8, "%s", Text);
+    }
+}
+KE_REPORT_PART(60, AreaSerial, "What the verifier knows", PrintViolation);

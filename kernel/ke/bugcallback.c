@@ -3,7 +3,7 @@
  * Callbacks run last, on the dying CPU, at HIGH_LEVEL, after the report is out, so one that faults costs only itself and
  * those behind it. The lists may be damaged by then, and a driver may have gone without its record: each step is checked
  * before it is taken, as a record's checksum is. */
-#include "bug.h"
+#include <bugcheck.h>
 
 #include <arch.h>
 #include <kd.h>
@@ -129,7 +129,7 @@ static VOID RunReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD Record) {
     KdPrintf("*** bugcheck data of %.40s: %u bytes\n", ComponentName(Record->Component), Data.OutBufferLength);
 }
 
-VOID KiRunBugCheckCallbacks(VOID) {
+static VOID RunCallbacks(VOID) {
     PLIST_ENTRY Entry = Callbacks.Flink;
     for (ULONG i = 0; i < MAXIMUM_RECORDS && Entry != &Callbacks && MmIsAddressValid(Entry); i++) {
         PLIST_ENTRY Next = Entry->Flink;
@@ -143,3 +143,4 @@ VOID KiRunBugCheckCallbacks(VOID) {
         Entry = Next;
     }
 }
+KE_BUG_STEP(50, RunCallbacks, NULL);

@@ -1,19 +1,17 @@
-/* bugcheck.c: how the machine dies: KeBugCheckEx and the way from there to the last instruction.
+/* bugcheck.c: how the machine dies: KeBugCheckEx and the way from there to the report.
  *
  *   rewrite    0xA becomes 0xD1 and its relatives, by where the instruction and the memory lie
  *   latch      one CPU wins and dies for all; others that want to die too wait to be frozen
  *   freeze     an NMI stops every other CPU wherever it is, and keeps its registers
- *   report     on COM1, then on the screen; then the verdict on COM2, and the end
+ *   hand over  the steps that have registered run in their order (bugcheck.h): COM1, screen, dump, callbacks; the end
  *
- * The dying CPU allocates nothing, takes no lock and waits for nobody without a limit. If it faults while it reports,
- * the same way is taken again with a few lines instead of the report; a third fault halts. */
-#include "bug.h"
+ * The dying CPU allocates nothing, takes no lock and has a limit on every wait. If it faults in a step, that step is
+ * lost, or the same way is taken again with a few lines instead of the report; a third fault halts. */
+#include <bugcheck.h>
 
 #include <arch.h>
-#include <ldr.h>
-#include <mm.h>
+#include <pagefault.h>
 #include <rtl.h>
-#include <story.h>
 #include <trace.h>
 
 #define FREEZE_LIMIT_MS 500
@@ -26,60 +24,59 @@ ULONG_PTR KiBugCheckData[5];
 BUG_STATE KiBug;
 static volatile LONG KiDyingProcessor = NO_PROCESSOR;
 static ULONG KiDyingDepth;
+static const BUG_STEP *KiStep = KiBugSteps; /* the one that runs */
 static volatile ULONG KiOtherCodes[MAXIMUM_PROCESSORS];
 static UCHAR KiBugStack[KERNEL_STACK_SIZE] DECLSPEC_ALIGN(16); /* the dying thread's own may be used up */
 
-/* ---- The rewrite ---- */
+/* ---- The rewrite: a page fault always says 0xA or 0x50; whose fault it is shows only now ---- */
 
-/* The page-fault handler always says 0xA; whose fault it is shows only now. The order of the tests is NT's. */
-static ULONG RewriteIrqlCode(ULONG64 Address, ULONG64 Rip) {
-    if (Rip >= (ULONG64)KiPoolCode && Rip < (ULONG64)KiPoolCodeEnd) {
-        return DRIVER_CORRUPTED_EXPOOL;
+static ULONG FindPlace(ULONG64 Address) {
+    const CHAR *At = (const CHAR *)Address;
+    ULONG Place = At >= KiPoolCode && At < KiPoolCodeEnd   ? InPoolCode
+                  : At >= KiPageCode && At < KiPageCodeEnd ? InPageCode
+                  : At >= KiPteCode && At < KiPteCodeEnd   ? InPteCode
+                                                           : 0;
+    for (BUG_FINDER *const *Find = KiBugFinders; Find < KiBugFindersEnd && Place == 0; Find++) {
+        Place = (*Find)(Address);
     }
-    if (Rip >= (ULONG64)KiPageCode && Rip < (ULONG64)KiPageCodeEnd) {
-        return DRIVER_CORRUPTED_MMPOOL;
-    }
-    if (Rip >= (ULONG64)KiPteCode && Rip < (ULONG64)KiPteCodeEnd) {
-        return DRIVER_CORRUPTED_SYSPTES;
-    }
-    if (!LdrIsKernelAddress(Rip)) {
-        return DRIVER_IRQL_NOT_LESS_OR_EQUAL;
-    }
-    if (LdrFindModule(Address) && !LdrIsKernelAddress(Address)) {
-        return DRIVER_PORTION_MUST_BE_NONPAGED;
-    }
-    if (LdrFindUnloadedModule(Address)) {
-        return SYSTEM_SCAN_AT_RAISED_IRQL_CAUGHT_IMPROPER_DRIVER_UNLOAD;
-    }
-    return IRQL_NOT_LESS_OR_EQUAL;
+    return Place != 0 ? Place : InNothing;
 }
 
-/* A fault in special pool: in a freed block or past the end of one, by the kernel or by a driver; 0: it is another's. */
-static ULONG RewriteSpecialPool(ULONG64 Address, ULONG64 Rip) {
-    const MM_SPECIAL_BLOCK *Block = MmFindSpecialBlock(Address);
-    if (Block == NULL || Block->State == SpecialNever) {
-        return 0;
-    }
-    if (Block->State == SpecialFreed && Address - (ULONG64)PAGE_ALIGN(Block->Start) < PAGE_SIZE) {
-        return LdrIsKernelAddress(Rip) ? PAGE_FAULT_IN_FREED_SPECIAL_POOL : DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL;
-    }
-    return LdrIsKernelAddress(Rip) ? PAGE_FAULT_BEYOND_END_OF_ALLOCATION : DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION;
-}
+/* The first row that fits counts; the order is NT's. */
+static const struct {
+    ULONG From;
+    ULONG By, Of; /* BUG_PLACE: where the instruction lies, and what it touched */
+    ULONG To;
+    ULONG Execute; /* 0: the parameters stay. Else P2 is 0 for a read, 1 for a write, this for a fetch, and P4 is 0 */
+} Rewrites[] = {
+    {IRQL_NOT_LESS_OR_EQUAL, InPoolCode, Anywhere, DRIVER_CORRUPTED_EXPOOL, 0},
+    {IRQL_NOT_LESS_OR_EQUAL, InPageCode, Anywhere, DRIVER_CORRUPTED_MMPOOL, 0},
+    {IRQL_NOT_LESS_OR_EQUAL, InPteCode, Anywhere, DRIVER_CORRUPTED_SYSPTES, 0},
+    {IRQL_NOT_LESS_OR_EQUAL, NotInKernel, Anywhere, DRIVER_IRQL_NOT_LESS_OR_EQUAL, 0},
+    {IRQL_NOT_LESS_OR_EQUAL, Anywhere, InDriver, DRIVER_PORTION_MUST_BE_NONPAGED, 0},
+    {IRQL_NOT_LESS_OR_EQUAL, Anywhere, InUnloadedDriver, SYSTEM_SCAN_AT_RAISED_IRQL_CAUGHT_IMPROPER_DRIVER_UNLOAD, 0},
+    {PAGE_FAULT_IN_NONPAGED_AREA, NotInKernel, InFreedBlock, DRIVER_PAGE_FAULT_IN_FREED_SPECIAL_POOL, 8},
+    {PAGE_FAULT_IN_NONPAGED_AREA, Anywhere, InFreedBlock, PAGE_FAULT_IN_FREED_SPECIAL_POOL, 8},
+    {PAGE_FAULT_IN_NONPAGED_AREA, NotInKernel, BeyondBlock, DRIVER_PAGE_FAULT_BEYOND_END_OF_ALLOCATION, 8},
+    {PAGE_FAULT_IN_NONPAGED_AREA, Anywhere, BeyondBlock, PAGE_FAULT_BEYOND_END_OF_ALLOCATION, 8},
+    {PAGE_FAULT_IN_NONPAGED_AREA, InUnloadedDriver, Anywhere, DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+     0x10},
+    {PAGE_FAULT_IN_NONPAGED_AREA, Anywhere, InUnloadedDriver, DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS,
+     0x10},
+};
 
 static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {
-    if (Data[0] == IRQL_NOT_LESS_OR_EQUAL && Frame) {
-        Data[0] = RewriteIrqlCode(Data[1], Data[4]);
-    } else if (Data[0] == PAGE_FAULT_IN_NONPAGED_AREA && Frame) {
-        Data[3] = Frame->Rip;
-        ULONG Special = RewriteSpecialPool(Data[1], Frame->Rip);
-        if (Special != 0) {
-            Data[0] = Special;
-            Data[2] = Data[2] == 2 ? 1 : Data[2] == 0x10 ? 8 : 0;
-            Data[4] = 0;
-        } else if (LdrFindUnloadedModule(Data[1]) || LdrFindUnloadedModule(Frame->Rip)) {
-            Data[0] = DRIVER_UNLOADED_WITHOUT_CANCELLING_PENDING_OPERATIONS;
-            Data[2] = Data[2] == 2 ? 1 : Data[2]; /* this code counts 0 read, 1 write, 0x10 execute */
-            Data[4] = 0;
+    ULONG By = FindPlace(Frame->Rip), Of = FindPlace(Data[1]);
+    for (ULONG i = 0; i < RTL_NUMBER_OF(Rewrites); i++) {
+        if (Data[0] == Rewrites[i].From && By & Rewrites[i].By && Of & Rewrites[i].Of) {
+            Data[0] = Rewrites[i].To;
+            if (Rewrites[i].Execute != 0) {
+                Data[2] = Data[2] & FAULT_FETCH   ? Rewrites[i].Execute
+                          : Data[2] & FAULT_WRITE ? AccessWrite
+                                                  : AccessRead;
+                Data[4] = 0;
+            }
+            return;
         }
     }
 }
@@ -141,26 +138,24 @@ static VOID FreezeOthers(VOID) {
     }
 }
 
-/* ---- The report and the end ---- */
+/* ---- The steps and the end ---- */
 
-static VOID ReportAndEnd(VOID) {
-    KiReportOnSerial();
-    KiReportOnScreen();
-    KiNoteStopped();
-    KdWriteDump();
-    KiRunBugCheckCallbacks();
-    KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));
+static VOID RunSteps(VOID) {
+    for (; KiStep < KiBugStepsEnd; KiStep++) {
+        KiStep->Run();
+    }
+    HalHalt();
 }
 
-/* A fault while the dump was written: the report is out, and only the dump is lost. */
-static VOID EndWithoutDump(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
-    KdDumpFaulted(Code, Rip, FaultAddress);
-    KiDyingDepth = 1; /* the callbacks may fault too */
-    KiRunBugCheckCallbacks();
-    KeEndMachine("bugcheck", KiIsExpectedBugCheck(KiBug.Code));
+/* A fault in a step that can be done without: only the step is lost. The next one may fault too. */
+static VOID LoseStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
+    KiStep->Faulted(Code, Rip, FaultAddress);
+    KiDyingDepth = 1;
+    KiStep++;
+    RunSteps();
 }
 
-/* A fault while dying: straight to the UART, nothing that could have been what faulted. */
+/* A fault in any other: straight to the UART, through nothing that could have been what faulted. */
 static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     static CHAR Line[400];
     RtlFormat(
@@ -170,32 +165,24 @@ static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
         KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
         KiBug.Processor, Code, Rip, FaultAddress);
     HalSerialPut(1, Line);
-    KdEnterDying(); /* it may have come to less than that */
-    KeEndMachine("bugcheck", FALSE);
+    KiBug.IsCut = TRUE;
+    while (KiStep + 1 < KiBugStepsEnd) { /* the last one is the end itself */
+        KiStep++;
+    }
+    RunSteps();
 }
 
 /* Where the machine died: the three registers that a stack walk needs. */
-typedef struct _BUG_PLACE {
+typedef struct _BUG_SPOT {
     ULONG64 Rip, Rbp, Rsp;
-} BUG_PLACE;
+} BUG_SPOT;
 
 /* From a function's frame: [0] its caller's rbp, [1] its return address, above them the stack of the caller. */
-static BUG_PLACE CallerOf(const ULONG64 *StackFrame) {
-    return (BUG_PLACE){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
+static BUG_SPOT CallerOf(const ULONG64 *StackFrame) {
+    return (BUG_SPOT){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
 }
 
-/* What a debugger needs of a function to unwind from it: where it is, and the registers that it keeps for its caller. A
- * macro, because a debugger would show an inlined function as a frame of its own. */
-#define CAPTURE_REGISTERS(Now)                                                                                   \
-    __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"                      \
-                     "mov %%rbp, %4\n\tmov %%rbx, %5\n\tmov %%rsp, %6\n\t"                                       \
-                     "lea 0f(%%rip), %%rax\n0:\tmov %%rax, %7\n\tpushfq\n\tpop %%rax\n\tmov %%rax, %8"           \
-                     : "=m"(Now.R15), "=m"(Now.R14), "=m"(Now.R13), "=m"(Now.R12), "=m"(Now.Rbp), "=m"(Now.Rbx), \
-                       "=m"(Now.Rsp), "=m"(Now.Rip), "=m"(Now.EFlags)                                            \
-                     :                                                                                           \
-                     : "rax")
-
-static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, PKPRCB Prcb, KIRQL Irql) {
+static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
     memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
     memcpy(KiBug.Parameter, Data + 1, sizeof(KiBug.Parameter));
@@ -211,24 +198,25 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Pla
 }
 
 /* Comes here once for the bugcheck, and again for each fault while dying. */
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_PLACE Place, const KD_REGISTERS *Registers) {
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, const KD_REGISTERS *Registers) {
     KIRQL Irql = KiCurrentIrql();
     _disable();
     KiSetIrql(HIGH_LEVEL);
     PKPRCB Prcb = FindPrcb();
     WinLatch(Prcb ? Prcb->Number : 0, (ULONG)Data[0]);
     if (KiDyingDepth == 1) {
-        Rewrite(Data, Frame);
+        if (Frame != NULL) {
+            Rewrite(Data, Frame);
+        }
         RecordState(Data, Frame, Place, Prcb, Irql);
         KiBug.Registers = *Registers;
         if (Prcb != NULL) {
             KdTrace(TraceBugCheck, 0, Data[0], Data[1], Place.Rip);
         }
         FreezeOthers();
-        KdEnterDying();
-        KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), ReportAndEnd);
-    } else if (KiDyingDepth == 2 && KdIsDumping()) {
-        EndWithoutDump((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
+        KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), RunSteps);
+    } else if (KiDyingDepth == 2 && KiStep < KiBugStepsEnd && KiStep->Faulted != NULL) {
+        LoseStep((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     } else if (KiDyingDepth == 2) {
         ReportLess((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
     }
@@ -240,14 +228,14 @@ DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2
                                           PKTRAP_FRAME Frame) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     const KD_REGISTERS Registers = {0}; /* the frame has them */
-    Die(Data, Frame, (BUG_PLACE){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp}, &Registers);
+    Die(Data, Frame, (BUG_SPOT){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp}, &Registers);
 }
 
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
 DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
-    CAPTURE_REGISTERS(Registers);
+    HAL_CAPTURE_REGISTERS(Registers);
     Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }
 
@@ -255,6 +243,6 @@ DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULON
 DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
-    CAPTURE_REGISTERS(Registers);
+    HAL_CAPTURE_REGISTERS(Registers);
     Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }

@@ -6,7 +6,7 @@
  *   an interrupt routine        0x3D (record, context, 0, 0)         the interrupt dispatcher's
  *   a DPC, the idle loop        0x1E (code, address, details)        nobody's: no thread is to blame
  *   anything in a thread        0x7E (code, address, record, context) the one below the thread's start routine */
-#include "bug.h"
+#include <bugcheck.h>
 
 #include <arch.h>
 

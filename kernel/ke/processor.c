@@ -1,5 +1,5 @@
 /* processor.c: the control block of each CPU, and the idle thread that it is born with. */
-#include "bug.h"
+#include <bugcheck.h>
 #include "ki.h"
 
 #include <trace.h>

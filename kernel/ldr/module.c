@@ -5,6 +5,7 @@
  * module lives on in the ring of unloaded ones: a reader that stands on it still finds its way back to the list. */
 #include "ldrp.h"
 #include <bootinfo.h>
+#include <bugcheck.h>
 #include <kd.h>
 #include <mm.h>
 #include <rtl.h>
@@ -172,3 +173,11 @@ BOOLEAN LdrpNextArchiveFile(SIZE_T *Offset, PCSTR *Path) {
     SIZE_T Bytes;
     return Archive != NULL && RtlNextArchiveFile(Archive, ArchiveBytes, Offset, Path, &Data, &Bytes);
 }
+
+static ULONG FindPlace(ULONG64 Address) {
+    if (LdrIsKernelAddress(Address)) {
+        return InKernel;
+    }
+    return LdrFindModule(Address) ? InDriver : LdrFindUnloadedModule(Address) ? InUnloadedDriver : 0;
+}
+KE_BUG_FINDER(FindPlace);

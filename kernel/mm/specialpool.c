@@ -9,6 +9,7 @@
  * block is freed (0xC1). Half of the slots are pageable. When slots or pages run short the caller takes normal pool. */
 #include "mi.h"
 #include "pool.h"
+#include <bugcheck.h>
 #include <kd.h>
 #include <ring.h>
 #include <trace.h>
@@ -251,6 +252,17 @@ static BOOLEAN FindBlock(ULONG64 Va, MM_POOL_BLOCK *Block) {
         (MM_POOL_BLOCK){Special->Start, Special->Bytes, Special->Tag, IsPaged, Special->State == SpecialFreed, TRUE};
     return TRUE;
 }
+
+/* In a freed block's page, or past the end of a block. */
+static ULONG FindDamage(ULONG64 Address) {
+    const MM_SPECIAL_BLOCK *Block = MmFindSpecialBlock(Address);
+    if (Block == NULL || Block->State == SpecialNever) {
+        return 0;
+    }
+    BOOLEAN IsInPage = Address - (ULONG64)PAGE_ALIGN(Block->Start) < PAGE_SIZE;
+    return Block->State == SpecialFreed && IsInPage ? InFreedBlock : BeyondBlock;
+}
+KE_BUG_FINDER(FindDamage);
 
 static const MI_SPECIAL_POOL Hooks = {FreeBlock, FindBlock};
 KE_ATTACH(MiSpecialPool, &Hooks);

@@ -45,10 +45,6 @@ static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
 static CHAR
     UnloadName[JUDGE_FRAME_BYTES]; /* or this, its DriverUnload: when the driver is gone, nobody can look its name up */
 
-PCSTR JudgeCurrentDriver(VOID) {
-    return StepName;
-}
-
 static PKLDR_DATA_TABLE_ENTRY FindStepModule(VOID) {
     for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {
         PKLDR_DATA_TABLE_ENTRY Module = CONTAINING_RECORD(Entry, KLDR_DATA_TABLE_ENTRY, InLoadOrderLinks);
@@ -59,14 +55,22 @@ static PKLDR_DATA_TABLE_ENTRY FindStepModule(VOID) {
     return NULL;
 }
 
-VOID JudgeFormatCurrentRoutine(PCHAR Buffer, SIZE_T Bytes) {
+/* The DriverEntry or DriverUnload of the driver that is being judged now, or its name; FALSE: none is. */
+static BOOLEAN FormatRoutine(PCHAR Buffer, SIZE_T Bytes) {
+    if (StepName == NULL) {
+        return FALSE;
+    }
     PKLDR_DATA_TABLE_ENTRY Module = IsLoading ? FindStepModule() : NULL;
     if (Module != NULL && Module->EntryPoint != NULL) {
         KdFormatAddress(Buffer, Bytes, (ULONG64)Module->EntryPoint);
     } else {
         RtlFormat(Buffer, Bytes, "%s", UnloadName[0] != 0 ? UnloadName : StepName);
     }
+    return TRUE;
 }
+
+static const KD_JUDGED Judged = {JudgeIsDriverAddress, FormatRoutine};
+KE_ATTACH(KdJudged, &Judged);
 
 /* ---- What may take forever happens in a thread of its own ---- */
 

@@ -1,5 +1,6 @@
 /* scenarios.c: the short scenarios, the choice among them, and whether one ended as expected. */
 #include "story-private.h"
+#include <bugcheck.h>
 #include <kd.h>
 #include <ldr.h>
 #include <mm.h>
@@ -13,8 +14,6 @@ static const SCENARIO_ROW Scenarios[] KE_ROW(".scenario.0") = {
 #include "scenarios.def"
 };
 
-static const SCENARIO_ROW *Chosen;
-
 /* The boot option that asks for something else than a scenario; NULL: none does. */
 static const STORY_MODE_ROW *FindMode(VOID) {
     for (const STORY_MODE_ROW *Row = StoryModes; Row < StoryModesEnd; Row++) {
@@ -25,14 +24,12 @@ static const STORY_MODE_ROW *FindMode(VOID) {
     return NULL;
 }
 
-PCSTR StoryName(VOID) {
+/* From the first moment: a test, too, may end before it has begun. */
+static VOID NameMode(VOID) {
     const STORY_MODE_ROW *Mode = FindMode();
-    return Mode != NULL ? Mode->Name : Chosen != NULL ? Chosen->Name : "start";
+    KeExpectEnd(Mode != NULL ? Mode->Name : "start", 0);
 }
-
-BOOLEAN KiIsExpectedBugCheck(ULONG Code) {
-    return Chosen && Chosen->End == END_BUGCHECK && Chosen->BugCheckCode == Code;
-}
+KE_STARTUP_STEP(StartBeforeClock, NameMode);
 
 /* Whether the page-table entry of what the driver touches is part of the lesson. */
 static BOOLEAN IsPageable(PVOID Address) {
@@ -114,7 +111,7 @@ DECLSPEC_NORETURN VOID StoryRun(VOID) {
     if (Scenario == NULL) {
         KeEndMachine("completed", FALSE);
     }
-    Chosen = Scenario;
+    KeExpectEnd(Scenario->Name, Scenario->End == END_BUGCHECK ? Scenario->BugCheckCode : 0);
     KdPrintf("\nScenario '%s': %s\n", Scenario->Name, Scenario->Title);
     KdPrintf("What to see: %s\n\n", Scenario->WhatToSee);
     NTSTATUS Status = Scenario->Run(Scenario);

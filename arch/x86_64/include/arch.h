@@ -101,6 +101,16 @@ extern const UCHAR KiGuardLanding[]; /* where it goes on after an access violati
 DECLSPEC_NORETURN VOID KiEndGuarded(NTSTATUS Status);
 
 /* ---- The end ---- */
+/* Into a KD_REGISTERS: what a debugger needs of a function to unwind from it, its place and the registers that it keeps
+ * for its caller. A macro, because a debugger would show an inlined function as a frame of its own. */
+#define HAL_CAPTURE_REGISTERS(Now)                                                                               \
+    __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"                      \
+                     "mov %%rbp, %4\n\tmov %%rbx, %5\n\tmov %%rsp, %6\n\t"                                       \
+                     "lea 0f(%%rip), %%rax\n0:\tmov %%rax, %7\n\tpushfq\n\tpop %%rax\n\tmov %%rax, %8"           \
+                     : "=m"(Now.R15), "=m"(Now.R14), "=m"(Now.R13), "=m"(Now.R12), "=m"(Now.Rbp), "=m"(Now.Rbx), \
+                       "=m"(Now.Rsp), "=m"(Now.Rip), "=m"(Now.EFlags)                                            \
+                     :                                                                                           \
+                     : "rax")
 DECLSPEC_NORETURN VOID HalHalt(VOID);
 VOID HalLeaveEmulator(BOOLEAN IsExpected); /* QEMU's debug exit, Bochs' shutdown port; returns when neither is there */
 

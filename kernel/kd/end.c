@@ -1,9 +1,16 @@
 /* end.c: the last thing that the kernel does: it says on COM2 how it ended, and leaves the emulator if there is one. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <arch.h>
 #include <rtl.h>
-#include <story.h>
+
+PCSTR KiEndName = "start";
+static ULONG ExpectedCode;
+
+VOID KeExpectEnd(PCSTR Name, ULONG Code) {
+    KiEndName = Name;
+    ExpectedCode = Code;
+}
 
 /* The fields that only a bugcheck has. */
 static VOID AppendBugCheck(PCHAR Line, SIZE_T Bytes) {
@@ -23,8 +30,9 @@ DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
     static CHAR Line[1200];
     ULONG Processor = KiIsDying() ? KiBug.Processor : KeGetCurrentProcessorNumber();
     RtlFormat(Line, sizeof(Line), "%s{\"end\":\"%s\",\"scenario\":\"%s\",\"expected\":%s", KiIsDying() ? "\n" : "", End,
-              StoryName(), IsExpected ? "true" : "false");
+              KiEndName, IsExpected ? "true" : "false");
     if (KiIsDying()) {
+        KdEnterDying(); /* the report may not have come so far */
         AppendBugCheck(Line, sizeof(Line));
     }
     KiAppend(Line, sizeof(Line), ",\"seed\":%llu,\"cpu\":%u}\n", KeSeed, Processor);
@@ -34,3 +42,8 @@ DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
     }
     HalHalt();
 }
+
+static VOID EndBugCheck(VOID) {
+    KeEndMachine("bugcheck", ExpectedCode != 0 && KiBug.Code == ExpectedCode && !KiBug.IsCut);
+}
+KE_BUG_STEP(99, EndBugCheck, NULL);

@@ -1,10 +1,9 @@
-/* bug.h: what the files that make a bugcheck (ke/bug*.c) know of each other. */
-#ifndef _BUG_H_
-#define _BUG_H_
+/* bugreport.h: what the files that make the report (kd/bug*.c) know of each other. */
+#ifndef _BUGREPORT_H_
+#define _BUGREPORT_H_
 
-#include <dump.h>
+#include <bugcheck.h>
 #include <kd.h>
-#include <ke.h>
 
 /* How the screen decodes a parameter; the names are those of bugcodes.def. */
 typedef enum _BUG_KIND {
@@ -39,21 +38,6 @@ typedef struct _BUG_CODE {
     PCSTR Why, Fix;
 } BUG_CODE;
 
-/* The bugcheck that this machine dies of. Written once, by the CPU that wins the latch. */
-typedef struct _BUG_STATE {
-    ULONG Code; /* as rewritten */
-    ULONG64 Parameter[4];
-    PKTRAP_FRAME Frame;    /* NULL: raised by a call, not by a trap */
-    ULONG64 Rip, Rbp, Rsp; /* Rip is a return address when there is no frame */
-    ULONG64 Cr2;
-    KD_REGISTERS Registers; /* without a frame: as the function that ends the machine found them */
-    KIRQL Irql;             /* before dying raised it */
-    ULONG Processor;
-    PKPRCB Prcb; /* NULL: so early that there is none */
-    PKTHREAD Thread;
-} BUG_STATE;
-extern BUG_STATE KiBug;
-
 /* ---- bugtable.c ---- */
 const BUG_CODE *KiFindBugCode(ULONG Code); /* never NULL: an unknown code has a row of its own */
 /* What parameter Index (0..3) of the current bugcheck is: takes the sub-code in P1 into account. */
@@ -72,7 +56,8 @@ VOID KiAppend(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...);
 typedef struct _BUG_WINDOW {
     ULONG Left, Top; /* screen only */
     ULONG Columns, Rows;
-    ULONG Row;                                                 /* the next line; the lines used so far */
+    ULONG Row;   /* the next line; the lines used so far */
+    PCSTR Title; /* the heading that comes before the first line; NULL: it is there, or there is none */
     enum { WindowSerial, WindowScreen, WindowMeasure } Target; /* measuring only counts lines */
     ULONG Paper;
 } BUG_WINDOW;
@@ -85,31 +70,33 @@ typedef struct _BUG_WINDOW {
 ULONG KiBugInk(CHAR Ink); /* its colour */
 /* Prints a paragraph: wrapped at blanks, continued lines are indented. Lines that find no room are dropped. */
 VOID KiBugPrint(BUG_WINDOW *Window, ULONG Indent, PCSTR Format, ...);
-VOID KiBugHeading(BUG_WINDOW *Window, PCSTR Text);
+VOID KiBugHeading(BUG_WINDOW *Window); /* the title now, also without a line */
 
-/* ---- bugreport.c, bugcpus.c: the parts of the report; each prints into a window ---- */
-VOID KiReportStop(BUG_WINDOW *Window); /* the code and where */
-VOID KiReportWhy(BUG_WINDOW *Window);
-VOID KiReportParameters(BUG_WINDOW *Window);
-VOID KiReportStack(BUG_WINDOW *Window);
-VOID KiReportVerifier(BUG_WINDOW *Window); /* nothing when it knows nothing */
-VOID KiReportMachine(BUG_WINDOW *Window);
-VOID KiReportTrace(BUG_WINDOW *Window); /* bugtrace.c: the guilty CPU's last events; as many as there are rows for */
-VOID KiReportProcessors(BUG_WINDOW *Window);
+/* ---- The parts of the report: each prints into a window, and registers where it stands ---- */
+typedef enum _BUG_AREA {
+    AreaSerial, /* on COM1 only */
+    AreaBand,   /* the areas of the screen, from the top: bugscreen.c */
+    AreaWhy,
+    AreaParameters,
+    AreaLeft,
+    AreaRight,
+    AreaSpare, /* below the left one, where it leaves room */
+    AreaProcessors,
+    AreaFix
+} BUG_AREA;
+typedef struct _BUG_PART {
+    BUG_AREA Area;
+    PCSTR Title; /* NULL: none. A part without lines has no heading either */
+    VOID (*Print)(BUG_WINDOW *Window);
+} BUG_PART;
+/* Order: two digits, on COM1. */
+#define KE_REPORT_PART(Order_, Area_, Title_, Print_) \
+    static const BUG_PART Print_##Part KE_ROW(".reportpart." #Order_) = {Area_, Title_, Print_}
+extern const BUG_PART KiReportParts[], KiReportPartsEnd[];
+VOID KiPrintPart(const BUG_PART *Part, BUG_WINDOW *Window);
+
 ULONG KiProcessorCount(VOID);
-VOID KiReportFix(BUG_WINDOW *Window);
-VOID KiReportOnSerial(VOID);
-VOID KiReportOnScreen(VOID);                          /* bugscreen.c: the blue screen */
-VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes); /* first frame that is not the kernel's; for the verdict */
-
+VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes);  /* first frame that is not the kernel's; for the verdict */
 VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes); /* the judged driver that the guilty module worked for, or "" */
-VOID KiReportSpinLocks(BUG_WINDOW *Window);            /* CPUs that wait for a spin lock; COM1 only */
-
-/* ---- bugdump.c ---- */
-VOID KiNoteStopped(VOID); /* the other CPUs are frozen */
-
-/* ---- bugcheck.c ---- */
-BOOLEAN KiIsDying(VOID);
-ULONG KiOtherBugCheck(ULONG Processor); /* the code with which a frozen CPU wanted to stop too; 0: it did not */
 
 #endif

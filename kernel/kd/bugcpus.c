@@ -1,5 +1,5 @@
 /* bugcpus.c: what each CPU was doing when the machine died: IRQL, thread, instruction, and the locks that it holds. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <rtl.h>
 
@@ -71,9 +71,9 @@ static VOID ReportProcessor(BUG_WINDOW *Window, ULONG Number) {
     ReportLocks(Window, Prcb);
 }
 
-VOID KiReportProcessors(BUG_WINDOW *Window) {
+static VOID PrintProcessors(BUG_WINDOW *Window) {
     ULONG Count = KiProcessorCount();
-    KiBugHeading(Window, "What each CPU was doing");
+    KiBugHeading(Window);
     for (ULONG Number = 0; Number < Count; Number++) {
         ULONG Left = Count - Number;
         if (Window->Row + 1 >= Window->Rows && Left > 1) {
@@ -83,3 +83,5 @@ VOID KiReportProcessors(BUG_WINDOW *Window) {
         ReportProcessor(Window, Number);
     }
 }
+
+KE_REPORT_PART(90, AreaProcessors, "What each CPU was doing", PrintProcessors);

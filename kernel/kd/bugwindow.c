@@ -1,7 +1,7 @@
 /* bugwindow.c: paragraphs of text in a rectangle of the screen, or on COM1: the same report in two widths.
  *
  * Only the dying CPU comes here, so the buffer is static: the stack of a dying thread may have little room left. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <rtl.h>
 
@@ -73,6 +73,7 @@ static VOID PutScreen(const BUG_WINDOW *Window, PCSTR Text, SIZE_T Bytes, ULONG 
 
 VOID KiBugPrint(BUG_WINDOW *Window, ULONG Indent, PCSTR Format, ...) {
     va_list Arguments;
+    KiBugHeading(Window);
     va_start(Arguments, Format);
     RtlFormatV(Paragraph, sizeof(Paragraph), Format, Arguments);
     va_end(Arguments);
@@ -99,14 +100,19 @@ VOID KiBugPrint(BUG_WINDOW *Window, ULONG Indent, PCSTR Format, ...) {
 }
 
 /* On the screen the heading is followed by a thin line up to the window's right edge. */
-VOID KiBugHeading(BUG_WINDOW *Window, PCSTR Text) {
+VOID KiBugHeading(BUG_WINDOW *Window) {
+    PCSTR Title = Window->Title;
+    if (Title == NULL) {
+        return;
+    }
+    Window->Title = NULL;
     if (Window->Target == WindowSerial) {
         KiBugPrint(Window, 0, "");
     }
     ULONG Row = Window->Top + Window->Row;
-    KiBugPrint(Window, 0, INK_HEAD "%s", Text);
+    KiBugPrint(Window, 0, INK_HEAD "%s", Title);
     if (Window->Target == WindowScreen) {
-        ULONG Start = (ULONG)strlen(Text) + 1;
+        ULONG Start = (ULONG)strlen(Title) + 1;
         ULONG Length = Start < Window->Columns ? Window->Columns - Start : 0;
         KdFillPixels((Window->Left + Start) * 8, Row * 16 + 8, Length * 8, 1, 0x004C6FD8);
     }

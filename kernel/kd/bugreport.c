@@ -1,12 +1,11 @@
 /* bugreport.c: the parts of the report: what, why, the parameters, the stack, the machine, the cure.
  *
  * Each part prints into a window, so that COM1 and the screen show the same words in their own widths. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <arch.h>
 #include <mm.h>
 #include <rtl.h>
-#include <story.h>
 #include <verifier.h>
 
 #define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
@@ -18,10 +17,11 @@
 
 static KD_FRAME Frames[MAXIMUM_FRAMES];
 static CHAR Text[TEXT_BYTES];
+const KD_JUDGED *KdJudged;
 
 /* ---- What ---- */
 
-VOID KiReportStop(BUG_WINDOW *Window) {
+static VOID PrintStop(BUG_WINDOW *Window) {
     const BUG_CODE *Row = KiFindBugCode(KiBug.Code);
     if (Window->Target == WindowSerial) {
         KiBugPrint(Window, 4, "*** STOP 0x%08X %s", KiBug.Code, Row->Name);
@@ -39,7 +39,7 @@ VOID KiReportStop(BUG_WINDOW *Window) {
                KiIrqlName(KiBug.Irql), KiBug.Frame ? "" : ", by a call of KeBugCheckEx");
 }
 
-VOID KiReportWhy(BUG_WINDOW *Window) {
+static VOID PrintWhy(BUG_WINDOW *Window) {
     if (Window->Target == WindowSerial) {
         KiBugPrint(Window, 0, "");
     }
@@ -61,8 +61,7 @@ static VOID ReportParameter(BUG_WINDOW *Window, ULONG Index) {
                KiBug.Parameter[Index], Meaning, Separator, Text);
 }
 
-VOID KiReportParameters(BUG_WINDOW *Window) {
-    KiBugHeading(Window, "The four parameters");
+static VOID PrintParameters(BUG_WINDOW *Window) {
     for (ULONG Index = 0; Index < 4; Index++) {
         ReportParameter(Window, Index);
     }
@@ -134,11 +133,15 @@ VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes) {
     Buffer[0] = 0;
     if (Routine != 0) {
         KdFormatAddress(Buffer, Bytes, Routine);
-    } else if (Guilty == Count && JudgeCurrentDriver() != NULL) {
-        JudgeFormatCurrentRoutine(Buffer, Bytes);
+    } else if (Guilty == Count && KdJudged != NULL && KdJudged->FormatRoutine(Buffer, Bytes)) {
+        return;
     } else if (Count > 0) {
         KdFormatFrame(Buffer, Bytes, &Frames[Guilty < Count ? Guilty : 0]);
     }
+}
+
+static BOOLEAN IsJudged(ULONG64 Address) {
+    return KdJudged != NULL && KdJudged->IsAddress(Address);
 }
 
 /* The first frame of a judged driver, where another module died on its behalf (the file system); else empty. */
@@ -146,11 +149,11 @@ VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes) {
     PCSTR Note;
     ULONG Count = CollectFrames(&Note), Guilty = FindGuiltyFrame(Count);
     Buffer[0] = 0;
-    if (Guilty == Count || JudgeIsDriverAddress(Frames[Guilty].Rip)) {
+    if (Guilty == Count || IsJudged(Frames[Guilty].Rip)) {
         return;
     }
     for (ULONG Index = Guilty; Index < Count; Index++) {
-        if (JudgeIsDriverAddress(Frames[Index].Rip)) {
+        if (IsJudged(Frames[Index].Rip)) {
             KdFormatFrame(Buffer, Bytes, &Frames[Index]);
             return;
         }
@@ -179,11 +182,12 @@ static VOID ReportFrame(BUG_WINDOW *Window, ULONG Index, BOOLEAN IsGuilty) {
     }
 }
 
-VOID KiReportStack(BUG_WINDOW *Window) {
+static VOID PrintStack(BUG_WINDOW *Window) {
     PCSTR Note;
     ULONG Count = CollectFrames(&Note), Guilty = FindGuiltyFrame(Count);
     ULONG Limit = Window->Row + (Window->Rows < SERIAL_FRAMES ? Window->Rows : SERIAL_FRAMES);
-    KiBugHeading(Window, Note);
+    Window->Title = Note;
+    KiBugHeading(Window);
     for (ULONG Index = 0; Index < Count && Window->Row < Limit;) {
         ULONG Repeats = CountRepeats(Index, Count);
         ReportFrame(Window, Index, Index == Guilty);
@@ -212,16 +216,11 @@ static VOID ReportSpinning(BUG_WINDOW *Window, const KPRCB *Prcb) {
     }
 }
 
-VOID KiReportSpinLocks(BUG_WINDOW *Window) {
-    BOOLEAN IsFirst = TRUE;
+static VOID PrintSpinLocks(BUG_WINDOW *Window) {
     for (ULONG Number = 0; Number < KiProcessorCount(); Number++) {
         const KPRCB *Prcb = KiProcessorBlock[Number];
         if (Prcb != NULL && Prcb->SpinningOn != NULL) {
-            if (IsFirst) {
-                KiBugHeading(Window, "Who spins");
-            }
             ReportSpinning(Window, Prcb);
-            IsFirst = FALSE;
         }
     }
 }
@@ -266,8 +265,7 @@ static VOID ReportRegisters(BUG_WINDOW *Window) {
     }
 }
 
-VOID KiReportMachine(BUG_WINDOW *Window) {
-    KiBugHeading(Window, "The machine");
+static VOID PrintMachine(BUG_WINDOW *Window) {
     KiBugPrint(Window, 7, INK_DIM "CR8    " INK_TEXT "%u %s, %u while dying", KiBug.Irql, KiIrqlName(KiBug.Irql),
                HIGH_LEVEL);
     ReportFault(Window);
@@ -280,25 +278,12 @@ VOID KiReportMachine(BUG_WINDOW *Window) {
     }
 }
 
-/* ---- The verifier ---- */
-
-/* On COM1 only: where blocks and locks came from is longer than a screen. */
-VOID KiReportVerifier(BUG_WINDOW *Window) {
-    for (ULONG Line = 0; VfDescribeViolation(Line, Text, sizeof(Text)); Line++) {
-        if (Line == 0) {
-            KiBugHeading(Window, "What the verifier knows");
-        }
-        KiBugPrint(Window, 8, "%s", Text);
-    }
-}
-
 /* ---- The cure ---- */
 
-VOID KiReportFix(BUG_WINDOW *Window) {
+static VOID PrintFix(BUG_WINDOW *Window) {
     const KTRAP_FRAME *Frame = KiBug.Frame;
     ULONG64 Address = Frame && Frame->Vector == VectorPageFault ? Frame->FaultAddress : ~0ULL;
     MM_PAGE_STATE State = MmGetPageState(Address, NULL);
-    KiBugHeading(Window, "What to change");
     if (Address < NULL_PAGES_END) {
         KiBugPrint(Window, 0,
                    "The address is near 0: the pointer itself is NULL, at any IRQL. Look at where it comes from: an "
@@ -314,18 +299,29 @@ VOID KiReportFix(BUG_WINDOW *Window) {
     }
 }
 
-VOID KiReportOnSerial(VOID) {
+/* ---- COM1 ---- */
+
+KE_REPORT_PART(10, AreaBand, NULL, PrintStop);
+KE_REPORT_PART(20, AreaWhy, NULL, PrintWhy);
+KE_REPORT_PART(30, AreaParameters, "The four parameters", PrintParameters);
+KE_REPORT_PART(40, AreaLeft, NULL, PrintStack);
+KE_REPORT_PART(50, AreaSerial, "Who spins", PrintSpinLocks);
+KE_REPORT_PART(70, AreaRight, "The machine", PrintMachine);
+KE_REPORT_PART(99, AreaFix, "What to change", PrintFix);
+
+VOID KiPrintPart(const BUG_PART *Part, BUG_WINDOW *Window) {
+    Window->Title = Part->Title;
+    Part->Print(Window);
+    Window->Title = NULL;
+}
+
+static VOID ReportOnSerial(VOID) {
     BUG_WINDOW Window = {.Columns = SERIAL_COLUMNS, .Rows = MAXULONG, .Target = WindowSerial};
+    KdEnterDying();
     KiBugPrint(&Window, 0, "");
-    KiReportStop(&Window);
-    KiReportWhy(&Window);
-    KiReportParameters(&Window);
-    KiReportStack(&Window);
-    KiReportSpinLocks(&Window);
-    KiReportVerifier(&Window);
-    KiReportMachine(&Window);
-    KiReportTrace(&Window);
-    KiReportProcessors(&Window);
-    KiReportFix(&Window);
+    for (const BUG_PART *Part = KiReportParts; Part < KiReportPartsEnd; Part++) {
+        KiPrintPart(Part, &Window);
+    }
     KiBugPrint(&Window, 0, "");
 }
+KE_BUG_STEP(10, ReportOnSerial, NULL);

@@ -11,7 +11,7 @@
  *   | where the same text is                         |  foot
  *   +------------------------------------------------+
  * The lower parts are measured first, so that on a small screen the stack gives way and the advice stays. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <arch.h>
 #include <rtl.h>
@@ -34,18 +34,27 @@ static BUG_WINDOW MakeWindow(ULONG Left, ULONG Top, ULONG Width, ULONG Height) {
         .Left = Left, .Top = Top, .Columns = Width, .Rows = Height, .Target = WindowScreen, .Paper = BLUE};
 }
 
-/* How many rows a part would use. */
-static ULONG MeasureRows(VOID (*Part)(BUG_WINDOW *Window)) {
+/* Prints what has registered for an area. */
+static VOID PrintArea(BUG_AREA Area, BUG_WINDOW *Window) {
+    for (const BUG_PART *Part = KiReportParts; Part < KiReportPartsEnd; Part++) {
+        if (Part->Area == Area) {
+            KiPrintPart(Part, Window);
+        }
+    }
+}
+
+/* How many rows an area would use. */
+static ULONG MeasureRows(BUG_AREA Area) {
     BUG_WINDOW Window = MakeWindow(0, 0, Columns - 2 * Margin, MAXULONG);
     Window.Target = WindowMeasure;
-    Part(&Window);
+    PrintArea(Area, &Window);
     return Window.Row;
 }
 
-/* Draws a part over the whole width from row Top on; returns the row after it and one blank row. */
-static ULONG DrawPart(VOID (*Part)(BUG_WINDOW *Window), ULONG Top, ULONG MaximumRows) {
+/* Draws an area over the whole width from row Top on; returns the row after it and one blank row. */
+static ULONG DrawArea(BUG_AREA Area, ULONG Top, ULONG MaximumRows) {
     BUG_WINDOW Window = MakeWindow(Margin, Top, Columns - 2 * Margin, MaximumRows);
-    Part(&Window);
+    PrintArea(Area, &Window);
     return Top + Window.Row + 1;
 }
 
@@ -75,7 +84,7 @@ static VOID DrawBand(VOID) {
     }
     BUG_WINDOW Window = MakeWindow(Margin, 3, Columns - 2 * Margin, 1);
     Window.Paper = BAND_BLUE;
-    KiReportStop(&Window);
+    PrintArea(AreaBand, &Window);
 }
 
 static VOID DrawFoot(VOID) {
@@ -99,7 +108,7 @@ VOID KiShowDumpLine(PCSTR Text) {
 
 /* The parts between row Top and the foot: the advice and the CPUs get what they need, the stack the rest. */
 static VOID DrawLowerParts(ULONG Top) {
-    ULONG FixRows = MeasureRows(KiReportFix), CpuRows = MeasureRows(KiReportProcessors);
+    ULONG FixRows = MeasureRows(AreaFix), CpuRows = MeasureRows(AreaProcessors);
     ULONG Taken = Top + MINIMUM_STACK_ROWS + 1 + 1 + FixRows + 2; /* with the blank rows between them, and the foot */
     ULONG Spare = Rows > Taken + 2 ? Rows - Taken : 2;
     CpuRows = CpuRows < Spare ? CpuRows : Spare;
@@ -108,18 +117,18 @@ static VOID DrawLowerParts(ULONG Top) {
     ULONG StackRows = CpuTop > Top + 1 ? CpuTop - 1 - Top : 0;
     BUG_WINDOW Stack = MakeWindow(Margin, Top, Columns - 2 * Margin - REGISTER_COLUMNS - 2, StackRows);
     BUG_WINDOW Machine = MakeWindow(Columns - Margin - REGISTER_COLUMNS, Top, REGISTER_COLUMNS, StackRows);
-    KiReportStack(&Stack);
-    KiReportMachine(&Machine);
+    PrintArea(AreaLeft, &Stack);
+    PrintArea(AreaRight, &Machine);
     if (StackRows >= Stack.Row + 1 + MINIMUM_TRACE_ROWS) {
         BUG_WINDOW Trace = MakeWindow(Margin, Top + Stack.Row + 1, Stack.Columns, StackRows - Stack.Row - 1);
-        KiReportTrace(&Trace);
+        PrintArea(AreaSpare, &Trace);
     }
-    DrawPart(KiReportProcessors, CpuTop, CpuRows);
-    DrawPart(KiReportFix, FixTop, FixRows);
+    DrawArea(AreaProcessors, CpuTop, CpuRows);
+    DrawArea(AreaFix, FixTop, FixRows);
 }
 
 /* Dying, on one CPU, at HIGH_LEVEL. Nothing on a screen of less than 80 x 25 characters. */
-VOID KiReportOnScreen(VOID) {
+static VOID ReportOnScreen(VOID) {
     KdCloseConsole();
     KdQueryScreen(&Columns, &Rows);
     if (Columns < 80 || Rows < 25) {
@@ -128,8 +137,9 @@ VOID KiReportOnScreen(VOID) {
     Margin = Columns >= WIDE ? 3 : 1;
     KdFillPixels(0, 0, HalFramebuffer.Width, HalFramebuffer.Height, BLUE);
     DrawBand();
-    ULONG Top = DrawPart(KiReportWhy, Rows >= TALL ? 6 : 5, 3);
-    Top = DrawPart(KiReportParameters, Top, 9);
+    ULONG Top = DrawArea(AreaWhy, Rows >= TALL ? 6 : 5, 3);
+    Top = DrawArea(AreaParameters, Top, 9);
     DrawLowerParts(Top);
     DrawFoot();
 }
+KE_BUG_STEP(20, ReportOnScreen, NULL);

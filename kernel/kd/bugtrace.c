@@ -2,7 +2,7 @@
  *
  * What the kernel itself did at HIGH_LEVEL and has finished (it printed a line) is left out, and so is the bugcheck's
  * own event: the rest of the report is about that. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <arch.h>
 #include <pagefault.h>
@@ -162,7 +162,7 @@ static ULONG ChooseEvents(const KTRACE_EVENT **Chosen, ULONG Most) {
 }
 
 /* As many of the last events as the window has rows for; each line is cut to its width. */
-VOID KiReportTrace(BUG_WINDOW *Window) {
+static VOID PrintTrace(BUG_WINDOW *Window) {
     const KTRACE_EVENT *Chosen[MOST_LINES];
     ULONG Rows = Window->Rows < MOST_LINES + 1 ? Window->Rows : MOST_LINES + 1;
     ULONG Count = KiBug.Prcb != NULL && Rows > 1 ? ChooseEvents(Chosen, Rows - 1) : 0;
@@ -173,7 +173,6 @@ VOID KiReportTrace(BUG_WINDOW *Window) {
     ULONG64 End = Last != NULL ? Last->Tsc : HalReadTsc();
     ULONG64 PerMicroSecond = HalFeatures.TscHz >= 1000000 ? HalFeatures.TscHz / 1000000 : 1;
     ULONG Room = Window->Columns - TIME_COLUMNS < LINE_BYTES ? Window->Columns - TIME_COLUMNS : LINE_BYTES - 1;
-    KiBugHeading(Window, "What this CPU did last, and how long before");
     while (Count-- > 0) {
         ULONG64 Tenths = (End - Chosen[Count]->Tsc) * 10 / PerMicroSecond;
         Line[0] = 0;
@@ -182,3 +181,5 @@ VOID KiReportTrace(BUG_WINDOW *Window) {
         KiBugPrint(Window, 0, INK_DIM "%7llu.%llu us  " INK_TEXT "%s", Tenths / 10, Tenths % 10, Line);
     }
 }
+
+KE_REPORT_PART(80, AreaSpare, "What this CPU did last, and how long before", PrintTrace);

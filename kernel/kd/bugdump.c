@@ -3,13 +3,12 @@
  * The guilty CPU's are those of the trap frame. Where a call of KeBugCheckEx was the end, they are what that function
  * found: the registers that a callee keeps, and its own place, so that a debugger unwinds from there as from any other.
  * The other CPUs' are those that the freeze interrupted. */
-#include "bug.h"
+#include "bugreport.h"
 
 #include <arch.h>
 #include <dump.h>
 #include <ldr.h>
 #include <rtl.h>
-#include <story.h>
 
 static VOID TakeFrame(PKD_REGISTERS Registers, const KTRAP_FRAME *Frame) {
     *Registers = (KD_REGISTERS){.R15 = Frame->R15,
@@ -79,7 +78,7 @@ static VOID NoteStopped(const KTRAP_FRAME *Trap) {
     }
 }
 
-VOID KiNoteStopped(VOID) {
+static VOID NoteAllStopped(VOID) {
     if (KiBug.Frame != NULL) {
         NoteStopped(KiBug.Frame);
     }
@@ -91,6 +90,8 @@ VOID KiNoteStopped(VOID) {
     }
 }
 
+KE_BUG_STEP(30, NoteAllStopped, NULL);
+
 /* ---- The dump ---- */
 
 VOID KiDescribeForDump(PKD_DUMP_HEADER Header) {
@@ -98,7 +99,7 @@ VOID KiDescribeForDump(PKD_DUMP_HEADER Header) {
     memcpy(Header->BugCheckParameter, KiBug.Parameter, sizeof(Header->BugCheckParameter));
     Header->GuiltyProcessor = KiBug.Processor;
     Header->ProcessorCount = KiProcessorCount();
-    RtlFormat(Header->Scenario, sizeof(Header->Scenario), "%s", StoryName());
+    RtlFormat(Header->Scenario, sizeof(Header->Scenario), "%s", KiEndName);
 }
 
 int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes) {
