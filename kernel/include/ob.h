@@ -46,14 +46,24 @@ typedef struct _OB_LOOKUP {
 /* Follows Name from Root (a directory object; NULL: the root) through directories and symbolic links to the first
  * object of another kind. Name may be paged if the IRQL allows its being read. Attributes: OBJ_CASE_INSENSITIVE, and
  * OBJ_OPENLINK when a last component that is a symbolic link is meant itself. STATUS_OBJECT_NAME_NOT_FOUND,
- * STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_INSUFFICIENT_RESOURCES. */
+ * STATUS_OBJECT_PATH_NOT_FOUND, STATUS_OBJECT_PATH_SYNTAX_BAD, STATUS_INSUFFICIENT_RESOURCES; STATUS_ACCESS_VIOLATION:
+ * Name's text is where no memory can be. */
 NTSTATUS ObLookupName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, POB_LOOKUP Lookup);
 VOID ObReleaseLookup(POB_LOOKUP Lookup);
 /* Gives Object a name that it keeps until ObRemoveName, or, unless IsPermanent, until its last handle is closed. The
  * name holds a reference. STATUS_OBJECT_NAME_COLLISION and those of ObLookupName. */
 NTSTATUS ObInsertName(PVOID Object, PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, BOOLEAN IsPermanent);
 VOID ObRemoveName(PVOID Object); /* nothing happens if it has none */
-/* Opens or creates by OBJECT_ATTRIBUTES. ObOpenByAttributes: an object of Type, referenced. STATUS_INVALID_PARAMETER: no
+/* A caller's OBJECT_ATTRIBUTES, and the name string that they lead to, in memory of ours; the name's text is copied when it
+ * is looked up. NT reads all three inside __try, whoever calls. What nothing documents stays unguarded for a kernel caller:
+ * where a handle is put, a link target's own string, a client id, ByteOffset and Key. STATUS_ACCESS_VIOLATION: no memory can be there.
+ * STATUS_INVALID_PARAMETER: none are given, or ones of another length. The caller's IRQL. */
+typedef struct _OB_CAPTURE {
+    OBJECT_ATTRIBUTES Attributes; /* ObjectName leads to Name, or nowhere */
+    UNICODE_STRING Name;
+} OB_CAPTURE, *POB_CAPTURE;
+NTSTATUS ObCaptureAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POB_CAPTURE Capture);
+/* Opens or creates by OBJECT_ATTRIBUTES, which it captures first. ObOpenByAttributes: an object of Type, referenced. STATUS_INVALID_PARAMETER: no
  * attributes, or ones of another length. */
 NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object);
 /* Names a new object, inserts its handle and drops the caller's reference, also on failure. With OBJ_OPENIF and a name

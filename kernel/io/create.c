@@ -65,8 +65,10 @@ static NTSTATUS FindRelative(PFILE_OBJECT Related, POBJECT_ATTRIBUTES Attributes
     if (Attributes->ObjectName != NULL) {
         Target->Name = *Attributes->ObjectName;
     }
-    BOOLEAN IsRooted = Target->Name.Length != 0 && Target->Name.Buffer[0] == '\\';
-    return IsRooted ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
+    WCHAR First = 0;
+    NTSTATUS Status =
+        Target->Name.Length != 0 ? KiCopyGuarded(&First, Target->Name.Buffer, sizeof(First)) : STATUS_SUCCESS;
+    return First == '\\' ? STATUS_INVALID_PARAMETER : Status;
 }
 
 static NTSTATUS FindTarget(POBJECT_ATTRIBUTES Attributes, TARGET *Target) {
@@ -116,7 +118,11 @@ static NTSTATUS CopyName(PFILE_OBJECT File, PCUNICODE_STRING Name) {
     if (Buffer == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    memcpy(Buffer, Name->Buffer, Name->Length);
+    NTSTATUS Status = KiCopyGuarded(Buffer, Name->Buffer, Name->Length); /* of a relative open it is the caller's */
+    if (!NT_SUCCESS(Status)) {
+        ExFreePool(Buffer);
+        return Status;
+    }
     Buffer[Name->Length / sizeof(WCHAR)] = 0;
     File->FileName = (UNICODE_STRING){Name->Length, (USHORT)(Name->Length + sizeof(WCHAR)), Buffer};
     return STATUS_SUCCESS;
@@ -199,14 +205,19 @@ static VOID CompleteName(PFILE_OBJECT File, PFILE_OBJECT Related) {
 
 /* See iop.h. */
 NTSTATUS IopOpenFile(POBJECT_ATTRIBUTES ObjectAttributes, PIOP_OPEN Open, PFILE_OBJECT *File) {
+    OB_CAPTURE Own;
     TARGET Target;
     *File = NULL;
-    NTSTATUS Status = FindTarget(ObjectAttributes, &Target);
+    NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    Status = FindTarget(&Own.Attributes, &Target);
     if (NT_SUCCESS(Status)) {
         Status = CreateFileObject(&Target, Open, File);
     }
     if (NT_SUCCESS(Status)) {
-        Status = SendCreate(*File, Open, ObjectAttributes->Attributes);
+        Status = SendCreate(*File, Open, Own.Attributes.Attributes);
         (*File)->RelatedFileObject = NULL; /* valid during CREATE only */
         if (NT_SUCCESS(Status)) {
             (*File)->Flags |= FO_FILE_OPEN;

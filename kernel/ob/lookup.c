@@ -37,7 +37,7 @@ static PVOID ReferenceName(POBP_DIRECTORY Directory, PCUNICODE_STRING Name, ULON
     return Object;
 }
 
-/* First + Second in a new buffer, which Lookup gets in place of the old one. */
+/* First, a caller's, + Second in a new buffer, which Lookup gets in place of the old one. */
 static NTSTATUS SetPath(POB_LOOKUP Lookup, PCUNICODE_STRING First, PCUNICODE_STRING Second) {
     ULONG Bytes = First->Length + (Second == NULL ? 0 : Second->Length);
     if (Bytes > 0xFFFC) {
@@ -47,7 +47,11 @@ static NTSTATUS SetPath(POB_LOOKUP Lookup, PCUNICODE_STRING First, PCUNICODE_STR
     if (Buffer == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    memcpy(Buffer, First->Buffer, First->Length);
+    NTSTATUS Status = KiCopyGuarded(Buffer, First->Buffer, First->Length);
+    if (!NT_SUCCESS(Status)) {
+        ExFreePoolWithTag(Buffer, OBP_NAME_TAG);
+        return Status;
+    }
     if (Second != NULL) {
         memcpy((PUCHAR)Buffer + First->Length, Second->Buffer, Second->Length);
     }
@@ -109,16 +113,17 @@ static NTSTATUS FollowLink(POB_LOOKUP Lookup) {
 /* See ob.h. */
 NTSTATUS ObLookupName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, POB_LOOKUP Lookup) {
     *Lookup = (OB_LOOKUP){};
-    if (Name == NULL || (Root == NULL && (Name->Length < sizeof(WCHAR) || Name->Buffer[0] != '\\'))) {
+    if (Name == NULL) {
         return STATUS_OBJECT_PATH_SYNTAX_BAD;
     }
     if (Root != NULL && ObGetType(Root) != ObpDirectoryType) {
         return STATUS_OBJECT_TYPE_MISMATCH;
     }
-    if (Root != NULL && Name->Length != 0 && Name->Buffer[0] == '\\') {
+    NTSTATUS Status = SetPath(Lookup, Name, NULL);
+    BOOLEAN IsAbsolute = NT_SUCCESS(Status) && Lookup->Rest.Length >= sizeof(WCHAR) && Lookup->Rest.Buffer[0] == '\\';
+    if (NT_SUCCESS(Status) && IsAbsolute != (Root == NULL)) {
         return STATUS_OBJECT_PATH_SYNTAX_BAD;
     }
-    NTSTATUS Status = SetPath(Lookup, Name, NULL);
     for (ULONG Links = 0; NT_SUCCESS(Status); Links++) {
         POBP_DIRECTORY Start = Root != NULL && Links == 0 ? Root : ObpRoot;
         ObfReferenceObject(Start);

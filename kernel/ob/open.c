@@ -1,6 +1,36 @@
 /* open.c: references to objects: by name, by pointer, by OBJECT_ATTRIBUTES, and an object's name. */
 #include "obp.h"
 
+#include <arch.h>
+
+typedef struct _CAPTURE_CALL {
+    POBJECT_ATTRIBUTES From;
+    POB_CAPTURE To;
+} CAPTURE_CALL;
+
+static VOID CaptureGuarded(PVOID Context) {
+    const CAPTURE_CALL *Call = Context;
+    POBJECT_ATTRIBUTES Attributes = &Call->To->Attributes;
+    *Attributes = *Call->From;
+    if (Attributes->Length == sizeof(*Attributes) && Attributes->ObjectName != NULL) {
+        Call->To->Name = *Attributes->ObjectName;
+        Attributes->ObjectName = &Call->To->Name;
+    }
+}
+
+/* See ob.h. */
+NTSTATUS ObCaptureAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POB_CAPTURE Capture) {
+    CAPTURE_CALL Call = {ObjectAttributes, Capture};
+    if (ObjectAttributes == NULL) {
+        return STATUS_INVALID_PARAMETER;
+    }
+    NTSTATUS Status = KiCallGuarded(CaptureGuarded, &Call);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
+    }
+    return Capture->Attributes.Length == sizeof(OBJECT_ATTRIBUTES) ? STATUS_SUCCESS : STATUS_INVALID_PARAMETER;
+}
+
 /* The directory object of Attributes->RootDirectory, referenced; NULL: none is given. */
 static NTSTATUS ReferenceRoot(POBJECT_ATTRIBUTES ObjectAttributes, PVOID *Root) {
     *Root = NULL;
@@ -25,13 +55,9 @@ static NTSTATUS OpenByName(PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, 
     return Status;
 }
 
-/* See ob.h. */
-NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
+static NTSTATUS OpenCaptured(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
     PVOID Root;
     *Object = NULL;
-    if (ObjectAttributes == NULL || ObjectAttributes->Length != sizeof(*ObjectAttributes)) {
-        return STATUS_INVALID_PARAMETER;
-    }
     NTSTATUS Status = ReferenceRoot(ObjectAttributes, &Root);
     if (!NT_SUCCESS(Status)) {
         return Status;
@@ -44,18 +70,27 @@ NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Ty
 }
 
 /* See ob.h. */
+NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
+    OB_CAPTURE Own;
+    *Object = NULL;
+    NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);
+    return NT_SUCCESS(Status) ? OpenCaptured(&Own.Attributes, Type, Object) : Status;
+}
+
+/* See ob.h. */
 NTSTATUS ObOpenNamed(POBJECT_TYPE Type, POBJECT_ATTRIBUTES ObjectAttributes, ULONG Attributes, ACCESS_MASK Access,
                      HANDLE *Handle) {
-    OBJECT_ATTRIBUTES Own = {};
+    OB_CAPTURE Own;
     PVOID Object;
     *Handle = NULL;
-    if (ObjectAttributes != NULL) {
-        Own = *ObjectAttributes;
-        Own.Attributes |= Attributes;
+    NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);
+    if (!NT_SUCCESS(Status)) {
+        return Status;
     }
-    NTSTATUS Status = ObOpenByAttributes(&Own, Type, &Object);
+    Own.Attributes.Attributes |= Attributes;
+    Status = OpenCaptured(&Own.Attributes, Type, &Object);
     if (NT_SUCCESS(Status)) {
-        Status = ObInsertHandleWithAccess(Object, Access, Own.Attributes, Handle);
+        Status = ObInsertHandleWithAccess(Object, Access, Own.Attributes.Attributes, Handle);
         ObfDereferenceObject(Object);
     }
     return Status;
@@ -98,7 +133,7 @@ static NTSTATUS NameAndInsert(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes,
 static NTSTATUS OpenExisting(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, ACCESS_MASK Access,
                              HANDLE *Handle) {
     PVOID Existing;
-    NTSTATUS Status = ObOpenByAttributes(ObjectAttributes, Type, &Existing);
+    NTSTATUS Status = OpenCaptured(ObjectAttributes, Type, &Existing);
     if (NT_SUCCESS(Status)) {
         Status = ObInsertHandleWithAccess(Existing, Access, ObjectAttributes->Attributes, Handle);
         ObfDereferenceObject(Existing);
@@ -106,21 +141,23 @@ static NTSTATUS OpenExisting(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE T
     return NT_SUCCESS(Status) ? STATUS_OBJECT_NAME_EXISTS : Status;
 }
 
+static NTSTATUS InsertNew(PVOID Object, POBJECT_ATTRIBUTES Attributes, ACCESS_MASK Access, HANDLE *Handle) {
+    BOOLEAN HasName = Attributes->ObjectName != NULL && Attributes->ObjectName->Length != 0;
+    NTSTATUS Status = HasName ? NameAndInsert(Object, Attributes, Access, Handle)
+                              : ObInsertHandleWithAccess(Object, Access, Attributes->Attributes, Handle);
+    if (Status == STATUS_OBJECT_NAME_COLLISION && (Attributes->Attributes & OBJ_OPENIF)) {
+        Status = OpenExisting(Attributes, ObGetType(Object), Access, Handle);
+    }
+    return Status;
+}
+
 /* See ob.h. */
 NTSTATUS ObInsertNew(PVOID Object, POBJECT_ATTRIBUTES ObjectAttributes, ACCESS_MASK Access, HANDLE *Handle) {
-    ULONG Attributes = ObjectAttributes == NULL ? 0 : ObjectAttributes->Attributes;
-    NTSTATUS Status;
+    OB_CAPTURE Own = {};
     *Handle = NULL;
-    if (ObjectAttributes != NULL && ObjectAttributes->Length != sizeof(*ObjectAttributes)) {
-        Status = STATUS_INVALID_PARAMETER;
-    } else if (ObjectAttributes != NULL && ObjectAttributes->ObjectName != NULL &&
-               ObjectAttributes->ObjectName->Length != 0) {
-        Status = NameAndInsert(Object, ObjectAttributes, Access, Handle);
-    } else {
-        Status = ObInsertHandleWithAccess(Object, Access, Attributes, Handle);
-    }
-    if (Status == STATUS_OBJECT_NAME_COLLISION && (Attributes & OBJ_OPENIF)) {
-        Status = OpenExisting(ObjectAttributes, ObGetType(Object), Access, Handle);
+    NTSTATUS Status = ObjectAttributes != NULL ? ObCaptureAttributes(ObjectAttributes, &Own) : STATUS_SUCCESS;
+    if (NT_SUCCESS(Status)) {
+        Status = InsertNew(Object, &Own.Attributes, Access, Handle);
     }
     ObfDereferenceObject(Object);
     return Status;

@@ -72,6 +72,9 @@ NTSTATUS ZwCreateSymbolicLinkObject(PHANDLE LinkHandle, ACCESS_MASK DesiredAcces
                                     PUNICODE_STRING LinkTarget) {
     PVOID Link;
     NTSTATUS Status = ObCreateSymbolicLink(LinkTarget, &Link);
+    if (Status == STATUS_ACCESS_VIOLATION) {
+        return Status; /* the handle is left alone, as on NT */
+    }
     if (!NT_SUCCESS(Status)) {
         *LinkHandle = NULL;
         return Status;

@@ -285,6 +285,46 @@ KTEST(handle_is_NULL_after_a_call_that_failed) {
     KT_EXPECT_EQ(Object, NULL);
 }
 
+#define NOWHERE ((PVOID)0x10000)
+
+/* Attributes, a name and a text where no memory can be, to each call that takes them. */
+static VOID ExpectViolations(POBJECT_ATTRIBUTES Bad) {
+    IO_STATUS_BLOCK Result;
+    HANDLE Handle;
+    PFILE_OBJECT File;
+    PDEVICE_OBJECT Device;
+    UNICODE_STRING Target = Text(L"\\Device");
+    KT_EXPECT_FAILURE(ZwOpenEvent(&Handle, EVENT_ALL_ACCESS, Bad), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, Bad, NotificationEvent, FALSE), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwOpenDirectoryObject(&Handle, GENERIC_READ, Bad), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwCreateDirectoryObject(&Handle, GENERIC_READ, Bad), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwOpenSymbolicLinkObject(&Handle, GENERIC_READ, Bad), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwCreateSymbolicLinkObject(&Handle, GENERIC_READ, Bad, &Target), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_FAILURE(ZwOpenFile(&Handle, GENERIC_READ, Bad, &Result, 0, 0), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_EQ(ZwDeleteFile(Bad), STATUS_ACCESS_VIOLATION);
+    if (Bad != NOWHERE && Bad->ObjectName != NOWHERE) {
+        KT_EXPECT_EQ(IoGetDeviceObjectPointer(Bad->ObjectName, GENERIC_READ, &File, &Device), STATUS_ACCESS_VIOLATION);
+        KT_EXPECT_EQ(IoDeleteSymbolicLink(Bad->ObjectName), STATUS_ACCESS_VIOLATION);
+    }
+}
+
+KTEST(handle_is_not_opened_by_attributes_that_cannot_be_read) {
+    UNICODE_STRING Name = {4, 4, NOWHERE}, Target = {4, 4, NOWHERE}, Good = Text(L"\\KernelObjects\\KtNobody");
+    OBJECT_ATTRIBUTES Bad, Fine;
+    IO_STATUS_BLOCK Result;
+    HANDLE Handle = OLD;
+    ExpectViolations(NOWHERE);
+    InitializeObjectAttributes(&Bad, NOWHERE, 0, NULL, NULL);
+    ExpectViolations(&Bad);
+    InitializeObjectAttributes(&Bad, &Name, 0, NULL, NULL);
+    ExpectViolations(&Bad);
+    KT_EXPECT_FAILURE(ZwOpenFile(&Handle, GENERIC_READ, NULL, &Result, 0, 0), STATUS_INVALID_PARAMETER);
+    Handle = OLD;
+    InitializeObjectAttributes(&Fine, &Good, 0, NULL, NULL);
+    KT_EXPECT_EQ(ZwCreateSymbolicLinkObject(&Handle, GENERIC_READ, &Fine, &Target), STATUS_ACCESS_VIOLATION);
+    KT_EXPECT_EQ(Handle, OLD);
+}
+
 KTEST(handle_grants_what_it_was_opened_for) {
     HANDLE Handle;
     PVOID Object;
