@@ -16,8 +16,8 @@ NASM := nasm
 FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
           /usr/share/consolefonts/spleen-8x16.psfu.gz)
 
-ifeq ($(filter $(BUILD),checked free ubsan core),)
-$(error BUILD is '$(BUILD)': it must be checked, free, ubsan or core)
+ifeq ($(filter $(BUILD),checked free step ubsan core),)
+$(error BUILD is '$(BUILD)': it must be checked, free, step, ubsan or core)
 endif
 
 # ---- Sources: kernel/sources.mk lists each with what it is ------------------------------------------------------------
@@ -40,18 +40,21 @@ BASE := -g -ffreestanding -mcmodel=kernel -mno-red-zone -mgeneral-regs-only -fno
         -fshort-wchar -fno-strict-aliasing -fno-asynchronous-unwind-tables -fcf-protection=none -MMD -MP
 CHECKED_free    := -DDBG=0
 CHECKED_core    := -DDBG=0
+CHECKED_step    := -DDBG=0
 CHECKED_checked := -DDBG=1 -DCHECKED=1
 CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
 CHECK  := $(CHECKED_$(BUILD))
+# For stepping through the C: each statement has code of its own, and each function is one.
+OPTIMIZE := $(if $(filter step,$(BUILD)),-Og -fno-inline,-O2)
 # Functions begin at 16 bytes; labels inside them are not padded: TCG gains nothing by it, and the text is 12 KiB less.
-CFLAGS := -std=gnu11 -O2 $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
+CFLAGS := -std=gnu11 $(OPTIMIZE) $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
           -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 \
           -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
 NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-p checked.inc) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
 # compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.
-DRIVER_FLAGS := -O1 -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong -fstack-clash-protection \
+DRIVER_FLAGS := $(if $(filter step,$(BUILD)),-Og -DKD_PRINTS,-O1) -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong -fstack-clash-protection \
           -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
           -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk -Ikernel/include/ddk/crt
 DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
@@ -266,7 +269,8 @@ lint-changed:
 help:
 	@sed -n 's/^#: //p' Makefile
 
-#: make                 the checked kernel, its boot archive and the ISO (BUILD=free and BUILD=ubsan for the others)
+#: make                 the checked kernel, its boot archive and the ISO (BUILD=free, BUILD=ubsan for the others)
+#: make BUILD=step      the kernel for stepping through its C: nothing optimized away, nothing inlined, no checks
 #: make run             boot the story under QEMU (SCENARIO=NAME for another); the same as tools/bugcheck run
 #: make test            all tests; the same as tools/bugcheck test
 #: make hosts           run and test on clean Debian 12 and 13 (HOSTS=trixie for one, TESTS=WORDS for some tests, REUSE=1); by root

@@ -14,7 +14,8 @@ import pexpect
 import pytest
 
 import step
-from machine import TOP, Machine
+from conftest import ensure_built
+from machine import OUT, TOP, Machine
 
 LIMIT = 180
 WORD = (1 << 64) - 1
@@ -23,8 +24,9 @@ WORD = (1 << 64) - 1
 @pytest.fixture
 def own_output(tmp_path, build):
     """An output folder of the test's own that shares the builds."""
-    for name in build:
-        (tmp_path / name).symlink_to(build[name])
+    ensure_built("step")
+    for name in (*build, "step"):
+        (tmp_path / name).symlink_to(OUT / name)
     return tmp_path
 
 
@@ -61,7 +63,7 @@ def walk(own_output):
                                   env=os.environ | {"OUT": str(own_output)})
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr
             assert "Traceback" not in done.stdout + done.stderr
-            walks[subject] = Walk(done.stdout, (own_output / "step/serial.log").read_text(errors="replace"))
+            walks[subject] = Walk(done.stdout, (own_output / "walk/serial.log").read_text(errors="replace"))
         taken = walks[subject]
         assert taken.text.rstrip().endswith(f"All {len(taken.steps)} steps went as announced.")
         return taken
@@ -120,7 +122,7 @@ def test_the_listing_marks_what_each_cpu_is_about_to_execute(walk):
 
 def test_the_page_fault_walk_ends_in_the_bugcheck_that_a_run_ends_in(walk, boot):
     taken = walk("pagefault")
-    run = boot("paged", seed=1, cpus=1, mem=64)
+    run = boot("paged", build="step", seed=1, cpus=1, mem=64)
     run.assert_bugcheck(0xD1, p2=2, p3=1)
     last = len(taken.steps)
     assert [taken.number(last, "bugcheck  ", f"P{number}") for number in range(1, 5)] == run.parameters
@@ -252,13 +254,14 @@ WATCHED_FIRST = ".spin: cmp byte [rdi], 0\n je .try\n pause\n jmp .spin\n.try: m
 TESTED_THEN_SET = ".spin: mov al, [rdi]\n test al, al\n jnz .spin\n mov byte [rdi], 1\n ret\n"
 
 
-def kernel_with(folder, build, text):
-    """Links the checked kernel with another spinlock.asm; its output folder."""
+def kernel_with(folder, text):
+    """Links the kernel for stepping with another spinlock.asm; its output folder."""
     (folder / "spinlock.asm").write_text(text)
-    made, own = build["checked"], folder / "checked"
+    ensure_built("step")
+    made, own = OUT / "step", folder / "step"
     own.mkdir()
     (folder / "spinlock.o").unlink(missing_ok=True)
-    subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", "-p", "checked.inc", f"-I{made}/generated/", "-Iarch/x86_64/",
+    subprocess.run(["nasm", "-f", "elf64", "-g", "-F", "dwarf", f"-I{made}/generated/", "-Iarch/x86_64/",
                     folder / "spinlock.asm", "-o", folder / "spinlock.o"], cwd=TOP, check=True, timeout=60)
     subprocess.run(["objcopy", "--wildcard", "--strip-symbol=..@*", "--strip-symbol=Cfi*", folder / "spinlock.o"], check=True, timeout=60)
     sources = [path.relative_to(TOP) for folder_ in ("boot", "arch/x86_64", "kernel") for path in sorted((TOP / folder_).rglob("*"))]
@@ -273,7 +276,7 @@ def kernel_with(folder, build, text):
     return folder
 
 
-def walk_with(folder, build, change):
+def walk_with(folder, change):
     """What `step spinlock --auto` says of a kernel whose spinlock.asm is changed."""
     text = (TOP / "arch/x86_64/spinlock.asm").read_text()
     if isinstance(change, tuple):
@@ -283,7 +286,7 @@ def walk_with(folder, build, change):
         text, count = TEXTBOOK.subn(change, text)
         assert count == 1
     return subprocess.run(without_build("pass", "spinlock", "--auto"), capture_output=True, text=True, timeout=LIMIT,
-                          stdin=subprocess.DEVNULL, env=os.environ | {"OUT": str(kernel_with(folder, build, text))})
+                          stdin=subprocess.DEVNULL, env=os.environ | {"OUT": str(kernel_with(folder, text))})
 
 
 @pytest.mark.parametrize("change,number,told", (
@@ -291,8 +294,8 @@ def walk_with(folder, build, change):
     (TESTED_THEN_SET, 3, "a plain store, behind a test that another CPU can come between, and should be a locked read-modify-write."),
     ("ret\n", 3, "KiAcquireTextbookLock never writes the lock's word: it takes nothing"),
 ), ids=("never-released", "test-then-set", "nothing"))
-def test_a_broken_lock_fails_at_the_step_that_shows_how(tmp_path, build, change, number, told):
-    done = walk_with(tmp_path, build, change)
+def test_a_broken_lock_fails_at_the_step_that_shows_how(tmp_path, change, number, told):
+    done = walk_with(tmp_path, change)
     assert done.returncode == 1, done.stdout[-2000:] + done.stderr
     said = re.sub(r"\s+", " ", done.stdout)
     begin = said.index(f"[{number}/22]")
@@ -301,17 +304,17 @@ def test_a_broken_lock_fails_at_the_step_that_shows_how(tmp_path, build, change,
     assert f"[{number + 1}/22]" not in said[:first]
 
 
-def test_a_walk_that_comes_to_its_end_fails_with_what_was_not_as_announced(tmp_path, build):
+def test_a_walk_that_comes_to_its_end_fails_with_what_was_not_as_announced(tmp_path):
     """The lock works, but its release adds to the sum: all steps are done, and the exit status says that some were wrong."""
-    done = walk_with(tmp_path, build, ADDS_TOO)
+    done = walk_with(tmp_path, ADDS_TOO)
     said = re.sub(r"\s+", " ", done.stdout)
     assert "[22/22]" in said and re.search(r"\d of the values were not as announced: .*the sum", said), done.stdout[-3000:]
     assert done.returncode == 1, done.stderr
 
 
 @pytest.mark.parametrize("change,words", ((EXCHANGED, "lock cmpxchg"), (WATCHED_FIRST, "xchg")), ids=("cmpxchg", "test-and-test-and-set"))
-def test_another_lock_that_is_right_is_taken_for_one(tmp_path, build, change, words):
-    done = walk_with(tmp_path, build, change)
+def test_another_lock_that_is_right_is_taken_for_one(tmp_path, change, words):
+    done = walk_with(tmp_path, change)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr
     assert f"Both stand before `{words}`" in re.sub(r"\s+", " ", done.stdout)
 
@@ -384,8 +387,10 @@ def test_a_reader_takes_the_walk_at_a_small_terminal(own_output):
             assert "[running]" not in child.before
         child.sendline("continue")              # nothing stops it
         child.expect("Continuing")
-        child.sendintr()
-        child.expect(r"\(step\) ")
+        answered = 1
+        while answered:                         # a Ctrl-C before the machine runs is lost
+            child.sendintr()
+            answered = child.expect([r"\(step\) ", pexpect.TIMEOUT], timeout=2)
         child.sendline("gdb")
         child.expect(r"own prompt.*\(gdb\) ")
         child.sendline("quit")

@@ -20,7 +20,7 @@ from dumpfile import NotADump, inspect
 from kd.fits import NotAnElf, core_reader, fits, is_core
 from machine import OUT, CannotRun
 
-BUILDS = ("checked", "free", "ubsan", "core")
+BUILDS = ("checked", "free", "step", "ubsan", "core")
 FAILED = 2
 
 

@@ -21,7 +21,7 @@ from lastrun import remember
 from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version, shown
 from running import Run, handle_signals, hang_report
 
-BUILDS = ("checked", "free", "ubsan", "core")
+BUILDS = ("checked", "free", "step", "ubsan", "core")
 
 
 class Parser(argparse.ArgumentParser):
@@ -99,7 +99,7 @@ def machine_of(options):
     is_direct = options.seed is not None or options.command == "gdb" or toolchain.prefix()     # no GRUB for this CPU elsewhere
     way = options.way or ("pvh" if is_direct else "bios")
     what = f"test={options.test}" if options.test else f"scenario={options.scenario or 'story'}"
-    usual = "free" if options.command == "gdb" else "checked"       # the bare lock, to be stepped
+    usual = "step" if options.command == "gdb" else "checked"
     return Machine(way=way, build=options.build or usual, cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
                    dump=None if options.dump == "none" or options.build == "core" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))

@@ -68,7 +68,7 @@ def parse(words):
 
 
 def machine_of(subject, link):
-    return Machine(cmdline=subject.cmdline, cpus=subject.cpus, mem=64, seed=1, disk=subject.disk, leave=False,
+    return Machine(build="step", cmdline=subject.cmdline, cpus=subject.cpus, mem=64, seed=1, disk=subject.disk, leave=False,
                    extra=("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
 
 
@@ -79,7 +79,7 @@ def debugger(options, machine, link, at):
         raise CannotRun("no GDB: Debian package gdb is not installed")
     told = {"kernel": str(machine.files() / "kernel.elf"), "drivers": str(machine.files() / "drivers"),
             "socket": str(link), "subject": options.subject, "auto": options.auto, "limit": int(options.timeout),
-            "at": at, "again": str(OUT / "step/again")}
+            "at": at, "again": str(OUT / "walk/again")}
     line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
     line += ["-iex", toolchain.debugger_python(),
              "-ex", "python from kd.session import begin; import steps.start; begin(steps.start.main)"]
@@ -88,7 +88,7 @@ def debugger(options, machine, link, at):
 
 def walk(options, at=0):
     """Starts the machine and GDB, and waits for GDB; the exit status."""
-    subject, folder = SUBJECTS[options.subject], OUT / "step"
+    subject, folder = SUBJECTS[options.subject], OUT / "walk"
     run = Run(machine_of(subject, None), folder)
     link = f"{run.sockets}/gdb"                 # a short path: a socket's name has at most 107 bytes
     run.machine = machine_of(subject, link)
@@ -107,7 +107,7 @@ def walk(options, at=0):
 
 def walk_until_left(options):
     """A walk, and again from an earlier step as often as the reader goes back; the exit status."""
-    again = OUT / "step/again"
+    again = OUT / "walk/again"
     at = 0
     while True:
         again.unlink(missing_ok=True)
@@ -123,8 +123,8 @@ def main(words):
         return 0
     handle_signals()
     qemu_version()
-    build("checked", "kernel", "archive", quiet=True)
-    with alone_in(OUT / "step"):
+    build("step", "kernel", "archive", quiet=True)
+    with alone_in(OUT / "walk"):
         status = walk_until_left(options)
     return status if status in (0, 1) else NOT_REACHED
 

@@ -32,10 +32,13 @@ Good places to stop; then `continue`, `stepi`, `irql`, `info threads`:
   hbreak KiBugCheckFromTrap            the end: it is set
 """
 BUILDS = {
+    "step": "This is the build for stepping: each statement of C has code of its own, nothing\n"
+            "is inlined, and the lock is bare: its fifth instruction is the xchg.\n"
+            "--build checked asserts, and knows which CPU has held which lock since when.",
     "free": "This is the free build: the lock is bare, its fifth instruction is the xchg.\n"
             "--build checked asserts, and knows which CPU has held which lock since when.",
     "checked": "This is the checked build: its locks call checks before and after the xchg.\n"
-               "--build free, the default, has the bare lock.",
+               "--build step, the default, has the bare lock.",
 }
 
 

@@ -150,12 +150,11 @@ def the_test():
     return [("the number that the test reads", int(trap_frame(Fault.frame)["PreviousIrql"]), 2)]
 
 
-@step("The jump that follows.",
+@step("The jump that follows, and the call behind it.",
       ask="is it taken?",
       told="2 is above 1: it is, and the branch that knows how to read a page is not.")
 def the_jump():
-    before = line_at(CPU.pc)[1]
-    CPU.step_until(lambda: line_at(CPU.pc)[1] != before, "the branch for raised IRQL")
+    CPU.step_until(lambda: CPU.name() != "MmAccessFault", "the function that it calls")
     return [("the branch", CPU.name(), "FaultAtRaisedIrql")]
 
 
