@@ -30,7 +30,8 @@ BLAMED := pool pages ptes
 $(foreach b,$(BLAMED),$(foreach f,$(filter-out $(CORE) $(RING),$(BLAMED_$(b))),$(error kernel/sources.mk: BLAMED_$(b) names $(f), no source)))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
-KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) $(if $(filter ubsan,$(BUILD)),$(UBSAN))
+KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) \
+              $(if $(filter ubsan,$(BUILD)),$(UBSAN))
 KERNEL_C   := $(filter %.c,$(KERNEL))
 KERNEL_ASM := $(filter %.asm,$(KERNEL))
 

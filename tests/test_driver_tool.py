@@ -302,8 +302,10 @@ def test_integritycheck_is_the_flag_of_the_image(build, tmp_path):
 def test_folders_and_macros_of_the_project(build, tmp_path):
     """-I and -D, also for headers that are spelt in another case."""
     (tmp_path / "in c").mkdir()
-    write(tmp_path / "in c", "Project.h", "#define SUM (FIRST + SECOND)\n")
-    source = write(tmp_path, "project.c", GOOD.replace("DRIVER_INITIALIZE", '#include "project.H"\nDRIVER_INITIALIZE').replace(
+    write(tmp_path / "in c", "Project.h", "#define SUM (FIRST + SECOND + THIRD)\n")
+    write(tmp_path / "in c", "as_it_is.h", "#define THIRD 0\n")
+    heads = '#include "project.H"\n#include <as_it_is.h>\nDRIVER_INITIALIZE'
+    source = write(tmp_path, "project.c", GOOD.replace("DRIVER_INITIALIZE", heads).replace(
         "return", 'DbgPrint("%d %s\\n", SUM, TEXT);\n    return'))
     done = tool(source, "-I", "in c", "-DFIRST=40", "-D", "SECOND", '-D', 'TEXT="a b"', cwd=tmp_path)
     assert done.returncode == 0 and "41 a b\n" in done.stdout, done.stdout + done.stderr

@@ -189,9 +189,13 @@ CALLING = """static VOID Guilty(PVOID Pointer) {
     %s /* here */
     Sum++;
 }
-static VOID Start(PVOID) { Guilty(NULL); Sum++; }
+static VOID Start(PVOID) {
+    Guilty(NULL); /* caller */
+    Sum++;
+}
 """
-# What a driver does wrong in Guilty, on the line that says here.
+# What a driver does wrong in Guilty, on the line that says here; the line that calls Guilty says caller. Behind a call that does
+# not return the next function begins, and behind the caller's call the next line.
 FAULTS = {
     "event": CALLING % "KeSetEvent((PKEVENT)Pointer, 0, FALSE);",
     "mutex": CALLING % "ExAcquireFastMutex((PFAST_MUTEX)Pointer);",
@@ -200,12 +204,27 @@ FAULTS = {
     "complete": CALLING % "IoCompleteRequest((PIRP)Pointer, IO_NO_INCREMENT);",
     "insert": CALLING % "LIST_ENTRY Link; InsertTailList((PLIST_ENTRY)Pointer, &Link);",
     "remove": CALLING % "RemoveHeadList((PLIST_ENTRY)Pointer);",
+    "bugcheck": CALLING.replace("    Sum++;\n}\nstatic", "}\nstatic") % "KeBugCheckEx(0xE2, 1, 2, 3, (ULONG_PTR)Pointer);",
+    "free": CALLING % "ExFreePool((PCHAR)&Sum + 1);",
+    "array": """static VOID Guilty(PVOID Pointer) { /* here */
+    volatile UCHAR Array[40000];
+    Array[0] = Pointer == NULL;
+    Sum += Array[0];
+}
+static VOID Start(PVOID) {
+    Guilty(NULL); /* caller */
+    Sum++;
+}
+""",
     "leaf": """static ULONG Guilty(const ULONG *Numbers) {
     ULONG Total = 1;
     Total += Numbers[0]; /* here */
     return Total * 3;
 }
-static VOID Start(PVOID) { Sum = Guilty(NULL); Sum++; }
+static VOID Start(PVOID) {
+    Sum = Guilty(NULL); /* caller */
+    Sum++;
+}
 """,
     "method": """struct Counter {
     ULONG Value[4];
@@ -213,7 +232,10 @@ static VOID Start(PVOID) { Sum = Guilty(NULL); Sum++; }
         return Value[Index]; /* here */
     }
 };
-static VOID Start(PVOID) { Sum = ((Counter *)NULL)->Guilty(2); Sum++; }
+static VOID Start(PVOID) {
+    Sum = ((Counter *)NULL)->Guilty(2); /* caller */
+    Sum++;
+}
 """,
     "dpc": """static KDPC Dpc;
 static VOID Guilty(PKDPC, PVOID Context, PVOID, PVOID) {
@@ -240,10 +262,15 @@ static VOID Start(PVOID) {
 }
 
 
+# A function and its line, as the kernel and as kd write them.
+PLACE = (r"blame_{name}!(?:\w+::)?{function}(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9a-f]+)? "
+         r"[([]blame_{name}\.cc(?::| @ ){line}[)\]]")
+
+
 @pytest.mark.parametrize("kind", ("free", "checked"))
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
-    """The verdict, COM1, !analyze and k name the driver's own function, and in it the line that did it."""
+    """The verdict, COM1, !analyze and k name the driver's own function, and in it the line that did it; then its caller's line."""
     text = HEAD + FAULTS[name] + ENTRY
     line = text[:text.index("/* here */")].count("\n") + 1
     source = tmp_path / f"blame_{name}.cc"
@@ -253,12 +280,60 @@ def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
     options = driver.parse([str(source), "--cpus", "1", "--json", *(["--checked"] if kind == "checked" else [])])
     modules = driverbuild.build([source], kind, tmp_path)
     result = driver.run_machine(driver.machine_of(options, modules, tmp_path), tmp_path, options)
-    place = re.compile(rf"blame_{name}!(?:\w+::)?Guilty(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9a-f]+)? "
-                       rf"[([]blame_{name}\.cc(?::| @ ){line}[)\]]")
+    place = re.compile(PLACE.format(name=name, function="Guilty", line=line))
     assert result["result"] == "bugcheck" and place.fullmatch(result["where"]), result["where"]
     told = [row for row in result["report"] if row.startswith(">")]
     assert len(told) == 1 and place.search(told[0]), result["report"]
     path, *_ = keep_dump(tmp_path)
     said = run_kd([path, "-c", "k;!analyze"])
     assert place.search(said), said
+    if "/* caller */" in text:
+        line_of_call = text[:text.index("/* caller */")].count("\n") + 1
+        both = re.compile(place.pattern + "\n.*" + PLACE.format(name=name, function="Start", line=line_of_call))
+        assert both.search("\n".join(result["report"])), result["report"]
+        assert both.search(said), said
     assert re.search(rf"Guilty[^:]*?, blame_{name}\.cc line {line}\b", " ".join(said.split())), said
+
+
+LEAF = HEAD + """static volatile BOOLEAN IsOver;
+extern "C" PKTHREAD volatile Spinner = NULL;
+static ULONG Leaf(volatile BOOLEAN *Over) {
+    ULONG Rounds = 0;
+    while (!*Over) { Rounds += 3; } /* here */
+    return Rounds;
+}
+static VOID Spin(PVOID) {
+    KeSetPriorityThread(KeGetCurrentThread(), LOW_REALTIME_PRIORITY / 2);
+    Spinner = KeGetCurrentThread();
+    Sum = Leaf(&IsOver); /* caller */
+    Sum++;
+}
+static VOID Start(PVOID) {
+    HANDLE Thread;
+    LARGE_INTEGER Soon; Soon.QuadPart = -500000;
+    PsCreateSystemThread(&Thread, 0, NULL, NULL, NULL, Spin, NULL);
+    KeDelayExecutionThread(KernelMode, FALSE, &Soon);
+    KeBugCheckEx(0xE2, 0, 0, 0, 0);
+}
+""" + ENTRY
+
+
+@pytest.mark.parametrize("kind", ("free", "checked"))
+def test_a_thread_preempted_in_a_leaf_has_its_callers(kind, tmp_path):
+    """In a dump: the clock took the CPU from it in a function without a frame. kd, and a plain GDB with kd's unwinder."""
+    source = tmp_path / "leaf.cc"
+    source.write_text(LEAF)
+    options = driver.parse([str(source), "--cpus", "1", "--json", *(["--checked"] if kind == "checked" else [])])
+    ensure_built(kind)
+    driverbuild.make_kernel(kind)
+    modules = driverbuild.build([source], kind, tmp_path)
+    result = driver.run_machine(driver.machine_of(options, modules, tmp_path), tmp_path, options)
+    assert result["result"] == "bugcheck", result
+    path, *_ = keep_dump(tmp_path)
+    said = run_kd([path, "-c", ".thread poi(leaf!Spinner); kL; kv; bt; info threads"])
+    line, line_of_call = (LEAF[:LEAF.index(mark)].count("\n") + 1 for mark in ("/* here */", "/* caller */"))
+    assert re.search(rf"leaf!Leaf[^\n]*\[leaf\.cc @ {line}\]\n.*leaf!Spin[^\n]*\[leaf\.cc @ {line_of_call}\]\n.*nt!", said), said
+    assert re.search(r"nt!\S+\n.*leaf!Leaf.*\n.*leaf!Spin.*\n.*nt!KiStartThread\S*\n.*nt!KiThreadStartup\S*\n", said), said
+    assert re.search(rf" in Leaf\((?:.*\n){{1,3}}.*leaf\.cc:{line}\n.* in Spin\(.*(?:\n.*)?leaf\.cc:{line_of_call}\n", said), said  # GDB's
+    assert re.search(r"^  \S+  Spin +Ready +leaf!Leaf", said, re.M), said
+    assert re.search(r"^\* 1 +CPU 0: delayed worker +\S+ in KeBugCheckEx", said, re.M), said         # the CPU, whatever was chosen

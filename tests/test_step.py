@@ -347,7 +347,7 @@ TERMINAL = (
     (None, r"\[1/22\] CPU 0 raises.*Predict:"),
     ("", r"IRQL 0 -> \S*2.*\[2/22\]"),           # Enter is a step from the first prompt on
     ("", r"\[3/22\] Both"),
-    ("info threads", r"CPU#1\)"),
+    ("info threads", r"  1 +CPU 0 .*\* 2 +CPU 1 "),
     ("", r"\[4/22\] CPU 0 executes its `xchg`"),    # and after GDB's commands
     ("n", r"word 0 -> \S*1.*now it is CPU 0's.*\[5/22\]"),
     ("plan", r"=>  5 CPU 1 executes"),
@@ -369,6 +369,7 @@ TERMINAL = (
     ("break KiAddOne", "Breakpoint"),           # the reader's own stop comes before the guide's
     ("python import steps.cpus as c", ""),
     ("python c.Cpu(0).run_to(c.address_of('KiReleaseTextbookLock'))", "CPU 0 stopped in KiAddOne before it came to KiReleaseTextbookLock"),
+    ("delete", ""),
 )
 
 

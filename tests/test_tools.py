@@ -280,12 +280,13 @@ def test_the_container_is_built_once_and_entered(shell, tmp_path, name):
     log = tmp_path / "log"
     script = ENGINE.replace("LOG", str(log)).replace("INFO", "0")
     path = path_with(tmp_path / "bin", (name, script), without=("podman", "docker"))
+    recipe = shell("sh", "-c", "cat .devcontainer/Containerfile tools/packages | cksum").stdout.split()[0]     # another: another image
     for words, ran in (((), ["bash"]), (("run", "paged"), ["tools/bugcheck", "run", "paged"]), (("make", "-h"), ["make", "-h"])):
         done = shell(BUGCHECK, "container", *words, PATH=path)
         assert done.returncode == 0, done.stderr
         line = log.read_text().splitlines()[-1].split("|")
         assert line[0] == "run" and line[-len(ran) - 1:-1] == ran and f"{TOP}:{TOP}" in line and "-t" not in line
-        assert ("--user" in line) == (name == "docker")
+        assert ("--user" in line) == (name == "docker") and f"localhost/bugcheck:{recipe}" in line
     assert log.read_text().count("build|") == 1
 
 
@@ -608,10 +609,13 @@ def test_a_driver_that_is_loaded_again_has_its_breakpoint_once(start, tmp_path):
     said = subprocess.run(["gdb", "-batch", "-nx", "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})",
                            run.machine.files() / "kernel.elf", "-ex", "python import kd.plain", "-ex", f"target remote {link}",
                            "-ex", "hbreak PnpCallDriverEntry", "-ex", "break SecretStore", *(["-ex", "continue"] * 7),
-                           "-ex", "info breakpoints"],
+                           "-ex", "info breakpoints", "-ex", "info threads"],
                           capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL).stdout
     row = re.search(r"^2 +breakpoint.*\n", said, re.MULTILINE)
     assert row and "in SecretStore at kernel/drivers/demo/nonpaged.c" in row[0], said[-2000:]
+    threads = said[said.rindex("  Id   Target Id"):]
+    assert "[running]" not in threads and re.search(r"^\* 1 +CPU 0: .* in \w+|^\* 1 +CPU 0: .* \w+ \(", threads, re.M), threads
+    assert re.search(r"^\s+\S+ +zero-page +", threads, re.M), threads         # and the threads that do not run
 
 
 def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):

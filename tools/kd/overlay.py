@@ -19,7 +19,7 @@ def install():
     unwinder.install()
     printers.install()
     gdb.events.stop.connect(on_stop)
-    gdb.execute("define info hookpost-threads\npython import kd.overlay; kd.overlay.list_waiting_threads()\nend")
+    ThreadList(list_waiting_threads)
 
 
 def forget_initial_data():
@@ -71,8 +71,45 @@ def name_processors():
             processor.gdb_thread.name = f"CPU {processor.number}: {name_of(processor.thread)}"
 
 
+class ThreadList(gdb.Command):
+    """info threads [N...]: the CPUs, each with the thread that it runs and where it stands; then the kernel threads that do not run.
+
+    It takes the place of GDB's own list, which has QEMU's word for each CPU that is not halted: running, also of a machine that
+    stands still."""
+
+    def __init__(self, list_others=None):
+        super().__init__("info threads", gdb.COMMAND_STATUS)
+        self.list_others = list_others
+
+    def invoke(self, arguments, from_tty):
+        wanted = arguments.split()
+        chosen = gdb.selected_thread()
+        if chosen is None:
+            print("No threads.")
+            return
+        frame = gdb.selected_frame()
+        try:
+            print("  Id   Target Id                    Frame")
+            for thread in sorted(gdb.selected_inferior().threads(), key=lambda thread: thread.num):
+                if not wanted or str(thread.num) in wanted:
+                    print(f"{'*' if thread.num == chosen.num else ' '} {described(thread)}")
+        finally:
+            chosen.switch()
+            frame.select()
+        if self.list_others and not wanted:
+            self.list_others()
+
+
+def described(thread):
+    """A CPU as GDB lists its threads: number, name, and its frame without the source."""
+    thread.switch()
+    gdb.newest_frame().select()
+    where = gdb.execute("frame", to_string=True).splitlines()[0].partition("  ")[2]
+    return f"{thread.num:<4} {thread.name or f'CPU {thread.num - 1}':28} {where}"
+
+
 def list_waiting_threads():
-    """After GDB's own list of CPUs (`info threads`): the kernel threads that do not run now."""
+    """Below the CPUs: the kernel threads that do not run now."""
     try:
         if is_up():
             print_waiting_threads()

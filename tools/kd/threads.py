@@ -19,7 +19,8 @@ from kd.symbols import line_of, nearest, symbol
 
 Frame = namedtuple("Frame", "rip rsp rbp is_trap symbol trap_frame")
 LIMIT = 128                                 # frames
-SCHEDULER = {"scheduler.c", "switch.asm", "wait.c", "delay.c", "lockwait.c"}     # sources in which a thread gives up its CPU
+# Sources in which a thread gives up its CPU, or loses it to an interrupt.
+SCHEDULER = {"scheduler.c", "switch.asm", "wait.c", "delay.c", "lockwait.c", "dpc.c", "interrupts.c", "trap.asm"}
 STATES = ("Initialized", "Ready", "Running", "Standby", "Terminated", "Waiting", "Transition")
 
 

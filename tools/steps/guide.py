@@ -9,7 +9,6 @@ lines above the values, and rows of values: [(title, {name: value})].
 import contextlib
 import io
 import os
-import re
 import shutil
 import textwrap
 
@@ -203,8 +202,6 @@ class Prompt:
         try:
             if name:
                 getattr(self, f"do_{name}")(rest)
-            elif line.split()[:2] == ["info", "threads"]:       # QEMU calls a CPU that is not in hlt "running"; all stand still
-                print(re.sub(r" \[(running|halted) *\]", "", gdb.execute(line, to_string=True)), end="")
             else:
                 gdb.execute(line, from_tty=True)
         except WalkError as problem:

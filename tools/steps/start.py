@@ -8,6 +8,7 @@ import sys
 import gdb
 
 from kd.command import as_word
+from kd.overlay import ThreadList
 from steps.cpus import Cpu, MachineGone, WalkError, quiet
 from steps.guide import Guide, Prompt, say
 
@@ -21,6 +22,7 @@ def main():
         quiet("set disassembly-flavor intel")
         quiet(f"file {as_word(options['kernel'])}")
         quiet(f"target remote {options['socket']}")
+        ThreadList()
         guide = Guide(importlib.import_module(f"steps.{options['subject']}"))
         guide.subject.FOLDER = options["drivers"]
         guide.introduce(options["at"])
