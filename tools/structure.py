@@ -15,7 +15,7 @@ from collections import defaultdict, namedtuple
 from pathlib import Path
 
 import tables
-from machine import OUT
+from machine import OUT, TOP
 from toolchain import tool
 
 FLOORS = ("rtl", "arch", "boot", "ke", "mm", "ex", "ob", "ps", "ldr", "io", "kd", "story")     # from the ground up
@@ -41,10 +41,15 @@ def names_of(objects):
     return defined, taken
 
 
+def has_source(path):
+    """Whether an object, by its path below the folder of objects, is not left over from a file that is gone."""
+    return (TOP / path.with_suffix("")).exists() or (TOP / path.with_suffix(".c")).exists()
+
+
 def uses(folder):
     """(user, name, owner) for each name that an object below folder takes from another one; paths are the sources'."""
     objects = [path for path in sorted(folder.rglob("*.o")) if path.relative_to(folder).parts[0] in ("boot", "arch", "kernel")
-               and "drivers" not in path.parts]
+               and "drivers" not in path.parts and has_source(path.relative_to(folder))]
     defined, taken = names_of(objects)
     owner = {name: path for path, names in defined.items() for name in names}
     for path, names in taken.items():

@@ -315,7 +315,8 @@ VOID KiPrintPart(const BUG_PART *Part, BUG_WINDOW *Window) {
     Window->Title = NULL;
 }
 
-static VOID ReportOnSerial(VOID) {
+/* The first step. tools/kd stops a live machine here. */
+VOID KiReportOnSerial(VOID) {
     BUG_WINDOW Window = {.Columns = SERIAL_COLUMNS, .Rows = MAXULONG, .Target = WindowSerial};
     KdEnterDying();
     KiBugPrint(&Window, 0, "");
@@ -324,4 +325,4 @@ static VOID ReportOnSerial(VOID) {
     }
     KiBugPrint(&Window, 0, "");
 }
-KE_BUG_STEP(10, ReportOnSerial, NULL);
+KE_BUG_STEP(10, KiReportOnSerial, NULL);

@@ -95,6 +95,7 @@ typedef struct _BUG_PART {
 extern const BUG_PART KiReportParts[], KiReportPartsEnd[];
 VOID KiPrintPart(const BUG_PART *Part, BUG_WINDOW *Window);
 
+VOID KiReportOnSerial(VOID);
 ULONG KiProcessorCount(VOID);
 VOID KiFormatGuiltyFrame(PCHAR Buffer, SIZE_T Bytes);  /* first frame that is not the kernel's; for the verdict */
 VOID KiFormatCallingFrame(PCHAR Buffer, SIZE_T Bytes); /* the judged driver that the guilty module worked for, or "" */
