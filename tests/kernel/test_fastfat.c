@@ -132,6 +132,53 @@ KTEST(files_are_found_in_any_case_and_keep_theirs) {
     }
 }
 
+static NTSTATUS Rename(HANDLE File, PCSTR Path) {
+    UCHAR Buffer[sizeof(FILE_RENAME_INFORMATION) + 64 * sizeof(WCHAR)] = {0};
+    PFILE_RENAME_INFORMATION Info = (PFILE_RENAME_INFORMATION)Buffer;
+    IO_STATUS_BLOCK Io;
+    ULONG Length = 0;
+    for (PCSTR From = "\\??\\C:\\"; *From; From++) {
+        Info->FileName[Length++] = (UCHAR)*From;
+    }
+    for (; *Path; Path++) {
+        Info->FileName[Length++] = (UCHAR)*Path;
+    }
+    Info->FileNameLength = Length * sizeof(WCHAR);
+    return ZwSetInformationFile(File, &Io, Info, sizeof(Buffer), FileRenameInformation);
+}
+
+KTEST(files_that_are_open_are_known_where_they_move) {
+    HANDLE File, Other;
+    if (!NT_SUCCESS(Open(&File, "Temp\\from.txt", FILE_WRITE_DATA | DELETE, 0, FILE_CREATE, 0))) {
+        EXPECT(FALSE);
+        return;
+    }
+    EXPECT(Rename(File, "Temp2\\a longer name of the same file.txt") == STATUS_SUCCESS);
+    EXPECT(Open(&Other, "Temp2\\a longer name of the same file.txt", FILE_READ_DATA, FILE_SHARE_VALID_FLAGS, FILE_OPEN,
+                0) == STATUS_SHARING_VIOLATION);
+    EXPECT(MakeFile("Temp\\from.txt", 10, 1)); /* another one, in its old place */
+    ZwClose(File);
+    EXPECT(Delete("Temp\\from.txt") == STATUS_SUCCESS);
+    EXPECT(Delete("Temp2\\a longer name of the same file.txt") == STATUS_SUCCESS);
+}
+
+KTEST(files_are_not_made_in_a_directory_that_is_going) {
+    FILE_DISPOSITION_INFORMATION Going = {TRUE};
+    IO_STATUS_BLOCK Io;
+    HANDLE Directory, File;
+    if (!NT_SUCCESS(
+            Open(&Directory, "Temp\\going", DELETE, FILE_SHARE_VALID_FLAGS, FILE_CREATE, FILE_DIRECTORY_FILE))) {
+        EXPECT(FALSE);
+        return;
+    }
+    EXPECT(ZwSetInformationFile(Directory, &Io, &Going, sizeof(Going), FileDispositionInformation) == STATUS_SUCCESS);
+    EXPECT(Open(&File, "Temp\\going\\x", FILE_WRITE_DATA, 0, FILE_CREATE, 0) == STATUS_DELETE_PENDING);
+    EXPECT(Open(&File, "Temp\\stays", DELETE, 0, FILE_CREATE, FILE_DELETE_ON_CLOSE) == STATUS_SUCCESS);
+    ZwClose(File);
+    ZwClose(Directory);
+    EXPECT(Open(&File, "Temp\\going\\x", FILE_WRITE_DATA, 0, FILE_CREATE, 0) == STATUS_OBJECT_PATH_NOT_FOUND);
+}
+
 KTEST(files_directories_are_made_and_go_when_they_are_empty) {
     HANDLE Folder, File;
     NTSTATUS Status = Open(&Folder, "Temp\\folder", DELETE, FILE_SHARE_VALID_FLAGS, FILE_CREATE, FILE_DIRECTORY_FILE);

@@ -13,9 +13,10 @@ typedef struct _CREATE {
     UCHAR Attributes;    /* for a new file */
     UNICODE_STRING Path; /* whole, from the root */
     BOOLEAN EndsInBackslash, OpensTargetDirectory;
-    ULONG Directory;   /* first cluster of the directory that the last name is in */
-    const WCHAR *Name; /* the last name */
-    ULONG NameLength;  /* 0: the root */
+    ULONG Directory;       /* first cluster of the directory that the last name is in */
+    ULONG64 DirectoryDisk; /* of that directory's entry; 0: it is the root */
+    const WCHAR *Name;     /* the last name */
+    ULONG NameLength;      /* 0: the root */
     BOOLEAN Exists;
     FAT_FOUND Found;
     ULONG_PTR Information;
@@ -101,6 +102,7 @@ PAGEABLE static NTSTATUS FindTarget(PVCB Vcb, PCREATE Create) {
                 return STATUS_OBJECT_PATH_NOT_FOUND;
             }
             Create->Directory = FatGetCluster(Vcb->Volume, &Create->Found.Entry);
+            Create->DirectoryDisk = Create->Found.Disk;
             if (!FatIsCluster(Vcb->Volume, Create->Directory)) {
                 return STATUS_FILE_CORRUPT_ERROR;
             }
@@ -302,13 +304,8 @@ PAGEABLE static NTSTATUS OpenVolume(PVCB Vcb, PCREATE Create) {
 
 /* In a directory that is about to be deleted nothing is made. */
 PAGEABLE static BOOLEAN IsDirectoryDying(PVCB Vcb, const CREATE *Create) {
-    for (PLIST_ENTRY Entry = Vcb->Fcbs.Flink; Entry != &Vcb->Fcbs; Entry = Entry->Flink) {
-        PFCB Fcb = CONTAINING_RECORD(Entry, FCB, ListEntry);
-        if (Fcb->IsDeletePending && FatIsDirectory(Fcb) && FatFirstCluster(Vcb, Fcb) == Create->Directory) {
-            return TRUE;
-        }
-    }
-    return FALSE;
+    PFCB Directory = FatFindFcb(Vcb, Create->DirectoryDisk);
+    return Directory != NULL && Directory->IsDeletePending;
 }
 
 PAGEABLE static NTSTATUS OpenByPath(PVCB Vcb, PCREATE Create) {

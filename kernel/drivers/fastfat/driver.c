@@ -82,7 +82,7 @@ PAGEABLE static NTSTATUS ReadBootMark(PVCB Vcb) {
 
 PAGEABLE static NTSTATUS Mount(PVCB Vcb) {
     Vcb->Disk = IoGetVolumeDisk();
-    InitializeListHead(&Vcb->Fcbs);
+    FatInitializeFcbs(Vcb);
     InitializeListHead(&Vcb->Pages);
     Vcb->Volume = ExAllocatePoolWithTag(PagedPool, sizeof(FAT_VOLUME), TAG_FAT);
     if (Vcb->Disk == NULL || Vcb->Volume == NULL) {

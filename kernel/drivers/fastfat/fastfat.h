@@ -9,6 +9,7 @@
 #include "fat.h"
 
 #define TAG_FAT (ULONG)0x20746146 /* "Fat " */
+#define FCB_BUCKETS 61            /* a prime: entries of files lie at even distances */
 
 /* The page of a file in which small writes gather: cache.c. All zero: there is none. */
 typedef struct _FAT_PAGE {
@@ -21,8 +22,8 @@ typedef struct _FAT_PAGE {
 
 /* A file or directory that is open: one for all its handles. Paged. */
 typedef struct _FCB {
-    LIST_ENTRY ListEntry; /* of the VCB; a deleted file's is in none */
-    FAT_NODE Node;        /* as the disk has it: the length is FatSizeOf's to tell */
+    LIST_ENTRY ListEntry, BucketEntry; /* of the VCB; a deleted file's are in none */
+    FAT_NODE Node;                     /* as the disk has it: the length is FatSizeOf's to tell */
     FAT_PAGE Page;
     ULONG References; /* file objects */
     ULONG Handles;    /* those of them that have not been cleaned up */
@@ -48,7 +49,8 @@ typedef struct _VCB {
     ERESOURCE Resource; /* guards all below, and the volume on the disk */
     PFAT_VOLUME Volume; /* paged, like the members of the lists */
     LIST_ENTRY Fcbs;
-    LIST_ENTRY Pages; /* FCB.Page, of the files that have one */
+    LIST_ENTRY Buckets[FCB_BUCKETS]; /* the same, by the places of their entries */
+    LIST_ENTRY Pages;                /* FCB.Page, of the files that have one */
     ULONG PageCount;
     PUCHAR SparePage; /* what the last file has left, for the next one; NULL: none */
     BOOLEAN IsLazyWriterStarted;
@@ -71,7 +73,9 @@ FAT_HANDLER FatCommonSet;         /* set.c */
 FAT_HANDLER FatCommonDirectory;   /* list.c */
 
 /* ---- fcb.c: with the resource held ---- */
+VOID FatInitializeFcbs(PVCB Vcb);        /* none; without the resource */
 PFCB FatFindFcb(PVCB Vcb, ULONG64 Disk); /* by its entry; NULL: the file is not open */
+VOID FatMoveFcb(PVCB Vcb, PFCB Fcb);     /* its entry lies elsewhere now */
 /* A new one, in the list, without references. NULL: no memory. */
 PFCB FatCreateFcb(PVCB Vcb, const FAT_NODE *Node, PCUNICODE_STRING Path);
 VOID FatFreeFcb(PFCB Fcb);

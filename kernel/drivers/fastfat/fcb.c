@@ -19,14 +19,31 @@ PAGEABLE ULONG FatNtAttributes(const FAT_ENTRY *Entry) {
     return Attributes == 0 ? FILE_ATTRIBUTE_NORMAL : Attributes;
 }
 
+PAGEABLE VOID FatInitializeFcbs(PVCB Vcb) {
+    InitializeListHead(&Vcb->Fcbs);
+    for (ULONG i = 0; i < FCB_BUCKETS; i++) {
+        InitializeListHead(&Vcb->Buckets[i]);
+    }
+}
+
+PAGEABLE static PLIST_ENTRY BucketOf(PVCB Vcb, ULONG64 Disk) {
+    return &Vcb->Buckets[Disk / FAT_ENTRY_BYTES % FCB_BUCKETS];
+}
+
 PAGEABLE PFCB FatFindFcb(PVCB Vcb, ULONG64 Disk) {
-    for (PLIST_ENTRY Entry = Vcb->Fcbs.Flink; Entry != &Vcb->Fcbs; Entry = Entry->Flink) {
-        PFCB Fcb = CONTAINING_RECORD(Entry, FCB, ListEntry);
+    PLIST_ENTRY Bucket = BucketOf(Vcb, Disk);
+    for (PLIST_ENTRY Entry = Bucket->Flink; Entry != Bucket; Entry = Entry->Flink) {
+        PFCB Fcb = CONTAINING_RECORD(Entry, FCB, BucketEntry);
         if (Fcb->Node.Disk == Disk && !Fcb->IsVolume) {
             return Fcb;
         }
     }
     return NULL;
+}
+
+PAGEABLE VOID FatMoveFcb(PVCB Vcb, PFCB Fcb) {
+    RemoveEntryList(&Fcb->BucketEntry);
+    InsertTailList(BucketOf(Vcb, Fcb->Node.Disk), &Fcb->BucketEntry);
 }
 
 PAGEABLE BOOLEAN FatSetPath(PFCB Fcb, PCUNICODE_STRING Path) {
@@ -58,11 +75,13 @@ PAGEABLE PFCB FatCreateFcb(PVCB Vcb, const FAT_NODE *Node, PCUNICODE_STRING Path
         return NULL;
     }
     InsertTailList(&Vcb->Fcbs, &Fcb->ListEntry);
+    InsertTailList(BucketOf(Vcb, Node->Disk), &Fcb->BucketEntry);
     return Fcb;
 }
 
 PAGEABLE VOID FatFreeFcb(PFCB Fcb) {
     RemoveEntryList(&Fcb->ListEntry);
+    RemoveEntryList(&Fcb->BucketEntry);
     if (Fcb->Path.Buffer) {
         ExFreePoolWithTag(Fcb->Path.Buffer, TAG_FAT);
     }
@@ -91,7 +110,9 @@ PAGEABLE static VOID DeleteNow(PVCB Vcb, PFCB Fcb) {
     if (IsEmpty && NT_SUCCESS(FatDelete(Vcb->Volume, &Fcb->Node))) {
         Fcb->IsDeleted = TRUE;
         RemoveEntryList(&Fcb->ListEntry); /* its place may be another file's from now on */
+        RemoveEntryList(&Fcb->BucketEntry);
         InitializeListHead(&Fcb->ListEntry);
+        InitializeListHead(&Fcb->BucketEntry);
     }
     Fcb->IsDeletePending = FALSE;
 }

@@ -122,6 +122,7 @@ PAGEABLE static NTSTATUS Move(PVCB Vcb, PFCB Fcb, ULONG Directory, PCUNICODE_STR
         Status = FatRename(Vcb->Volume, &Fcb->Node, Directory, Name->Buffer, Name->Length / sizeof(WCHAR));
     }
     if (NT_SUCCESS(Status)) {
+        FatMoveFcb(Vcb, Fcb);
         if (Fcb->Path.Buffer) {
             ExFreePoolWithTag(Fcb->Path.Buffer, TAG_FAT);
         }
