@@ -224,16 +224,16 @@ static VOID CheckRecursion(const DISPATCHER_HEADER *Object, KIRQL OldIrql) {
     }
 }
 
-/* Whether the wait is over before it began: a time-out of 0 polls, and one that lies in the past too. *DueTime is 0 at
- * first, and stays what it was when the wait is begun again. */
-static BOOLEAN IsTimeoutOver(PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
+/* STATUS_TIMEOUT: the wait is over before it began: a time-out of 0 polls, and one that lies in the past too. *DueTime is
+ * 0 at first, and stays what it was when the wait is begun again. An alert that is there already comes first. */
+static NTSTATUS TestTimeout(PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     if (Timeout == NULL) {
-        return FALSE;
+        return STATUS_SUCCESS;
     }
     if (*DueTime == 0) {
         *DueTime = KiDueTime(Timeout->QuadPart);
     }
-    return *DueTime <= KiInterruptTime;
+    return *DueTime <= KiInterruptTime ? STATUS_TIMEOUT : STATUS_SUCCESS;
 }
 
 static BOOLEAN IsPoll(PLARGE_INTEGER Timeout) {
@@ -252,8 +252,8 @@ static NTSTATUS WaitForOne(DISPATCHER_HEADER *Object, KWAIT_REASON WaitReason, K
     if (IsSignalledFor(Object, Thread)) {
         CheckRecursion(Object, OldIrql);
         Status = SatisfyFor(Object, Thread);
-    } else if (!IsTimeoutOver(Timeout, DueTime) &&
-               (Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS) {
+    } else if ((Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS &&
+               (Status = TestTimeout(Timeout, DueTime)) == STATUS_SUCCESS) {
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, Object, Timeout);
         }
@@ -325,8 +325,9 @@ static NTSTATUS WaitForMany(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, KWA
     if (DBG && OldIrql >= DISPATCH_LEVEL && !IsPoll(Timeout)) {
         KiRefuseToBlock(OldIrql, Object[0], Timeout);
     }
-    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) && !IsTimeoutOver(Timeout, DueTime) &&
-        (Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS) {
+    if (!TakeAtOnce(Count, Object, WaitType, Thread, OldIrql, &Status) &&
+        (Status = KiTestAlert(Thread, WaitMode, Alertable)) == STATUS_SUCCESS &&
+        (Status = TestTimeout(Timeout, DueTime)) == STATUS_SUCCESS) {
         if (OldIrql >= DISPATCH_LEVEL) {
             KiRefuseToBlock(OldIrql, Object[0], Timeout);
         }

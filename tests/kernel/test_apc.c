@@ -296,6 +296,25 @@ KTEST(alert_before_the_wait_is_kept_for_it) {
     KT_EXPECT(!KeTestAlertThread(KernelMode));
 }
 
+/* An object that is signalled comes before an alert, and an alert before a time-out. */
+KTEST(alert_comes_before_a_time_out_of_nothing) {
+    LARGE_INTEGER Now = {.QuadPart = 0}, Past = {.QuadPart = 1};
+    KEVENT Event, Set;
+    PVOID Objects[] = {&Event, &Event};
+    KeInitializeEvent(&Event, NotificationEvent, FALSE);
+    KeInitializeEvent(&Set, NotificationEvent, TRUE);
+    KeAlertThread(KeGetCurrentThread(), KernelMode);
+    KT_EXPECT_EQ(KeWaitForSingleObject(&Set, Executive, KernelMode, TRUE, &Now), STATUS_SUCCESS);
+    KT_EXPECT_EQ(KeWaitForSingleObject(&Event, Executive, KernelMode, FALSE, &Now), STATUS_TIMEOUT);
+    KT_EXPECT_EQ(KeWaitForSingleObject(&Event, Executive, KernelMode, TRUE, &Now), STATUS_ALERTED);
+    KT_EXPECT_EQ(KeWaitForSingleObject(&Event, Executive, KernelMode, TRUE, &Past), STATUS_TIMEOUT);
+    KeAlertThread(KeGetCurrentThread(), KernelMode);
+    KT_EXPECT_EQ(KeWaitForMultipleObjects(2, Objects, WaitAny, Executive, KernelMode, TRUE, &Past, NULL),
+                 STATUS_ALERTED);
+    KT_EXPECT_EQ(KeWaitForMultipleObjects(2, Objects, WaitAll, Executive, KernelMode, TRUE, &Now, NULL),
+                 STATUS_TIMEOUT);
+}
+
 /* ---- What stops the machine ---- */
 
 static VOID LeaveKernelRoutineRaised(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
