@@ -194,6 +194,7 @@ RING += kernel/ob/lookup.c               # from a path to an object
 RING += kernel/ob/name.c                 # from an object to its path
 RING += kernel/ob/symlink.c              # a name that stands for another
 RING += kernel/ob/handle.c               # the handle table
+RING += kernel/ob/handlecalls.c          # a second handle, and what a handle stands for
 RING += kernel/ob/open.c                 # by name, by pointer, by OBJECT_ATTRIBUTES
 RING += kernel/ob/callback.c             # drivers asked before a handle is made
 RING += kernel/ps/thread.c               # threads with handles, for drivers

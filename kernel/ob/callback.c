@@ -181,7 +181,7 @@ static ULONG Collect(POBP_HANDLE_CALLBACKS Callbacks) {
     KeAcquireSpinLock(&ObpCallbackLock, &OldIrql);
     for (PLIST_ENTRY Entry = Registrations.Flink; Entry != &Registrations; Entry = Entry->Flink) {
         POBP_REGISTRATION Registration = CONTAINING_RECORD(Entry, OBP_REGISTRATION, ListEntry);
-        if (FindOperation(Registration, Callbacks->Type, OB_OPERATION_HANDLE_CREATE) != NULL &&
+        if (FindOperation(Registration, Callbacks->Type, Callbacks->Operation) != NULL &&
             ExAcquireRundownProtection(&Registration->Rundown)) {
             Callbacks->Calls[Count++].Registration = Registration;
         }
@@ -192,7 +192,9 @@ static ULONG Collect(POBP_HANDLE_CALLBACKS Callbacks) {
 
 /* See obp.h. */
 VOID ObpAskHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLEAN IsKernelHandle, ACCESS_MASK *Access) {
-    OB_PRE_OPERATION_PARAMETERS Parameters = {.CreateHandleInformation = {*Access, *Access}};
+    /* The rights of a creation stand at the same place. */
+    OB_PRE_OPERATION_PARAMETERS Parameters = {
+        .DuplicateHandleInformation = {*Access, *Access, IoGetCurrentProcess(), IoGetCurrentProcess()}};
     Callbacks->Type = ObGetType(Object);
     Callbacks->Count = 0;
     C_ASSERT(RTL_NUMBER_OF(Callbacks->Calls) == MAXIMUM_REGISTRATIONS);
@@ -202,9 +204,8 @@ VOID ObpAskHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLEA
     Callbacks->Count = Collect(Callbacks);
     for (ULONG i = 0; i < Callbacks->Count; i++) {
         POBP_REGISTRATION Registration = Callbacks->Calls[i].Registration;
-        const OB_OPERATION_REGISTRATION *Operation =
-            FindOperation(Registration, Callbacks->Type, OB_OPERATION_HANDLE_CREATE);
-        OB_PRE_OPERATION_INFORMATION Information = {.Operation = OB_OPERATION_HANDLE_CREATE,
+        const OB_OPERATION_REGISTRATION *Operation = FindOperation(Registration, Callbacks->Type, Callbacks->Operation);
+        OB_PRE_OPERATION_INFORMATION Information = {.Operation = Callbacks->Operation,
                                                     .Flags = IsKernelHandle,
                                                     .Object = Object,
                                                     .ObjectType = Callbacks->Type,
@@ -223,10 +224,9 @@ VOID ObpTellHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLE
                             NTSTATUS Status) {
     for (ULONG i = Callbacks->Count; i-- > 0;) {
         POBP_REGISTRATION Registration = Callbacks->Calls[i].Registration;
-        const OB_OPERATION_REGISTRATION *Operation =
-            FindOperation(Registration, Callbacks->Type, OB_OPERATION_HANDLE_CREATE);
+        const OB_OPERATION_REGISTRATION *Operation = FindOperation(Registration, Callbacks->Type, Callbacks->Operation);
         OB_POST_OPERATION_PARAMETERS Parameters = {.CreateHandleInformation = {NT_SUCCESS(Status) ? Access : 0}};
-        OB_POST_OPERATION_INFORMATION Information = {.Operation = OB_OPERATION_HANDLE_CREATE,
+        OB_POST_OPERATION_INFORMATION Information = {.Operation = Callbacks->Operation,
                                                      .Flags = IsKernelHandle,
                                                      .Object = Object,
                                                      .ObjectType = Callbacks->Type,

@@ -109,10 +109,11 @@ static BOOLEAN TakeEntry(PVOID Object, ACCESS_MASK Access, ULONG Attributes, HAN
     return IsFree;
 }
 
-/* See ob.h. */
-NTSTATUS ObInsertHandleWithAccess(PVOID Object, ACCESS_MASK Access, ULONG Attributes, HANDLE *Handle) {
+/* See obp.h. */
+NTSTATUS ObpInsertHandle(PVOID Object, ACCESS_MASK Access, ULONG Attributes, OB_OPERATION Operation, HANDLE *Handle) {
     NTSTATUS Status = STATUS_SUCCESS;
     OBP_HANDLE_CALLBACKS Callbacks;
+    Callbacks.Operation = Operation;
     BOOLEAN IsKernelHandle = (Attributes & OBJ_KERNEL_HANDLE) != 0;
     Access = ObMapAccess(ObGetType(Object), Access);
     ObpAskHandleCallbacks(&Callbacks, Object, IsKernelHandle, &Access);
@@ -129,6 +130,11 @@ NTSTATUS ObInsertHandleWithAccess(PVOID Object, ACCESS_MASK Access, ULONG Attrib
         ObfDereferenceObject(Object);
     }
     return Status;
+}
+
+/* See ob.h. */
+NTSTATUS ObInsertHandleWithAccess(PVOID Object, ACCESS_MASK Access, ULONG Attributes, HANDLE *Handle) {
+    return ObpInsertHandle(Object, Access, Attributes, OB_OPERATION_HANDLE_CREATE, Handle);
 }
 
 NTSTATUS ObInsertHandle(PVOID Object, HANDLE *Handle) {

@@ -57,6 +57,7 @@ NTSTATUS ObpDropHandle(PVOID Object);      /* one handle less; the caller has a 
 /* callback.c: one handle that is being made. Ask may take rights out of *Access; Tell follows each Ask. <= DISPATCH; above
  * APC_LEVEL no callback is asked. */
 typedef struct _OBP_HANDLE_CALLBACKS {
+    OB_OPERATION Operation;
     POBJECT_TYPE Type;
     ULONG Count;
     struct {
@@ -64,6 +65,8 @@ typedef struct _OBP_HANDLE_CALLBACKS {
         PVOID Context;
     } Calls[32];
 } OBP_HANDLE_CALLBACKS, *POBP_HANDLE_CALLBACKS;
+/* As ObInsertHandleWithAccess, for a handle that is created or duplicated. */
+NTSTATUS ObpInsertHandle(PVOID Object, ACCESS_MASK Access, ULONG Attributes, OB_OPERATION Operation, HANDLE *Handle);
 VOID ObpAskHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLEAN IsKernelHandle, ACCESS_MASK *Access);
 VOID ObpTellHandleCallbacks(POBP_HANDLE_CALLBACKS Callbacks, PVOID Object, BOOLEAN IsKernelHandle, ACCESS_MASK Access,
                             NTSTATUS Status);

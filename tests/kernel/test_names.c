@@ -364,3 +364,62 @@ KTEST_CRASH(handle_outlived_by_a_lost_reference) {
     ObDereferenceObject(Event);
     ObDereferenceObject(Event); /* this one was the handle's */
 }
+
+/* ---- Any handle ---- */
+
+KTEST(handle_is_duplicated_with_rights_and_attributes) {
+    HANDLE Event, Copy, None;
+    PUBLIC_OBJECT_BASIC_INFORMATION Basic;
+    HANDLE System = ZwCurrentProcess();
+    KT_REQUIRE(ZwCreateEvent(&Event, EVENT_MODIFY_STATE | SYNCHRONIZE, NULL, NotificationEvent, FALSE) ==
+               STATUS_SUCCESS);
+    KT_REQUIRE(ZwDuplicateObject(System, Event, System, &Copy, EVENT_QUERY_STATE, OBJ_KERNEL_HANDLE, 0) ==
+               STATUS_SUCCESS);
+    KT_EXPECT((LONG_PTR)Copy < 0 && Copy != Event);
+    KT_EXPECT_EQ(ZwQueryObject(Copy, ObjectBasicInformation, &Basic, sizeof(Basic), NULL), STATUS_SUCCESS);
+    KT_EXPECT_EQ(Basic.GrantedAccess, EVENT_QUERY_STATE);
+    KT_EXPECT(Basic.HandleCount == 2 && Basic.PointerCount == 2);
+    ZwClose(Copy);
+    KT_EXPECT_EQ(ZwDuplicateObject(System, Event, System, &Copy, 0, 0, DUPLICATE_SAME_ACCESS | DUPLICATE_CLOSE_SOURCE),
+                 STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwQueryObject(Copy, ObjectBasicInformation, &Basic, sizeof(Basic), NULL), STATUS_SUCCESS);
+    KT_EXPECT(Basic.GrantedAccess == (EVENT_MODIFY_STATE | SYNCHRONIZE) && Basic.HandleCount == 1);
+    KT_EXPECT_EQ(ZwDuplicateObject(System, (HANDLE)0x7770, System, &None, 0, 0, DUPLICATE_SAME_ACCESS),
+                 STATUS_INVALID_HANDLE);
+    KT_EXPECT(None == NULL);
+    KT_EXPECT_EQ(ZwDuplicateObject(Copy, Copy, System, &None, 0, 0, DUPLICATE_SAME_ACCESS),
+                 STATUS_OBJECT_TYPE_MISMATCH);
+    KT_EXPECT_EQ(ZwDuplicateObject(System, Copy, NULL, NULL, 0, 0, 0), STATUS_INVALID_PARAMETER);
+    KT_EXPECT_EQ(ZwDuplicateObject(System, Copy, NULL, NULL, 0, 0, DUPLICATE_CLOSE_SOURCE), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwQueryObject(Copy, ObjectBasicInformation, &Basic, sizeof(Basic), NULL), STATUS_INVALID_HANDLE);
+}
+
+KTEST(handle_tells_its_object_s_type_and_name) {
+    struct {
+        PUBLIC_OBJECT_TYPE_INFORMATION Information;
+        WCHAR Text[6];
+    } Type;
+    struct {
+        OBJECT_NAME_INFORMATION Information;
+        WCHAR Text[40];
+    } Name;
+    UNICODE_STRING Path = Text(L"\\BaseNamedObjects\\KtAsked"), Expected = Text(L"Event");
+    OBJECT_ATTRIBUTES Attributes;
+    HANDLE Event;
+    ULONG Bytes = 0;
+    InitializeObjectAttributes(&Attributes, &Path, OBJ_CASE_INSENSITIVE, NULL, NULL);
+    KT_REQUIRE(ZwCreateEvent(&Event, EVENT_ALL_ACCESS, &Attributes, NotificationEvent, FALSE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwQueryObject(Event, ObjectTypeInformation, &Type, sizeof(Type), &Bytes), STATUS_SUCCESS);
+    KT_EXPECT(RtlEqualUnicodeString(&Type.Information.TypeName, &Expected, FALSE));
+    KT_EXPECT_EQ(Bytes, sizeof(PUBLIC_OBJECT_TYPE_INFORMATION) + 6 * sizeof(WCHAR));
+    KT_EXPECT_EQ(ZwQueryObject(Event, ObjectTypeInformation, &Type, Bytes - 1, NULL), STATUS_INFO_LENGTH_MISMATCH);
+    KT_EXPECT_EQ(
+        ZwQueryObject(Event, ObjectBasicInformation, &Type, sizeof(PUBLIC_OBJECT_BASIC_INFORMATION) + 1, &Bytes),
+        STATUS_INFO_LENGTH_MISMATCH);
+    KT_EXPECT_EQ(Bytes, sizeof(PUBLIC_OBJECT_BASIC_INFORMATION));
+    KT_EXPECT_EQ(ZwQueryObject(Event, ObjectNameInformation, &Name, sizeof(Name), &Bytes), STATUS_SUCCESS);
+    KT_EXPECT(RtlEqualUnicodeString(&Name.Information.Name, &Path, FALSE));
+    KT_EXPECT_EQ(ZwQueryObject(Event, (OBJECT_INFORMATION_CLASS)77, &Name, sizeof(Name), NULL),
+                 STATUS_INVALID_INFO_CLASS);
+    ZwClose(Event);
+}

@@ -1,4 +1,4 @@
-/* callback_handles.c: a driver takes a right out of each handle to a process, at an altitude that nobody else may have.
+/* callback_handles.c: a driver takes a right out of each handle to a process, also of a duplicate, at an altitude that nobody else may have.
  *
  * expect: completed
  * run: --unload
@@ -15,13 +15,19 @@ typedef struct _LDR_DATA {
 } LDR_DATA, *PLDR_DATA;
 
 static PVOID Registration;
-static LONG Asked, Told;
+static LONG Asked, AskedAgain, Told;
 
 static OB_PREOP_CALLBACK_STATUS Before(PVOID Context, POB_PRE_OPERATION_INFORMATION Information) {
     UNREFERENCED_PARAMETER(Context);
     if (Information->Operation == OB_OPERATION_HANDLE_CREATE && Information->ObjectType == *PsProcessType) {
         Information->Parameters->CreateHandleInformation.DesiredAccess &= ~PROCESS_TERMINATE;
         InterlockedIncrement(&Asked);
+    }
+    if (Information->Operation == OB_OPERATION_HANDLE_DUPLICATE) {
+        POB_PRE_DUPLICATE_HANDLE_INFORMATION Duplicate = &Information->Parameters->DuplicateHandleInformation;
+        Duplicate->DesiredAccess &= ~PROCESS_TERMINATE;
+        AskedAgain += Duplicate->SourceProcess == PsGetCurrentProcess() && Duplicate->TargetProcess == PsGetCurrentProcess() &&
+                      Duplicate->OriginalDesiredAccess == PROCESS_ALL_ACCESS;
     }
     return OB_PREOP_SUCCESS;
 }
@@ -50,7 +56,7 @@ static VOID Unload(PDRIVER_OBJECT DriverObject) {
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     CLIENT_ID System = {(HANDLE)4, NULL};
     OBJECT_ATTRIBUTES Attributes;
-    HANDLE Handle;
+    HANDLE Handle, Copy;
     PVOID Second;
     UNREFERENCED_PARAMETER(RegistryPath);
     DriverObject->DriverUnload = Unload;
@@ -65,9 +71,13 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     InitializeObjectAttributes(&Attributes, NULL, OBJ_KERNEL_HANDLE, NULL, NULL);
     Status = ZwOpenProcess(&Handle, PROCESS_TERMINATE | PROCESS_QUERY_INFORMATION, &Attributes, &System);
     if (NT_SUCCESS(Status)) {
-        ZwClose(Handle);
+        Status = ZwDuplicateObject(ZwCurrentProcess(), Handle, ZwCurrentProcess(), &Copy, PROCESS_ALL_ACCESS,
+                                   OBJ_KERNEL_HANDLE, DUPLICATE_CLOSE_SOURCE);
     }
-    if (Register(&Second) != STATUS_FLT_INSTANCE_ALTITUDE_COLLISION || Asked != 1 || Told != 1) {
+    if (NT_SUCCESS(Status)) {
+        ZwClose(Copy);
+    }
+    if (Register(&Second) != STATUS_FLT_INSTANCE_ALTITUDE_COLLISION || Asked != 1 || AskedAgain != 1 || Told != 2) {
         ObUnRegisterCallbacks(Registration);
         return STATUS_UNSUCCESSFUL;
     }
