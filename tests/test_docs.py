@@ -138,3 +138,28 @@ def test_the_hook_judges_a_commit_message(tmp_path, files, message, problem):
     assert (result.returncode == 0) is (problem is None), result.stderr
     assert (problem or '') in result.stderr
     assert len(result.stderr.splitlines()) == (problem is not None)
+
+
+def walked(text):
+    """(instructions, [files]) of the table that tools/walk.py prints."""
+    instructions = int(re.search(r'^(\d+) instructions, \d+ files', text, re.M)[1])
+    return instructions, re.findall(r'^ *\d+  (\S+\.(?:c|asm))', text, re.M)
+
+
+def test_the_walk_is_as_long_as_the_documents_say():
+    """The files of docs/walk.md are those that the fatal fault enters; another compiler may take a tenth more or less."""
+    done = run('tools/walk.py')
+    assert done.returncode == 0, done.stderr
+    told = re.search(r'<!-- walk: .*?```\n(.*?)```', (ROOT / 'docs/walk.md').read_text(), re.S)[1]
+    count, files = walked(done.stdout)
+    assert walked(told)[1] == files and abs(walked(told)[0] - count) * 10 <= count, done.stdout
+
+
+def test_the_readme_walks_the_same_way():
+    """README's table names no file that docs/walk.md does not, and the numbers are the same."""
+    readme, walk = ((ROOT / name).read_text() for name in ('README.md', 'docs/walk.md'))
+    section = readme.split('## The walk')[1].split('## The map')[0]
+    count, files = walked(re.search(r'<!-- walk: .*?```\n(.*?)```', walk, re.S)[1])
+    for path in re.findall(r'\]\((\S+\.(?:c|asm))\)', section):
+        assert f'](../{path})' in walk or path.split('/')[-1] in walk, path
+    assert f'{count} instructions in {len(files)} files' in section

@@ -66,17 +66,16 @@ static const struct {
 };
 
 static VOID Rewrite(ULONG_PTR *Data, PKTRAP_FRAME Frame) {
-    ULONG By = FindPlace(Frame->Rip), Of = FindPlace(Data[1]);
-    for (ULONG i = 0; i < RTL_NUMBER_OF(Rewrites); i++) {
-        if (Data[0] == Rewrites[i].From && By & Rewrites[i].By && Of & Rewrites[i].Of) {
-            Data[0] = Rewrites[i].To;
-            if (Rewrites[i].Execute != 0) {
-                Data[2] = Data[2] & FAULT_FETCH   ? Rewrites[i].Execute
-                          : Data[2] & FAULT_WRITE ? AccessWrite
-                                                  : AccessRead;
-                Data[4] = 0;
-            }
-            return;
+    ULONG i = 0, By = FindPlace(Frame->Rip);
+    while (i < RTL_NUMBER_OF(Rewrites) && !(Data[0] == Rewrites[i].From && By & Rewrites[i].By &&
+                                            (Rewrites[i].Of == Anywhere || FindPlace(Data[1]) & Rewrites[i].Of))) {
+        i++;
+    }
+    if (i < RTL_NUMBER_OF(Rewrites)) {
+        Data[0] = Rewrites[i].To;
+        if (Rewrites[i].Execute != 0) {
+            Data[2] = Data[2] & FAULT_FETCH ? Rewrites[i].Execute : Data[2] & FAULT_WRITE ? AccessWrite : AccessRead;
+            Data[4] = 0;
         }
     }
 }
