@@ -139,19 +139,29 @@ def test_deadlock_is_explained(build):
 
 
 def test_uptime_is_drawn_by_the_seed_or_told(build, tmp_path):
-    """The driver sees it; what is told of the run counts from the machine's start."""
-    lines = ('LARGE_INTEGER Ticks, Now, Hz;\n    KEVENT Never;\n    KeQueryTickCount(&Ticks);\n'
-             '    Now = KeQueryPerformanceCounter(&Hz);\n'
-             '    DbgPrint("up %d %d %d\\n", (int)(Ticks.QuadPart / 64), (int)(KeQueryInterruptTime() / 10000000),\n'
-             '             (int)(Now.QuadPart / Hz.QuadPart));\n'
-             '    KeInitializeEvent(&Never, NotificationEvent, FALSE);\n'
-             '    return KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, NULL);')
+    """The driver sees it, by whatever clock it asks; what is told of the run counts from the machine's start."""
+    lines = """LARGE_INTEGER Ticks, System, Later, Now, Hz, Second = {.QuadPart = -10000000};
+    KEVENT Never;
+    KeQuerySystemTime(&System);
+    ULONG64 Interrupt = KeQueryInterruptTime();
+    KeQueryTickCount(&Ticks);
+    Now = KeQueryPerformanceCounter(&Hz);
+    DbgPrint("%d %d %d ", (int)(Ticks.QuadPart * KeQueryTimeIncrement() / 10000000), (int)(Interrupt / 10000000),
+             (int)(Now.QuadPart / Hz.QuadPart));
+    DbgPrint("%d ", (int)((LONG64)(Ticks.QuadPart * KeQueryTimeIncrement() - Interrupt) / 10000));
+    KeDelayExecutionThread(KernelMode, FALSE, &Second);
+    KeQuerySystemTime(&Later);
+    DbgPrint("%d %d", (int)((Later.QuadPart - System.QuadPart) / 10000), (int)((KeQueryInterruptTime() - Interrupt) / 10000));
+    KeInitializeEvent(&Never, NotificationEvent, FALSE);
+    return KeWaitForSingleObject(&Never, Executive, KernelMode, FALSE, NULL);"""
     source = write(tmp_path, "uptime.c", "#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n" + ENTRY % lines)
     for words, seconds in (["--seed", "7"], driver.drawn_uptime(7)), (["--free-running", "--uptime", "100000"], 100000):
         result = json.loads(tool(source, "--json", *words).stdout)
         assert result["result"] == "deadlock", result
-        seen = [int(word) for word in result["output"].split()[1:]]
+        *seen, apart, system, interrupt = map(int, result["output"].split())
         assert len(seen) == 3 and all(seconds <= word < seconds + 60 for word in seen), (seconds, seen)
+        assert abs(apart) <= 32, f"tick count and interrupt time differ by {apart} ms"
+        assert 1000 <= interrupt < 60000 and abs(system - interrupt) <= 32, (system, interrupt)
         assert 0 < result["waits"][0]["sinceMs"] < result["guestSeconds"] * 1000 < 60000
     drawn = {driver.drawn_uptime(seed) for seed in range(50)}
     assert len(drawn) > 40 and min(drawn) >= 300 and max(drawn) <= 3600
