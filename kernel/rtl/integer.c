@@ -46,11 +46,14 @@ static ULONG DigitAt(PCUNICODE_STRING String, ULONG Index) {
 }
 
 /* Blanks, a sign, and with base 0 a prefix 0x, 0o or 0b; then digits, up to the first that is none. No digits: 0.
- * STATUS_INVALID_PARAMETER: a bad base. Wraps around in 32 bits. */
+ * STATUS_INVALID_PARAMETER: a bad base; STATUS_ACCESS_VIOLATION: Value is NULL. Wraps around in 32 bits. */
 NTSTATUS RtlUnicodeStringToInteger(PCUNICODE_STRING String, ULONG Base, PULONG Value) {
     ULONG Length = String->Length / sizeof(WCHAR), i = 0, Number = 0;
     if (Base != 0 && Base != 2 && Base != 8 && Base != 10 && Base != 16) {
         return STATUS_INVALID_PARAMETER;
+    }
+    if (Value == NULL) {
+        return STATUS_ACCESS_VIOLATION;
     }
     while (i < Length && (USHORT)String->Buffer[i] <= ' ') {
         i++;

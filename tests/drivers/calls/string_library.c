@@ -80,6 +80,84 @@ static void Room(void) {
     RtlFreeUnicodeString(&Copy);
 }
 
+/* "abcde" in a string of Room bytes, whose buffer holds "zzzzzz". */
+static NTSTATUS Flagged(PUNICODE_STRING Text, PWCHAR Buffer, USHORT Room, ULONG Flags) {
+    UNICODE_STRING Source = RTL_CONSTANT_STRING(L"abcde"), Rest;
+    for (ULONG i = 0; i < 6; i++) {
+        Buffer[i] = L'z';
+    }
+    RtlInitEmptyUnicodeString(Text, Buffer, Room);
+    Text->Length = sizeof(WCHAR);
+    NTSTATUS Status = RtlUnicodeStringCopyEx(Text, &Source, &Rest, Flags);
+    CHECK(Status == STATUS_INVALID_PARAMETER ||
+          (Rest.Length == 0 && Rest.Buffer == Buffer + Text->Length / 2 && Rest.MaximumLength == Room - Text->Length));
+    return Status;
+}
+
+/* What the flags of the calls with Ex do to a counted string when all fits, and when not. */
+static void CountedFlags(void) {
+    WCHAR Buffer[6];
+    UNICODE_STRING Text, Rest;
+    CHECK(Flagged(&Text, Buffer, 12, STRSAFE_FILL_BEHIND | 'y') == STATUS_SUCCESS && Text.Length == 10 &&
+          Buffer[4] == 'e' && Buffer[5] == 0x7979);
+    CHECK(Flagged(&Text, Buffer, 12, 'y') == STATUS_SUCCESS && Buffer[5] == 'z');
+    CHECK(Flagged(&Text, Buffer, 6, 0) == STATUS_BUFFER_OVERFLOW && Text.Length == 6 && Buffer[2] == 'c' && Buffer[3] == 'z');
+    CHECK(Flagged(&Text, Buffer, 6, STRSAFE_NO_TRUNCATION) == STATUS_BUFFER_OVERFLOW && Text.Length == 0 && Buffer[0] == 'z');
+    CHECK(Flagged(&Text, Buffer, 6, STRSAFE_FILL_ON_FAILURE | 'y') == STATUS_BUFFER_OVERFLOW && Text.Length == 6 &&
+          Buffer[0] == 0x7979 && Buffer[3] == 'z');
+    CHECK(Flagged(&Text, Buffer, 6, STRSAFE_FILL_ON_FAILURE) == STATUS_BUFFER_OVERFLOW && Text.Length == 0 && Buffer[0] == 0);
+    CHECK(Flagged(&Text, Buffer, 6, STRSAFE_ZERO_LENGTH_ON_FAILURE) == STATUS_BUFFER_OVERFLOW && Text.Length == 0 &&
+          Buffer[0] == 'a');
+    CHECK(Flagged(&Text, Buffer, 6, 0x2000) == STATUS_INVALID_PARAMETER && Flagged(&Text, Buffer, 6, STRSAFE_IGNORE_NULLS) ==
+          STATUS_BUFFER_OVERFLOW);
+    Flagged(&Text, Buffer, 12, 0);
+    CHECK(RtlUnicodeStringCatStringEx(&Text, L"fg", &Rest, STRSAFE_NO_TRUNCATION) == STATUS_BUFFER_OVERFLOW &&
+          Text.Length == 10 && Rest.MaximumLength == 2);
+    CHECK(NT_SUCCESS(RtlUnicodeStringCchCatStringN(&Text, L"fg", 1)) && Text.Length == 12 && Buffer[5] == 'f');
+    CHECK(NT_SUCCESS(RtlUnicodeStringCbCopyN(&Text, &Constant, 5)) && Text.Length == 4 && Buffer[1] == 'o');
+    CHECK(RtlUnicodeStringCopy(&Text, NULL) == STATUS_INVALID_PARAMETER && Text.Length == 4);
+    CHECK(RtlUnicodeStringCatEx(&Text, NULL, NULL, STRSAFE_IGNORE_NULLS) == STATUS_SUCCESS && Text.Length == 4);
+    CHECK(RtlUnicodeStringCopyEx(NULL, NULL, NULL, STRSAFE_IGNORE_NULLS) == STATUS_SUCCESS);
+    CHECK(RtlUnicodeStringCopyEx(NULL, &Constant, NULL, STRSAFE_IGNORE_NULLS) == STATUS_INVALID_PARAMETER);
+    CHECK(NT_SUCCESS(RtlUnicodeStringPrintfEx(&Text, &Rest, STRSAFE_FILL_BEHIND, L"%d", 12)) && Text.Length == 4 &&
+          Rest.MaximumLength == 8 && Buffer[2] == 0 && Buffer[5] == 0);
+    CHECK(RtlUnicodeStringPrintfEx(&Text, NULL, STRSAFE_ZERO_LENGTH_ON_FAILURE, L"%d", 1234567) == STATUS_BUFFER_OVERFLOW &&
+          Text.Length == 0);
+    RtlInitEmptyUnicodeString(&Text, NULL, 0);
+    CHECK(RtlUnicodeStringCopy(&Text, &Constant) == STATUS_BUFFER_OVERFLOW && RtlUnicodeStringPrintf(&Text, L"x") ==
+          STATUS_BUFFER_OVERFLOW && NT_SUCCESS(RtlUnicodeStringPrintf(&Text, L"")));
+}
+
+static ULONG Parsed(PCWSTR Source, ULONG Base) {
+    UNICODE_STRING Text;
+    ULONG Value = 77;
+    RtlInitUnicodeString(&Text, Source);
+    CHECK(RtlUnicodeStringToInteger(&Text, Base, &Value) == STATUS_SUCCESS);
+    return Value;
+}
+
+/* Numbers as text, with what is no number, and without room. */
+static void Integers(void) {
+    WCHAR Buffer[9];
+    UNICODE_STRING Text;
+    ULONG Value = 77;
+    CHECK(Parsed(L"0x1F", 0) == 31 && Parsed(L"0x1F", 16) == 0 && Parsed(L"1f", 16) == 31 && Parsed(L"0o17", 0) == 15);
+    CHECK(Parsed(L"0b101", 0) == 5 && Parsed(L"017", 0) == 17 && Parsed(L"0X1F", 0) == 0 && Parsed(L"12", 2) == 1);
+    CHECK(Parsed(L" \t+7", 10) == 7 && Parsed(L"-1", 0) == MAXULONG && Parsed(L"- 1", 0) == 0 && Parsed(L"", 0) == 0);
+    CHECK(Parsed(L"4294967297", 0) == 1 && Parsed(L"9x", 10) == 9 && Parsed(L"-0x10", 0) == 0xFFFFFFF0 && Parsed(L"8", 8) == 0);
+    RtlInitUnicodeString(&Text, L"5");
+    CHECK(RtlUnicodeStringToInteger(&Text, 10, NULL) == STATUS_ACCESS_VIOLATION);
+    CHECK(RtlUnicodeStringToInteger(&Text, 7, &Value) == STATUS_INVALID_PARAMETER && Value == 77);
+    CHECK(RtlUnicodeStringToInteger(&Text, 7, NULL) == STATUS_INVALID_PARAMETER);
+    RtlInitEmptyUnicodeString(&Text, Buffer, sizeof(Buffer));
+    CHECK(NT_SUCCESS(RtlIntegerToUnicodeString(MAXULONG, 16, &Text)) && Text.Length == 16 && wcscmp(Buffer, L"FFFFFFFF") == 0);
+    CHECK(NT_SUCCESS(RtlIntegerToUnicodeString(0, 0, &Text)) && Text.Length == 2 && Buffer[0] == '0');
+    CHECK(RtlIntegerToUnicodeString(1, 5, &Text) == STATUS_INVALID_PARAMETER);
+    CHECK(RtlIntegerToUnicodeString(MAXULONG, 8, &Text) == STATUS_BUFFER_OVERFLOW);
+    Text.MaximumLength = 16;
+    CHECK(RtlIntegerToUnicodeString(MAXULONG, 16, &Text) == STATUS_BUFFER_OVERFLOW);
+}
+
 /* Of a length that the compiler knows, and of one that it does not. */
 static void Overlapping(INT Distance) {
     CHAR Text[48] = "0123456789abcdefghijklmnopqrstuvwxyz";
@@ -137,6 +215,8 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) 
     Counted();
     Room();
     Overlapping(5);
+    CountedFlags();
+    Integers();
     Terminated();
     Numbers();
     CHECK(NT_SUCCESS(RtlGetVersion(&Version)) && Version.dwMajorVersion == 10);
