@@ -8,7 +8,6 @@
  * sender does the rest itself. So a call at APC_LEVEL, which no APC can reach, works too. */
 #include "iop.h"
 
-
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction) {
     PIRP Irp = IoAllocateIrp(Device->StackSize, FALSE);
     if (Irp == NULL) {
