@@ -184,6 +184,7 @@ RING += kernel/ex/lookaside.c            # freed blocks of one size wait in an S
 RING += kernel/ex/interlocked.c          # one step on a list or number under a lock
 RING += kernel/ex/callback.c             # callback objects, which drivers meet at by name
 RING += kernel/ex/registry.c             # registry callbacks, of a machine without a registry
+RING += kernel/ex/workcheck.c            # work items in memory that is about to go
 RING += kernel/ex/strings.c              # counted strings in paged pool
 RING += kernel/ex/random.c               # rand and srand
 RING += kernel/ex/version.c              # which Windows this machine says it is
@@ -210,6 +211,7 @@ RING += kernel/mm/copymemory.c           # a copy that stops where there is noth
 RING += kernel/mm/specialpool.c          # the verifier's pool: one block a page
 RING += kernel/mm/poolusage.c            # who holds the pool, a line a tag
 RING += kernel/mm/bigpoolgrow.c          # more than the first 192 blocks of whole pages
+RING += kernel/mm/devicememory.c         # memory for devices, with a cache type
 RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
 RING += kernel/mm/dumppage.c             # what a dump can say of an address
 
@@ -306,12 +308,14 @@ RING += kernel/story/step.c              # places worth single-stepping
 BLAMED_pool += kernel/mm/pool.c          # 0xC5
 BLAMED_pool += kernel/mm/poolblock.c     # 0xC5
 BLAMED_pool += kernel/mm/bigpool.c       # 0xC5
+BLAMED_pool += kernel/mm/bigpoolgrow.c   # 0xC5
 BLAMED_pool += kernel/mm/poolshadow.c    # 0xC5
 BLAMED_pool += kernel/mm/pooltag.c       # 0xC5
 BLAMED_pool += kernel/mm/poolfind.c      # 0xC5
 BLAMED_pool += kernel/mm/poolcalls.c     # 0xC5
 BLAMED_pages += kernel/mm/mapping.c      # 0xD0
 BLAMED_ptes += kernel/mm/systempte.c     # 0xDB
+BLAMED_ptes += kernel/mm/devicememory.c  # 0xDB
 BLAMED_ptes += kernel/mm/range.c         # 0xDB
 
 # ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and what only the build needs

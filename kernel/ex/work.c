@@ -11,18 +11,9 @@
 
 #define WORKERS_MAXIMUM 16
 
-typedef struct _EX_WORK_QUEUE {
-    PCSTR ThreadName;
-    KPRIORITY Priority;
-    LIST_ENTRY Items; /* guarded by ExpWorkQueueLock */
-    KSEMAPHORE ItemCount;
-    volatile LONG Workers;     /* threads */
-    volatile LONG FreeWorkers; /* threads that wait for an item, or are about to */
-} EX_WORK_QUEUE;
-
 KE_DECLARE_LOCK(ExpWorkQueueLock, RANK_OBJECT, "the lists of work items");
 
-static EX_WORK_QUEUE Queues[MaximumWorkQueue] = {
+EX_WORK_QUEUE ExpWorkQueues[MaximumWorkQueue] = {
     [CriticalWorkQueue] = {.ThreadName = "critical worker", .Priority = 13},
     [DelayedWorkQueue] = {.ThreadName = "delayed worker", .Priority = 12},
     [HyperCriticalWorkQueue] = {.ThreadName = "hypercritical worker", .Priority = 15},
@@ -37,11 +28,11 @@ static VOID ExpWorkerThread(PVOID Context);
 
 /* The queue whose priority is nearest to a custom one. */
 static EX_WORK_QUEUE *FindCustomQueue(KPRIORITY Priority) {
-    EX_WORK_QUEUE *Best = &Queues[0];
+    EX_WORK_QUEUE *Best = &ExpWorkQueues[0];
     for (ULONG i = 1; i < MaximumWorkQueue; i++) {
-        KPRIORITY Distance = Queues[i].Priority - Priority, BestDistance = Best->Priority - Priority;
+        KPRIORITY Distance = ExpWorkQueues[i].Priority - Priority, BestDistance = Best->Priority - Priority;
         if (Distance * Distance < BestDistance * BestDistance) {
-            Best = &Queues[i];
+            Best = &ExpWorkQueues[i];
         }
     }
     return Best;
@@ -49,7 +40,7 @@ static EX_WORK_QUEUE *FindCustomQueue(KPRIORITY Priority) {
 
 static EX_WORK_QUEUE *FindQueue(PWORK_QUEUE_ITEM WorkItem, ULONG QueueType) {
     if (QueueType < MaximumWorkQueue) {
-        return &Queues[QueueType];
+        return &ExpWorkQueues[QueueType];
     }
     if (QueueType - CustomPriorityWorkQueue >= MAXIMUM_PRIORITY) {
         KeBugCheckEx(WORKER_INVALID, 6, (ULONG_PTR)WorkItem, QueueType, 0);
@@ -87,37 +78,6 @@ static PWORK_QUEUE_ITEM TakeItem(EX_WORK_QUEUE *Queue) {
     Item->List.Flink = NULL;
     KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
     return Item;
-}
-
-/* Work items that no thread has taken yet. <= DISPATCH_LEVEL; a snapshot. */
-ULONG ExCountWorkItems(VOID) {
-    KIRQL OldIrql;
-    ULONG Count = 0;
-    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
-    for (ULONG i = 0; i < MaximumWorkQueue; i++) {
-        for (PLIST_ENTRY Entry = Queues[i].Items.Flink; Entry != &Queues[i].Items; Entry = Entry->Flink) {
-            Count++;
-        }
-    }
-    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
-    return Count;
-}
-
-PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End) {
-    KIRQL OldIrql;
-    PWORK_QUEUE_ITEM Found = NULL;
-    KeAcquireSpinLock(&ExpWorkQueueLock, &OldIrql);
-    for (ULONG i = 0; i < MaximumWorkQueue && Found == NULL; i++) {
-        for (PLIST_ENTRY Entry = Queues[i].Items.Flink; Entry != &Queues[i].Items; Entry = Entry->Flink) {
-            PWORK_QUEUE_ITEM Item = CONTAINING_RECORD(Entry, WORK_QUEUE_ITEM, List);
-            ULONG64 Routine = (ULONG64)Item->WorkerRoutine;
-            if (((ULONG64)Item >= Start && (ULONG64)Item < End) || (Routine >= Start && Routine < End)) {
-                Found = Item;
-            }
-        }
-    }
-    KeReleaseSpinLock(&ExpWorkQueueLock, OldIrql);
-    return Found;
 }
 
 static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
@@ -177,12 +137,12 @@ static VOID ExpWorkerThread(PVOID Context) {
 
 VOID ExInitializeWorkers(VOID) {
     for (ULONG i = 0; i < MaximumWorkQueue; i++) {
-        InitializeListHead(&Queues[i].Items);
-        KeInitializeSemaphore(&Queues[i].ItemCount, 0, MAXLONG);
+        InitializeListHead(&ExpWorkQueues[i].Items);
+        KeInitializeSemaphore(&ExpWorkQueues[i].ItemCount, 0, MAXLONG);
     }
     IsStarted = TRUE;
     for (ULONG i = 0; i < MaximumWorkQueue; i++) {
-        NTSTATUS Status = AddWorker(&Queues[i]);
+        NTSTATUS Status = AddWorker(&ExpWorkQueues[i]);
         if (!NT_SUCCESS(Status)) {
             KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
         }

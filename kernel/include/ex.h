@@ -9,6 +9,18 @@ VOID ExInitializeWorkers(VOID); /* PASSIVE, first thread */
 PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End);
 ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVEL */
 
+/* One queue for each type of work (work.c, workcheck.c). */
+typedef struct _EX_WORK_QUEUE {
+    PCSTR ThreadName;
+    KPRIORITY Priority;
+    LIST_ENTRY Items; /* guarded by ExpWorkQueueLock */
+    KSEMAPHORE ItemCount;
+    volatile LONG Workers;     /* threads */
+    volatile LONG FreeWorkers; /* threads that wait for an item, or are about to */
+} EX_WORK_QUEUE;
+extern EX_WORK_QUEUE ExpWorkQueues[MaximumWorkQueue];
+extern KSPIN_LOCK ExpWorkQueueLock;
+
 /* ---- Locks: what their files know of each other ---- */
 PKTHREAD ExQueryResourceOwner(PERESOURCE Resource); /* a thread that may be gone, or NULL; any IRQL, a snapshot */
 extern LIST_ENTRY ExpSystemResourcesList;           /* every ERESOURCE; guarded by ExpResourceSpinLock */

@@ -6,7 +6,7 @@
 #include <arch.h>
 #include <mm.h>
 #include <rtl.h>
-#include <verifier.h>
+#include <ring.h>
 
 #define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
 #define SERIAL_COLUMNS 110
@@ -292,7 +292,7 @@ static VOID PrintFix(BUG_WINDOW *Window) {
     }
     KiBugPrint(Window, 0, "%s", KiFindBugCode(KiBug.Code)->Fix);
     BOOLEAN IsPageable = State == PageInFile || State == PageTransition || State == PageDemandZero;
-    if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && !(VfOptions & VF_IRQL)) {
+    if (IsPageable && KiBug.Irql >= DISPATCH_LEVEL && KeVerifier == NULL) {
         KiBugPrint(Window, 0,
                    "While the page is in memory, this works: luck. Boot with " INK_MARK "verifier" INK_TEXT
                    " and every raise to DISPATCH_LEVEL takes pageable memory away: the bug then shows every time.");

@@ -20,11 +20,6 @@ static VOID TakeFrame(PMMPFN Pfn) {
     Pfn->RunPages = 0;
 }
 
-/* Where a run may lie: between two frames, both included, and across no multiple of Boundary frames (0: any). */
-typedef struct _RUN_LIMITS {
-    ULONG64 Lowest, Highest, Boundary;
-} RUN_LIMITS;
-
 static BOOLEAN CrossesBoundary(ULONG64 First, ULONG64 Last, ULONG64 Boundary) {
     return Boundary != 0 && First / Boundary != Last / Boundary;
 }
@@ -38,7 +33,7 @@ static ULONG64 FindFrame(VOID) {
 }
 
 /* The first frame of Count takable ones within the limits, or 0. MmPfnLock held. */
-static ULONG64 FindRun(ULONG64 Count, const RUN_LIMITS *Limits) {
+static ULONG64 FindRun(ULONG64 Count, const MI_RUN_LIMITS *Limits) {
     if (Count == 1 && Limits->Lowest == 0 && Limits->Highest >= MiHighestFrame) {
         return FindFrame();
     }
@@ -54,7 +49,8 @@ static ULONG64 FindRun(ULONG64 Count, const RUN_LIMITS *Limits) {
     return 0;
 }
 
-static ULONG64 TakeRun(ULONG64 Count, const RUN_LIMITS *Limits) {
+/* See mi.h. */
+ULONG64 MiTakeRun(ULONG64 Count, const MI_RUN_LIMITS *Limits) {
     KIRQL OldIrql = MiAcquirePfnLock();
     ULONG64 Frame = 0;
     if (Count != 0 && MiAvailablePages > Count + MI_RESERVED_PAGES && MiChargeCommit(Count, TRUE)) {
@@ -85,8 +81,8 @@ static VOID GiveRun(ULONG64 Frame, ULONG64 Count) {
 
 /* See mm.h. Contents are undefined; reached through MmPhysicalToVirtual. */
 ULONG64 MmAllocatePhysicalPages(ULONG Count) {
-    RUN_LIMITS Limits = {0, MiHighestFrame, 0};
-    return TakeRun(Count, &Limits) << PAGE_SHIFT;
+    MI_RUN_LIMITS Limits = {0, MiHighestFrame, 0};
+    return MiTakeRun(Count, &Limits) << PAGE_SHIFT;
 }
 
 /* <= DISPATCH_LEVEL. */
@@ -95,7 +91,7 @@ VOID MmFreePhysicalPages(ULONG64 Physical, ULONG Count) {
 }
 
 /* The last whole frame that ends at or below a physical address. */
-static ULONG64 HighestFrameBelow(ULONG64 Highest) {
+ULONG64 MiHighestFrameBelow(ULONG64 Highest) {
     ULONG64 Frames = Highest == ~0ULL ? ~0ULL : (Highest + 1) >> PAGE_SHIFT;
     return Frames > MiHighestFrame ? MiHighestFrame : Frames == 0 ? 0 : Frames - 1;
 }
@@ -103,30 +99,9 @@ static ULONG64 HighestFrameBelow(ULONG64 Highest) {
 /* Documented: page-aligned nonpaged memory, uninitialised, in one piece below the given address; NULL: there is none.
  * <= DISPATCH_LEVEL. The address is the direct map's. */
 PVOID MmAllocateContiguousMemory(SIZE_T NumberOfBytes, PHYSICAL_ADDRESS HighestAcceptableAddress) {
-    RUN_LIMITS Limits = {0, HighestFrameBelow((ULONG64)HighestAcceptableAddress.QuadPart), 0};
-    ULONG64 Frame = TakeRun(BYTES_TO_PAGES(NumberOfBytes), &Limits);
+    MI_RUN_LIMITS Limits = {0, MiHighestFrameBelow((ULONG64)HighestAcceptableAddress.QuadPart), 0};
+    ULONG64 Frame = MiTakeRun(BYTES_TO_PAGES(NumberOfBytes), &Limits);
     return Frame == 0 ? NULL : MmPhysicalToVirtual(Frame << PAGE_SHIFT);
-}
-
-/* Documented: as above, at or above a lowest address too, and across no multiple of a power of two (0: any). Every
- * device of this machine sees the caches, so the direct map's cached address serves each cache type.
- * <= DISPATCH_LEVEL. */
-PVOID MmAllocateContiguousMemorySpecifyCache(SIZE_T NumberOfBytes, PHYSICAL_ADDRESS LowestAcceptableAddress,
-                                             PHYSICAL_ADDRESS HighestAcceptableAddress,
-                                             PHYSICAL_ADDRESS BoundaryAddressMultiple, MEMORY_CACHING_TYPE CacheType) {
-    UNREFERENCED_PARAMETER(CacheType);
-    RUN_LIMITS Limits = {BYTES_TO_PAGES(LowestAcceptableAddress.QuadPart),
-                         HighestFrameBelow((ULONG64)HighestAcceptableAddress.QuadPart),
-                         (ULONG64)BoundaryAddressMultiple.QuadPart >> PAGE_SHIFT};
-    ULONG64 Frame = TakeRun(BYTES_TO_PAGES(NumberOfBytes), &Limits);
-    return Frame == 0 ? NULL : MmPhysicalToVirtual(Frame << PAGE_SHIFT);
-}
-
-/* Documented: as MmFreeContiguousMemory. */
-VOID MmFreeContiguousMemorySpecifyCache(PVOID BaseAddress, SIZE_T NumberOfBytes, MEMORY_CACHING_TYPE CacheType) {
-    UNREFERENCED_PARAMETER(NumberOfBytes);
-    UNREFERENCED_PARAMETER(CacheType);
-    MmFreeContiguousMemory(BaseAddress);
 }
 
 /* Documented: frees the whole of it. An address that is no such allocation, or no longer, stops the machine: 0x19

@@ -271,4 +271,16 @@ extern ULONG64 MiZeroedTarget;
 /* ---- Counters (statistics.c): under MmPfnLock, read without it ---- */
 extern MM_STATISTICS MiCounters;
 
+/* ---- Mappings of system PTEs (systempte.c) ---- */
+#define PTE_NO_IO_MAPPING 0x400                 /* sub-code of SYSTEM_PTE_MISUSE */
+BOOLEAN MiIsMapping(ULONG64 Va, ULONG64 Pages); /* one that was made, of that length. <= DISPATCH_LEVEL */
+
+/* ---- Runs of frames (contiguous.c) ---- */
+/* Where a run may lie: between two frames, both included, and across no multiple of Boundary frames (0: any). */
+typedef struct _MI_RUN_LIMITS {
+    ULONG64 Lowest, Highest, Boundary;
+} MI_RUN_LIMITS;
+ULONG64 MiTakeRun(ULONG64 Count, const MI_RUN_LIMITS *Limits); /* the first frame, 0: none. <= DISPATCH_LEVEL */
+ULONG64 MiHighestFrameBelow(ULONG64 Highest);                  /* that ends at or below a physical address */
+
 #endif

@@ -1,8 +1,6 @@
 /* systempte.c: address space outside the pools: device registers, and resident pages of the kernel. */
 #include "mi.h"
 
-#define PTE_NO_IO_MAPPING 0x400 /* sub-code of SYSTEM_PTE_MISUSE */
-
 /* Documented: maps device memory. The system-PTE region gets one guard page behind each mapping. MmNonCached is
  * uncached; write combining would need the PAT, so such a mapping is "uncached unless the MTRRs say better".
  * <= DISPATCH_LEVEL; NULL: no room. */
@@ -30,7 +28,7 @@ PVOID MmMapIoSpace(PHYSICAL_ADDRESS PhysicalAddress, SIZE_T NumberOfBytes, MEMOR
 }
 
 /* Is all of it mapped, by us? */
-static BOOLEAN IsMapping(ULONG64 Va, ULONG64 Pages) {
+BOOLEAN MiIsMapping(ULONG64 Va, ULONG64 Pages) {
     const MI_RANGE *Range = &MiSystemRange;
     if (Pages == 0 || Va < Range->Start || Pages > Range->Pages || (Va - Range->Start) >> PAGE_SHIFT >= Range->Pages) {
         return FALSE;
@@ -47,7 +45,7 @@ static BOOLEAN IsMapping(ULONG64 Va, ULONG64 Pages) {
  * pages, 0). */
 VOID MmUnmapIoSpace(PVOID BaseAddress, SIZE_T NumberOfBytes) {
     ULONG64 Va = (ULONG64)PAGE_ALIGN(BaseAddress), Pages = ADDRESS_AND_SIZE_TO_SPAN_PAGES(BaseAddress, NumberOfBytes);
-    if (!IsMapping(Va, Pages)) {
+    if (!MiIsMapping(Va, Pages)) {
         KeBugCheckEx(SYSTEM_PTE_MISUSE, PTE_NO_IO_MAPPING, (ULONG_PTR)BaseAddress, Pages, 0);
     }
     for (ULONG64 Page = 0; Page < Pages; Page++) {
@@ -69,24 +67,4 @@ PVOID MmAllocateMappedPages(MM_REGION_KIND Kind, SIZE_T Bytes) {
         return NULL;
     }
     return (PVOID)Va;
-}
-
-/* Documented: page-aligned resident memory that is not cached; NULL: no memory. <= APC_LEVEL (here <= DISPATCH_LEVEL). */
-PVOID MmAllocateNonCachedMemory(SIZE_T NumberOfBytes) {
-    ULONG64 Pages = BYTES_TO_PAGES(NumberOfBytes), Va = Pages == 0 ? 0 : MiReserveRange(&MiSystemRange, Pages + 1);
-    if (Va != 0 && !MiMapResidentPages(Va, Pages, MI_DATA_BITS | PTE_CACHE_DISABLE | PTE_WRITE_THROUGH, FALSE)) {
-        MiReleaseRange(&MiSystemRange, Va, Pages + 1);
-        Va = 0;
-    }
-    return (PVOID)Va;
-}
-
-/* Documented: with the address and length of the allocation, otherwise 0xDA (0x400, ...). Same IRQL. */
-VOID MmFreeNonCachedMemory(PVOID BaseAddress, SIZE_T NumberOfBytes) {
-    ULONG64 Va = (ULONG64)BaseAddress, Pages = BYTES_TO_PAGES(NumberOfBytes);
-    if (BYTE_OFFSET(Va) != 0 || !IsMapping(Va, Pages)) {
-        KeBugCheckEx(SYSTEM_PTE_MISUSE, PTE_NO_IO_MAPPING, Va, Pages, 0);
-    }
-    MiUnmapPages(Va, Pages);
-    MiReleaseRange(&MiSystemRange, Va, Pages + 1);
 }

@@ -7,7 +7,7 @@
 #include <mm.h>
 
 #define HUNGRY_TAG 'rgnH'
-#define CHUNK_PAGES 64
+#define CHUNKS 128 /* as many make up all of the RAM and the page file */
 #define MAXIMUM_ROUNDS 10000
 #define STORE_EVERY 256 /* rounds: more than the trimmer needs to look at every page twice */
 
@@ -16,13 +16,15 @@ typedef struct _HUNGRY_CHUNK {
     ULONG64 Number;
 } HUNGRY_CHUNK;
 
+static ULONG64 ChunkPages;
+
 /* One page more in the working set for each page of the chunk; the first holds the link. */
 static HUNGRY_CHUNK *EatChunk(HUNGRY_CHUNK *Eaten, ULONG64 Number) {
-    HUNGRY_CHUNK *Chunk = ExAllocatePoolWithTag(PagedPool, CHUNK_PAGES * PAGE_SIZE, HUNGRY_TAG);
+    HUNGRY_CHUNK *Chunk = ExAllocatePoolWithTag(PagedPool, ChunkPages * PAGE_SIZE, HUNGRY_TAG);
     if (Chunk == NULL) {
         return Eaten;
     }
-    for (ULONG Page = 0; Page < CHUNK_PAGES; Page++) {
+    for (ULONG64 Page = 0; Page < ChunkPages; Page++) {
         *(volatile ULONG64 *)((PUCHAR)Chunk + Page * PAGE_SIZE + sizeof(HUNGRY_CHUNK)) = Number + Page;
     }
     Chunk->Next = Eaten;
@@ -34,7 +36,7 @@ static HUNGRY_CHUNK *EatChunk(HUNGRY_CHUNK *Eaten, ULONG64 Number) {
  * whole turn takes minutes. */
 static VOID TouchEaten(HUNGRY_CHUNK *Eaten, PVOID DriversPage) {
     for (; Eaten && MmGetPageState((ULONG64)DriversPage, NULL) == PageValid; Eaten = Eaten->Next) {
-        for (ULONG Page = 0; Page < CHUNK_PAGES; Page++) {
+        for (ULONG64 Page = 0; Page < ChunkPages; Page++) {
             ++*(volatile ULONG64 *)((PUCHAR)Eaten + Page * PAGE_SIZE + sizeof(HUNGRY_CHUNK));
         }
     }
@@ -44,6 +46,8 @@ NTSTATUS StoryUnderPressure(const SCENARIO_ROW *Scenario) {
     STORY_DRIVER Driver;
     HUNGRY_CHUNK *Eaten = NULL;
     MM_STATISTICS Memory;
+    MmQueryStatistics(&Memory);
+    ChunkPages = (Memory.TotalPages + Memory.PageFileSlots) / CHUNKS;
     NTSTATUS Status = StoryLoad(&Driver, Scenario->Driver);
     if (!NT_SUCCESS(Status)) {
         return Status;
