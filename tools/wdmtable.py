@@ -22,7 +22,7 @@ a name that is not here cannot be built, and the message names it. IRQL: the hig
 documentation; a free build checks no more of it than Windows does. Since: the first Windows that has the call; Windows 2000
 or earlier where nothing stands. docs/locks.md says which lock to use when.
 
-| exception handling | here |
+| on Windows | here |
 |---|---|
 | `__try`, `__except`, `__finally`, `__leave` | compile; in C also `try`, `except`, `finally`, `leave`. No exception is ever caught: whatever Windows would hand to an `__except` block stops the machine, as it does there without one. The body runs as a plain block, `__finally` after it, `__leave` ends the innermost loop, switch or body; a `return` in the body skips `__finally`; where a source does either, its line is told |
 | `long` | has 64 bits (this compiler's rule); `LONG` and `ULONG` have 32, and `%lu` prints 32 |
@@ -30,6 +30,10 @@ or earlier where nothing stands. docs/locks.md says which lock to use when.
 | processes | System (4) and Idle (0), which never end |
 | user mode | does not exist |
 | what is written to C: | is on the disk when the handle that wrote it is closed, after `ZwFlushBuffersFile`, after each write of a page or more or through a handle with `FILE_WRITE_THROUGH` or `FILE_NO_INTERMEDIATE_BUFFERING`, and in any case a second later. A crash loses the smaller writes since, at most a page of each open file; creations, renamings and deletions are never put off. `STATUS_DISK_FULL` comes from the write; an error of the disk may come from the flush or from `ZwClose` |
+| what a dispatch routine returns | is what its caller gets. STATUS_PENDING alone is waited for, and then the request's own status is the answer; with any other status the call is over, whatever the request was completed with, and with an error the caller's `IO_STATUS_BLOCK`, event and output stay as they were. A request that was returned with an answer and never completed stays behind in its thread, which waits for it at its end. Under the verifier each of these mistakes is a 0xC9 (docs/verifier.md) |
+| the null device | `\\Device\\Null`, for DOS names `NUL`: a read is STATUS_END_OF_FILE, a write takes all |
+| descriptors, SDDL | are read for their form and deny nothing: every caller is the kernel. An unknown form is STATUS_INVALID_PARAMETER |
+| names of drivers | have at most 63 characters: the file's name in letters, digits, dashes and underscores |
 """
 
 
@@ -97,7 +101,17 @@ def inline_calls():
                 found[name] = path.name
         for stem in re.findall(r'SAFE\((RtlString\w+)\)\(', text):
             found[stem + 'A'] = found[stem + 'W'] = 'ntstrsafe.h'
+        found.update(dict.fromkeys(counted_calls(text), path.name))
     return found
+
+
+def counted_calls(text):
+    """The names that ntstrsafe.h makes of RTL_SAFE_FAMILY(Copy, ...): RtlUnicodeStringCopyEx, RtlUnicodeStringCchCopyN..."""
+    for verb in re.findall(r'^RTL_SAFE_FAMILY\((\w+),', text, re.M):
+        for end in re.findall(r'RtlUnicodeString##Verb_(?:##(\w+))?\(', text):
+            yield f'RtlUnicodeString{verb}{end}'
+        for end in re.findall(r'RtlUnicodeString##Name_##(\w+)\(', text):
+            yield from (f'RtlUnicodeString{unit}{verb}{end}' for unit in ('Cch', 'Cb'))
 
 
 def fallbacks():

@@ -63,8 +63,8 @@ typedef struct _OB_CAPTURE {
     UNICODE_STRING Name;
 } OB_CAPTURE, *POB_CAPTURE;
 NTSTATUS ObCaptureAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POB_CAPTURE Capture);
-/* Opens or creates by OBJECT_ATTRIBUTES, which it captures first. ObOpenByAttributes: an object of Type, referenced. STATUS_INVALID_PARAMETER: no
- * attributes, or ones of another length. */
+/* Opens or creates by OBJECT_ATTRIBUTES, which it captures first. ObOpenByAttributes: an object of Type, referenced.
+ * STATUS_INVALID_PARAMETER: no attributes, or ones of another length. */
 NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object);
 /* Names a new object, inserts its handle and drops the caller's reference, also on failure. With OBJ_OPENIF and a name
  * that exists: opens that one, STATUS_OBJECT_NAME_EXISTS. */

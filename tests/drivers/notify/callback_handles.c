@@ -1,4 +1,4 @@
-/* callback_handles.c: a driver takes a right out of each handle to a process, also of a duplicate, at an altitude that nobody else may have.
+/* callback_handles.c: a driver takes a right out of each handle to a process, and out of its duplicate, at its altitude alone.
  *
  * expect: completed
  * run: --unload
