@@ -319,7 +319,7 @@ def test_stacks_names_the_place_of_each_wait(everything, said):
     at, text = everything.at, said["stacks"]
     for name, place in (("Holder", "everything!WaitFor"), ("WantsMutex", "everything!WaitFor"),
                         ("AnyOf", "everything!AnyOf"), ("Sleeper", "everything!Sleep"),
-                        ("WantsFastMutex", "nt!WaitUntilTaken")):
+                        ("WantsFastMutex", "nt!AcquireContended")):
         assert re.search(rf"^0004\.\w+ +{at[name]:016x}  \w+ +Blocked +{re.escape(place)}\+", text, re.M), name
     assert re.search(rf"{at['NeverRuns']:016x}  0 +Ready", text)
     assert re.search(rf"{at['CpuTwo']:016x}  0 +Running", text)
