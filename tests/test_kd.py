@@ -187,7 +187,7 @@ def test_printers_and_plain_gdb(dump):
     path = dump("story")
     cpu, kernel = verdict_of(path)["cpu"], kernel_of(path)
     words = ["gdb", "-nx", "-q", "-batch", "-iex", f"python import sys; sys.path.insert(0, '{TOP / 'tools'}')", kernel, path,
-             "-ex", "python import kd.modules; kd.modules.folders.append('" + str(OUT / "checked/drivers") + "')",
+             "-ex", "python import kd.target.modules; kd.target.modules.folders.append('" + str(OUT / "checked/drivers") + "')",
              "-ex", "python import kd.plain"]
     for text in ("p SecretLock", "p PsLoadedModuleList", "p *KiBug.Thread", "p KiProcessorBlock[0]->ReadyListHead[3]",
                  "thread apply all -q p $_thread", "thread 2", "thread", "irql", "info threads"):
@@ -202,7 +202,7 @@ def test_printers_and_plain_gdb(dump):
 
 def test_the_debugger_is_compiled_once_and_under_build(dump, kd):
     """Whatever the user's environment says of compiled Python."""
-    folder = OUT / "pycache" / str(TOP / "tools/kd").lstrip("/")
+    folder = OUT / "pycache" / str(TOP / "tools/kd/model").lstrip("/")
     for file in folder.glob("regions.*"):
         file.unlink()
     kd(dump("story"), "r")
@@ -260,7 +260,7 @@ def test_launcher_complains_in_one_line(dump, tmp_path):
 
 @pytest.mark.parametrize("module,text,said", (
     ("everything.py", "def load():\n    raise RuntimeError('a defect')\n", "bugcheck: internal error: RuntimeError: a defect"),
-    ("session.py", "this is no Python\n", "SyntaxError")))
+    ("target/session.py", "this is no Python\n", "SyntaxError")))
 def test_a_defect_of_the_debugger_is_status_2(dump, tmp_path, module, text, said):
     """GDB goes on when its Python fails, and would leave with 0."""
     tools = tmp_path / "tools"
@@ -269,7 +269,7 @@ def test_a_defect_of_the_debugger_is_status_2(dump, tmp_path, module, text, said
     done = subprocess.run([sys.executable, tools / "kdrun.py", dump("paged"), "-c", "k"], capture_output=True, text=True,
                           timeout=120, stdin=subprocess.DEVNULL)
     assert done.returncode == 2 and said in done.stderr, done
-    assert "Traceback" not in done.stderr or module == "session.py"
+    assert "Traceback" not in done.stderr or module == "target/session.py"
 
 
 def test_names_of_cplusplus_are_its_authors(dump, kd):

@@ -100,7 +100,7 @@ def test_from_a_snapshot_it_is_the_same_run(crash):
     note, _ = crash
     look = "to acquire; r; kb; !trace 0 8"
     # What is known of the event before is falsified: then what the machine does is another run.
-    other = "python from kd.session import session; python past, event = session.past, session.past.here; " \
+    other = "python from kd.target.session import session; python past, event = session.past, session.past.here; " \
         "python past.events[event.processor, event.index - 1] = event; " \
         r"python exec('try:\n past.arrive(event, None)\nexcept Exception as problem:\n print(problem)')"
     plain = go(note, "--to", "allocate", "-c", f"{look}; {other}").split("lock secret!SecretLock", 1)[1]

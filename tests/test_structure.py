@@ -1,4 +1,5 @@
 """The kernel's files lead to each other no more than they do today, counted from the objects (tools/structure.py)."""
+import ast
 import re
 import shutil
 import subprocess
@@ -102,3 +103,30 @@ def test_a_range_of_blame_is_the_code_of_its_files(build, kind, room):
     listed = {name for path in tables.listed(f"BLAMED_{room}")
               for _, name in functions((build[kind] / "obj" / path).with_suffix(".o"))}
     assert known <= inside and inside == listed, (known - inside, inside ^ listed)
+
+
+LAYERS = ("target", "model", "commands")        # of tools/kd: each is above those before it
+
+
+def imports_of_the_debugger():
+    """{module of tools/kd: the modules of it that it imports, wherever in the file}; modules as "kd.target.memory"."""
+    files = {".".join(path.relative_to(TOP / "tools").with_suffix("").parts): path for path in (TOP / "tools/kd").rglob("*.py")}
+    edges = {}
+    for name, path in files.items():
+        edges[name] = set()
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                edges[name] |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+            elif isinstance(node, ast.Import):
+                edges[name] |= {alias.name for alias in node.names}
+        edges[name] &= set(files) - {name}
+    return edges
+
+
+def test_no_modules_of_the_debugger_import_each_other():
+    """Not inside functions either; and target knows nothing of model, model nothing of commands."""
+    edges = imports_of_the_debugger()
+    assert len(edges) > 50 and "kd.target.memory" in edges["kd.model.threads"]
+    assert not structure.largest_cycle(edges)
+    layer = {name: LAYERS.index(name.split(".")[1]) for name in edges if name.split(".")[1] in LAYERS}
+    assert not [(name, other) for name in layer for other in edges[name] if layer.get(other, 0) > layer[name]]

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import toolchain
 from dumpfile import NotADump, inspect
-from kd.fits import NotAnElf, core_reader, fits, is_core
+from kd.target.fits import NotAnElf, core_reader, fits, is_core
 from machine import OUT, CannotRun
 
 BUILDS = ("checked", "free", "step", "ubsan", "core")
@@ -59,7 +59,7 @@ def gdb_words(start="start"):
     for setting in settings:
         words += ["-iex", f"set {setting}"]
     return words + ["-iex", toolchain.debugger_python(),
-                    "-ex", f"python import kd.{start}; kd.session.begin(kd.{start}.main)",
+                    "-ex", f"python import kd.{start}; kd.target.session.begin(kd.{start}.main)",
                     "-ex", f"quit {FAILED}"]     # never reached, unless the debugger's own code could not even be loaded
 
 

@@ -82,7 +82,7 @@ def debugger(options, machine, link, at):
             "at": at, "again": str(OUT / "walk/again")}
     line = [gdb, "-q", "-nx"] + [word for setting in SETTINGS for word in ("-iex", f"set {setting}")]
     line += ["-iex", toolchain.debugger_python(),
-             "-ex", "python from kd.session import begin; import steps.start; begin(steps.start.main)"]
+             "-ex", "python from kd.target.session import begin; import steps.start; begin(steps.start.main)"]
     return line, dict(os.environ, STEP_OPTIONS=json.dumps(told))
 
 

@@ -130,7 +130,7 @@ def files():
 def registered():
     """{name: (usage, summary)} of the debugger's commands: the arguments of @command in tools/kd."""
     found = {}
-    for path in sorted((ROOT / 'tools/kd').glob('*.py')):
+    for path in sorted((ROOT / 'tools/kd/commands').glob('*.py')):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 found.update({call.args[0].value: (call.args[1].value, call.args[2].value) for call in node.decorator_list

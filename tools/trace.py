@@ -2,7 +2,7 @@
 
 FILE is a crash dump (build/run/crash.elf unless told). Written beside it, unless told where: trace.json, for
 ui.perfetto.dev and chrome://tracing, and trace.html, one page that needs no network. GDB reads the rings out of the
-dump (tools/kd/traceevents.py); this program gives them a shape.
+dump (tools/kd/model/traceevents.py); this program gives them a shape.
 """
 
 import argparse

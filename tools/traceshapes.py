@@ -9,7 +9,7 @@ MARKS = ("PageFault", "BugCheck", "Trim", "PageIn", "PoolAllocate", "PoolFree", 
 
 
 class Event:
-    """One event of the trace, as tools/kd/traceevents.py wrote it down."""
+    """One event of the trace, as tools/kd/model/traceevents.py wrote it down."""
 
     def __init__(self, cpu, row, first, hz):
         self.cpu = cpu

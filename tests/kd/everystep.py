@@ -19,8 +19,9 @@ for setting in ("pagination off", "confirm off", "debuginfod enabled off", "back
 gdb.execute(f"file {os.environ['KERNEL']}", to_string=True)
 gdb.execute(f"target remote {os.environ['SOCKET']}", to_string=True)
 
-from kd import modules, threads             # noqa: E402
-from kd.processors import Context           # noqa: E402
+from kd.model import threads             # noqa: E402
+from kd.target import modules             # noqa: E402
+from kd.target.processors import Context           # noqa: E402
 
 
 def number(name):

@@ -5,10 +5,11 @@ import tempfile
 
 import gdb
 
-from kd import modules, overlay, scope
+from kd import overlay
 from kd.command import commands, first_line
-from kd.session import run_command, session
 from kd.start import quiet
+from kd.target import modules, scope
+from kd.target.session import run_command, session
 
 COUNT = 200
 ASKED = 4                                       # commands of each dump

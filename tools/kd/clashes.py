@@ -8,10 +8,12 @@ import re
 
 import gdb
 
+from kd.command import RENAMED, Overlay, commands, split_words
+from kd.target.expression import is_kernel_expression
+
 
 def is_ours(argument):
     """Whether an argument is a kernel address, and so nothing that GDB's command of this name would take."""
-    from kd.expression import is_kernel_expression
     return is_kernel_expression(argument)
 
 
@@ -52,7 +54,6 @@ class Thread(gdb.Command):
 
 
 def run_ours(ours, argument):
-    from kd.command import split_words
     if not ours.run(split_words(argument)):
         raise gdb.GdbError("")
 
@@ -144,6 +145,15 @@ def find(pattern):
         print(f"Thread {thread.num} has name '{thread.name}'")
     if not fitting:
         print(f"No threads match '{pattern}'")
+
+
+def overlay_all():
+    """Makes GDB know each command of ours with a `!`, without it."""
+    for name, made in commands.items():
+        if name.startswith("!"):
+            plain = RENAMED.get(name[1:], name[1:])
+            if not overlay(made, plain):
+                Overlay(made, plain)
 
 
 def overlay(command, name):

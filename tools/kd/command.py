@@ -5,7 +5,7 @@
         \"\"\"The long help, which `help !pool` shows.\"\"\"
 
 `!pool` is the name at the prompt; GDB itself gets the same command as `pool`. A command prints its answer, and raises
-KdError where it has none. Numbers in its arguments go through kd.expression.evaluate().
+KdError where it has none. Numbers in its arguments go through kd.target.expression.evaluate().
 """
 
 import inspect
@@ -57,12 +57,15 @@ class Command:
             if os.environ.get("KD_TRACEBACK"):
                 traceback.print_exc()
         finally:
-            from kd import pagefile
-            pagefile.report()
+            for routine in afterwards:
+                routine()
         return False
 
 
 commands = {}                               # by the name at the prompt
+# What the modules above this one add, so that none of them is imported here.
+afterwards = []                             # called when a command has ended
+explanations = []                           # from an address that cannot be read to the KdError that says why
 
 
 def as_word(path):
@@ -78,9 +81,8 @@ def first_line(problem):
 def memory_complaint(problem):
     """GDB's complaint about memory, with the reason why it is not there."""
     words = first_line(problem).split()
-    if words and words[-1].startswith("0x"):
-        from kd.memory import unreadable
-        return str(unreadable(int(words[-1], 16)))
+    if words and words[-1].startswith("0x") and explanations:
+        return str(explanations[0](int(words[-1], 16)))
     return first_line(problem)
 
 
@@ -113,13 +115,8 @@ def split_words(text):
 
 
 def command(name, usage, summary):
-    """Registers the function below it as a command."""
+    """Registers the function below it as a command; kd.everything then makes GDB know it."""
     def register(function):
-        made = commands[name] = Command(name, usage, summary, function)
-        if name.startswith("!"):
-            plain = RENAMED.get(name[1:], name[1:])
-            from kd import clashes
-            if not clashes.overlay(made, plain):
-                Overlay(made, plain)
+        commands[name] = Command(name, usage, summary, function)
         return function
     return register

@@ -6,12 +6,16 @@ Both the debugger's own prompt (kd.start) and a plain GDB (kd.plain) install it.
 import gdb
 
 from kd.command import KdError, first_line
-from kd.memory import address_of, grave, is_readable, structure
+from kd.model import printers, unwinder
+from kd.model.threads import all_threads, name_of, stack_of, state_name, top_frame
+from kd.target import modules, scope
+from kd.target.memory import address_of, grave, is_readable, structure
+from kd.target.modules import NOWHERE
+from kd.target.processors import processors
 
 
 def install():
     """Once, when the kernel's symbols are there."""
-    from kd import printers, unwinder
     for setting in ("disassembly-flavor intel", "print pretty on", "backtrace past-main on",
                     "print entry-values no"):
         gdb.execute(f"set {setting}")
@@ -24,7 +28,6 @@ def install():
 
 def forget_initial_data():
     """Moves the kernel file's variables out of the way: what a dump leaves out is not there, and not what it was at first."""
-    from kd.modules import NOWHERE
     for number, section in enumerate((".data", ".bss")):
         try:
             gdb.execute(f"section {section} {NOWHERE + (number + 1 << 24):#x}", to_string=True)
@@ -39,11 +42,9 @@ def on_stop(event):
 
 def look():
     """Looks at a machine that has just stopped, or that a dump shows: modules and threads."""
-    from kd import scope
     scope.chosen, scope.frame_number = None, 0
     if not is_up():
         return
-    from kd import modules
     try:
         modules.refresh()
         name_processors()
@@ -64,8 +65,6 @@ def is_up():
 
 def name_processors():
     """GDB's threads are the CPUs: each gets the name of the kernel thread that runs on it."""
-    from kd.processors import processors
-    from kd.threads import name_of
     for processor in processors():
         if processor.gdb_thread is not None:
             processor.gdb_thread.name = f"CPU {processor.number}: {name_of(processor.thread)}"
@@ -118,8 +117,6 @@ def list_waiting_threads():
 
 
 def print_waiting_threads():
-    from kd.processors import processors
-    from kd.threads import all_threads
     running = {processor.thread for processor in processors()}
     print("\nKernel threads that do not run (`thread ADDRESS` shows one, `.thread ADDRESS` in kd selects it):")
     print(f"  {'Thread':17}  {'Name':22} {'State':12} {'Wait reason':18} Frame")
@@ -130,7 +127,6 @@ def print_waiting_threads():
 
 def describe(thread):
     """Name, state, wait reason, and the first frame that is not the scheduler's."""
-    from kd.threads import name_of, stack_of, state_name, top_frame
     try:
         value = structure("KTHREAD", thread)
         state = int(value["State"])

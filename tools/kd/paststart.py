@@ -6,9 +6,11 @@ import os
 
 import gdb
 
-from kd import everything, modules, overlay
+from kd import everything, overlay
 from kd.command import KdError, as_word, first_line
-from kd.session import interact, leave, run_line, session
+from kd.commands.pastcommands import find, move, past
+from kd.target import modules
+from kd.target.session import interact, leave, run_line, session
 from machine import CannotRun
 
 
@@ -23,7 +25,6 @@ def main():
     gdb.execute("set suppress-cli-notifications on")        # it would tell of each stop on the way
     everything.load()
     atexit.register(end)
-    from kd.pastcommands import find, move, past
     try:
         move(past(), find(past(), options["to"]))
     except (KdError, CannotRun, gdb.error) as problem:

@@ -7,7 +7,8 @@ import os
 
 import gdb
 
-from kd import everything, modules, overlay
+from kd import everything, overlay
+from kd.target import modules
 
 
 def install():

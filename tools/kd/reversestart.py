@@ -7,8 +7,8 @@ import gdb
 
 from kd import everything
 from kd.command import first_line
-from kd.session import interact, leave, run_line
 from kd.start import open_target, quiet
+from kd.target.session import interact, leave, run_line
 
 
 def main():

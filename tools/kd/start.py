@@ -6,11 +6,13 @@ import sys
 
 import gdb
 
-from kd import everything, modules, overlay
+from kd import everything, overlay
 from kd.command import KdError, as_word, first_line
-from kd.fits import fits
-from kd.memory import try_read
-from kd.session import interact, leave, run_line, session
+from kd.target import modules
+from kd.target.fits import fits
+from kd.target.memory import try_read
+from kd.target.processors import guilty
+from kd.target.session import interact, leave, run_line, session
 
 
 def quiet(text):
@@ -38,9 +40,9 @@ def main():
 
 
 def greet():
-    """A greeting that fails is no reason to end."""
-    from kd.analyze import greet as tell
+    """A greeting that fails is no reason to end, nor is a file that cannot be loaded."""
     try:
+        from kd.commands.analyze import greet as tell
         tell()
     except Exception as problem:
         print(f"kd: {first_line(problem)}; `help` lists the commands")
@@ -85,7 +87,6 @@ def running_kernel(kernels):
 
 def select_guilty():
     """A machine that has died is looked at from the CPU that it died on."""
-    from kd.processors import guilty
     try:
         found = guilty()
         if found is not None and found.gdb_thread is not None:

@@ -8,7 +8,7 @@ import re
 
 import gdb
 
-from kd.session import Limit
+from kd.target.session import Limit
 
 MASKED = 7                                      # QEMU's sstep flags: step, no interrupts, no timers
 OPEN = 5                                        # interrupts are taken, timers stand still

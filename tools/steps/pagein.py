@@ -1,6 +1,6 @@
 """A store to a page that is in the page file, at PASSIVE_LEVEL: fault, read, wait, another thread, the page, the store again."""
 
-from kd.threads import name_of, state_name
+from kd.model.threads import name_of, state_name
 from steps import store
 from steps.cpus import MASKED, WORD, WalkError, address_of, function_at, stepping, u64, value
 from steps.guide import steps_of

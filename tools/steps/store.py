@@ -4,7 +4,7 @@ import re
 
 import gdb
 
-from kd import modules
+from kd.target import modules
 from steps.cpus import WORD, Cpu, WalkError, address_of, instructions_of, u64, value
 from steps.source import line_at
 

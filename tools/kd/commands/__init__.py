@@ -1,0 +1,1 @@
+"""The commands: what a reader types, and what it prints."""

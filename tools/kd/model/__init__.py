@@ -1,0 +1,1 @@
+"""The kernel's parts as the commands see them: threads, stacks, pool, pages, objects, the crash."""
