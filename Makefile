@@ -30,7 +30,8 @@ PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,
 $(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does not list $(f): add it to CORE or RING))
 $(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
 BLAMED := pool pages ptes
-$(foreach b,$(BLAMED),$(foreach f,$(filter-out $(CORE) $(RING),$(BLAMED_$(b))),$(error kernel/sources.mk: BLAMED_$(b) names $(f), no source)))
+$(foreach b,$(BLAMED),$(foreach f,$(filter-out $(CORE) $(RING),$(BLAMED_$(b))),\
+    $(error kernel/sources.mk: BLAMED_$(b) names $(f), no source)))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
 KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) \
@@ -58,7 +59,8 @@ NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-p check
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
 # compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.
-DRIVER_FLAGS := $(if $(filter step,$(BUILD)),-Og -DKD_PRINTS,-O1) -fno-inline -ffunction-sections -fno-builtin -fms-extensions -fstack-protector-strong -fstack-clash-protection \
+DRIVER_FLAGS := $(if $(filter step,$(BUILD)),-Og -DKD_PRINTS,-O1) -fno-inline -ffunction-sections -fno-builtin \
+          -fms-extensions -fstack-protector-strong -fstack-clash-protection \
           -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
           -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk -Ikernel/include/ddk/crt
 DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)

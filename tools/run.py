@@ -102,7 +102,8 @@ def machine_of(options):
     usual = "step" if options.command == "gdb" else "checked"
     return Machine(way=way, build=options.build or usual, cmdline=f"{what} {options.append}".strip(),
                    cpus=options.cpus, mem=options.mem, seed=options.seed, disk=not options.no_disk, volume=options.volume,
-                   dump=None if options.dump == "none" or options.build == "core" else options.dump, leave=way == "bochs", extra=tuple(options.qemu))
+                   dump=None if options.dump == "none" or options.build == "core" else options.dump,
+                   leave=way == "bochs", extra=tuple(options.qemu))
 
 
 def groups_of(machine):

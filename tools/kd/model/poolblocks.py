@@ -142,7 +142,7 @@ def pool_page(address):
 
 def large_blocks():
     """All allocations of whole pages."""
-    table = static("bigpool.c", "Table").dereference()
+    table = structure("POOL_BIG_TABLE", value_of("MiBigTable"))
     count, start = int(table["Entries"]), int(table["Entry"])
     if not 0 < count <= MOST_BIG or count & (count - 1):
         raise KdError(f"the table of large pool blocks is corrupt: {count} entries at {start:016x}")
@@ -168,14 +168,14 @@ def own_use(address):
 
 def own_pages():
     """(start, bytes, what it is) of each part of nonpaged pool that is no block."""
-    parks, leaves, table = value_of("MiPoolParks"), static("poolshadow.c", "Leaf"), static("bigpool.c", "Table")
+    parks, leaves, table = value_of("MiPoolParks"), static("poolshadow.c", "Leaf"), value_of("MiBigTable")
     for number in range(parks.type.range()[1] + 1):
         yield int(parks[number]), size_of("POOL_PARKS"), f"the freed blocks that CPU {number} keeps for later"
     for number in range(leaves.type.range()[1] + 1):
         yield int(leaves[number]), PAGE, "which pages of paged pool have a record of their blocks"
-    entries = int(table.dereference()["Entries"])
+    entries = int(structure("POOL_BIG_TABLE", table)["Entries"])
     if 0 < entries <= MOST_BIG:
-        yield int(table), size_of("BIG_TABLE") + entries * size_of("POOL_BIG_PAGE"), "the table of large allocations"
+        yield table, size_of("POOL_BIG_TABLE") + entries * size_of("POOL_BIG_PAGE"), "the table of large allocations"
     bitmap, words = int(static("pagefile.c", "Bitmap")), int(static("pagefile.c", "Words"))
     yield bitmap, words * 8, "which slots of the page file are used"
 
