@@ -30,6 +30,17 @@ def test_a_build_that_fails_is_told_before_any_test(tmp_path):
     assert "passed" not in done.stdout and "gw0" not in done.stdout
 
 
+def test_a_reader_that_has_had_enough_ends_the_run_in_silence(tmp_path):
+    """As with `tools/bugcheck test | head -1`."""
+    (tmp_path / "make").symlink_to("/bin/true")  # nothing is to be built
+    with subprocess.Popen([sys.executable, TOP / "tools/testrun.py", "-n", "2", "-v", "tests/test_ktap.py"], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, cwd=TOP, env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == b""
+    assert run.returncode == 1
+
+
 def items(*names):
     return [SimpleNamespace(nodeid=f"tests/{name}", path=Path("tests") / name.partition("::")[0],
                             get_closest_marker=lambda mark, name=name: mark == "spare" and "spare" in name) for name in names]

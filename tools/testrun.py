@@ -1,0 +1,24 @@
+#!/usr/bin/python3
+"""Runs pytest as the other commands run: a wrong argument is a 2, and a reader that has had enough ends it in silence.
+
+usage: testrun.py ARGUMENTS of pytest
+"""
+import os
+import sys
+
+import pytest
+
+
+def main(words):
+    try:
+        status = pytest.main(words)
+    except BrokenPipeError:             # `tools/bugcheck test | head`: the workers end with us, and with them their machines
+        os._exit(1)
+    if status == pytest.ExitCode.USAGE_ERROR:
+        print("bugcheck: tools/bugcheck test --help lists the options", file=sys.stderr)
+        return 2
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
