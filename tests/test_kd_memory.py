@@ -495,7 +495,7 @@ GARBAGE = 0x4141414141414141
 
 
 @pytest.mark.parametrize("what, complaint", [
-    ("MiRamRuns", "corrupt|no RAM|cannot be read"), ("Table", "cannot be read|corrupt"), ("Leaf", "cannot be read"),
+    ("MiRamRuns", "corrupt|no RAM|cannot be read"), ("MiBigTable", "cannot be read|corrupt"), ("Leaf", "cannot be read"),
     ("Arena", "cannot be read|Special|special"), ("MiPoolTag", "TOTAL"), ("MiNonPagedRange", "cannot be read|corrupt"),
     ("pxe", "not valid|cannot be read"), ("pte", "not valid")])
 def test_damage_gets_one_line_and_no_more(observed, tmp_path, what, complaint):

@@ -35,12 +35,6 @@ VOID ExFreePoolWithTag(PVOID Memory, ULONG Tag) {
     CHECK(Tag == LOADER_TAG);
     free(Memory);
 }
-BOOLEAN VfIsVerified(PCSTR Driver) {
-    return Driver == NULL;
-}
-const void *VfFindThunk(PCSTR Import) {
-    return Import;
-}
 VOID LdrpInitializeLoading(VOID) {
 }
 

@@ -246,7 +246,7 @@ def timer(arguments):
     print(f"Interrupt time: {now & 0xFFFFFFFF:08x} {now >> 32:08x} [{now / UNITS_PER_SECOND:.3f} s after the start]\n")
     print("Timer             Interrupt Low/High  Due in (s)   Period  DPC/thread")
     total, last = 0, 0
-    for address in addresses or walk_list(address_of("TimerList"), "KTIMER", "TimerListEntry"):
+    for address in addresses or walk_list(address_of("KiTimerList"), "KTIMER", "TimerListEntry"):
         total += 1
         try:
             last = say_timer(address, now, owners, last, is_listed=not addresses)
