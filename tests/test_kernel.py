@@ -174,6 +174,7 @@ WATCHDOGS = {
     "crash_interrupt_service_routine_that_never_ends": (0x133, {"p1": 0, "p2": 65, "p3": 64, "p4": 0}),
     "crash_dpc_that_queues_itself_for_ever": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
     "crash_thread_that_spins_at_DISPATCH": (0x133, {"p1": 1, "p2": 64, "p3": 0, "p4": 0}),
+    "crash_thread_that_comes_below_DISPATCH_now_and_then": (0xE2, {"p1": 1, "p2": 2, "p3": 3, "p4": 4}),
     "crash_thread_that_spins_without_clock_interrupts": (0x101, {"p1": 64, "p2": 0, "p4": 1}),
 }
 

@@ -169,6 +169,12 @@ IRQL = {
                                  " KeWaitForSingleObject(&Local, UserRequest, UserMode, FALSE, NULL);", 0x123, p3=0),
 }
 
+TRIM = {
+    "raise_from_apc_level": Rule("irql", "P = ExAllocatePool2(POOL_FLAG_PAGED, 256, TAG); P[0] = 1; KIRQL Between;"
+                                 " KeRaiseIrql(APC_LEVEL, &Old); KeRaiseIrql(DISPATCH_LEVEL, &Between); P[0]++;"
+                                 " KeLowerIrql(Old); ExFreePool(P);", 0xD1, {"p2": DISPATCH}),
+}
+
 OBJECTS = {
     name: c4("irql", f"P = ExAllocatePool2(POOL_FLAG_PAGED, 256, TAG); {make} ExFreePool(P);", 0xE1, p3=0, p4=0,
              harmless=harmless)
@@ -430,7 +436,7 @@ IRPS = {
 }
 
 RULES = {f"{group}_{name}": rule
-         for group, rules in (("irql", IRQL), ("object", OBJECTS), ("pool", POOL), ("deadlock", DEADLOCK), ("misc", MISC),
+         for group, rules in (("irql", IRQL), ("trim", TRIM), ("object", OBJECTS), ("pool", POOL), ("deadlock", DEADLOCK), ("misc", MISC),
                               ("irp", IRPS))
          for name, rule in rules.items()}
 
@@ -762,6 +768,20 @@ def test_the_same_drivers_pass_without_the_verifier(boot, tmp_path):
 def test_a_correct_driver_is_left_alone(verify, name):
     globals = CORRECT_GLOBALS.get(name, "")
     outcome = verify(CORRECT[name], "standard" if globals else "all", globals, unload=True)
+    assert outcome.verdict["end"] == "completed", outcome.verdict
+
+
+def test_a_tail_makes_no_whole_page_of_a_small_block(verify):
+    """Blocks of whole pages begin with one, and smaller blocks never do: as without the verifier."""
+    outcome = verify("""
+        for (ULONG Bytes = 4000; Bytes <= 4096; Bytes++) {
+            P = ExAllocatePool2(POOL_FLAG_NON_PAGED, Bytes, TAG);
+            if ((BYTE_OFFSET(P) == 0) != (Bytes > 4096 - 32)) {
+                DbgPrint("%u bytes at %p\\n", Bytes, P);
+                KeBugCheck(1);
+            }
+            ExFreePool(P);
+        }""", "tracking")
     assert outcome.verdict["end"] == "completed", outcome.verdict
 
 

@@ -429,6 +429,25 @@ KTEST_CRASH(thread_that_spins_at_DISPATCH) {
     }
 }
 
+static VOID SpinForTicks(ULONG Count) {
+    volatile const ULONG64 *Ticks = (volatile const ULONG64 *)&KeGetCurrentPrcb()->ClockTicks;
+    for (ULONG64 End = *Ticks + Count; *Ticks < End;) {
+        YieldProcessor();
+    }
+}
+
+/* More ticks at DISPATCH_LEVEL than the limit, but not in one go: no watchdog bites, and the test ends by its own hand. */
+KTEST_CRASH(thread_that_comes_below_DISPATCH_now_and_then) {
+    KtPin(1);
+    for (ULONG Spell = 0; Spell < 2; Spell++) {
+        KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+        SpinForTicks(40);
+        KeLowerIrql(OldIrql);
+        SpinForTicks(3);
+    }
+    KeBugCheckEx(MANUALLY_INITIATED_CRASH, 1, 2, 3, 4);
+}
+
 KTEST_CRASH(thread_that_spins_without_clock_interrupts) {
     KtPin(1);
     KfRaiseIrql(HIGH_LEVEL);

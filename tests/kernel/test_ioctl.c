@@ -301,10 +301,19 @@ static PDRIVER_OBJECT CreatePending(PDEVICE_OBJECT *Device) {
     return Driver;
 }
 
+static volatile LONG Closes;
+
+static NTSTATUS CountClose(PDEVICE_OBJECT Device, PIRP Irp) {
+    InterlockedIncrement(&Closes);
+    return Succeed(Device, Irp);
+}
+
 KTEST(ioctl_that_pends_on_an_asynchronous_handle_ends_by_event) {
     PDEVICE_OBJECT Device;
     PDRIVER_OBJECT Driver = CreatePending(&Device);
     HANDLE Handle, Event;
+    Driver->MajorFunction[IRP_MJ_CLOSE] = CountClose;
+    Closes = 0;
     IO_STATUS_BLOCK Result = {.Status = STATUS_PENDING};
     KT_REQUIRE(Open(L"\\Device\\KtControl", GENERIC_READ, 0, &Handle) == STATUS_SUCCESS);
     KT_REQUIRE(ZwCreateEvent(&Event, EVENT_ALL_ACCESS, NULL, NotificationEvent, TRUE) == STATUS_SUCCESS);
@@ -319,6 +328,12 @@ KTEST(ioctl_that_pends_on_an_asynchronous_handle_ends_by_event) {
     KT_EXPECT_EQ(Result.Information, 5);
     ZwClose(Event);
     ZwClose(Handle);
+    /* The request has given its reference to the file back; a worker thread may do it. */
+    LARGE_INTEGER Moment = {.QuadPart = -100000};
+    for (ULONG i = 0; i < 500 && Closes == 0; i++) {
+        KeDelayExecutionThread(KernelMode, FALSE, &Moment);
+    }
+    KT_EXPECT_EQ(Closes, 1);
     IoDeleteDevice(Device);
     IopDeleteDriverObject(Driver);
 }

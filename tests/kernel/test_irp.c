@@ -140,7 +140,7 @@ static NTSTATUS UpperDone(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
     return STATUS_SUCCESS;
 }
 
-static BOOLEAN HoldsInUpper, SkipsUpper;
+static BOOLEAN HoldsInUpper, SkipsUpper, UpperHasNoRoutine;
 static BOOLEAN OnSuccess = TRUE, OnError = TRUE;
 static NTSTATUS LowerStatus;
 static BOOLEAN LowerPends;
@@ -166,7 +166,9 @@ static NTSTATUS Stacked(PDEVICE_OBJECT Device, PIRP Irp) {
             IoSkipCurrentIrpStackLocation(Irp);
         } else {
             IoCopyCurrentIrpStackLocationToNext(Irp);
-            IoSetCompletionRoutine(Irp, UpperDone, HoldsInUpper ? Irp : NULL, OnSuccess, OnError, FALSE);
+            if (!UpperHasNoRoutine) {
+                IoSetCompletionRoutine(Irp, UpperDone, HoldsInUpper ? Irp : NULL, OnSuccess, OnError, FALSE);
+            }
         }
         return IoCallDriver(Lower, Irp);
     }
@@ -184,7 +186,7 @@ static PDRIVER_OBJECT CreateStack(VOID) {
     Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Stacked;
     Lower = IotCreateDevice(Driver, NULL, 1);
     Upper = IotCreateDevice(Driver, NULL, 2);
-    HoldsInUpper = SkipsUpper = LowerPends = FALSE;
+    HoldsInUpper = SkipsUpper = UpperHasNoRoutine = LowerPends = FALSE;
     OnSuccess = OnError = TRUE;
     LowerStatus = STATUS_SUCCESS;
     ResetSteps();
@@ -253,6 +255,28 @@ KTEST(irp_pending_is_reported_to_the_completion_routine) {
     LowerPends = TRUE;
     KT_EXPECT_EQ(IotControl(Upper, CONTROL_BUFFERED, NULL, 0, NULL, 0).Status, STATUS_SUCCESS);
     KT_EXPECT(strcmp(Steps, "ulDP") == 0);
+    DeleteStack(Driver);
+}
+
+static NTSTATUS SenderDone(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Device);
+    UNREFERENCED_PARAMETER(Context);
+    Step(Irp->PendingReturned ? 'P' : 'S');
+    KeSetEvent(&Held, IO_NO_INCREMENT, FALSE);
+    return STATUS_MORE_PROCESSING_REQUIRED;
+}
+
+KTEST(irp_pending_is_handed_up_past_a_driver_without_a_completion_routine) {
+    PDRIVER_OBJECT Driver = CreateStack();
+    LowerPends = UpperHasNoRoutine = TRUE;
+    PIRP Irp = IoAllocateIrp(2, FALSE);
+    KT_REQUIRE(Irp != NULL);
+    IoGetNextIrpStackLocation(Irp)->MajorFunction = IRP_MJ_DEVICE_CONTROL;
+    IoSetCompletionRoutine(Irp, SenderDone, NULL, TRUE, TRUE, TRUE);
+    KT_EXPECT_EQ(IoCallDriver(Upper, Irp), STATUS_PENDING);
+    KeWaitForSingleObject(&Held, Executive, KernelMode, FALSE, NULL);
+    KT_EXPECT(strcmp(Steps, "ulDP") == 0);
+    IoFreeIrp(Irp);
     DeleteStack(Driver);
 }
 
