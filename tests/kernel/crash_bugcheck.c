@@ -8,6 +8,7 @@
 #include "../../kernel/mm/pool.h"
 #include "crash.h"
 #include "../../arch/x86_64/hal.h"
+#include <bugcheck.h>
 #include <ldr.h>
 #include <rtl.h>
 
@@ -375,10 +376,10 @@ KTEST_CRASH(second_fault_while_dying) {
     KeBugCheckEx(MANUALLY_INITIATED_CRASH, 1, 2, 3, 4);
 }
 
-/* The verdict needs the command line: this one faults in the report, and again in the short one. */
+/* The verdict names the scenario: this one faults there, and again behind the few lines that follow. */
 KTEST_CRASH(third_fault_while_dying) {
     Raise(HIGH_LEVEL);
-    KeBootInfo = (struct _BOOT_INFO *)NOT_CANONICAL;
+    KiEndName = (PCSTR)NOT_CANONICAL;
     KeBugCheckEx(MANUALLY_INITIATED_CRASH, 1, 2, 3, 4);
 }
 
