@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mkdriver
+import mksymbols
+
 TOP = Path(__file__).parent.parent
 PYTHON = sys.executable
 
@@ -36,8 +39,8 @@ def make_driver(folder, name, text, language="c"):
     compiler, flags = ("gcc", "DRIVER_CFLAGS") if language == "c" else ("g++", "DRIVER_CXXFLAGS")
     call(compiler, *make_variable(flags), "-DDBG=1", "-MF", folder / f"{name}.d", "-c", source,
          "-o", folder / f"{name}.o")
-    call(PYTHON, "tools/mkdriver.py", "--output", joined, source, "--", folder / f"{name}.o")
-    call(PYTHON, "tools/mksymbols.py", joined, folder / f"{name}.sym")
+    mkdriver.join(str(joined), None, [str(source)], [str(folder / f"{name}.o")])
+    mksymbols.make_symbols(joined, folder / f"{name}.sym")
     return joined
 
 
