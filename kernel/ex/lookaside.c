@@ -5,6 +5,8 @@
  * NT's three kinds differ in the pool they take from and in the form of the caller's own allocate and free routines. */
 #include <ex.h>
 
+#define POOL_FLAGS \
+    (POOL_NX_ALLOCATION | POOL_RAISE_IF_ALLOCATION_FAILURE) /* they go to the pool, or to the caller's routine */
 #define MINIMUM_DEPTH 4
 #define MAXIMUM_DEPTH 256
 #define PERIOD 256
@@ -89,12 +91,13 @@ static VOID DeleteOld(PGENERAL_LOOKASIDE_POOL Lookaside) {
     }
 }
 
-/* The list head lies in resident memory, aligned to 16. Flags: POOL_NX_ALLOCATION; Depth is ignored. <= DISPATCH_LEVEL.
+/* The list head lies in resident memory, aligned to 16. Flags: POOL_NX_ALLOCATION,
+ * POOL_RAISE_IF_ALLOCATION_FAILURE; Depth is ignored. <= DISPATCH_LEVEL.
  * wdm.h: ExInitializeNPagedLookasideList. */
 VOID ExInitializeNPagedLookasideList(PNPAGED_LOOKASIDE_LIST Lookaside, PALLOCATE_FUNCTION Allocate, PFREE_FUNCTION Free,
                                      ULONG Flags, SIZE_T Size, ULONG Tag, USHORT Depth) {
     UNREFERENCED_PARAMETER(Depth);
-    InitializeOld(&Lookaside->L, Allocate, Free, Flags & NonPagedPoolNx ? NonPagedPoolNx : NonPagedPool, Size, Tag);
+    InitializeOld(&Lookaside->L, Allocate, Free, NonPagedPool | (Flags & POOL_FLAGS), Size, Tag);
 }
 
 /* All blocks have been freed to it. <= DISPATCH_LEVEL. wdm.h: ExDeleteNPagedLookasideList. */
@@ -114,9 +117,8 @@ VOID ExFreeToNPagedLookasideList(PNPAGED_LOOKASIDE_LIST Lookaside, PVOID Entry) 
 /* As above, with paged blocks: <= APC_LEVEL. wdm.h: ExInitializePagedLookasideList. */
 VOID ExInitializePagedLookasideList(PPAGED_LOOKASIDE_LIST Lookaside, PALLOCATE_FUNCTION Allocate, PFREE_FUNCTION Free,
                                     ULONG Flags, SIZE_T Size, ULONG Tag, USHORT Depth) {
-    UNREFERENCED_PARAMETER(Flags);
     UNREFERENCED_PARAMETER(Depth);
-    InitializeOld(&Lookaside->L, Allocate, Free, PagedPool, Size, Tag);
+    InitializeOld(&Lookaside->L, Allocate, Free, PagedPool | (Flags & POOL_RAISE_IF_ALLOCATION_FAILURE), Size, Tag);
 }
 
 VOID ExDeletePagedLookasideList(PPAGED_LOOKASIDE_LIST Lookaside) {

@@ -224,6 +224,33 @@ KTEST(lookaside_gives_freed_blocks_out_again) {
     KT_EXPECT_EQ(Allocated, Freed);
 }
 
+static POOL_TYPE AskedType;
+
+static PVOID RememberType(POOL_TYPE Type, SIZE_T Bytes, ULONG Tag) {
+    UNREFERENCED_PARAMETER(Bytes);
+    UNREFERENCED_PARAMETER(Tag);
+    AskedType = Type;
+    return NULL;
+}
+
+/* The caller's own routine gets the flags with the type. */
+KTEST(lookaside_hands_its_flags_on) {
+    NPAGED_LOOKASIDE_LIST Nonpaged;
+    PAGED_LOOKASIDE_LIST Paged;
+    ExInitializeNPagedLookasideList(&Nonpaged, RememberType, NULL,
+                                    POOL_NX_ALLOCATION | POOL_RAISE_IF_ALLOCATION_FAILURE, 64, 'looK', 0);
+    KT_EXPECT(ExAllocateFromNPagedLookasideList(&Nonpaged) == NULL);
+    KT_EXPECT_EQ((ULONG)AskedType, NonPagedPoolNx | POOL_RAISE_IF_ALLOCATION_FAILURE);
+    ExDeleteNPagedLookasideList(&Nonpaged);
+    ExInitializeNPagedLookasideList(&Nonpaged, RememberType, NULL, 0, 64, 'looK', 0);
+    KT_EXPECT(ExAllocateFromNPagedLookasideList(&Nonpaged) == NULL && AskedType == NonPagedPool);
+    ExDeleteNPagedLookasideList(&Nonpaged);
+    ExInitializePagedLookasideList(&Paged, RememberType, NULL, POOL_RAISE_IF_ALLOCATION_FAILURE, 64, 'looK', 0);
+    KT_EXPECT(ExAllocateFromPagedLookasideList(&Paged) == NULL);
+    KT_EXPECT_EQ((ULONG)AskedType, PagedPool | POOL_RAISE_IF_ALLOCATION_FAILURE);
+    ExDeletePagedLookasideList(&Paged);
+}
+
 KTEST(lookaside_grows_deeper_when_it_is_often_empty) {
     static LOOKASIDE_LIST_EX List;
     PVOID Block[16];
