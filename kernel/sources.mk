@@ -175,6 +175,7 @@ RING += kernel/ke/threadeddpc.c          # DPCs that a thread runs
 RING += kernel/ke/watchdog.c             # CPUs that have stopped making progress
 
 # ---- The executive
+RING += kernel/ex/probe.c                # whether an address is a program's
 RING += kernel/ex/pushlock.c             # readers and writers in one pointer
 RING += kernel/ex/resource.c             # ERESOURCE: readers and writers known by name
 RING += kernel/ex/resourcequery.c        # questions to a resource, owners that are no threads
