@@ -20,6 +20,7 @@ static VOID CaptureGuarded(PVOID Context) {
 
 /* See ob.h. */
 NTSTATUS ObCaptureAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POB_CAPTURE Capture) {
+    /* cppcheck-suppress ctuuninitvar; the call writes it */
     CAPTURE_CALL Call = {ObjectAttributes, Capture};
     if (ObjectAttributes == NULL) {
         return STATUS_INVALID_PARAMETER;
