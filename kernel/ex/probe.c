@@ -37,6 +37,7 @@ VOID ProbeForWrite(volatile VOID *Address, SIZE_T Length, ULONG Alignment) {
     ULONG_PTR Start = (ULONG_PTR)Address, End = Start + Length;
     Probe(Start, Length, Alignment, (ULONG64)_ReturnAddress(), __builtin_frame_address(0));
     for (ULONG_PTR Page = Start; Page < End; Page = (Page & ~(ULONG_PTR)(PAGE_SIZE - 1)) + PAGE_SIZE) {
-        *(volatile UCHAR *)Page = *(volatile UCHAR *)Page;
+        UCHAR Byte = *(volatile UCHAR *)Page;
+        *(volatile UCHAR *)Page = Byte;
     }
 }

@@ -205,7 +205,7 @@ static VOID CompleteName(PFILE_OBJECT File, PFILE_OBJECT Related) {
 
 /* See iop.h. */
 NTSTATUS IopOpenFile(POBJECT_ATTRIBUTES ObjectAttributes, PIOP_OPEN Open, PFILE_OBJECT *File) {
-    OB_CAPTURE Own;
+    OB_CAPTURE Own = {};
     TARGET Target;
     *File = NULL;
     NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);

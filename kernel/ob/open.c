@@ -20,7 +20,6 @@ static VOID CaptureGuarded(PVOID Context) {
 
 /* See ob.h. */
 NTSTATUS ObCaptureAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POB_CAPTURE Capture) {
-    /* cppcheck-suppress ctuuninitvar; the call writes it */
     CAPTURE_CALL Call = {ObjectAttributes, Capture};
     if (ObjectAttributes == NULL) {
         return STATUS_INVALID_PARAMETER;
@@ -72,7 +71,7 @@ static NTSTATUS OpenCaptured(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE T
 
 /* See ob.h. */
 NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Type, PVOID *Object) {
-    OB_CAPTURE Own;
+    OB_CAPTURE Own = {};
     *Object = NULL;
     NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);
     return NT_SUCCESS(Status) ? OpenCaptured(&Own.Attributes, Type, Object) : Status;
@@ -81,7 +80,7 @@ NTSTATUS ObOpenByAttributes(POBJECT_ATTRIBUTES ObjectAttributes, POBJECT_TYPE Ty
 /* See ob.h. */
 NTSTATUS ObOpenNamed(POBJECT_TYPE Type, POBJECT_ATTRIBUTES ObjectAttributes, ULONG Attributes, ACCESS_MASK Access,
                      HANDLE *Handle) {
-    OB_CAPTURE Own;
+    OB_CAPTURE Own = {};
     PVOID Object;
     *Handle = NULL;
     NTSTATUS Status = ObCaptureAttributes(ObjectAttributes, &Own);

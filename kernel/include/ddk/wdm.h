@@ -358,7 +358,7 @@ VOID KeEnterGuardedRegion(VOID);
 VOID KeLeaveGuardedRegion(VOID);
 BOOLEAN KeAreApcsDisabled(VOID);
 BOOLEAN KeAreAllApcsDisabled(VOID);
-KPROCESSOR_MODE ExGetPreviousMode(VOID);               /* KernelMode: there is no user mode */
+KPROCESSOR_MODE ExGetPreviousMode(VOID); /* KernelMode: there is no user mode */
 DECLSPEC_NORETURN VOID ExRaiseAccessViolation(VOID);
 DECLSPEC_NORETURN VOID ExRaiseDatatypeMisalignment(VOID);
 VOID ProbeForRead(const volatile VOID *Address, SIZE_T Length, ULONG Alignment);
