@@ -120,10 +120,10 @@ typedef struct _MULTIBOOT_TAG {
 } __attribute__((packed)) MULTIBOOT_TAG;
 #define TAG_HEADER_BYTES 8
 
-typedef struct _MEMORY_MAP_ENTRY { /* multiboot2 and PVH agree on this, too */
+typedef struct _MEMORY_MAP_ENTRY { /* multiboot2 and PVH agree on this, too. QEMU's small firmware aligns it to 4 */
     ULONG64 Base, Bytes;
     ULONG Type, Reserved;
-} MEMORY_MAP_ENTRY;
+} __attribute__((packed, aligned(4))) MEMORY_MAP_ENTRY;
 
 /* ACPI's root pointer comes inside the tag, which will be overwritten: kept here, in the kernel's image. */
 static UCHAR RsdpCopy[36];

@@ -296,7 +296,7 @@ def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
 
 
 LEAF = HEAD + """static volatile BOOLEAN IsOver;
-extern "C" PKTHREAD volatile Spinner = NULL;
+extern "C" { PKTHREAD volatile Spinner; }
 static ULONG Leaf(volatile BOOLEAN *Over) {
     ULONG Rounds = 0;
     while (!*Over) { Rounds += 3; } /* here */

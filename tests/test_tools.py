@@ -28,7 +28,7 @@ BUGCHECK = str(TOP / "tools/bugcheck")
 def shell(tmp_path):
     """shell(words..., **environment) runs a command without terminal and display."""
     def runner(*words, **environment):
-        clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "CROSS")}
         return subprocess.run(words, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL,
                               cwd=TOP, env=clean | {key: str(value) for key, value in environment.items()})
     return runner

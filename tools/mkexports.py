@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 
+from toolchain import tool
+
 
 def read_names(path):
     names = {}
@@ -24,7 +26,7 @@ def read_names(path):
 
 
 def defined_by(objects):
-    text = subprocess.run(["nm", "--defined-only", "--extern-only", *objects], capture_output=True, text=True, check=True).stdout
+    text = subprocess.run([tool("nm"), "--defined-only", "--extern-only", *objects], capture_output=True, text=True, check=True).stdout
     return {line.split()[-1] for line in text.splitlines() if line.strip() and not line.endswith(":")}
 
 

@@ -41,6 +41,10 @@ VOID ExFreePoolWithTag(PVOID Memory, ULONG Tag) {
     CHECK(Tag != 0);
     free(Memory);
 }
+NTSTATUS KiCopyGuarded(PVOID To, const void *From, SIZE_T Bytes) {
+    memcpy(To, From, Bytes);
+    return STATUS_SUCCESS;
+}
 PVOID ObpFindName(POBP_DIRECTORY Directory, PCUNICODE_STRING Name, BOOLEAN IsCaseInsensitive) {
     for (PLIST_ENTRY Entry = Directory->Names.Flink; Entry != &Directory->Names; Entry = Entry->Flink) {
         POBP_NAME Known = CONTAINING_RECORD(Entry, OBP_NAME, ListEntry);
