@@ -120,10 +120,12 @@ typedef struct _MULTIBOOT_TAG {
 } __attribute__((packed)) MULTIBOOT_TAG;
 #define TAG_HEADER_BYTES 8
 
-typedef struct _MEMORY_MAP_ENTRY { /* multiboot2 and PVH agree on this, too. QEMU's small firmware aligns it to 4 */
+#define FIRMWARE_ALIGNED __attribute__((packed, aligned(4))) /* QEMU's small firmware puts these at any multiple of 4 */
+
+typedef struct _MEMORY_MAP_ENTRY { /* multiboot2 and PVH agree on this, too */
     ULONG64 Base, Bytes;
     ULONG Type, Reserved;
-} __attribute__((packed, aligned(4))) MEMORY_MAP_ENTRY;
+} FIRMWARE_ALIGNED MEMORY_MAP_ENTRY;
 
 /* ACPI's root pointer comes inside the tag, which will be overwritten: kept here, in the kernel's image. */
 static UCHAR RsdpCopy[36];
@@ -205,11 +207,11 @@ typedef struct _PVH_START_INFO {
     ULONG64 Modules, CommandLine, Rsdp;
     ULONG64 MemoryMap; /* from version 1 on */
     ULONG MemoryMapCount, Reserved;
-} PVH_START_INFO;
+} FIRMWARE_ALIGNED PVH_START_INFO;
 
 typedef struct _PVH_MODULE {
     ULONG64 Base, Bytes, CommandLine, Reserved;
-} PVH_MODULE;
+} FIRMWARE_ALIGNED PVH_MODULE;
 
 static VOID ReadPvh(ULONG64 Info, PBOOT_INFO BootInfo) {
     const PVH_START_INFO *Start = (const PVH_START_INFO *)Info;
