@@ -15,7 +15,8 @@ from machine import OUT
 
 MEMORY = OUT / "tests.json"
 TESTS = 2400                                    # about; a run of all of them knows better
-USUAL = 0.6                                     # a test that boots a machine, with its share of the builds
+USUAL = 0.6                                     # a test that boots a machine
+MEAN = 0.9                                      # a test of a whole run, with its share of the builds
 # The others, before they are measured: what a test's name begins with, the longest name that fits counts.
 GUESSES = {"test_docs.py::test_lint[": 5, "test_docs.py::test_lint_of_changed_files": 2, "test_docs.py::test_lint": 120,
            "test_kernel.py::test_inside_free_running": 20,
@@ -60,7 +61,7 @@ def estimate():
     """(how many tests there are, about how many minutes they take on this machine's CPUs)."""
     known = recalled()
     count = max(len(known), TESTS)
-    seconds = sum(known.values()) + (count - len(known)) * USUAL
+    seconds = sum(known.values()) + (count - len(known)) * MEAN
     return count, max(1, math.ceil(seconds / len(os.sched_getaffinity(0)) / 60))
 
 
