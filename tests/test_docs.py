@@ -68,6 +68,12 @@ def test_lint():
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
 
+def test_the_top_level_is_what_a_reader_expects():
+    """What a compiler or an editor leaves there is not committed along."""
+    files = {name for name in run('git', 'ls-files').stdout.split() if '/' not in name}
+    assert files == {'.clang-format', '.editorconfig', '.gitignore', '.pytest.ini', 'LICENSE', 'Makefile', 'README.md'}
+
+
 def test_no_line_of_code_is_longer_than_140_columns():
     """In every kind of source; a row of a document's table, kept in a tool, is one line whatever its length."""
     kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/mkiso')
