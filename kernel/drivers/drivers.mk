@@ -87,6 +87,7 @@ SOURCES_ktest += tests/kernel/test_device.c
 SOURCES_ktest += tests/kernel/test_names.c
 SOURCES_ktest += tests/kernel/test_mdl.c
 SOURCES_ktest += tests/kernel/test_ioctl.c
+SOURCES_ktest += tests/kernel/test_requests.c
 SOURCES_ktest += tests/kernel/test_loader.c
 SOURCES_ktest += tests/kernel/test_fastfat.c
 SOURCES_ktest += tests/kernel/bench_files.c

@@ -58,4 +58,27 @@ static inline NTSTATUS IotComplete(PIRP Irp, NTSTATUS Status, ULONG_PTR Informat
     return Status;
 }
 
+static inline NTSTATUS IotSucceed(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    return IotComplete(Irp, STATUS_SUCCESS, 0);
+}
+
+/* A driver whose device, \Device\KtControl, can be opened and closed, and nothing else. */
+static inline PDRIVER_OBJECT IotCreateOpenable(PDEVICE_OBJECT *Device) {
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    Driver->MajorFunction[IRP_MJ_CREATE] = Driver->MajorFunction[IRP_MJ_CLEANUP] = Driver->MajorFunction[IRP_MJ_CLOSE] =
+        IotSucceed;
+    *Device = IotCreateDevice(Driver, L"\\Device\\KtControl", 1);
+    return Driver;
+}
+
+static inline NTSTATUS IotOpen(PCWSTR Path, ACCESS_MASK Access, ULONG Options, PHANDLE Handle) {
+    UNICODE_STRING Name;
+    OBJECT_ATTRIBUTES Attributes;
+    IO_STATUS_BLOCK Result;
+    RtlInitUnicodeString(&Name, Path);
+    InitializeObjectAttributes(&Attributes, &Name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL, NULL);
+    return ZwOpenFile(Handle, Access, &Attributes, &Result, 0, Options);
+}
+
 #endif
