@@ -65,14 +65,14 @@ static ULONG64 SlotVa(ULONG Slot) {
 
 /* Without memory for the tables there is no cache, and each request for a view fails. */
 static VOID InitializeViews(VOID) {
+    for (ULONG Index = 0; Index < BUCKETS; Index++) {
+        InitializeListHead(&Buckets[Index]);
+    }
     KIRQL OldIrql = MiAcquirePfnLock();
     BOOLEAN HasTables = MiMakePageTables(MM_SYSTEM_CACHE, VIEW_SLOTS);
     MiReleasePfnLock(OldIrql);
     if (!HasTables) {
         return;
-    }
-    for (ULONG Index = 0; Index < BUCKETS; Index++) {
-        InitializeListHead(&Buckets[Index]);
     }
     ULONG64 Wanted = MiTotalPages / RAM_PER_CACHE;
     PageCount = Wanted < MINIMUM_CACHED_PAGES   ? MINIMUM_CACHED_PAGES
