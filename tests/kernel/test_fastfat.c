@@ -132,11 +132,12 @@ KTEST(files_are_found_in_any_case_and_keep_theirs) {
     }
 }
 
-static NTSTATUS Rename(HANDLE File, PCSTR Path) {
+static NTSTATUS Rename(HANDLE File, PCSTR Path, BOOLEAN Replaces) {
     UCHAR Buffer[sizeof(FILE_RENAME_INFORMATION) + 64 * sizeof(WCHAR)] = {0};
     PFILE_RENAME_INFORMATION Info = (PFILE_RENAME_INFORMATION)Buffer;
     IO_STATUS_BLOCK Io;
     ULONG Length = 0;
+    Info->ReplaceIfExists = Replaces;
     for (PCSTR From = "\\??\\C:\\"; *From; From++) {
         Info->FileName[Length++] = (UCHAR)*From;
     }
@@ -153,13 +154,33 @@ KTEST(files_that_are_open_are_known_where_they_move) {
         EXPECT(FALSE);
         return;
     }
-    EXPECT(Rename(File, "Temp2\\a longer name of the same file.txt") == STATUS_SUCCESS);
+    EXPECT(Rename(File, "Temp2\\a longer name of the same file.txt", FALSE) == STATUS_SUCCESS);
     EXPECT(Open(&Other, "Temp2\\a longer name of the same file.txt", FILE_READ_DATA, FILE_SHARE_VALID_FLAGS, FILE_OPEN,
                 0) == STATUS_SHARING_VIOLATION);
     EXPECT(MakeFile("Temp\\from.txt", 10, 1)); /* another one, in its old place */
     ZwClose(File);
     EXPECT(Delete("Temp\\from.txt") == STATUS_SUCCESS);
     EXPECT(Delete("Temp2\\a longer name of the same file.txt") == STATUS_SUCCESS);
+}
+
+/* Its file object keeps the control block of the file that gave way; its place on the disk is the other one's now. */
+KTEST(files_that_gave_way_to_another_are_not_found_in_its_place) {
+    HANDLE Old, File, Other;
+    PVOID Kept;
+    if (!NT_SUCCESS(Open(&Old, "Temp\\target.txt", FILE_WRITE_DATA, 0, FILE_CREATE, 0))) {
+        EXPECT(FALSE);
+        return;
+    }
+    KT_REQUIRE(ObReferenceObjectByHandle(Old, 0, *IoFileObjectType, KernelMode, &Kept, NULL) == STATUS_SUCCESS);
+    ZwClose(Old);
+    if (NT_SUCCESS(Open(&File, "Temp\\source.txt", FILE_WRITE_DATA | DELETE, 0, FILE_CREATE, 0))) {
+        EXPECT(Rename(File, "Temp\\target.txt", TRUE) == STATUS_SUCCESS);
+        EXPECT(Open(&Other, "Temp\\target.txt", FILE_READ_DATA, FILE_SHARE_VALID_FLAGS, FILE_OPEN, 0) ==
+               STATUS_SHARING_VIOLATION);
+        ZwClose(File);
+    }
+    ObDereferenceObject(Kept);
+    EXPECT(Delete("Temp\\target.txt") == STATUS_SUCCESS);
 }
 
 KTEST(files_are_not_made_in_a_directory_that_is_going) {

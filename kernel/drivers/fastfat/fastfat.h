@@ -76,6 +76,7 @@ FAT_HANDLER FatCommonDirectory;   /* list.c */
 VOID FatInitializeFcbs(PVCB Vcb);        /* none; without the resource */
 PFCB FatFindFcb(PVCB Vcb, ULONG64 Disk); /* by its entry; NULL: the file is not open */
 VOID FatMoveFcb(PVCB Vcb, PFCB Fcb);     /* its entry lies elsewhere now */
+VOID FatForgetFcb(PFCB Fcb);             /* its file is deleted: out of the lists */
 /* A new one, in the list, without references. NULL: no memory. */
 PFCB FatCreateFcb(PVCB Vcb, const FAT_NODE *Node, PCUNICODE_STRING Path);
 VOID FatFreeFcb(PFCB Fcb);

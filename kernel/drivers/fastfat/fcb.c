@@ -88,6 +88,14 @@ PAGEABLE VOID FatFreeFcb(PFCB Fcb) {
     ExFreePoolWithTag(Fcb, TAG_FAT);
 }
 
+PAGEABLE VOID FatForgetFcb(PFCB Fcb) {
+    Fcb->IsDeleted = TRUE;
+    RemoveEntryList(&Fcb->ListEntry); /* its place may be another file's from now on */
+    RemoveEntryList(&Fcb->BucketEntry);
+    InitializeListHead(&Fcb->ListEntry);
+    InitializeListHead(&Fcb->BucketEntry);
+}
+
 /* A directory with open files in it keeps its place. */
 PAGEABLE BOOLEAN FatHasOpenChildren(PVCB Vcb, const FCB *Directory) {
     ULONG Length = Directory->Path.Length / sizeof(WCHAR);
@@ -108,11 +116,7 @@ PAGEABLE static VOID DeleteNow(PVCB Vcb, PFCB Fcb) {
         IsEmpty = FALSE;
     }
     if (IsEmpty && NT_SUCCESS(FatDelete(Vcb->Volume, &Fcb->Node))) {
-        Fcb->IsDeleted = TRUE;
-        RemoveEntryList(&Fcb->ListEntry); /* its place may be another file's from now on */
-        RemoveEntryList(&Fcb->BucketEntry);
-        InitializeListHead(&Fcb->ListEntry);
-        InitializeListHead(&Fcb->BucketEntry);
+        FatForgetFcb(Fcb);
     }
     Fcb->IsDeletePending = FALSE;
 }

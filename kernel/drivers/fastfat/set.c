@@ -61,9 +61,7 @@ PAGEABLE static NTSTATUS ClearTarget(PVCB Vcb, PFCB Fcb, ULONG Directory, PCUNIC
     FatMakeNode(&Node, Directory, Found);
     Status = FatDelete(Vcb->Volume, &Node);
     if (NT_SUCCESS(Status) && Target) {
-        Target->IsDeleted = TRUE;
-        RemoveEntryList(&Target->ListEntry);
-        InitializeListHead(&Target->ListEntry);
+        FatForgetFcb(Target);
     }
     return Status;
 }
