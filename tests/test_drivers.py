@@ -148,14 +148,20 @@ def test_a_repair_that_cannot_be_applied_is_told(tmp_path, name, content, compla
     assert name in str(told.value) and "\n" not in str(told.value)
 
 
-def test_a_repaired_source_has_the_repairs_words_as_its_head(tmp_path):
-    """It is what the diff makes of the source, and does not say what the broken one does."""
-    (tmp_path / "x.c").write_text("/* x.c: breaks.\n *\n * expect: deadlock\n */\n#include <ntddk.h>\nint a = 1;\n")
-    (tmp_path / "x.fix").write_text("Works.\n\nexpect: completed\n\n--- x.c\n+++ x_fixed.c\n@@ -5,2 +5,2 @@\n #include <ntddk.h>\n"
-                                    "-int a = 1;\n+int a = 2;\n")
+@pytest.mark.parametrize("head", ["/* x.c: breaks.\n *\n * expect: deadlock\n */\n", "// x.c: breaks.\n//\n// expect: deadlock\n//\n", ""])
+def test_a_repaired_source_has_the_repairs_words_as_its_head(tmp_path, head):
+    """It is what the diff makes of the source, and does not say what the broken one does; no other comment is taken for the head."""
+    code = "#include <ntddk.h>\nint a = 1;     // one\nint b = 2;     /* two */\n"
+    first = len(head.splitlines()) + 1
+    (tmp_path / "x.c").write_text(head + code)
+    (tmp_path / "x.fix").write_text("Works.\n\nexpect: completed\n\n--- x.c\n+++ x_fixed.c\n"
+                                    f"@@ -{first},3 +{first},3 @@\n #include <ntddk.h>\n-int a = 1;     // one\n+int a = 3;     // one\n"
+                                    " int b = 2;     /* two */\n")
+    if head:
+        assert driverheads.read_head(tmp_path / "x.c").expected[0].kind == "deadlock"
     made = repair.source_of(tmp_path / "x.fix")
     assert made.name == "x_fixed.c"
-    assert made.read_text() == ("/* x_fixed.c: Works.\n *\n * expect: completed\n */\n#include <ntddk.h>\nint a = 2;\n")
+    assert made.read_text() == "/* x_fixed.c: Works.\n *\n * expect: completed\n */\n" + code.replace("a = 1", "a = 3")
 
 
 @pytest.mark.parametrize("want,got,fits", [

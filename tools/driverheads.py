@@ -124,8 +124,7 @@ def head_lines(path):
     """The lines of a source's first comment, or of what stands above a diff."""
     if repair.is_repair(path):
         return repair.read(path)[0].splitlines()
-    text = path.read_text("utf-8", "replace")
-    comment = re.match(r"\s*(?:/\*(.*?)\*/|((?://.*\n)+))", text, re.S)
+    comment = repair.HEAD.match(path.read_text("utf-8", "replace"))
     return [re.sub(r"^\s*(?:\*|//)? ?", "", line).rstrip() for line in (comment[1] or comment[2]).splitlines()] if comment else []
 
 

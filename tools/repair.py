@@ -15,7 +15,7 @@ from machine import OUT, CannotRun
 SUFFIX = ".fix"
 FOLDER = OUT / "repaired"
 DIFF = re.compile(r"^--- (\S+)\n\+\+\+ (\S+)\n@@ ", re.M)
-HEAD = re.compile(r"\s*(?:/\*.*?\*/|(?://.*\n)+)\n?", re.S)
+HEAD = re.compile(r"\s*(?:/\*(.*?)\*/|((?://[^\n]*\n)+))\n?", re.S)        # what a source begins with
 
 
 def is_repair(path):
@@ -65,9 +65,10 @@ def source_of(path):
     if not source.is_file():
         raise CannotRun(f"'{path}' repairs {source.name}, which is not beside it")
     text = patched(path, source)
+    head = HEAD.match(text)
     FOLDER.mkdir(parents=True, exist_ok=True)
     target = FOLDER / name
     fresh = target.with_name(f".{name}.{os.getpid()}")
-    fresh.write_text(comment(name, prose) + HEAD.sub("", text, count=1), "utf-8")
+    fresh.write_text(comment(name, prose) + text[head.end() if head else 0:], "utf-8")
     os.replace(fresh, target)
     return target
