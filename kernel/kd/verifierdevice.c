@@ -3,6 +3,7 @@
 
 #include <arch.h>
 #include <io.h>
+#include <wdmsec.h>
 
 /* ---- The life of a device ---- */
 
@@ -39,6 +40,21 @@ static NTSTATUS VerifierCreateDevice(PDRIVER_OBJECT DriverObject, ULONG DeviceEx
                                      PDEVICE_OBJECT *DeviceObject) {
     NTSTATUS Status = IoCreateDevice(DriverObject, DeviceExtensionSize, DeviceName, DeviceType, DeviceCharacteristics,
                                      Exclusive, DeviceObject);
+    if (NT_SUCCESS(Status)) {
+        ForgetDeleted(*DeviceObject);
+    }
+    return Status;
+}
+
+/* On Windows it is the driver's own code, from wdmsec.lib, and calls IoCreateDevice through the driver's imports. */
+static NTSTATUS VerifierCreateDeviceSecure(PDRIVER_OBJECT DriverObject, ULONG DeviceExtensionSize,
+                                           PUNICODE_STRING DeviceName, DEVICE_TYPE DeviceType,
+                                           ULONG DeviceCharacteristics, BOOLEAN Exclusive,
+                                           PCUNICODE_STRING DefaultSDDLString, LPCGUID DeviceClassGuid,
+                                           PDEVICE_OBJECT *DeviceObject) {
+    NTSTATUS Status =
+        WdmlibIoCreateDeviceSecure(DriverObject, DeviceExtensionSize, DeviceName, DeviceType, DeviceCharacteristics,
+                                   Exclusive, DefaultSDDLString, DeviceClassGuid, DeviceObject);
     if (NT_SUCCESS(Status)) {
         ForgetDeleted(*DeviceObject);
     }
@@ -153,6 +169,7 @@ static PIRP VerifierBuildSynchronousFsdRequest(ULONG MajorFunction, PDEVICE_OBJE
 
 const VF_THUNK VfDeviceThunks[] = {
     {"IoCreateDevice", VerifierCreateDevice},
+    {"WdmlibIoCreateDeviceSecure", VerifierCreateDeviceSecure},
     {"IoDeleteDevice", VerifierDeleteDevice},
     {"IoDetachDevice", VerifierDetachDevice},
     {"IoInitializeTimer", VerifierInitializeDeviceTimer},
