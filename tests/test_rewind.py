@@ -14,18 +14,13 @@ import lastrun
 import rewind
 from alone import alone_in
 from conftest import ensure_built
+from corefile import symbols
 from machine import OUT, TOP, Machine, qemu_version
 from running import Run
 
 LIMIT = 240
 PATTERN = 0x2A                                  # what secret.c stores
 LOW_MEMORY = 1 << 20                            # below it QEMU's small firmware leaves bytes of QEMU's own stack
-
-
-def symbols(build):
-    """{name: address} of the kernel, by nm."""
-    listing = subprocess.run(["nm", OUT / build / "kernel.elf"], capture_output=True, text=True, check=True).stdout
-    return {row.split()[2]: int(row.split()[0], 16) for row in listing.splitlines() if len(row.split()) == 3}
 
 
 def stop(machine, folder, watch):
@@ -50,7 +45,7 @@ def stop(machine, folder, watch):
 def test_the_state_at_a_stop_is_the_same_each_time(cpus, tmp_path):
     ensure_built("checked")
     machine = Machine(cmdline="scenario=paged", cpus=cpus, mem=32, seed=5)
-    watch = f"{symbols('checked')['KiBugCheckData']:#x}:8:1"
+    watch = f"{symbols(OUT / 'checked/kernel.elf')['KiBugCheckData']:#x}:8:1"
     first, second = (stop(machine, tmp_path / name, watch) for name in ("first", "second"))
     assert first == second
     other = stop(Machine(**{**vars(machine), "seed": 6}), tmp_path / "other", watch)
@@ -193,5 +188,5 @@ def test_backwards_on_one_cpu(tmp_path):
     text = done.stdout + done.stderr
     assert done.returncode == 0, text
     places = [int(place, 16) for place in re.findall(r"rip=?\s*(?:0x)?([0-9a-f`]{16,17})", text.replace("`", ""))]
-    assert places[0] == symbols("checked")["KiBugCheckFromTrap"] and places[1] != places[0], text
+    assert places[0] == symbols(OUT / "checked/kernel.elf")["KiBugCheckFromTrap"] and places[1] != places[0], text
     assert re.search(r"secret!SecretStore", text.split("reverse")[-1]), text
