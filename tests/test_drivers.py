@@ -6,6 +6,7 @@ import difflib
 import functools
 import os
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -162,6 +163,16 @@ def test_a_repaired_source_has_the_repairs_words_as_its_head(tmp_path, head):
     made = repair.source_of(tmp_path / "x.fix")
     assert made.name == "x_fixed.c"
     assert made.read_text() == "/* x_fixed.c: Works.\n *\n * expect: completed\n */\n" + code.replace("a = 1", "a = 3")
+
+
+def test_a_repair_may_be_what_diff_prints_for_any_source(tmp_path):
+    """With the files' times, as `diff -u` has them; and a letter that is not UTF-8 stays the byte that it is."""
+    (tmp_path / "x.c").write_bytes(b"int a = 1;\n// \xe9\n")
+    (tmp_path / "x_fixed.c").write_bytes(b"int a = 2;\n// \xe9\n")
+    diff = subprocess.run(["diff", "-u", "x.c", "x_fixed.c"], capture_output=True, cwd=tmp_path, check=False).stdout
+    assert diff.startswith(b"--- x.c\t")
+    (tmp_path / "x.fix").write_bytes(b"Works.\n\n" + diff)
+    assert repair.source_of(tmp_path / "x.fix").read_bytes() == b"/* x_fixed.c: Works.\n */\nint a = 2;\n// \xe9\n"
 
 
 @pytest.mark.parametrize("want,got,fits", [

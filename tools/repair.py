@@ -14,7 +14,8 @@ from machine import OUT, CannotRun
 
 SUFFIX = ".fix"
 FOLDER = OUT / "repaired"
-DIFF = re.compile(r"^--- (\S+)\n\+\+\+ (\S+)\n@@ ", re.M)
+ANY_BYTES = {"encoding": "utf-8", "errors": "surrogateescape"}       # a source may be in any encoding
+DIFF = re.compile(r"^--- (\S+)(?:\t.*)?\n\+\+\+ (\S+)(?:\t.*)?\n@@ ", re.M)      # behind the tab: when the files were written
 HEAD = re.compile(r"\s*(?:/\*(.*?)\*/|((?://[^\n]*\n)+))\n?", re.S)        # what a source begins with
 
 
@@ -25,10 +26,10 @@ def is_repair(path):
 def read(path):
     """(prose, the Path of the source that it repairs, the name of the repaired source); CannotRun."""
     try:
-        text = Path(path).read_text("utf-8")
+        text = Path(path).read_text(**ANY_BYTES)
     except FileNotFoundError:
         raise CannotRun(f"there is no file '{path}'") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise CannotRun(f"cannot read '{path}': {error}") from None
     found = DIFF.search(text)
     if not found:
@@ -42,7 +43,7 @@ def patched(path, source):
     """The text of a source with the diff applied, exactly; CannotRun where it does not fit."""
     try:
         done = subprocess.run(["patch", "--quiet", "--fuzz=0", "--force", "--reject-file=-", "--output=-", source, path],
-                              capture_output=True, text=True, check=False)
+                              capture_output=True, check=False, **ANY_BYTES)
     except FileNotFoundError:
         raise CannotRun("patch is missing, which applies a repair; install it with: apt-get install patch") from None
     if done.returncode != 0:
@@ -69,6 +70,6 @@ def source_of(path):
     FOLDER.mkdir(parents=True, exist_ok=True)
     target = FOLDER / name
     fresh = target.with_name(f".{name}.{os.getpid()}")
-    fresh.write_text(comment(name, prose) + text[head.end() if head else 0:], "utf-8")
+    fresh.write_text(comment(name, prose) + text[head.end() if head else 0:], **ANY_BYTES)
     os.replace(fresh, target)
     return target
