@@ -356,6 +356,18 @@ def test_with_wants_a_driver(build, tmp_path):
     assert json.loads(done.stdout)["drivers"] == ["one", "two"]
 
 
+def test_a_repair_finds_the_headers_beside_its_source(build, tmp_path):
+    """Also as a client."""
+    write(tmp_path, "Own.h", "#define BROKEN STATUS_UNSUCCESSFUL\n#define RIGHT STATUS_SUCCESS\n")
+    source = GOOD.replace("DRIVER_INITIALIZE", '#include "own.h"\nDRIVER_INITIALIZE').replace("STATUS_SUCCESS", "BROKEN")
+    write(tmp_path, "x.c", source)
+    write(tmp_path, "x_fixed.c", source.replace("BROKEN", "RIGHT"))
+    diff = subprocess.run(["diff", "-u", "x.c", "x_fixed.c"], capture_output=True, text=True, cwd=tmp_path, check=False).stdout
+    write(tmp_path, "x.fix", "Works.\n\n" + diff)
+    done = tool("x.fix", "--with", "x.fix", cwd=tmp_path)
+    assert (done.returncode, last(done)) == (0, "result: completed [seed 1]"), done.stdout
+
+
 def test_with_is_checked_before_anything_is_built(tmp_path):
     """A --with that is no driver, or a driver that is none, is told though neither could be compiled."""
     write(tmp_path, "broken.c", GOOD + "\nthis is no C\n")

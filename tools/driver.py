@@ -19,7 +19,6 @@ from crashdump import dump_line, forget_dump, keep_dump
 from driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
 from lastrun import remember
 from machine import DUMP_LEVELS, TOP, CannotRun, Machine, qemu_version, shown
-from repair import source_of
 from run import Parser, say, whole
 from running import Run, handle_signals, hang_report
 from volume import VolumeError, copy_out
@@ -284,7 +283,6 @@ def told_how_far(run, outcome):
 
 
 def judge(options):
-    options.files, options.clients = ([source_of(path) for path in paths] for paths in (options.files, options.clients))
     if options.clients:
         check_clients(options.files, options.clients)
     qemu_version()

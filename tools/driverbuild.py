@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import leaving
@@ -28,7 +28,7 @@ from alone import lock_of
 from building import make_command
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
-from repair import source_of
+from repair import is_repair, source_of
 from toolchain import tool
 
 DDK = TOP / "kernel/include/ddk"
@@ -160,7 +160,8 @@ def has_entry(text):
 
 def check_clients(files, clients):
     """CannotRun for a client that is no driver of its own, Unbuildable where only the clients are drivers."""
-    entries = {path: has_entry(read_source(path)[0]) for path in (*files, *clients) if language_of(path)}
+    sources = {path: source_of(path) for path in (*files, *clients)}
+    entries = {path: has_entry(read_source(source)[0]) for path, source in sources.items() if language_of(source)}
     for client in clients:
         if not entries[client]:
             raise CannotRun(f"--with {client}: it has no DriverEntry, so it is a part of the driver: name it without --with")
@@ -468,6 +469,8 @@ def build(paths, kind, folder=None, enter=None, settings=Settings()):
     for place in settings.includes:
         if not Path(place).is_dir():
             raise CannotRun(f"-I {place}: there is no such folder")
+    origins = tuple(str(Path(path).parent) for path in paths if is_repair(path))     # a repaired source's headers stayed there
+    settings = replace(settings, includes=(*origins, *settings.includes))
     paths = [source_of(path) for path in paths]
     read = {path: read_source(path) for path in paths if language_of(path)}
     modules = group(paths, {path: text for path, (text, _) in read.items()})
