@@ -39,14 +39,19 @@ NTSTATUS IoCsqInitializeEx(PIO_CSQ Csq, PIO_CSQ_INSERT_IRP_EX CsqInsertIrp, PIO_
                       CsqReleaseLock, CsqCompleteCanceledIrp);
 }
 
-/* The queue's lock is held; the cancel routine is gone. */
-static VOID Remove(PIO_CSQ Csq, PIRP Irp) {
+/* The queue's lock is held. */
+static VOID Forget(PIRP Irp) {
     PIO_CSQ_IRP_CONTEXT Context = CSQ_LINK(Irp);
-    Csq->CsqRemoveIrp(Csq, Irp);
     if (Context->Type == IO_TYPE_CSQ_IRP_CONTEXT) {
         Context->Irp = NULL;
     }
     CSQ_LINK(Irp) = NULL;
+}
+
+/* The queue's lock is held; the cancel routine is gone. */
+static VOID Remove(PIO_CSQ Csq, PIRP Irp) {
+    Csq->CsqRemoveIrp(Csq, Irp);
+    Forget(Irp);
 }
 
 static VOID CancelQueuedIrp(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
@@ -86,7 +91,7 @@ NTSTATUS IoCsqInsertIrpEx(PIO_CSQ Csq, PIRP Irp, PIO_CSQ_IRP_CONTEXT Context, PV
         IoSetCancelRoutine(Irp, CancelQueuedIrp);
         IsCancelled = Irp->Cancel && IoSetCancelRoutine(Irp, NULL) != NULL;
     } else {
-        CSQ_LINK(Irp) = NULL;
+        Forget(Irp);
     }
     if (IsCancelled) {
         Remove(Csq, Irp);

@@ -307,6 +307,8 @@ KTEST(ioctl_a_cancel_safe_queue_gives_each_request_to_one_taker) {
     IoCsqInitializeEx(&Csq, CsqInsert, CsqRemove, CsqPeek, CsqAcquire, CsqRelease, CsqComplete);
     KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, &Context, NULL), STATUS_DEVICE_BUSY);
     KT_EXPECT(!(IoGetCurrentIrpStackLocation(First)->Control & SL_PENDING_RETURNED) && IsListEmpty(&CsqList));
+    IoSetCancelRoutine(First, CancelQueued); /* it goes elsewhere */
+    KT_EXPECT(IoCsqRemoveIrp(&Csq, &Context) == NULL && IoSetCancelRoutine(First, NULL) == CancelQueued);
     KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, First, &Context, &Csq), STATUS_SUCCESS);
     KT_EXPECT(IoGetCurrentIrpStackLocation(First)->Control & SL_PENDING_RETURNED);
     KT_EXPECT_EQ(IoCsqInsertIrpEx(&Csq, Second, &Other, &Csq), STATUS_SUCCESS);
