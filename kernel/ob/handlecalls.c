@@ -2,12 +2,9 @@
 #include "obp.h"
 #include <ps.h>
 
-/* Whether a handle is that of a process, of which there is one: System. NULL is allowed where IsOptional. */
-static NTSTATUS CheckProcess(HANDLE Process, BOOLEAN IsOptional) {
+/* Whether a handle is that of a process, of which there is one: System. */
+static NTSTATUS CheckProcess(HANDLE Process) {
     PVOID Object;
-    if (Process == NULL && IsOptional) {
-        return STATUS_SUCCESS;
-    }
     NTSTATUS Status = ObReferenceHandleWithAccess(Process, *PsProcessType, PROCESS_DUP_HANDLE, NULL, &Object);
     if (NT_SUCCESS(Status)) {
         ObfDereferenceObject(Object);
@@ -26,7 +23,7 @@ NTSTATUS ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle, HAND
     if (TargetHandle != NULL) {
         *TargetHandle = NULL;
     }
-    NTSTATUS Status = CheckProcess(SourceProcessHandle, FALSE);
+    NTSTATUS Status = CheckProcess(SourceProcessHandle);
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
@@ -35,7 +32,7 @@ NTSTATUS ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle, HAND
         return Status;
     }
     if (TargetHandle != NULL) {
-        Status = CheckProcess(TargetProcessHandle, FALSE);
+        Status = CheckProcess(TargetProcessHandle);
         DesiredAccess = Options & DUPLICATE_SAME_ACCESS ? Source.GrantedAccess : DesiredAccess;
         HandleAttributes |= Options & DUPLICATE_SAME_ATTRIBUTES ? Source.HandleAttributes : 0;
         if (NT_SUCCESS(Status)) {
