@@ -62,7 +62,7 @@ BOOLEAN IopLeaveIrp(PIRP Irp) {
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     BOOLEAN IsLeft = !(Irp->Reserved & IOP_IRP_COMPLETING);
     if (IsLeft) {
-        Irp->Reserved = (UCHAR)((Irp->Reserved & ~IOP_IRP_WAITED) | IOP_IRP_HOLDS_THREAD);
+        Irp->Reserved = (USHORT)((Irp->Reserved & ~IOP_IRP_WAITED) | IOP_IRP_HOLDS_THREAD);
         ObfReferenceObject(Irp->Tail.Overlay.Thread);
         if (File != NULL) {
             Irp->Reserved |= IOP_IRP_HOLDS_FILE;
