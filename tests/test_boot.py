@@ -1,11 +1,14 @@
 """Every way the kernel starts, and every size of machine: the same driver has to end in the same crash on all of them."""
 
+import re
 import struct
+import subprocess
 
 import pytest
 
-from machine import QEMU, Machine, firmware_arguments
+from machine import OUT, QEMU, Machine, firmware_arguments
 from picture import Picture
+from running import Run
 
 WAYS = ("pvh", "bios", "uefi")
 WRITE, DISPATCH_LEVEL = 1, 2
@@ -33,6 +36,21 @@ def test_devices_have_addresses_whether_the_firmware_places_them_or_not(boot, fi
     outcome = boot("paged", cpus=2, extra=("-bios", firmware))
     assert_paged_crash(outcome)
     assert "MiB: page file" in outcome.serial
+
+
+def test_a_device_that_the_firmware_left_out_is_not_put_where_another_one_may_be(tmp_path):
+    machine = Machine(extra=("-bios", "bios-256k.bin", "-device", "edu,addr=0x1e", "-S"))
+    run = Run(machine, tmp_path)
+    machine.extra += ("-gdb", f"unix:{run.sockets}/gdb,server=on,wait=off")
+    words = [f"target remote {run.sockets}/gdb", "hbreak PlacePciDevices", "continue",
+             "monitor o /w 0xcf8 0x8000f010", "monitor o /w 0xcfc 0", "finish", "monitor info pci", "kill"]
+    with run:
+        run.qmp("query-status")                         # once it answers, GDB's socket is there too
+        said = subprocess.run(["gdb", "-nx", "-q", "-batch", "-iex", "set debuginfod enabled off",
+                               *(word for each in words for word in ("-ex", each)), OUT / "checked/kernel.elf"],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60).stdout
+    place = re.search(r"device +30, function 0:.*?BAR0: 32 bit memory at (\w+)", said, re.S)
+    assert place and place[1] == "0xffffffffffffffff", said     # which is how QEMU writes "none"
 
 
 def test_a_qemu_without_the_small_firmware_takes_its_own(monkeypatch, tmp_path):

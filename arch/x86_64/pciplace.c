@@ -48,12 +48,15 @@ static BOOLEAN Is64Bit(ULONG Low) {
     return (Low & (BAR_TYPE | BAR_IS_PORT)) == BAR_TYPE_64BIT;
 }
 
-/* TRUE: the firmware has been here, or it is not for us. */
+/* A device for us; the other functions of one that has a single function are not there, or echoes of it. */
+static BOOLEAN IsOurs(ULONG Function) {
+    return HalpReadPci(Function, CONFIG_ID) != NO_DEVICE &&
+           (Function % 8 == 0 || IS_MULTI_FUNCTION(HalpReadPci(Function & ~7u, CONFIG_HEADER))) &&
+           HEADER_TYPE(HalpReadPci(Function, CONFIG_HEADER)) == 0 &&
+           HalpReadPci(Function, CONFIG_CLASS) >> 24 != CLASS_BRIDGE;
+}
+
 static BOOLEAN IsPlaced(ULONG Function) {
-    if (HEADER_TYPE(HalpReadPci(Function, CONFIG_HEADER)) != 0 ||
-        HalpReadPci(Function, CONFIG_CLASS) >> 24 == CLASS_BRIDGE) {
-        return TRUE;
-    }
     for (ULONG i = 0; i < BARS; i++) {
         ULONG Low = HalpReadPci(Function, CONFIG_BAR0 + 4 * i);
         ULONG High = Is64Bit(Low) && i + 1 < BARS ? HalpReadPci(Function, CONFIG_BAR0 + 4 * i + 4) : 0;
@@ -90,14 +93,17 @@ static VOID PlaceFunction(ULONG Function) {
     HalpWritePci(Function, CONFIG_COMMAND, Command | COMMAND_MEMORY); /* as firmware leaves it: nothing moves later */
 }
 
+/* Where a single device has been placed, firmware has been here: the window is its, and so are the devices left out. */
 static VOID PlacePciDevices(VOID) {
+    for (ULONG Function = 0; Function < FUNCTIONS; Function++) {
+        if (IsOurs(Function) && IsPlaced(Function)) {
+            return;
+        }
+    }
     NextAddress = WindowBase();
     for (ULONG Function = 0; Function < FUNCTIONS; Function++) {
-        if (HalpReadPci(Function, CONFIG_ID) != NO_DEVICE && !IsPlaced(Function)) {
+        if (IsOurs(Function)) {
             PlaceFunction(Function);
-        }
-        if (Function % 8 == 0 && !IS_MULTI_FUNCTION(HalpReadPci(Function, CONFIG_HEADER))) {
-            Function += 7; /* the other functions are not there, or echoes of this one */
         }
     }
 }
