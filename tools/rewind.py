@@ -1,9 +1,9 @@
 """Goes back from a crash: `tools/bugcheck rewind [--to EVENT] [-c COMMANDS]` makes the last seeded run that crashed once
 more, stops it once, at an earlier event, and opens the debugger there.
 
-EVENT is trim, allocate, acquire, raise, fault, switch or bugcheck (the last one before the crash that concerns it), -N (the
-N-th event before the crash on any CPU), or CPU:N (an event by its number). Inside, `back`, `forward`, `to`, `events` and
-`why ADDRESS` go on.
+EVENT is trim, allocate, free, acquire, raise, fault, switch or bugcheck (the last one before the crash that concerns it), last
+(the last one of the CPU that crashed, the default), -N (the N-th event before the crash on any CPU), or CPU:N (an event by its
+number). Inside, `back`, `forward`, `to`, `events` and `why ADDRESS` go on.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 def parse(words):
     parser = Parser(prog="tools/bugcheck rewind", add_help=False, allow_abbrev=False)
-    parser.add_argument("--to", default="-1")
+    parser.add_argument("--to", default="last")
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("scenario", nargs="?")
     parser.add_argument("-c", dest="commands")

@@ -47,7 +47,7 @@ def on_guilty(where):
     return lambda event: event.processor == where.guilty
 
 
-# word: (kind, what makes one of them the one that is meant, the complaint where there is none)
+# word: (kind, or None for any, what makes one of them the one that is meant, the complaint where there is none)
 GOALS = {
     "trim": ("Trim", lambda where: concerns_page(where.fatal), "the page of {fatal} was never trimmed"),
     "allocate": ("PoolAllocate", lambda where: concerns_block(where.fatal), "{fatal} was never allocated from a pool"),
@@ -56,6 +56,7 @@ GOALS = {
     "raise": ("Raise", raises_to_dispatch, "CPU {guilty} never raised its IRQL to DISPATCH_LEVEL"),
     "fault": ("PageFault", on_guilty, "CPU {guilty} never took a page fault"),
     "switch": ("Switch", on_guilty, "CPU {guilty} never switched threads"),
+    "last": (None, on_guilty, "CPU {guilty} wrote no event down"),
 }
 CHECKED_ONLY = ("acquire", "raise")
 
@@ -69,7 +70,7 @@ def find(where, text):
         fits = condition(where)
         if text in CHECKED_ONLY and where.machine.build != "checked":
             raise KdError(f"the {where.machine.build} build does not record that: make the run with the checked one")
-        found = where.search(lambda event: event.kind == kind and fits(event))
+        found = where.search(lambda event: kind in (None, event.kind) and fits(event))
         if found is None:
             raise KdError("in all of the run: " + complaint.format(fatal=grave(where.fatal), guilty=where.guilty))
         return found
@@ -137,6 +138,7 @@ def to(arguments):
       acquire   when the CPU that crashed took the spin lock that it held, the last of them (checked build)
       raise     when it last raised its IRQL to DISPATCH_LEVEL or above (checked build)
       fault, switch   its last page fault, its last thread switch
+      last      its last event of any kind
       bugcheck  the crash
       -N        the N-th event before the crash, on any CPU
       CPU:N     the event with this number, as `events` shows it
