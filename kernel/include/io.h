@@ -49,6 +49,8 @@ BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
 PBLOCK_DEVICE IoGetDumpDisk(VOID); /* the one that is marked for the crash dump, else that of role 1 */
+/* Waits for the disk. <= APC_LEVEL. Complete and Context are filled in here. */
+NTSTATUS IoTransferBlocks(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request);
 
 extern volatile LONG64 IoInterruptCount; /* device interrupts since the start */
 /* Called by the clock's and the jitter's interrupt on each CPU: releases the DPC of KeQueueDpcAtClock. >= DISPATCH_LEVEL. */

@@ -44,28 +44,33 @@ static BOOLEAN IsDumpSector(const UCHAR *Sector) {
            (memcmp(Sector, Elf, sizeof(Elf)) == 0 && Sector[16] == ELF_CORE);
 }
 
-static VOID CompleteRead(PBLOCK_REQUEST Request) {
+static VOID CompleteTransfer(PBLOCK_REQUEST Request) {
     KeSetEvent(Request->Context, IO_DISK_INCREMENT, FALSE);
 }
 
-/* PASSIVE_LEVEL; waits for the disk. */
-static NTSTATUS ReadFirstSector(PBLOCK_DEVICE Device, PUCHAR Sector) {
+/* See io.h. */
+NTSTATUS IoTransferBlocks(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request) {
     KEVENT Done;
+    KeInitializeEvent(&Done, NotificationEvent, FALSE);
+    Request->Status = STATUS_PENDING;
+    Request->Complete = CompleteTransfer;
+    Request->Context = &Done; /* cppcheck-suppress autoVariables */
+    Device->Submit(Device, Request);
+    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+    return Request->Status;
+}
+
+static NTSTATUS ReadFirstSector(PBLOCK_DEVICE Device, PUCHAR Sector) {
     PVOID Buffer = ExAllocatePoolWithTag(NonPagedPoolNx, PAGE_SIZE, TAG_IO); /* a page: contiguous for the device */
     if (Buffer == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    KeInitializeEvent(&Done, NotificationEvent, FALSE);
     BLOCK_REQUEST Request = {.PhysicalAddress = (ULONG64)MmGetPhysicalAddress(Buffer).QuadPart,
-                             .LengthBytes = BLOCK_SECTOR_SIZE,
-                             .Status = STATUS_PENDING,
-                             .Complete = CompleteRead,
-                             .Context = &Done};
-    Device->Submit(Device, &Request);
-    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
+                             .LengthBytes = BLOCK_SECTOR_SIZE};
+    NTSTATUS Status = IoTransferBlocks(Device, &Request);
     memcpy(Sector, Buffer, BLOCK_SECTOR_SIZE);
     ExFreePoolWithTag(Buffer, TAG_IO);
-    return Request.Status;
+    return Status;
 }
 
 /* PASSIVE_LEVEL. Says in one line why a disk is left alone. One whose first sector cannot be read may be somebody's volume,

@@ -11,6 +11,7 @@
  * The cache is small, bounded, and written through: any unused page can be dropped at any time, so a small
  * machine is never short of memory because of it. */
 #include "mi.h"
+#include <io.h>
 #include <kd.h>
 #include <ring.h>
 
@@ -156,24 +157,13 @@ static ULONG64 PhysicalOf(const MI_CACHED_PAGE *Page) {
 
 /* ---- The disk ---- */
 
-/* BLOCK_REQUEST.Complete, at DISPATCH_LEVEL. */
-static VOID CompleteTransfer(PBLOCK_REQUEST Request) {
-    KeSetEvent(Request->Context, IO_DISK_INCREMENT, FALSE);
-}
-
 /* Sectors [First, First + Count) of the page. <= APC_LEVEL, no lock. */
 static NTSTATUS TransferSectors(PMI_CACHED_PAGE Page, ULONG First, ULONG Count, BOOLEAN IsWrite) {
-    KEVENT Done;
-    KeInitializeEvent(&Done, NotificationEvent, FALSE);
     BLOCK_REQUEST Request = {.IsWrite = IsWrite,
                              .Sector = Page->Number * SECTORS_PER_PAGE + First,
                              .PhysicalAddress = PhysicalOf(Page) + First * BLOCK_SECTOR_SIZE,
-                             .LengthBytes = Count * BLOCK_SECTOR_SIZE,
-                             .Complete = CompleteTransfer,
-                             .Context = &Done};
-    Page->Device->Submit(Page->Device, &Request);
-    KeWaitForSingleObject(&Done, Executive, KernelMode, FALSE, NULL);
-    return Request.Status;
+                             .LengthBytes = Count * BLOCK_SECTOR_SIZE};
+    return IoTransferBlocks(Page->Device, &Request);
 }
 
 /* The last page of a disk may have fewer. */
