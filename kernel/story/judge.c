@@ -42,8 +42,8 @@ static NTSTATUS StepStatus;
 static PCSTR StepName;
 
 static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
-static CHAR
-    UnloadName[JUDGE_FRAME_BYTES]; /* or this, its DriverUnload: when the driver is gone, nobody can look its name up */
+/* Or this, its DriverUnload: when the driver is gone, nobody can look its name up. */
+static CHAR UnloadName[JUDGE_FRAME_BYTES];
 
 static PKLDR_DATA_TABLE_ENTRY FindStepModule(VOID) {
     for (PLIST_ENTRY Entry = PsLoadedModuleList.Flink; Entry != &PsLoadedModuleList; Entry = Entry->Flink) {

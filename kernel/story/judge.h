@@ -55,6 +55,4 @@ ULONG JudgeCountLeft(PKTHREAD Thread); /* with one thread; NULL: with those that
 VOID JudgeExplainLeft(VOID);           /* each of them; PASSIVE */
 VOID JudgeSummarizeLeft(PCHAR Buffer, SIZE_T Bytes); /* the first of them; PASSIVE */
 
-/* ---- judge.c ---- */
-
 #endif
