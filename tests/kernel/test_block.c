@@ -38,6 +38,7 @@ typedef struct _TRANSFER {
     BOOLEAN IsDpcActive;
     NTSTATUS StatusSeen;
     volatile LONG *Counter; /* of a group, or NULL */
+    LONG Place;             /* among the group's completed ones, from 1 */
     ULONG RoundsLeft;       /* Complete starts the request again */
 } TRANSFER;
 
@@ -54,7 +55,7 @@ static VOID Complete(PBLOCK_REQUEST Request) {
         return;
     }
     if (Transfer->Counter) {
-        InterlockedIncrement(Transfer->Counter);
+        Transfer->Place = InterlockedIncrement(Transfer->Counter);
     }
     KeSetEvent(&Transfer->Done, IO_DISK_INCREMENT, FALSE);
 }
@@ -358,9 +359,10 @@ KTEST(block_seeded_requests_overtake_each_other) {
             Transfers[Index].Counter = &Completed;
             Start(&Transfers[Index], FALSE);
         }
-        Await(&Transfers[7]);
-        Overtaken += Completed < 8;
-        AwaitAll(Transfers, 7, 0, FALSE);
+        AwaitAll(Transfers, 8, 0, FALSE);
+        for (ULONG Index = 1; Index < 8; Index++) {
+            Overtaken += Transfers[Index].Place < Transfers[Index - 1].Place;
+        }
     }
     KT_EXPECT(Overtaken > 0);
     for (ULONG Index = 0; Index < 8; Index++) {
