@@ -94,6 +94,23 @@ def verdict_of(line):
         return None
 
 
+def keep_to_one_cpu(process):
+    """Keeps a machine whose CPUs take turns in one thread to one CPU of the host, without preemption at wake-ups.
+
+    QEMU wakes its other thread at each timer of the machine, and seeded CPUs change places by timers: across two CPUs of
+    the host that costs more than the machine itself.
+    """
+    if not hasattr(os, "sched_setaffinity"):    # not Linux
+        return
+    worker = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or os.getpid()
+    allowed = sorted(os.sched_getaffinity(0))
+    try:
+        os.sched_setaffinity(process, {allowed[int(worker) % len(allowed)]})
+        os.sched_setscheduler(process, os.SCHED_BATCH, os.sched_param(0))
+    except OSError:
+        pass                                    # it has left already, or the host forbids it: slower, not other
+
+
 class Run:
     """One machine, running. Leaving the `with` block ends it, whatever happened."""
     running = set()
@@ -150,6 +167,8 @@ class Run:
             else:
                 os.close(terminal)
         Run.running.add(self)
+        if self.machine.seed is not None:
+            keep_to_one_cpu(self.process.pid)
 
     def end(self):
         """Kills the machine if it still runs; may be called more than once."""
