@@ -19,6 +19,7 @@ from crashdump import keep_dump
 from elffile import ElfFile
 from kdhelp import live, run_kd     # noqa: F401
 from machine import OUT, TOP
+from test_dump import walk as plain_walk
 from test_host import RTL, build_host
 
 STEPS, SECONDS = 3000, 240
@@ -270,7 +271,9 @@ PLACE = (r"blame_{name}!(?:\w+::)?{function}(?:\([^)]*\)(?: const)?)?(?:\+0x[0-9
 @pytest.mark.parametrize("kind", ("free", "checked"))
 @pytest.mark.parametrize("name", FAULTS)
 def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
-    """The verdict, COM1, !analyze and k name the driver's own function, and in it the line that did it; then its caller's line."""
+    """The verdict, COM1, !analyze and k name the driver's own function, and in it the line that did it; then its caller's line.
+
+    A GDB that has only kernel.elf and the dump, and no symbols of the driver, finds the same callers."""
     text = HEAD + FAULTS[name] + ENTRY
     line = text[:text.index("/* here */")].count("\n") + 1
     source = tmp_path / f"blame_{name}.cc"
@@ -287,6 +290,10 @@ def test_one_fault_has_one_function_and_one_line(name, kind, tmp_path):
     path, *_ = keep_dump(tmp_path)
     said = run_kd([path, "-c", "k;!analyze"])
     assert place.search(said), said
+    (tmp_path / "kernel.elf").symlink_to(OUT / kind / "kernel.elf")
+    returns = [int(word.replace("`", ""), 16) for word in re.findall(r"^\S{17} (\S{17}) (?!.*\[inline)", said, re.M)]
+    callers = [address for address in returns if address]
+    assert plain_walk(path, tmp_path)[0][-len(callers):] == callers, said
     if "/* caller */" in text:
         line_of_call = text[:text.index("/* caller */")].count("\n") + 1
         both = re.compile(place.pattern + "\n.*" + PLACE.format(name=name, function="Start", line=line_of_call))
