@@ -55,8 +55,8 @@ LongMode:
         jz      .Park
         mov     rax, [rdi + PCR_CURRENT_THREAD]
         mov     rsp, [rax + THREAD_STACK_BASE] ; the idle thread's stack
-        xor     ebp, ebp            ; the chain of frames ends here: no return address, and above it two words that
-        push    rbp                 ; a debugger may read which looks for one more frame
+        xor     ebp, ebp            ; the chain of frames ends here: no return address, and above it two words for a
+        push    rbp                 ; debugger that looks for one more frame
         push    rbp
         push    rbp
         mov     rax, KiProcessorStartup

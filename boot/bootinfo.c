@@ -1,7 +1,6 @@
-/* bootinfo.c: what GRUB (multiboot2) or QEMU (PVH) reports, turned into one BOOT_INFO for the kernel.
+/* bootinfo.c: the report of GRUB (multiboot2) or QEMU (PVH), turned into one BOOT_INFO for the kernel.
  *
- * The information lies in memory that is free as soon as the memory manager starts, so all that outlives it is
- * copied. */
+ * The report lies in memory that is free as soon as the memory manager starts, so all that outlives it is copied. */
 #include <arch.h>
 #include <bootinfo.h>
 #include <mm.h>

@@ -30,7 +30,7 @@ typedef struct _BOOT_INFO {
  * map). Stops the machine with one line when it is neither. */
 VOID BootReadInformation(ULONG Magic, ULONG64 Info, PBOOT_INFO BootInfo);
 
-/* What the CPU may lack; entry.asm has the same numbers. */
+/* Features that the CPU may lack; entry.asm has the same numbers. */
 enum { BOOT_LACKS_NX = 1, BOOT_LACKS_APIC = 2 };
 DECLSPEC_NORETURN VOID BootRefuseProcessor(ULONG Magic, ULONG64 Info, ULONG Reason);
 

@@ -45,7 +45,7 @@ MULTIBOOT2_MAGIC equ 0xE85250D6
         global  KiBootStackLimit, KiBootStackTop, KiBootDpcStack
         global  KiBootDoubleFaultStack, KiBootNmiStack, KiBootMachineCheckStack
 
-; ---- What the boot loaders look for --------------------------------------------------------------------------------
+; ---- Headers for the boot loaders ----------------------------------------------------------------------------------
         section .boot.header progbits alloc noexec nowrite align=8
 Multiboot2Header:
         dd      MULTIBOOT2_MAGIC, 0, .End - Multiboot2Header
@@ -113,7 +113,7 @@ BootEntryMultiboot2:
         jmp     EnterLongMode
 
 ; Finds out whether the CPU can run the kernel. With long mode, but without NX or a local APIC, it can at least run the
-; C code that says so on whatever screen there is.
+; C code that says so on the screen.
 CheckProcessor:
         pushfd                      ; CPUID exists where EFLAGS.ID can be changed
         pop     eax

@@ -51,7 +51,7 @@ static const UCHAR *MapTable(ULONG64 Physical, ULONG Bytes) {
     return MmMapIoSpace((PHYSICAL_ADDRESS){.QuadPart = (LONGLONG)Physical}, Bytes, MmCached);
 }
 
-/* The whole table, or NULL with a word on why. */
+/* The whole table, or NULL with a message if it is damaged. */
 static const UCHAR *OpenTable(ULONG64 Physical, ULONG *Bytes) {
     const UCHAR *Header = Physical != 0 ? MapTable(Physical, TableHeaderBytes) : NULL;
     if (Header == NULL) {
@@ -92,7 +92,7 @@ static USHORT ReadBiosWord(ULONG64 Address) {
     return Value;
 }
 
-/* The boot protocol's pointer, or else a search where a BIOS leaves it. */
+/* The boot protocol's pointer, or else a search of the places where a BIOS leaves it. */
 static const UCHAR *FindRsdp(ULONG64 Rsdp) {
     if (Rsdp != 0) {
         const UCHAR *Bytes = MapTable(Rsdp, RSDP_BYTES_2);

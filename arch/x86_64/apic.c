@@ -36,10 +36,10 @@
 #define MSI_ADDRESS 0xFEE00000ULL
 
 volatile UCHAR *HalpApicRegisters;
-static BOOLEAN IsReady; /* an interrupt that is sent before this has nowhere to wait */
+static BOOLEAN IsReady; /* an interrupt sent before this has nowhere to wait */
 
-/* The 8259s speak up at their old vectors, which are exceptions, even when masked. Moved out of the way, then
- * silenced. */
+/* Even masked, the 8259s may interrupt at their old vectors, which are exceptions. So they are moved out of the way,
+ * then silenced. */
 static VOID SilencePics(VOID) {
     static const UCHAR Words[][2] = {{0x11, 0x11}, {0xC0, 0xC8}, {0x04, 0x02}, {0x01, 0x01}, {0xFF, 0xFF}};
     for (ULONG Step = 0; Step < RTL_NUMBER_OF(Words); Step++) {
@@ -146,8 +146,8 @@ VOID HalpSendStartup(ULONG ApicId, ULONG64 Page) {
     Send(ApicId, COMMAND_ASSERT | COMMAND_STARTUP | (ULONG)(Page >> PAGE_SHIFT));
 }
 
-/* What a PCI device has to write where, to raise Vector on one CPU: edge, fixed, physical destination. Such a message
- * has eight bits for the APIC id; a CPU with a larger one (x2APIC, more than 255) is replaced by the boot CPU. */
+/* The address and data with which a PCI device raises Vector on one CPU: edge, fixed, physical destination. The APIC
+ * id has eight bits there; a CPU with a larger one (x2APIC, more than 255) is replaced by the boot CPU. */
 VOID HalGetMsiMessage(UCHAR Vector, ULONG Processor, ULONG64 *Address, ULONG *Data) {
     ULONG ApicId = KiProcessorBlock[Processor]->ApicId;
     if (ApicId > 0xFF) {

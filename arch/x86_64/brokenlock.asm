@@ -1,4 +1,4 @@
-; brokenlock.asm: a lock that does not lock: it tests the byte, then sets it, and another CPU fits between.
+; brokenlock.asm: a lock that does not lock: between its test and its set another CPU fits in.
 ;
 ; `tools/bugcheck step spinlock` walks two CPUs through it, after the lock that works (spinlock.asm). Nothing else calls it,
 ; and no driver can: it is not in the export table.
@@ -9,8 +9,8 @@
 ;       mov byte [lock], 1                                              1
 ;                                       mov byte [lock], 1              1       both go in
 ;
-; Each instruction for itself is atomic. What is missing is one instruction that does both, as xchg does. A LOCK prefix
-; would not help: it makes one instruction indivisible, never two.
+; Each instruction by itself is atomic. One instruction that does both, as xchg does, is missing. A LOCK prefix would
+; not help: it makes one instruction indivisible, never two.
 
 %include "cfi.inc"
 
@@ -19,7 +19,7 @@
 
         global KiAcquireBrokenLock, KiReleaseBrokenLock, KiAddOne
 
-; void KiAcquireBrokenLock(volatile unsigned char *Lock). The caller sees to IRQL.
+; void KiAcquireBrokenLock(volatile unsigned char *Lock). IRQL is the caller's concern.
 KiAcquireBrokenLock:
 .spin:  mov     al, [rdi]               ; test: is it free?
         test    al, al
@@ -32,7 +32,7 @@ KiReleaseBrokenLock:
         mov     byte [rdi], 0
         ret
 
-; void KiAddOne(volatile unsigned int *Sum): what a lock is for. Three instructions that two CPUs must not mix.
+; void KiAddOne(volatile unsigned int *Sum): the work for a lock, three instructions that two CPUs must not mix.
 KiAddOne:
         mov     eax, [rdi]
         add     eax, 1

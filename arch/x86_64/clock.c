@@ -23,7 +23,7 @@ static ULONG64 TickPeriod(VOID) {
     return HalFeatures.TscHz / CLOCK_HZ;
 }
 
-/* shift= of the command line, as QEMU's: an instruction takes 2^shift TSC ticks. */
+/* shift= on the command line, as QEMU's: an instruction takes 2^shift TSC ticks. */
 static ULONG JitterShift;
 
 /* xorshift64*: a full period over all states but 0. */
@@ -54,8 +54,7 @@ static VOID ArmJitter(PKPRCB Prcb) {
     ArmIn(Ticks << JitterShift); /* the same number of instructions, however long each takes */
 }
 
-/* Seeded runs: another interrupt than the clock's came to an idle CPU, which may get work by it. At the interrupt's
- * level. */
+/* Seeded runs: an idle CPU got an interrupt that is not the clock's and may bring it work. At the interrupt's level. */
 VOID HalpWakeJitter(PKPRCB Prcb) {
     ArmJitter(Prcb);
 }

@@ -42,7 +42,7 @@ static VOID ReadBrand(ULONG HighestExtended) {
     HalFeatures.Brand[48] = 0;
 }
 
-/* entry.asm has made sure of long mode, NX and a local APIC. */
+/* entry.asm has checked for long mode, NX and a local APIC. */
 VOID HalpDetectFeatures(VOID) {
     ULONG Highest = ReadCpuid(0).Eax, HighestExtended = ReadCpuid(0x80000000).Eax;
     CPUID Basic = ReadCpuid(1), Extended = ReadCpuid(0x80000001);

@@ -2,14 +2,14 @@
 ;
 ; Where a fault or an interrupt has stopped a driver when the machine died, the kernel has left the answer in KiStopped
 ; (kd/bugdump.c), an array of four words: rip and rsp, and the caller's rsp and rbp. Everywhere else the code's own bytes
-; tell. A function that has called another one has a frame, so the caller is found from rbp, but in three places:
+; tell. A function that has called another one has a frame, so the caller is found from rbp, except in three places:
 ;
 ;       55          push rbp            the function has just been entered: the caller is at [rsp], rbp is still the caller's
 ;       C3          ret                 about to be left: the same
 ;       48 89 E5    mov rbp, rsp        rbp has been pushed: the caller is at [rsp + 8]
 ;       else                            the frame is there: the caller is at [rbp + 8]
 ;
-; The table is DWARF's, and has no code: expressions take the place of the rows that nobody can give in advance.
+; The table is DWARF's, and has no code: expressions take the place of rows that cannot be written in advance.
 
 %include "cfi.inc"
 

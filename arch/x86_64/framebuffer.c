@@ -69,14 +69,14 @@ static USHORT ReadDispi(USHORT Index) {
     return HalIn16(DISPI_DATA_PORT);
 }
 
-/* A VGA shows nothing until its attribute controller is told to, which the VGA's own BIOS does where it is run. */
+/* A VGA shows nothing until its attribute controller is switched on, which the VGA's own BIOS does where it is run. */
 static VOID SwitchScreenOn(VOID) {
     HalIn8(VGA_STATUS_PORT);
     HalOut8(VGA_ATTRIBUTE_PORT, VGA_SCREEN_ON);
 }
 
-/* The line length is what the device says, not what was asked for. Returns the pitch in bytes, 0 without such a
- * device. */
+/* The line length comes from the device: it may not be the width asked for. Returns the pitch in bytes, 0 without such
+ * a device. */
 static ULONG SetDispiMode(USHORT Width, USHORT Height) {
     USHORT Id = ReadDispi(DISPI_ID);
     if (Id < DISPI_ID_FIRST || Id > DISPI_ID_LAST) {

@@ -1,7 +1,7 @@
 /* gdt.c: segments, which long mode keeps for form, and the TSS with the stacks for #DF, NMI and #MC.
  *
- * Those three must not trust the stack of whoever they interrupt: a double fault usually means that this very stack has
- * run out, and NMI and #MC come between any two instructions. Each has its own, with a guard page below. */
+ * Those three must not trust the interrupted stack: a double fault usually means that this very stack has run out, and
+ * NMI and #MC come between any two instructions. Each has its own, with a guard page below. */
 #include "hal.h"
 
 #define SEGMENT_CODE 0x00AF9B000000FFFFULL /* present, ring 0, execute/read, accessed, L */

@@ -1,4 +1,4 @@
-/* halt.c: two ways to end: stop this CPU forever, or tell the emulator to end the machine. */
+/* halt.c: two ways to end: stop this CPU forever, or have the emulator end the machine. */
 #include <arch.h>
 
 #define QEMU_EXIT_PORT 0xF4       /* isa-debug-exit, as the launcher configures it */
@@ -14,8 +14,7 @@ DECLSPEC_NORETURN VOID HalHalt(VOID) {
     }
 }
 
-/* Any IRQL. Returns when there is no emulator that listens: real hardware, or a machine without the debug-exit
- * device. */
+/* Any IRQL. Returns when no emulator listens: real hardware, or a machine without the debug-exit device. */
 VOID HalLeaveEmulator(BOOLEAN IsExpected) {
     HalSerialDrain();
     if (HalIn8(BOCHS_SIGNATURE_PORT) == BOCHS_SIGNATURE_PORT) {

@@ -33,7 +33,7 @@ UCHAR HalConnectVector(KIRQL Irql, PHAL_INTERRUPT_ROUTINE Routine, PVOID Context
         DEVICE_VECTOR *Device = &DeviceVectors[Index];
         if (InterlockedCompareExchange(&Device->IsTaken, TRUE, FALSE) == FALSE) {
             Device->Context = Context;
-            /* Pairs with the acquire in CallDevice: who sees the routine sees its context. */
+            /* Pairs with the acquire in CallDevice: a CPU that sees the routine sees its context. */
             __atomic_store_n(&Device->Routine, Routine, __ATOMIC_RELEASE);
             return (UCHAR)(VECTOR_FIRST_DEVICE + Index);
         }
@@ -94,7 +94,7 @@ static VOID CallRoutine(PKTRAP_FRAME Frame) {
     }
 }
 
-/* IF = 0 still: Prcb is the CPU that the interrupt came to. */
+/* IF = 0 still: Prcb is that of the CPU that the interrupt came to. */
 static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);
     Prcb->InterruptCount++;
@@ -103,8 +103,8 @@ static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     }
 }
 
-/* Both run where no other CPU can be moved to. The clock of a seeded run comes every few thousand instructions: clock.c
- * records those of its interrupts that are ticks. */
+/* Both run where the thread cannot change its CPU. The clock of a seeded run comes every few thousand instructions:
+ * clock.c records only the ticks among its interrupts. */
 static FORCEINLINE BOOLEAN IsTraced(const KTRAP_FRAME *Frame) {
     return Frame->Vector != VECTOR_CLOCK || KeSeed == 0;
 }
@@ -136,8 +136,8 @@ VOID KiInterrupt(PKTRAP_FRAME Frame) {
     }
 }
 
-/* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on
- * whatever CPU the interrupted thread is switched back to. */
+/* From trap.asm, vector 0x2F at DISPATCH_LEVEL, in the same way. It may switch threads: the call then returns on the
+ * CPU that takes the interrupted thread up again. */
 VOID KiDpcInterrupt(PKTRAP_FRAME Frame) {
     Acknowledge(KeGetCurrentPrcb(), Frame);
     TraceEntry(Frame);

@@ -1,7 +1,6 @@
 /* ioapic.c: the I/O APICs, which turn interrupt lines into messages to a CPU; each line starts masked.
  *
- * Devices of this kernel signal by MSI-X, past the I/O APICs. What is left are the ISA lines, found through the
- * MADT. */
+ * Devices of this kernel signal by MSI-X, past the I/O APICs. That leaves the ISA lines, found through the MADT. */
 #include "hal.h"
 #include <kd.h>
 #include <mm.h>

@@ -1,8 +1,8 @@
-; irql.asm: IRQL is CR8: reading, raising and lowering it.
+; irql.asm: the interrupt request level, IRQL, which is CR8: reading, raising and lowering it.
 ;
 ; The local APIC accepts an interrupt of vector V only while V >> 4 is greater than CR8. Raising is therefore one write,
-; and lowering is one write after which everything that became deliverable is delivered, before the next instruction:
-; nobody has to look into a queue of postponed interrupts, because the APIC is that queue.
+; and lowering is one write after which everything that became deliverable is delivered, before the next instruction.
+; There is no queue of postponed interrupts to look into: the APIC is that queue.
 ;
 ; The functions are leaves without a stack frame: the caller is at [rsp], as CFI_START tells the stack walk (kd/stack.c).
 ; The checked build wraps them (ke/checkedlock.c): there each change of IRQL is checked and goes to the event trace.
@@ -29,7 +29,7 @@ KfRaiseIrql:
         mov     cr8, rdi
         ret
 
-; void KeLowerIrql(KIRQL NewIrql). What is pending between the two levels runs before this returns.
+; void KeLowerIrql(KIRQL NewIrql). Interrupts pending between the two levels run before this returns.
 KeLowerIrql:
         movzx   edi, dil
         mov     cr8, rdi

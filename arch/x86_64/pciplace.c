@@ -1,8 +1,8 @@
-/* pciplace.c: gives PCI devices their addresses where no firmware has: a machine may start without one that does.
+/* pciplace.c: the addresses of PCI devices, given out where no firmware has done it.
  *
- * A PC's BIOS places every device before it looks for something to boot. The small firmware that QEMU's virtual machines
- * start with in no time (qboot.rom) leaves that to the system, as any firmware may. Only memory of ordinary devices on
- * bus 0 is placed: nothing here is driven by ports, and behind a bridge lies nothing until firmware has set it up.
+ * A PC's BIOS places every device before it looks for something to boot. The small firmware with which QEMU's virtual
+ * machines start in no time (qboot.rom) leaves that to the system, as any firmware may. Only memory of ordinary devices
+ * on bus 0 is placed: no device here is driven by ports, and nothing lies behind a bridge until firmware has set it up.
  *
  *      ... RAM | configuration space (q35) | WINDOW_BASE --> devices, in bus order ... WINDOW_END | I/O APIC, local APIC
  *
@@ -34,7 +34,7 @@
 
 static ULONG64 NextAddress;
 
-/* Behind what RAM there is below 4 GiB. */
+/* Behind the RAM below 4 GiB. */
 static ULONG64 WindowBase(VOID) {
     ULONG64 Base = WINDOW_BASE;
     for (ULONG i = 0; i < KeBootInfo->RangeCount; i++) {
@@ -48,7 +48,7 @@ static BOOLEAN Is64Bit(ULONG Low) {
     return (Low & (BAR_TYPE | BAR_IS_PORT)) == BAR_TYPE_64BIT;
 }
 
-/* A device for us; the other functions of one that has a single function are not there, or echoes of it. */
+/* A device for us; the other functions of a single-function device are absent, or echoes of it. */
 static BOOLEAN IsOurs(ULONG Function) {
     return HalpReadPci(Function, CONFIG_ID) != NO_DEVICE &&
            (Function % 8 == 0 || IS_MULTI_FUNCTION(HalpReadPci(Function & ~7u, CONFIG_HEADER))) &&
@@ -68,7 +68,8 @@ static BOOLEAN IsPlaced(ULONG Function) {
     return FALSE;
 }
 
-/* The device does not decode. A BAR keeps of the ones written to it those above its size; addresses are multiples of it. */
+/* The device does not decode. Of the ones written to it, a BAR keeps those above its size, of which addresses are
+ * multiples. */
 static VOID PlaceBar(ULONG Function, ULONG Register) {
     HalpWritePci(Function, Register, 0xFFFFFFFF);
     ULONG Bytes = ~(HalpReadPci(Function, Register) & ~BAR_FLAGS) + 1;
@@ -93,7 +94,7 @@ static VOID PlaceFunction(ULONG Function) {
     HalpWritePci(Function, CONFIG_COMMAND, Command | COMMAND_MEMORY); /* as firmware leaves it: nothing moves later */
 }
 
-/* Where a single device has been placed, firmware has been here: the window is its, and so are the devices left out. */
+/* If even one device has an address, firmware has been here: window and unplaced devices are its business. */
 static VOID PlacePciDevices(VOID) {
     for (ULONG Function = 0; Function < FUNCTIONS; Function++) {
         if (IsOurs(Function) && IsPlaced(Function)) {

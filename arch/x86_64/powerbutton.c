@@ -1,4 +1,4 @@
-/* powerbutton.c: the machine's power button, which a person presses, or a tool that has waited long enough.
+/* powerbutton.c: the machine's power button, pressed by a person, or by a tool that has waited long enough.
  *
  * Polled: its interrupt (SCI) stays masked in the I/O APIC. ACPI Specification, "PM1 Event Grouping". */
 #include "hal.h"

@@ -37,7 +37,7 @@ VOID HalInitializeProcessor(PKPCR Pcr) {
     HalpEnableApic(&Pcr->Prcb);
 }
 
-/* What the kernel makes use of on this machine. */
+/* Prints the features of this machine that the kernel uses. */
 static VOID PrintMachine(VOID) {
     KdPrintf("hal: %s, %s clock, APIC timer at %u MHz, TSC at %u MHz, %u I/O APIC%s; protections: WP NX%s%s%s\n",
              HalFeatures.X2Apic ? "x2APIC" : "xAPIC",

@@ -1,8 +1,8 @@
-; queuedlock.asm: the in-stack queued spin lock: first come, first served, and each waiter spins on a word of its own.
+; queuedlock.asm: the in-stack queued spin lock: first come, first served, each spinning on its own word.
 ;
 ; The lock word points to the last handle of a queue. A waiter looks at its own handle only, so that a release touches one
 ; other CPU's cache line, and the lock is handed on in the order of arrival. The plain lock (spinlock.asm) is shorter, and
-; unfair: whichever CPU's exchange comes first has it.
+; unfair: the first exchange wins.
 ;
 ;       lock word --> tail handle; 0: free
 ;       owner:   Lock = lock | OWNER    Next --> first waiter

@@ -1,8 +1,8 @@
 /* readmodify.c: read-modify-write faults reported as writes, as a processor does and an emulator may not.
  *
  * `add [p], 1`, `lock xadd`, `bts`: a processor asks for the right to write before it reads, and its error code says
- * "write". QEMU's TCG runs such an instruction as a load and a store, and the load faults first: "read". What the
- * machine says when it stops is what Windows says of the same instruction; so the instruction is looked at again. */
+ * "write". QEMU's TCG runs such an instruction as a load and a store, and the load faults first: "read". The blue
+ * screen should say what Windows would say of the same instruction, so the instruction is looked at again. */
 #include "hal.h"
 #include <mm.h>
 #include <pagefault.h>

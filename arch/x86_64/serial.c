@@ -89,7 +89,7 @@ VOID HalSerialPut(ULONG Port, PCSTR Text) {
         return;
     }
     UART *Uart = &Uarts[Port - 1];
-    Uart->Room = 0; /* whoever wrote last may have been another CPU, a while ago or just now */
+    Uart->Room = 0; /* the last writer may have been another CPU, a while ago or just now */
     for (; *Text != 0 && Uart->IsPresent; Text++) {
         if (*Text == '\n') {
             PutByte(Uart, '\r');
@@ -98,7 +98,7 @@ VOID HalSerialPut(ULONG Port, PCSTR Text) {
     }
 }
 
-/* Any IRQL. Returns when every byte has left: an emulator that is told to end drops what its UARTs still hold. */
+/* Any IRQL. Returns when every byte has left: an emulator that ends drops the bytes still in its UARTs. */
 VOID HalSerialDrain(VOID) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Uarts); i++) {
         if (Uarts[i].IsPresent) {

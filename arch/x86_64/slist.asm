@@ -1,15 +1,15 @@
-; slist.asm: the S-list: a stack whose 16-byte head one instruction exchanges, so that it needs no lock.
+; slist.asm: the S-list: a stack without a lock, whose 16-byte head one instruction exchanges.
 ;
 ;       header  +0  depth (16 bits), sequence (48 bits)
 ;               +8  the first entry's address; its low four bits are 0, since entries are aligned to 16 bytes
 ;
-; cmpxchg16b writes the new head only if all 16 bytes are still what they were read as. The sequence number is what makes
-; that safe: without it, a pop that was interrupted after it read "first = A, next = B" would succeed after others have
-; popped A and B and pushed A back, and make the long gone B the head. With it, the head has changed even if it looks alike.
+; cmpxchg16b writes the new head only if all 16 bytes are still as they were read. The sequence number makes that safe:
+; without it, a pop that was interrupted after it read "first = A, next = B" would succeed after others have popped A
+; and B and pushed A back, and make the long gone B the head. With it, the head has changed even if it looks alike.
 ;
-; One hole is left. A pop reads the first entry's Next when somebody else may have popped that entry and freed its page: the
-; read may fault, although its result would be thrown away. Where that fault would stop the machine, a
-; fix-up (ex/slist.c) knows the instruction by its address, and resumes at the start of the pop.
+; One hole is left. A pop reads the first entry's Next when another CPU may have popped that entry and freed its page:
+; the read may fault, although its result would be thrown away. Where that fault would stop the machine, a fix-up
+; (ex/slist.c) knows the instruction by its address, and resumes at the start of the pop.
 ;
 ; rbx is kept in r8 and nothing is pushed: leaves without a stack frame (see irql.asm).
 
@@ -42,7 +42,7 @@ FirstEntrySList:
         and     rax, -16
         ret
 
-; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER, PSLIST_ENTRY). Any IRQL. Returns what was first before.
+; PSLIST_ENTRY ExpInterlockedPushEntrySList(PSLIST_HEADER, PSLIST_ENTRY). Any IRQL. Returns the entry that was first.
 ExpInterlockedPushEntrySList:
         SAVE_IN rbx, r8
         mov     rax, [rdi]

@@ -70,7 +70,7 @@ static VOID DeleteProcessor(PROCESSOR *Processor) {
     ExFreePoolWithTag(Processor, PROCESSOR_TAG);
 }
 
-/* All that a CPU needs before its first instruction in the kernel; NULL when memory is out. */
+/* All that a CPU needs before its first instruction in the kernel; NULL: no memory. */
 static PROCESSOR *CreateProcessor(ULONG Number) {
     PROCESSOR *Processor = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(PROCESSOR), PROCESSOR_TAG);
     if (Processor == NULL) {
@@ -100,7 +100,7 @@ static PROCESSOR *CreateProcessor(ULONG Number) {
     return Processor;
 }
 
-/* It never ran: its control block goes away as if it had not been there. */
+/* The CPU never ran: its control block is removed without a trace. */
 static VOID ForgetProcessor(PROCESSOR *Processor, ULONG Number) {
     KiProcessorBlock[Number] = NULL;
     MmDeleteKernelStack(Processor->Pcr.Prcb.IdleThread->StackBase, KERNEL_STACK_SIZE);
@@ -140,7 +140,7 @@ static BOOLEAN WakeProcessor(PKPCR Pcr, ULONG ApicId, ULONG64 Page) {
     return __atomic_exchange_n(&KiTrampolineMailbox, NULL, __ATOMIC_SEQ_CST) == NULL;
 }
 
-/* FALSE: memory is out, or a CPU is lost half-way; no more are started. */
+/* FALSE: no memory, or a CPU is lost half-way; no more are started. */
 static BOOLEAN StartProcessor(ULONG ApicId, ULONG64 Page) {
     ULONG Number = KeNumberProcessors;
     PROCESSOR *Processor = CreateProcessor(Number);

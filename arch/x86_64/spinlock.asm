@@ -1,8 +1,8 @@
 ; spinlock.asm: the spin lock: one exchange that only one CPU can win.
 ;
-; xchg with memory is atomic by itself (no LOCK prefix is needed), and it is a full barrier: what the owner read and wrote
-; stays between its xchg and its release. Release is a plain store, because x86 never lets a store pass an earlier load
-; or store.
+; xchg with memory is atomic by itself (no LOCK prefix is needed), and it is a full barrier: the owner's loads and
+; stores stay between its xchg and its release. Release is a plain store, because x86 never lets a store pass an earlier
+; load or store.
 ;
 ;       lock word 0     free
 ;       lock word 1     held. By whom, the word does not say: a waiter's failed xchg writes its own 1 over the owner's, so a
@@ -31,11 +31,11 @@
 
 ; ---- The textbook form, for reading and for single-stepping: a byte, an exchange, a loop -------------------------------
 
-; void KiAcquireTextbookLock(volatile unsigned char *Lock). The caller sees to IRQL.
+; void KiAcquireTextbookLock(volatile unsigned char *Lock). IRQL is the caller's concern.
 KiAcquireTextbookLock:
         mov     al, 1
 .spin:  xchg    al, [rdi]               ; al := old value, lock := 1, in one step that no CPU can divide
-        test    al, al                  ; 0: it was free, and now it is ours; 1: somebody else's, and still is
+        test    al, al                  ; 0: it was free, and now it is ours; 1: another CPU's, and still is
         jnz     .spin
         ret
 
@@ -81,7 +81,7 @@ KeAcquireSpinLockAtDpcLevel:
         test    ecx, ecx                ; 0: it was free, and is ours
         jnz     .held
         ret
-.held:  mov     [gs:PCR_SPINNING_WORD], rcx ; neither 0 nor 1: nobody has ever initialised this lock
+.held:  mov     [gs:PCR_SPINNING_WORD], rcx ; neither 0 nor 1: this lock was never initialised
 .wait:  mov     [gs:PCR_SPINNING_ON], rdi ; for the watchdog's report; an interrupt's own spinning forgets ours
         pause
         cmp     qword [rdi], 0

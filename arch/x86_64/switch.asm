@@ -1,8 +1,8 @@
 ; switch.asm: the context switch: seven words pushed on one stack, seven popped from another.
 ;
 ; A thread that does not run is nothing but its stack. KiSwapContext is an ordinary function call for both threads: the
-; old one calls it, and returns from it only when somebody switches back. The C compiler has saved what it needs of the
-; caller-saved registers already, so only the callee-saved ones, the stack pointer and (as return address) the
+; old one calls it, and returns from it only when some CPU switches back. The C compiler has already saved the
+; caller-saved registers that it needs, so only the callee-saved ones, the stack pointer and (as return address) the
 ; instruction pointer are left to keep. CR8 is DISPATCH_LEVEL on both sides, IF is 1, and the dispatcher lock is held
 ; all through: the CPU hands it from the old thread to the new one. There is no floating point in the kernel.
 ;
@@ -75,8 +75,8 @@ KiThreadStartup:
 
 ; NTSTATUS KiCallGuarded(void (*Routine)(PVOID), PVOID Context)
 ; Calls Routine, which holds no lock, in a thread. STATUS_SUCCESS; or the status of an access violation below
-; DISPATCH_LEVEL, which ends the call where it stands: a fix-up of trap.c sends its trap to KiGuardLanding; or one that
-; was raised below DISPATCH_LEVEL: KiEndGuarded. Any IRQL.
+; DISPATCH_LEVEL, which cuts the call short: a fix-up of trap.c sends its trap to KiGuardLanding; or of an exception
+; raised below DISPATCH_LEVEL: KiEndGuarded. Any IRQL.
         CFI_LEAF
 KiCallGuarded:
         SAVE    rbp

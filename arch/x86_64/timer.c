@@ -1,8 +1,8 @@
 /* timer.c: the rates of the time-stamp counter and the APIC timer, measured against a known clock.
  *
  * The clock is channel 2 of the 8254 PIT, which every PC has had since 1981, or, where it does not count, ACPI's
- * power-management timer. What is measured begins before the clock starts and ends after it has run out, so a measurement
- * can only come out too long (the emulator's host is busy, an SMI strikes): of several the shortest is the true one, and a
+ * power-management timer. A measurement begins before the clock starts and ends after it has run out, so it can only
+ * come out too long (the emulator's host is busy, an SMI strikes): of several the shortest is the true one, and a
  * second one that agrees with it confirms it. */
 #include "hal.h"
 
@@ -20,7 +20,7 @@
 #define AGREEMENT 128  /* two that differ by less than a 128th */
 #define MEASURE_HZ 250 /* each takes 4 ms */
 #define MAXIMUM_POLLS 1000000
-#define BETWEEN_POLLS 16 /* rounds: little beside a look at a port, and many looks less where instructions count */
+#define BETWEEN_POLLS 16 /* rounds: cheap beside a port read, and far fewer reads where instructions count */
 #define LVT_MASKED 0x10000
 #define TIMER_DIVIDE_BY_1 0x0B
 #define LONGEST_COUNT 0xFFFFFFFF
@@ -53,7 +53,7 @@ static VOID End(MEASUREMENT *Measurement) {
     Measurement->ApicTicks = LONGEST_COUNT - HalpReadApic(APIC_TIMER_CURRENT);
 }
 
-/* The count starts when its high byte is written. Returns how often it had to be looked at. */
+/* The count starts when its high byte is written. Returns the number of polls. */
 static ULONG RunPit(MEASUREMENT *Measurement) {
     USHORT Count = PIT_HZ / MEASURE_HZ;
     HalOut8(PORT_61, (UCHAR)((HalIn8(PORT_61) & ~PORT_61_SPEAKER) | PORT_61_GATE_2));
@@ -70,8 +70,8 @@ static ULONG RunPit(MEASUREMENT *Measurement) {
     return Polls;
 }
 
-/* FALSE: the counter does not count. OUT high at the first look is a pause of the whole count, or nobody answers at
- * port 0x61. */
+/* FALSE: the counter does not count. OUT high at the first look means a pause of the whole count, or no device at port
+ * 0x61. */
 static BOOLEAN MeasureByPit(MEASUREMENT *Measurement) {
     ULONG Polls = 0;
     for (ULONG i = 0; i < PIT_ATTEMPTS && Polls == 0; i++) {
@@ -100,8 +100,8 @@ static BOOLEAN Agree(ULONG64 One, ULONG64 Other) {
     return (One > Other ? One - Other : Other - One) < Other / AGREEMENT;
 }
 
-/* Counter by counter: what delays the reading of one need not delay the other. A host that is never quiet gets the
- * shortest of many. */
+/* Counter by counter: a delay in reading one need not delay the other. On a host that is never quiet, the shortest of
+ * many measurements has to do. */
 static BOOLEAN MeasureShortest(BOOLEAN (*Measure)(MEASUREMENT *), MEASUREMENT *Shortest) {
     BOOLEAN IsConfirmed = FALSE;
     if (!Measure(Shortest)) {
@@ -137,9 +137,9 @@ VOID HalpCalibrateTimers(VOID) {
 
 /* Any IRQL. Before the calibration: writes to the POST port, about 1 us each on any machine.
  *
- * The loop is its own measure: it looks at the counter after 1, 2, 4, ... rounds, from half-way on after as many as the
- * rest should take. Where QEMU counts instructions a look, and a `pause` even more, costs its host as much as a thousand
- * of them. */
+ * The loop is its own measure: it looks at the counter after 1, 2, 4, ... rounds, and from half-way on after as many as
+ * the rest should take. Where QEMU counts instructions, a look, and even more a `pause`, costs its host as much as a
+ * thousand of them. */
 VOID HalStall(ULONG MicroSeconds) {
     if (HalFeatures.TscHz == 0) {
         for (ULONG i = 0; i < MicroSeconds; i++) {

@@ -5,7 +5,7 @@
 ;       NMI, #DF, #MC   on their own stacks, nothing is re-enabled; KiFreezeInterrupt(Frame) or KiTrap(Frame)
 ;       interrupts      CR8 := vector >> 4 first, so that only higher levels can come in; KiInterrupt(Frame), for the
 ;                       software interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 :=
-;                       what it was
+;                       the old level
 ;
 ; The stack after ENTER (KTRAP_FRAME, ke.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
 ; aligned again at the bottom, as a C call needs it:
@@ -65,9 +65,9 @@ EFLAGS_IF_BYTE1     equ 2           ; IF, in the second byte of EFLAGS
         cld
         cmp     byte [rel HalFeatures + FEATURES_SMAP], 0
         je      %%no_smap
-        clac                        ; whoever was interrupted may have had AC set
+        clac                        ; the interrupted code may have had AC set
 %%no_smap:
-        mov     rdi, rbp            ; the argument of whatever is called
+        mov     rdi, rbp            ; the argument of the C function
 %endmacro
 
 %macro LEAVE_TRAP 0
@@ -183,7 +183,7 @@ InterruptEntry:                     ; devices, clock, IPIs
         call    KiInterrupt
 Lower:  cli
         mov     rax, [rbp + FRAME_PREVIOUS_IRQL]
-        mov     cr8, rax            ; what has become deliverable comes after the iretq, on an empty frame
+        mov     cr8, rax            ; interrupts deliverable now come after the iretq, on an empty frame
         LEAVE_TRAP
 
 ; The local APIC's "never mind": an interrupt that went away before it was taken. It is not in service and gets no EOI.

@@ -1,7 +1,7 @@
 /* trap.c: the meaning of a trap: a page fault is work for the memory manager, all else is the end.
  *
- * Most traps become exceptions with a status, as on NT; nobody handles them here, and ke/exception.c makes the
- * bugcheck of them. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */
+ * Most traps become exceptions with a status, as on NT; no code handles them here, so ke/exception.c makes them
+ * bugchecks. Traps that no correct kernel can cause stop the machine as what they are: 0x7F. */
 #include "hal.h"
 #include <mm.h>
 #include <pagefault.h>
@@ -36,7 +36,7 @@ static FORCEINLINE VOID TraceFault(const KTRAP_FRAME *Frame) {
               Frame->FaultAddress, Frame->Rip, 0);
 }
 
-/* What the memory manager leaves to us: the lower half, and, as #GP without an address, what is not canonical. */
+/* Faults that the memory manager leaves to us: the lower half, and, as #GP without an address, non-canonical ones. */
 static BOOLEAN IsAccessViolation(const KTRAP_FRAME *Frame) {
     return Frame->PreviousIrql <= APC_LEVEL && (LONG64)Frame->FaultAddress >= 0;
 }
@@ -70,7 +70,7 @@ BOOLEAN KiFixUpFault(PKTRAP_FRAME Frame) {
 
 VOID (*KiErrorCodeHook)(PKTRAP_FRAME Frame); /* readmodify.c: sets the write bit where a processor would have */
 
-/* The memory manager is asked first, then the fix-ups; after that the fault is the end. */
+/* The memory manager comes first, then the fix-ups; after that the fault is the end. */
 static VOID PageFault(PKTRAP_FRAME Frame) {
     MM_REFUSAL Refusal;
     TraceFault(Frame);
@@ -118,7 +118,7 @@ VOID KiTrap(PKTRAP_FRAME Frame) {
         KiDispatchException(Frame, STATUS_STACK_BUFFER_OVERRUN, Frame->Rip, 1, Frame->Rcx, 0);
     case VectorMachineCheck:
         DieOfMachineCheck(Frame);
-    default: /* VectorDoubleFault, and what cannot happen without a broken descriptor table or floating point */
+    default: /* VectorDoubleFault, and traps of a broken descriptor table or floating point */
         KiBugCheckFromTrap(UNEXPECTED_KERNEL_MODE_TRAP, Frame->Vector, (ULONG_PTR)Frame, Frame->Rsp, Frame->Rip, Frame);
     }
 }

@@ -1,4 +1,4 @@
-/* attach.c: device stacks: a device on top of another's receives that one's requests first.
+/* attach.c: device stacks: a device on top of another receives that one's requests first.
  *
  *      AttachedDevice leads up, IOP_DEVICE.AttachedTo down. Requests are sent to the top; each driver passes them on
  *      to the device that its attach call returned, which was the top before. */
@@ -38,8 +38,8 @@ PDEVICE_OBJECT IoAttachDeviceToDeviceStack(PDEVICE_OBJECT SourceDevice, PDEVICE_
     return Attach(SourceDevice, TargetDevice, NULL);
 }
 
-/* The same with the answer in the driver's own memory before a request can come. wdm.h:
- * IoAttachDeviceToDeviceStackSafe. */
+/* The same, but *AttachedToDeviceObject is set before a request can come.
+ * wdm.h: IoAttachDeviceToDeviceStackSafe. */
 NTSTATUS IoAttachDeviceToDeviceStackSafe(PDEVICE_OBJECT SourceDevice, PDEVICE_OBJECT TargetDevice,
                                          PDEVICE_OBJECT *AttachedToDeviceObject) {
     return Attach(SourceDevice, TargetDevice, AttachedToDeviceObject) ? STATUS_SUCCESS : STATUS_NO_SUCH_DEVICE;
@@ -57,7 +57,7 @@ NTSTATUS IoAttachDevice(PDEVICE_OBJECT SourceDevice, PUNICODE_STRING TargetDevic
     return Status;
 }
 
-/* Takes off what is attached to TargetDevice: the device that the attach call returned. <= DISPATCH_LEVEL.
+/* Detaches the device on top of TargetDevice, which the attach call returned. <= DISPATCH_LEVEL.
  * wdm.h: IoDetachDevice. */
 VOID IoDetachDevice(PDEVICE_OBJECT TargetDevice) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&IopDeviceLock);

@@ -1,7 +1,7 @@
-/* block.c: the list of disks. What a disk is used for follows from what it holds: one that begins with a FAT boot
- * sector is the volume C:, one that begins with the launcher's mark, or with an earlier dump, takes the crash dump. Of
- * the others the first holds the page file, and the second the crash dump where no disk is marked for it; and one of
- * which that cannot be known holds neither. */
+/* block.c: the list of disks, whose contents decide their use. A disk that begins with a FAT boot sector is the
+ * volume C:; one that begins with the launcher's mark, or with an earlier dump, takes the crash dump. Of the others
+ * the first holds the page file, and the second the crash dump if no disk is marked for it. A disk that cannot be
+ * read is not used. */
 #include <kd.h>
 #include <mm.h>
 #include "iop.h"
@@ -29,8 +29,8 @@ ULONG IopInsertBlockDevice(PBLOCK_DEVICE Device) {
     return Role;
 }
 
-/* A boot sector: a jump, sectors of a size that there is, at least one table, and the mark at its end. A page file
- * that begins so by chance would need all of these. */
+/* A boot sector: a jump, a legal sector size, at least one table, and the mark at its end. A page file would have to
+ * begin with all of these by chance. */
 static BOOLEAN IsFatBootSector(const UCHAR *Sector) {
     ULONG SectorBytes = Sector[11] | (ULONG)Sector[12] << 8, ClusterSectors = Sector[13], Tables = Sector[16];
     return Sector[510] == 0x55 && Sector[511] == 0xAA && (Sector[0] == 0xEB || Sector[0] == 0xE9) &&
@@ -73,8 +73,8 @@ static NTSTATUS ReadFirstSector(PBLOCK_DEVICE Device, PUCHAR Sector) {
     return Status;
 }
 
-/* PASSIVE_LEVEL. Says in one line why a disk is left alone. One whose first sector cannot be read may be somebody's volume,
- * and a page file would be written over it. A volume may be small: only whoever mounts it can tell. */
+/* PASSIVE_LEVEL. Says in one line why a disk is left alone. One whose first sector cannot be read may hold a volume,
+ * and a page file would overwrite it. A volume may be small: only the file system can tell. */
 static NTSTATUS CheckDevice(PBLOCK_DEVICE Device, PBOOLEAN IsVolume, PBOOLEAN IsForDump) {
     UCHAR Sector[BLOCK_SECTOR_SIZE] = {0};
     if (Device->Submit == NULL || Device->Poll == NULL || Device->MaximumBytes < PAGE_SIZE) {

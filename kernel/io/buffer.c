@@ -3,7 +3,7 @@
 
 const IOP_DIRECT_BUFFERS *IopDirectBuffers;
 
-/* A Zw call guards what it reads of its caller's memory, an IoBuild... function does not: each as on NT. */
+/* A Zw call guards its reads of the caller's memory, an IoBuild... function does not: each as on NT. */
 static NTSTATUS CopyInput(PIRP Irp, PVOID Buffer, const void *Input, ULONG Length) {
     if (Irp->Tail.Overlay.OriginalFileObject != NULL) {
         return KiCopyGuarded(Buffer, Input, Length);
@@ -21,7 +21,7 @@ NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID O
     if (Buffer == NULL) {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    /* What the driver does not write must not show what the pool held before. */
+    /* Bytes that the driver does not write must not show what the pool held before. */
     memset(Buffer, 0, Length);
     Irp->AssociatedIrp.SystemBuffer = Buffer;
     Irp->UserBuffer = Output;
@@ -40,7 +40,7 @@ NTSTATUS IopAttachDirect(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Op
 NTSTATUS IopAttachControlBuffers(PIRP Irp, ULONG Method, PVOID Input, ULONG InputLength, PVOID Output,
                                  ULONG OutputLength) {
     NTSTATUS Status;
-    InputLength = Input != NULL ? InputLength : 0; /* the driver is told the caller's length, and gets zeros */
+    InputLength = Input != NULL ? InputLength : 0; /* the driver sees the caller's length, and zeros */
     switch (Method) {
     case METHOD_BUFFERED:
         Irp->UserBuffer = Output;
@@ -65,8 +65,8 @@ static VOID FreeSystemBuffer(PIRP Irp) {
     }
 }
 
-/* A warning still brings data, an error does not. The copy is guarded whoever asked: the memory of a program may go while
- * its request is under way. */
+/* A warning still brings data, an error does not. The copy is guarded for every requester: a program's memory may go
+ * while its request is under way. */
 VOID IopReturnBuffers(PIRP Irp) {
     if ((Irp->Flags & (IRP_BUFFERED_IO | IRP_INPUT_OPERATION)) == (IRP_BUFFERED_IO | IRP_INPUT_OPERATION) &&
         !NT_ERROR(Irp->IoStatus.Status)) {

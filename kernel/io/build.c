@@ -17,8 +17,8 @@ PIRP IopAllocateThreaded(PDEVICE_OBJECT Device) {
 }
 
 /* A request that the caller sends with IoCallDriver and never frees. Its direct methods lock the output buffer in
- * memory, if there is one. <= APC_LEVEL. NULL: no memory, or what is to be locked is none; an input that is copied is the
- * caller's to vouch for. wdm.h: IoBuildDeviceIoControlRequest. */
+ * memory, if there is one. <= APC_LEVEL. NULL: no memory, or a buffer to be locked that is not memory; the caller
+ * vouches for an input that is copied. wdm.h: IoBuildDeviceIoControlRequest. */
 PIRP IoBuildDeviceIoControlRequest(ULONG IoControlCode, PDEVICE_OBJECT DeviceObject, PVOID InputBuffer,
                                    ULONG InputBufferLength, PVOID OutputBuffer, ULONG OutputBufferLength,
                                    BOOLEAN InternalDeviceIoControl, PKEVENT Event, PIO_STATUS_BLOCK IoStatusBlock) {

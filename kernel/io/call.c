@@ -1,8 +1,8 @@
 /* call.c: the frame of every Zw call on a file handle: file, access check, IRP, wait.
  *
  * A synchronous file (FILE_SYNCHRONOUS_IO_...) does one request at a time, and the call waits for it. Any other file's
- * call may return STATUS_PENDING; then the status block and the event (the caller's or the file's) tell the end. A call
- * that returns an error has told it: status block and events are left alone. */
+ * call may return STATUS_PENDING; then the status block and the event (the caller's or the file's) announce the end. A
+ * call that returns an error leaves status block and events alone. */
 #include "iop.h"
 
 NTSTATUS IopBeginCall(HANDLE FileHandle, ACCESS_MASK AnyOf, HANDLE Event, PIOP_CALL Call) {
@@ -33,7 +33,7 @@ VOID IopEndCall(PIOP_CALL Call) {
     ObfDereferenceObject(Call->File);
 }
 
-/* For a call whose end nobody waits for here: the IRP keeps what its end needs. */
+/* For a call that does not wait here for its end: the IRP keeps what completion needs. */
 static NTSTATUS SendAsynchronously(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                                    PIO_STATUS_BLOCK IoStatusBlock) {
     ObfReferenceObject(Irp->Tail.Overlay.Thread);

@@ -19,8 +19,8 @@ VOID IoReleaseCancelSpinLock(KIRQL Irql) {
     KeReleaseSpinLock(&IopCancelLock, Irql);
 }
 
-/* Marks the request cancelled and calls its cancel routine. <= DISPATCH_LEVEL. TRUE: there was one. A routine of a
- * request that is completed already: CANCEL_STATE_IN_COMPLETED_IRP. A routine that keeps the lock:
+/* Marks the request cancelled and calls its cancel routine. <= DISPATCH_LEVEL. TRUE: there was one. If the request was
+ * completed already: CANCEL_STATE_IN_COMPLETED_IRP. If the routine keeps the lock:
  * DRIVER_RETURNED_HOLDING_CANCEL_LOCK. wdm.h: IoCancelIrp. */
 BOOLEAN IoCancelIrp(PIRP Irp) {
     KIRQL Irql;

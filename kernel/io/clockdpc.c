@@ -1,11 +1,11 @@
 /* clockdpc.c: a DPC on every clock tick: the finest delay without a timer of one's own.
  *
  * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk.
- * The jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so; whoever wants
- * to "come back a little later" leaves a DPC here and it is queued then. One slot for each CPU, changed by exchange
- * only.
+ * The jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so. A driver that
+ * wants to be called "a little later" leaves a DPC here, and the next interrupt queues it. One slot for each CPU,
+ * changed by exchange only.
  *
- * A halted CPU has no jitter, only ticks; any other interrupt wakes its jitter up. So it gets one that does nothing
+ * A halted CPU has no jitter, only ticks; any other interrupt wakes its jitter. So it is sent one that does nothing
  * else. */
 #include <arch.h>
 #include <io.h>

@@ -1,9 +1,9 @@
 /* complete.c: the way back up: completion routines, then the requester's buffer, status and event.
  *
- * A completion routine that returns STATUS_MORE_PROCESSING_REQUIRED takes the IRP over: nothing of it may be touched
- * from then on, for that driver may have freed it already. The walk goes on when it calls IofCompleteRequest again.
+ * A completion routine that returns STATUS_MORE_PROCESSING_REQUIRED takes the IRP over: it must not be touched from
+ * then on, since that driver may have freed it already. The walk goes on when it calls IofCompleteRequest again.
  *
- * The last step writes to memory of the requester, which may be paged out, but completion usually comes from a DPC. So
+ * The last step writes to the requester's memory, which may be paged out, but completion usually comes from a DPC. So
  * it happens in the requesting thread: one that waits inside the I/O manager does it when its event is set
  * (request.c); for all others a special kernel APC comes to the thread. A thread that keeps APCs out, at APC_LEVEL or in
  * a guarded region, waits in vain for the event of such a request, as on NT. */
@@ -27,7 +27,7 @@ static NTSTATUS CallRoutine(PIO_STACK_LOCATION Stack, PIRP Irp) {
     return Routine(IsOriginator ? NULL : IoGetCurrentIrpStackLocation(Irp)->DeviceObject, Irp, Context);
 }
 
-/* FALSE: a driver has taken the IRP over. Ends one beyond where a new IRP stands, so that a second completion shows. */
+/* FALSE: a driver has taken the IRP over. Ends one beyond a new IRP's location, so that a second completion shows. */
 static BOOLEAN WalkUp(PIRP Irp) {
     while (Irp->CurrentLocation <= Irp->StackCount) {
         PIO_STACK_LOCATION Stack = IoGetCurrentIrpStackLocation(Irp);
@@ -59,8 +59,8 @@ static VOID CompletePart(PIRP Irp, CCHAR PriorityBoost) {
     }
 }
 
-/* The event that the requester waits for, and whoever else wants to know. It is the last thing: once it is set, the
- * requester may return, and with it go its event and status block. */
+/* Sets the requester's event, or else the file's. This comes last: once it is set, the requester may return, and its
+ * event and status block go with it. */
 static VOID SignalRequester(PIRP Irp, PFILE_OBJECT File) {
     PKEVENT Event = Irp->UserEvent;
     BOOLEAN HoldsEvent = (Irp->Reserved & IOP_IRP_HOLDS_EVENT) != 0;
@@ -123,7 +123,7 @@ static VOID FinishInRequester(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID 
     Irp->Tail.Overlay.Thread = (PETHREAD)Thread; /* the APC lay over these two */
     Irp->Tail.Overlay.OriginalFileObject = File;
     if (NT_ERROR(Irp->IoStatus.Status) && !Irp->PendingReturned) {
-        IopDropIrp(Irp); /* IoCallDriver has returned the error: nothing else tells it */
+        IopDropIrp(Irp); /* IoCallDriver has returned the error: that is all */
         return;
     }
     if (IoRequesterHook != NULL) {
@@ -156,7 +156,7 @@ static VOID SendToRequester(PIRP Irp) {
     }
 }
 
-/* <= DISPATCH_LEVEL, no spin lock held: routines of other drivers run. The IRP is not the caller's any more.
+/* <= DISPATCH_LEVEL, no spin lock held: routines of other drivers run. The IRP is no longer the caller's.
  * Completed before: MULTIPLE_IRP_COMPLETE_REQUESTS. wdm.h: IoCompleteRequest. */
 VOID IofCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     if (Irp->Type != IO_TYPE_IRP || Irp->CurrentLocation > Irp->StackCount + 1) {

@@ -19,7 +19,7 @@ static BOOLEAN IsValidDirectoryOpen(const IOP_OPEN *Open) {
            (Open->Disposition == FILE_CREATE || Open->Disposition == FILE_OPEN || Open->Disposition == FILE_OPEN_IF);
 }
 
-/* STATUS_INVALID_PARAMETER for what NT refuses before it looks at the name. */
+/* STATUS_INVALID_PARAMETER for combinations that NT refuses before it looks at the name. */
 static NTSTATUS CheckParameters(const IOP_OPEN *Open) {
     ULONG Options = Open->CreateOptions;
     BOOLEAN IsInvalid =
@@ -34,7 +34,7 @@ static NTSTATUS CheckParameters(const IOP_OPEN *Open) {
     return IsInvalid ? STATUS_INVALID_PARAMETER : STATUS_SUCCESS;
 }
 
-/* Where an open goes: a device, what is left of the name, and the file that a relative name starts from. */
+/* Where an open goes: a device, the rest of the name, and the file that a relative name starts from. */
 typedef struct _TARGET {
     PDEVICE_OBJECT Device; /* referenced */
     UNICODE_STRING Name;
@@ -175,7 +175,7 @@ static NTSTATUS SendCreate(PFILE_OBJECT File, PIOP_OPEN Open, ULONG Attributes) 
     Irp->AssociatedIrp.SystemBuffer = Open->EaBuffer;
     Irp->Overlay.AllocationSize = Open->AllocationSize;
     Irp->Flags |= IRP_CREATE_OPERATION;
-    UNREFERENCED_PARAMETER(Attributes); /* names are case-insensitive for a file system unless NT is told otherwise */
+    UNREFERENCED_PARAMETER(Attributes); /* names are case-insensitive for a file system, as by default on NT */
     return IopSendAndWait(Device, Irp, &Open->Result);
 }
 

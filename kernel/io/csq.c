@@ -1,11 +1,11 @@
 /* csq.c: cancel-safe queues: a driver's own queue of requests, with the races of cancellation solved once.
  *
- * The driver brings six routines: insert, remove, peek, lock, unlock, complete. Who takes a request's cancel routine away
- * owns the request: a remover that gets it removes the request, and one that gets NULL leaves it to the cancellation,
- * which waits for the queue's lock and then finds the request still in the queue.
+ * The driver brings six routines: insert, remove, peek, lock, unlock, complete. Taking a request's cancel routine away
+ * makes one the request's owner: a remover that gets it removes the request, and one that gets NULL leaves it to the
+ * cancellation, which waits for the queue's lock and then finds the request still in the queue.
  *
  *      Irp->Tail.Overlay.DriverContext[3]  ->  IO_CSQ_IRP_CONTEXT  ->  IO_CSQ      inserted with a context
- *      Irp->Tail.Overlay.DriverContext[3]  ->  IO_CSQ                              without; Type tells which it is */
+ *      Irp->Tail.Overlay.DriverContext[3]  ->  IO_CSQ                              without; Type says which it is */
 #include "iop.h"
 
 #define CSQ_LINK(Irp) ((Irp)->Tail.Overlay.DriverContext[3])

@@ -4,8 +4,8 @@
  *
  *      DEVICE_OBJECT | extension, zeroed, a multiple of 16 | IOP_DEVICE
  *
- * An open file counts in ReferenceCount. IoDeleteDevice takes the name away at once, and the creator's reference when no
- * file is open any more. */
+ * An open file counts in ReferenceCount. IoDeleteDevice takes the name away at once, and drops the creator's reference
+ * when no file is open any more. */
 #include "iop.h"
 
 C_ASSERT(offsetof(DEVICE_OBJECT, DeviceExtension) == 0x40);

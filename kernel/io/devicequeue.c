@@ -1,7 +1,7 @@
-/* devicequeue.c: the queue of a device that handles one request at a time: idle, or busy with waiters.
+/* devicequeue.c: the queue of a device that handles one request at a time: free, or busy with waiters.
  *
- * Whoever inserts into a free queue is not queued but starts: the queue is busy then. Removing from an empty busy queue
- * makes it free. */
+ * An insert into a free queue queues nothing: the caller starts its request, and the queue is busy. A remove from an
+ * empty busy queue makes it free. */
 #include "iop.h"
 
 #define DEVICE_QUEUE_OBJECT 20

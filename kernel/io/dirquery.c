@@ -41,8 +41,8 @@ typedef struct _DIRECTORY_QUERY_PARAMETERS {
     PUNICODE_STRING FileName;
 } QUERY;
 
-/* The file system looks at the pattern before it completes or marks the request pending, so it may go after that; for a
- * file that is not synchronous too, the call waits here. */
+/* The file system reads the pattern before it completes the request or marks it pending, so the pattern may go after
+ * that; the call waits here even for a file that is not synchronous. */
 static NTSTATUS SendDirectoryQuery(PIOP_CALL Call, const QUERY *Query, PIO_STATUS_BLOCK IoStatusBlock) {
     PUNICODE_STRING Pattern;
     NTSTATUS Status = CapturePattern(Query->FileName, &Pattern);

@@ -1,7 +1,7 @@
 /* driver.c: the driver object: a loaded driver, and the table of routines that it fills in.
  *
- * Whatever a DriverEntry leaves out of MajorFunction stays a routine that refuses the request, so IofCallDriver never
- * meets an empty slot. */
+ * Each slot of MajorFunction that a DriverEntry leaves alone holds a routine that refuses the request, so
+ * IofCallDriver never meets an empty one. */
 #include <ldr.h>
 #include "iop.h"
 
@@ -64,8 +64,8 @@ PDRIVER_OBJECT IopCreateDriverObject(PKLDR_DATA_TABLE_ENTRY Module) {
     return Object;
 }
 
-/* PASSIVE_LEVEL, the driver's code is about to go: no routine of it runs any more. Devices that it has forgotten are
- * deleted here and named, because their names would lead to code that is gone. */
+/* PASSIVE_LEVEL; the driver's code is about to go, and none of it runs any more. Devices that it has forgotten are
+ * deleted here, with a message, because their names would lead to code that is gone. */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject) {
     PAGED_CODE();
     while (DriverObject->DeviceObject) {

@@ -1,7 +1,7 @@
-/* driverextension.c: memory that a driver hangs on its driver object, found again by a key. */
+/* driverextension.c: memory that a driver attaches to its driver object, found again by a key. */
 #include "iop.h"
 
-/* What a driver has hung on its object: IoAllocateDriverObjectExtension. The driver's bytes follow. */
+/* One of a driver's extensions (IoAllocateDriverObjectExtension). The driver's bytes follow. */
 typedef struct DECLSPEC_ALIGN(16) _IOP_CLIENT {
     struct _IOP_CLIENT *Next;
     PVOID Identification;

@@ -64,7 +64,7 @@ NTSTATUS ZwClearEvent(HANDLE EventHandle) {
     return ChangeEvent(EventHandle, NULL, KeResetEvent);
 }
 
-/* <= APC_LEVEL. Files are waited for by their own event. STATUS_OBJECT_TYPE_MISMATCH for what nobody can wait for.
+/* <= APC_LEVEL. A file is waited for by its own event. STATUS_OBJECT_TYPE_MISMATCH for an object without a wait.
  * ntifs.h: ZwWaitForSingleObject. */
 NTSTATUS ZwWaitForSingleObject(HANDLE Handle, BOOLEAN Alertable, PLARGE_INTEGER Timeout) {
     PVOID Object;
@@ -98,7 +98,7 @@ static PKEVENT CreateOrOpen(PUNICODE_STRING EventName, PHANDLE EventHandle, EVEN
     return Event;
 }
 
-/* PASSIVE_LEVEL. NULL: no memory, or the name is something else's. wdm.h: IoCreateNotificationEvent. */
+/* PASSIVE_LEVEL. NULL: no memory, or another kind of object has the name. wdm.h: IoCreateNotificationEvent. */
 PKEVENT IoCreateNotificationEvent(PUNICODE_STRING EventName, PHANDLE EventHandle) {
     return CreateOrOpen(EventName, EventHandle, NotificationEvent);
 }

@@ -69,7 +69,7 @@ static ULONG ModeOf(const FILE_OBJECT *File) {
 
 /* ---- Query ---- */
 
-/* What the open itself knows. FALSE: the driver must be asked. */
+/* Answers that the open itself knows. FALSE: the driver must be asked. */
 static BOOLEAN AnswerQuery(const IOP_CALL *Call, FILE_INFORMATION_CLASS Class, PVOID Buffer, ULONG_PTR *Bytes) {
     switch (Class) {
     case FileAccessInformation:
@@ -166,7 +166,7 @@ static NTSTATUS SetMode(PFILE_OBJECT File, ULONG Mode) {
     return STATUS_SUCCESS;
 }
 
-/* What concerns the open alone. STATUS_PENDING: the driver must be told. */
+/* Settings that concern the open alone. STATUS_PENDING: the request must go to the driver. */
 static NTSTATUS AnswerSet(PIOP_CALL Call, FILE_INFORMATION_CLASS Class, PVOID Buffer) {
     PFILE_OBJECT File = Call->File;
     if (Class == FileModeInformation) {

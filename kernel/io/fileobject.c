@@ -1,10 +1,10 @@
 /* fileobject.c: the file object: one open of a device, or of a file on it, from CREATE to CLOSE.
  *
- * The driver hears of it by three requests: CREATE, which it may refuse; CLEANUP when the last handle is closed, in the
- * context and at the IRQL of that ZwClose; CLOSE when the last reference is dropped. */
+ * The driver sees three requests: CREATE, which it may refuse; CLEANUP when the last handle is closed, in the context
+ * and at the IRQL of that ZwClose; CLOSE when the last reference is dropped. */
 #include "iop.h"
 
-/* The last handle is closed. The status counts where a file system has put off a write until now. It is the one that the
+/* The last handle is closed. The status matters if a file system has put off a write until now. It is the one that the
  * driver returns: an error that is returned at once leaves the status block alone. */
 static NTSTATUS CleanUpFile(PVOID Object) {
     PFILE_OBJECT File = Object;
@@ -80,7 +80,7 @@ VOID IopAcquireFileLock(PFILE_OBJECT File) {
     __atomic_sub_fetch(&File->Waiters, 1, __ATOMIC_SEQ_CST);
 }
 
-/* Partner of the exchange above: whoever has counted itself as a waiter either finds Busy clear or gets the event. */
+/* Partner of the exchange above: a thread that has counted itself as a waiter finds Busy clear or gets the event. */
 VOID IopReleaseFileLock(PFILE_OBJECT File) {
     __atomic_store_n(&File->Busy, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&File->Waiters, __ATOMIC_SEQ_CST) != 0) {

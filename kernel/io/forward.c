@@ -1,7 +1,7 @@
 /* forward.c: a request passed down the stack, and back in hand before going on. */
 #include "iop.h"
 
-/* Keeps the IRP with whoever waits for the event. */
+/* Leaves the IRP to the thread that waits for the event. */
 static NTSTATUS SignalAndKeep(PDEVICE_OBJECT DeviceObject, PIRP Irp, PVOID Context) {
     UNREFERENCED_PARAMETER(DeviceObject);
     if (Irp->PendingReturned) {
@@ -36,7 +36,7 @@ NTSTATUS IoSynchronousCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     return Irp->IoStatus.Status;
 }
 
-/* What IoSetCompletionRoutineEx puts between: it keeps the device, and with it the driver, until the routine is done. */
+/* Wraps a completion routine: the device is referenced, and with it the driver, until the routine is done. */
 typedef struct _KEPT_ROUTINE {
     PDEVICE_OBJECT Device;
     PIO_COMPLETION_ROUTINE Routine;

@@ -1,14 +1,14 @@
-/* interrupt.c: KINTERRUPT: a vector, a service routine, and the spin lock around what it shares.
+/* interrupt.c: KINTERRUPT: a vector, a service routine, and the spin lock around the data it shares.
  *
  * The service routine runs at the interrupt's own IRQL with the lock held; the rest of the driver touches the shared
  * data inside KeSynchronizeExecution, which raises to that IRQL and takes the same lock. Raising keeps the interrupt
- * off this CPU (else it would spin forever on a lock that it has interrupted), the lock keeps other CPUs out. */
+ * off this CPU (it would spin forever on a lock whose holder it has interrupted); the lock keeps other CPUs out. */
 #include <arch.h>
 #include "iop.h"
 
 volatile LONG64 IoInterruptCount;
 
-/* At the interrupt's IRQL, IF = 1; called by the machine's part for the vector. */
+/* At the interrupt's IRQL, IF = 1; called by arch/ for the vector. */
 static VOID DispatchInterrupt(PVOID Context) {
     PKINTERRUPT Interrupt = Context;
     InterlockedIncrement64(&IoInterruptCount);

@@ -1,8 +1,8 @@
 /* interruptlock.c: an interrupt's spin lock for code outside its routine (KeSynchronizeExecution). */
 #include "iop.h"
 
-/* <= the interrupt's SynchronizeIrql in, that level out; returns the old one. The service routine cannot run, here because
- * of the level, elsewhere because of the lock. wdm.h: KeAcquireInterruptSpinLock. */
+/* <= the interrupt's SynchronizeIrql in, that level out; returns the old one. The service routine is kept off this CPU
+ * by the level, off the others by the lock. wdm.h: KeAcquireInterruptSpinLock. */
 KIRQL KeAcquireInterruptSpinLock(PKINTERRUPT Interrupt) {
     KIRQL OldIrql = KfRaiseIrql(Interrupt->SynchronizeIrql);
     KeAcquireSpinLockAtDpcLevel(&Interrupt->SpinLock);

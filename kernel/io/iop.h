@@ -38,7 +38,7 @@ static FORCEINLINE PIOP_DEVICE IopGetDeviceExtension(PDEVICE_OBJECT Device) {
 NTSTATUS IopReferenceDevice(PDEVICE_OBJECT Device, BOOLEAN IsRelative);
 VOID IopDereferenceDevice(PDEVICE_OBJECT Device);
 
-/* What else belongs to a device or a driver object, in the files of the ring. PASSIVE_LEVEL. */
+/* For files of the ring that keep something for a device or a driver object. PASSIVE_LEVEL. */
 typedef enum _IOP_OBJECT_EVENT {
     DeviceCreated,
     DeviceDeleted,
@@ -59,7 +59,7 @@ struct _IOP_CLIENT;
 typedef struct _IOP_DRIVER {
     DRIVER_OBJECT Object;
     DRIVER_EXTENSION Extension;
-    struct _IOP_CLIENT *Clients; /* what it has hung on its object; guarded by IopDeviceLock */
+    struct _IOP_CLIENT *Clients; /* its extensions (driverextension.c); guarded by IopDeviceLock */
     WCHAR Name[8 + LDR_NAME_BYTES];
 } IOP_DRIVER, *PIOP_DRIVER;
 
@@ -73,11 +73,11 @@ typedef struct _IOP_DRIVER {
 #define IOP_IRP_QUEUED 0x20       /* it ends in its thread: threadirp.c, whose lock guards this and the next two */
 #define IOP_IRP_COMPLETING 0x40   /* it has no stack location any more */
 #define IOP_IRP_ORPHAN 0x80       /* its thread has ended */
-#define IOP_IRP_FROM_POOL 0x100   /* IoAllocateIrp's: its memory is not the driver's to use for something else */
+#define IOP_IRP_FROM_POOL 0x100   /* IoAllocateIrp's: the driver must not use its memory for anything else */
 #define IOP_IRP_SENT 0x200        /* in a list of threadirp.c, whose lock guards this too */
 
-/* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL. Without the ring nobody keeps account of
- * them: no thread that sends requests ends before they do ---- */
+/* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL. Without the ring they are not listed: there
+ * no thread that sends requests ends before they do ---- */
 typedef struct _IOP_THREAD_IRPS {
     VOID (*Queue)(PIRP Irp);
     VOID (*Unqueue)(PIRP Irp);
@@ -108,12 +108,12 @@ static FORCEINLINE VOID IopForgetSentIrp(PIRP Irp) {
     }
 }
 
-/* FALSE: nobody is left who wants the result. */
+/* FALSE: the requester is gone. */
 static FORCEINLINE BOOLEAN IopBeginThreadCompletion(PIRP Irp) {
     return !(Irp->Reserved & IOP_IRP_QUEUED) || IopThreadIrps->BeginCompletion(Irp);
 }
-/* Of IopSendAndWait: its driver has returned with an answer. TRUE: and has not completed it; the IRP is the driver's from
- * now on, and its sender's frame may go. */
+/* For IopSendAndWait, when the driver has returned an answer. TRUE: without completing the IRP, which is the driver's
+ * from now on, so that the sender's frame may go. */
 BOOLEAN IopLeaveIrp(PIRP Irp);
 
 /* For File's device, with the next location filled in as far as all requests have it. NULL: no memory. */
@@ -136,9 +136,9 @@ static FORCEINLINE VOID IopFreeMdls(PIRP Irp) {
         IopDirectBuffers->Free(Irp);
     }
 }
-VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result); /* then; a bad address is let pass, as on NT */
+VOID IopReturnStatus(PIRP Irp, PIO_STATUS_BLOCK Result); /* then; a bad address is ignored, as on NT */
 /* The buffer of a transfer as the device's flags want it; IsToDevice: the driver reads from it. No length, no buffer.
- * STATUS_ACCESS_VIOLATION, also of the next two: no memory can be there; what is copied for another than a Zw call dies. */
+ * STATUS_ACCESS_VIOLATION, also from the next two: no memory can be there. Only copies for a Zw call are guarded. */
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice);
 NTSTATUS IopAttachSystemBuffer(PIRP Irp, PVOID Input, ULONG InputLength, PVOID Output, ULONG OutputLength);
 NTSTATUS IopAttachDirect(PIRP Irp, PVOID Buffer, ULONG Length, LOCK_OPERATION Operation); /* by its frames */
@@ -177,7 +177,7 @@ VOID IopReleaseFileLock(PFILE_OBJECT File);
 NTSTATUS IopBeginCall(HANDLE FileHandle, ACCESS_MASK AnyOf, HANDLE Event, PIOP_CALL Call);
 VOID IopEndCall(PIOP_CALL Call);
 /* Sends the IRP of a call: for a synchronous file it waits, otherwise the IRP ends by APC in this thread. IoStatusBlock,
- * ApcRoutine and ApcContext are the caller's. The IRP is not the caller's any more. */
+ * ApcRoutine and ApcContext are the caller's. The IRP is no longer the caller's. */
 NTSTATUS IopPerformCall(PIOP_CALL Call, PIRP Irp, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                         PIO_STATUS_BLOCK IoStatusBlock);
 /* The same by a caller that holds the file's lock, if the file is synchronous. */
@@ -204,9 +204,9 @@ struct _KINTERRUPT {
     SIZE_T MsixEntryBytes;
 };
 
-/* PASSIVE_LEVEL. The vector works from here on; nobody sends it yet. NULL: no vector or no memory. */
+/* PASSIVE_LEVEL. The vector works from here on; the device does not send it yet. NULL: no vector or no memory. */
 PKINTERRUPT IopCreateInterrupt(PKSERVICE_ROUTINE ServiceRoutine, PVOID ServiceContext);
-/* PASSIVE_LEVEL; nobody sends the vector any more. Waits out a routine that still runs. */
+/* PASSIVE_LEVEL; the device no longer sends the vector. Waits for a routine that still runs. */
 VOID IopDeleteInterrupt(PKINTERRUPT Interrupt);
 
 /* ---- Disks (block.c) ---- */

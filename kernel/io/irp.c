@@ -6,7 +6,7 @@
  *      location 2          2
  *      ...
  *      location n          n             the first driver's
- *                          n + 1         where a new IRP stands: nobody's
+ *                          n + 1         a new IRP: no driver's yet
  *
  * IofCallDriver moves down by one location and calls; IofCompleteRequest (complete.c) moves up again and asks each
  * driver on the way. A caller fills in the *next* location, the one of the driver that it is about to call. */
@@ -34,7 +34,7 @@ VOID IoInitializeIrp(PIRP Irp, USHORT PacketSize, CCHAR StackSize) {
     InitializeListHead(&Irp->ThreadListEntry);
 }
 
-/* As on NT, whose small IRPs have one size and come from a list, which saves charging a quota. */
+/* As on NT, whose small IRPs have one size and come from a list, so that no quota is charged. */
 static UCHAR AllocationFlags(CCHAR StackSize, BOOLEAN ChargeQuota) {
     if (StackSize > LARGEST_LOOKASIDE_STACK) {
         return ChargeQuota ? IRP_QUOTA_CHARGED : 0;
@@ -42,7 +42,7 @@ static UCHAR AllocationFlags(CCHAR StackSize, BOOLEAN ChargeQuota) {
     return IRP_ALLOCATED_FIXED_SIZE | (ChargeQuota ? IRP_LOOKASIDE_ALLOCATION : 0);
 }
 
-/* <= DISPATCH_LEVEL. NULL: no memory. AllocationFlags say what they say on NT; nothing is charged here.
+/* <= DISPATCH_LEVEL. NULL: no memory. AllocationFlags are as on NT; nothing is charged here.
  * wdm.h: IoAllocateIrp. */
 PIRP IoAllocateIrp(CCHAR StackSize, BOOLEAN ChargeQuota) {
     if (StackSize < 0 || StackSize > MAXIMUM_STACK) {

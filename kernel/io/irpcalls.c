@@ -1,4 +1,4 @@
-/* irpcalls.c: what drivers do with an IRP beside sending it: its size, its reuse, its parts, its kind. */
+/* irpcalls.c: a driver's other calls on an IRP: its size, its reuse, its parts, its kind. */
 #include "iop.h"
 
 /* The size of an IRP with so many locations. Any IRQL. wdm.h: IoSizeOfIrpEx. */

@@ -1,5 +1,5 @@
-/* mdl.c: memory descriptor lists from the I/O manager: a structure with room for a buffer's frames. What fills them in,
- * locks and maps is in mm/mdl.c. */
+/* mdl.c: the I/O manager's memory descriptor lists, structures with room for a buffer's frames. The calls that fill
+ * them in, lock and map are in mm/mdl.c. */
 #include <arch.h>
 #include "iop.h"
 

@@ -3,7 +3,7 @@
  *      table entry, in a BAR:   +0 address low   +4 address high   +8 data   +12 vector control (1: masked)
  *
  * The address names the CPU, the data the vector: no pin, no sharing, no I/O APIC. A message is an edge: one that
- * comes while its vector is still pending melts into it, so a service routine must look for all the work there is,
+ * comes while its vector is still pending merges with it, so a service routine must look for all the work there is,
  * not for one piece. */
 #include <arch.h>
 #include "iop.h"

@@ -1,4 +1,4 @@
-/* null.c: the device \Device\Null, for DOS names NUL: it takes whatever is written, and reads as an empty file.
+/* null.c: the device \Device\Null, NUL to DOS: it swallows all writes and reads as an empty file.
  *
  * A driver without a module of its own: its routines are a part of the kernel's image. */
 #include <ldr.h>
@@ -28,7 +28,7 @@ static NTSTATUS Write(PDEVICE_OBJECT Device, PIRP Irp) {
     return Complete(Irp, STATUS_SUCCESS, IoGetCurrentIrpStackLocation(Irp)->Parameters.Write.Length);
 }
 
-/* An empty file, wherever its reader stands. The I/O manager has compared the length with the class. */
+/* An empty file at any position. The I/O manager has compared the length with the class. */
 static NTSTATUS QueryInformation(PDEVICE_OBJECT Device, PIRP Irp) {
     UNREFERENCED_PARAMETER(Device);
     PVOID Buffer = Irp->AssociatedIrp.SystemBuffer;
@@ -44,7 +44,7 @@ static NTSTATUS QueryInformation(PDEVICE_OBJECT Device, PIRP Irp) {
     }
 }
 
-/* Buffers are nobody's business here: the device asks for neither method. */
+/* Buffers are of no interest here: the device asks for neither method. */
 static VOID CreateNullDevice(VOID) {
     UNICODE_STRING Name = RTL_CONSTANT_STRING(L"\\Device\\Null"), Link = RTL_CONSTANT_STRING(L"\\GLOBAL??\\NUL");
     PDRIVER_OBJECT Driver = IopCreateDriverObject(&Module);

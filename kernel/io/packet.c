@@ -56,7 +56,7 @@ static VOID StartNext(PDEVICE_OBJECT Device, BOOLEAN IsCancelable, const ULONG *
 }
 
 /* A StartIo that completes at once and calls this again would recurse; with the deferred attribute the outermost call
- * does the rounds of the inner ones. */
+ * loops in place of the inner ones. */
 static VOID StartNextOrDefer(PDEVICE_OBJECT Device, BOOLEAN IsCancelable, const ULONG *Key) {
     PIOP_DEVICE Extension = IopGetDeviceExtension(Device);
     if (!Extension->IsStartIoDeferred) {

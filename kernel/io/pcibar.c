@@ -1,10 +1,10 @@
 /* pcibar.c: base address registers: where the firmware put a device's memory, and its size.
  *
- * A BAR tells its size in a roundabout way: of the ones written to it, it keeps only those above the size. Meanwhile
- * the device must not decode, or it would answer at an address of all ones; and nobody may be at its registers. So all
- * sizes are asked for at the bus scan, before the other CPUs start. QEMU before 8.2 needs that for more than the device:
- * while one CPU changes what lies where, an access of another CPU to any device (the EOI to its local APIC) may reach a
- * wrong one, or none, of which QEMU dies. */
+ * A BAR reveals its size in a roundabout way: of the ones written to it, it keeps only those above the size. Meanwhile
+ * the device must not decode, or it would answer at an address of all ones, and its registers must not be in use. So
+ * all sizes are read at the bus scan, before the other CPUs start. QEMU before 8.2 needs that for more than the device:
+ * while one CPU changes the address map, another CPU's access to any device (the EOI to its local APIC) may reach a
+ * wrong one, or none, and QEMU dies of that. */
 #include <arch.h>
 #include "iop.h"
 
@@ -16,9 +16,9 @@
 #define BAR_TYPE_64BIT 0x4u
 #define BAR_PREFETCHABLE 0x8u
 #define BAR_FLAGS 0xFu
-#define CLASS_BRIDGE 6 /* what lies behind a bridge, the legacy ports among it, must stay within reach */
+#define CLASS_BRIDGE 6 /* the devices behind a bridge, the legacy ports among them, must stay within reach */
 
-/* Writes ones, reads what has stuck, restores. */
+/* Writes ones, reads those that stuck, restores. */
 static ULONG ProbeSize(PPCI_DEVICE Device, ULONG Offset) {
     ULONG Value = IoReadPciConfig(Device, Offset, 4);
     IoWritePciConfig(Device, Offset, 4, 0xFFFFFFFF);

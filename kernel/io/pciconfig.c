@@ -1,8 +1,8 @@
 /* pciconfig.c: PCI configuration space through ports 0xCF8 and 0xCFC, and the scan at boot.
  *
  * The address goes to one port and the data through the other, so an access is two steps and needs a lock. The
- * memory- mapped way (ECAM) reaches 4 KiB of each function instead of 256 bytes; nothing that is driven here lives
- * beyond 256. */
+ * memory-mapped way (ECAM) reaches 4 KiB of each function instead of 256 bytes; no device driven here needs more than
+ * 256. */
 #include <arch.h>
 #include <kd.h>
 #include <rtl.h>
@@ -63,7 +63,7 @@ VOID IoWritePciConfig(PPCI_DEVICE Device, ULONG Offset, ULONG Bytes, ULONG Value
     KeReleaseSpinLock(&IopPciConfigLock, OldIrql);
 }
 
-/* The list is the device's word: no more than 48 four-byte entries fit, so a ring in it ends the search. */
+/* The device is not trusted: no more than 48 four-byte entries fit, so a ring in its list ends the search. */
 ULONG IoFindPciCapability(PPCI_DEVICE Device, UCHAR Id, ULONG After) {
     if (!(IoReadPciConfig(Device, CONFIG_STATUS, 2) & STATUS_HAS_CAPABILITIES)) {
         return 0;

@@ -1,8 +1,8 @@
-/* ramstore.c: a page file in RAM, for machines without a disk. A page that is paged out still leaves its frame, its PTE
- * and its address: all that the story shows is real but the journey's length.
+/* ramstore.c: a page file in RAM, for machines without a disk. A page that is paged out still leaves its frame and its
+ * PTE: all that the story shows is real but the journey's length.
  *
  * Requests are completed by a DPC, never inside Submit, so that callers see the same order of events as with a disk.
- * The memory comes in chunks, because a run of many megabytes need not be there. */
+ * The memory comes in chunks, because there may be no contiguous run of many megabytes. */
 #include <kd.h>
 #include <mm.h>
 #include <ring.h>

@@ -133,7 +133,7 @@ static ULONG64 CountSectors(VOID) {
     return Sectors <= MAXIMUM_PAGES * SECTORS_PER_PAGE ? Sectors : 0;
 }
 
-/* Without the image there is no C:, which whoever opens a file on it learns. */
+/* Without the image there is no C:, and opening a file on it fails. */
 static VOID CreateRamVolume(VOID) {
     const void *Data;
     if (IoGetVolumeDisk() != NULL || !LdrFindArchiveFile("c.img", &Data, &ImageBytes)) {

@@ -78,7 +78,7 @@ static NTSTATUS SendTransfer(PIOP_CALL Call, const TRANSFER *Transfer, PIO_APC_R
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    /* The lock is held from here on: between reading the position and sending nobody else may move it. */
+    /* The lock is held from here on: the position must not move between its reading and the sending. */
     BOOLEAN IsSynchronous = (Call->File->Flags & FO_SYNCHRONOUS_IO) != 0;
     if (IsSynchronous) {
         IopAcquireFileLock(Call->File);
@@ -118,8 +118,8 @@ NTSTATUS ZwReadFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine,
     return TransferByHandle(FileHandle, Event, ApcRoutine, ApcContext, IoStatusBlock, &Transfer);
 }
 
-/* PASSIVE_LEVEL by its documentation. A handle with FILE_APPEND_DATA alone writes to the end of the file, whatever
- * ByteOffset says. wdm.h: ZwWriteFile. */
+/* PASSIVE_LEVEL by its documentation. A handle with FILE_APPEND_DATA alone writes to the end of the file and ignores
+ * ByteOffset. wdm.h: ZwWriteFile. */
 NTSTATUS ZwWriteFile(HANDLE FileHandle, HANDLE Event, PIO_APC_ROUTINE ApcRoutine, PVOID ApcContext,
                      PIO_STATUS_BLOCK IoStatusBlock, PVOID Buffer, ULONG Length, PLARGE_INTEGER ByteOffset,
                      PULONG Key) {

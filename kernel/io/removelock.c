@@ -19,7 +19,7 @@ static VOID Leave(PIO_REMOVE_LOCK Lock) {
     }
 }
 
-/* <= DISPATCH_LEVEL. STATUS_DELETE_PENDING: the device goes, and the lock is not taken. wdm.h: IoAcquireRemoveLock. */
+/* <= DISPATCH_LEVEL. STATUS_DELETE_PENDING: the device goes; the lock is not taken. wdm.h: IoAcquireRemoveLock. */
 NTSTATUS IoAcquireRemoveLockEx(PIO_REMOVE_LOCK Lock, PVOID Tag, PCSTR File, ULONG Line, ULONG RemlockSize) {
     UNREFERENCED_PARAMETER(Tag);
     UNREFERENCED_PARAMETER(File);
@@ -40,7 +40,7 @@ VOID IoReleaseRemoveLockEx(PIO_REMOVE_LOCK Lock, PVOID Tag, ULONG RemlockSize) {
     Leave(Lock);
 }
 
-/* PASSIVE_LEVEL; the caller has the lock. Returns when nobody else has it. wdm.h: IoReleaseRemoveLockAndWait. */
+/* PASSIVE_LEVEL; the caller has the lock. Waits until all others have left. wdm.h: IoReleaseRemoveLockAndWait. */
 VOID IoReleaseRemoveLockAndWaitEx(PIO_REMOVE_LOCK Lock, PVOID Tag, ULONG RemlockSize) {
     UNREFERENCED_PARAMETER(Tag);
     UNREFERENCED_PARAMETER(RemlockSize);

@@ -1,11 +1,11 @@
 /* request.c: IRPs that the I/O manager sends for a caller: the wait, the clean-up.
  *
- * What the driver's dispatch routine returns counts. STATUS_PENDING is waited out, and then the IRP's status is the
- * answer; any other status is the answer itself, whatever the IRP says, and the status block is filled in only if that
- * is no error. A request that is returned with an answer and was never completed stays behind, in its thread's list.
+ * The status that the driver's dispatch routine returns counts. STATUS_PENDING is waited out, and then the IRP's status
+ * is the answer; any other status is the answer itself, even if the IRP has a different one, and the status block is
+ * filled in only if that is no error. A request answered but never completed stays behind, in its thread's list.
  *
- * Such an IRP is marked IOP_IRP_WAITED: its completion, at whatever IRQL and in whatever thread, only sets an event. The
- * sender does the rest itself. So a call at APC_LEVEL, which no APC can reach, works too. */
+ * Such an IRP is marked IOP_IRP_WAITED: its completion, at any IRQL and in any thread, only sets an event. The sender
+ * does the rest itself. So a call at APC_LEVEL, which no APC can reach, works too. */
 #include "iop.h"
 
 PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFunction) {
@@ -22,8 +22,8 @@ PIRP IopAllocateFileIrp(PFILE_OBJECT File, PDEVICE_OBJECT Device, UCHAR MajorFun
     return Irp;
 }
 
-/* STATUS_PENDING was returned, and the IRP is completed. Its end is told to a requester in its own thread, which is asked
- * for by IoMarkIrpPending alone; without, only the success of a device control arrives. As on NT the wait goes on. */
+/* STATUS_PENDING was returned, and the IRP is completed. The end reaches the requester in its own thread, and only if
+ * IoMarkIrpPending has asked for it; otherwise only a device control's success arrives. As on NT the wait goes on. */
 static BOOLEAN IsEndLost(PIRP Irp) {
     return !Irp->PendingReturned && ((Irp->Flags & IRP_DEFER_IO_COMPLETION) || NT_ERROR(Irp->IoStatus.Status));
 }

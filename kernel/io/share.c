@@ -1,8 +1,8 @@
-/* share.c: share access: whether a file may be opened once more, by what each opener does and allows. The file system
- * keeps a SHARE_ACCESS for each file and calls these with its own lock held. */
+/* share.c: share access: may a file be opened once more, given what its openers do and allow? The file system keeps a
+ * SHARE_ACCESS for each file and calls these with its own lock held. */
 #include "iop.h"
 
-/* What the open wants to do and lets others do, into the file object. FALSE: it wants no data, so it shares with all. */
+/* Notes in the file object what the open does and allows. FALSE: it wants no data, so it shares with all. */
 static BOOLEAN NoteAccess(ACCESS_MASK Desired, ULONG Share, PFILE_OBJECT File) {
     File->ReadAccess = (Desired & (FILE_EXECUTE | FILE_READ_DATA)) != 0;
     File->WriteAccess = (Desired & (FILE_WRITE_DATA | FILE_APPEND_DATA)) != 0;

@@ -1,4 +1,4 @@
-/* shutdown.c: devices to be told of an orderly end: IRP_MJ_SHUTDOWN, the youngest registration first. */
+/* shutdown.c: the devices that get IRP_MJ_SHUTDOWN before an orderly end, last registered first. */
 #include "iop.h"
 
 static LIST_ENTRY Registered = {&Registered, &Registered}; /* both guarded by IopDeviceLock */

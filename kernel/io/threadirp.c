@@ -1,10 +1,9 @@
 /* threadirp.c: a thread's pending IRPs, cancelled when the thread ends first.
  *
- * A request that completion finishes in its requester (complete.c) is in that thread's list from when it is built until it
- * is freed.
- * A thread that ends takes its requests back: it cancels each, and waits until they have come back. Whoever holds on to
- * one that is cancelled delays the end of the thread, but not forever: after five minutes, as on NT, the request loses its
- * requester, and whenever it is completed, it is only freed. */
+ * A request that completion finishes in its requester (complete.c) is in that thread's list from the time it is built
+ * until it is freed. A thread that ends takes its requests back: it cancels each, and waits until they have come back.
+ * A driver that holds on to a cancelled one delays the end of the thread, but not forever: after five minutes, as on
+ * NT, the request loses its requester, and its completion only frees it. */
 #include "iop.h"
 #include <kd.h>
 #include <ring.h>
@@ -17,7 +16,7 @@ KE_DECLARE_LOCK(IopThreadIrpLock, RANK_DISPATCHER + 1, "the lists of requests th
 /* Those whose thread has ended. */
 static LIST_ENTRY Orphans = {&Orphans, &Orphans};
 
-/* Those that end in no thread, from their first driver to their last: only for whoever explains. */
+/* Those that end in no thread, from their first driver to their last: only for the judge. */
 static LIST_ENTRY SentIrps = {&SentIrps, &SentIrps};
 
 static VOID QueueThreadIrp(PIRP Irp) {
@@ -136,7 +135,7 @@ static VOID CancelAll(PETHREAD Thread) {
     KeLowerIrql(OldIrql);
 }
 
-/* The first request that nobody has begun to complete has no requester any more. NULL: there is none. */
+/* Takes the requester away from the first request whose completion has not begun. NULL: there is none. */
 static PIRP Disown(PETHREAD Thread) {
     KIRQL OldIrql;
     PIRP Irp, Found = NULL;
@@ -185,9 +184,9 @@ static VOID WatchThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
 }
 KE_THREAD_WATCH(2, WatchThread);
 
-/* ---- For whoever explains ---- */
+/* ---- For the judge ---- */
 
-/* A request keeps its device's memory as little as its driver. */
+/* A request keeps neither its device's memory nor its driver. */
 static BOOLEAN IsDevice(PDEVICE_OBJECT Device) {
     return MmIsAddressValid(Device) && Device->Type == IO_TYPE_DEVICE && MmIsAddressValid(Device->DriverObject) &&
            Device->DriverObject->Type == IO_TYPE_DRIVER;

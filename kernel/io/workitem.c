@@ -1,4 +1,4 @@
-/* workitem.c: work items that keep their device referenced, so that a driver's code stays until they ran.
+/* workitem.c: work items that reference their device, so that the driver's code stays until they have run.
  *
  * The item is a WORK_QUEUE_ITEM of ex/work.c with the device and the driver's routine behind it. The routine may free
  * or queue the item itself, so nothing of it is touched once the routine has been called. */
@@ -14,10 +14,10 @@ typedef struct _IO_WORKITEM {
     volatile LONG IsQueued;
 } IO_WORKITEM;
 
-/* The worker routine of every item: what a bugcheck at its return names. PASSIVE_LEVEL. */
+/* The worker routine of every item; a bugcheck at its return names it. PASSIVE_LEVEL. */
 static VOID IopProcessWorkItem(PVOID Parameter) {
     PIO_WORKITEM Work = Parameter;
-    const IO_WORKITEM Taken = *Work; /* once it is not queued, anybody may queue it for something else, or free it */
+    const IO_WORKITEM Taken = *Work; /* once it is not queued, it may be queued for something else, or freed */
     __atomic_store_n(&Work->IsQueued, FALSE, __ATOMIC_RELEASE);
     if (Taken.RoutineEx != NULL) {
         Taken.RoutineEx(Taken.IoObject, Taken.Context, Work);
@@ -94,8 +94,8 @@ static VOID QueueOrDie(PIO_WORKITEM Work, PIO_WORKITEM_ROUTINE Routine, PIO_WORK
     }
 }
 
-/* <= DISPATCH_LEVEL. WorkerRoutine (DeviceObject, Context) runs once, at PASSIVE_LEVEL. An item that is queued already,
- * and what ExQueueWorkItem refuses, ends in 0xE4. wdm.h: IoQueueWorkItem. */
+/* <= DISPATCH_LEVEL. WorkerRoutine (DeviceObject, Context) runs once, at PASSIVE_LEVEL. 0xE4 for an item that is queued
+ * already, or that ExQueueWorkItem refuses. wdm.h: IoQueueWorkItem. */
 VOID IoQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE WorkerRoutine, WORK_QUEUE_TYPE QueueType,
                      PVOID Context) {
     QueueOrDie(IoWorkItem, WorkerRoutine, NULL, QueueType, Context);

@@ -1,4 +1,4 @@
-/* acts.c: the five acts: luck, pressure, control, the fixes, the crash. Each says what happens while it happens. */
+/* acts.c: the five acts: luck, pressure, control, the fixes, the crash. Each is told while it happens. */
 #include "story-private.h"
 #include <kd.h>
 #include <mm.h>

@@ -1,7 +1,7 @@
 /* deadlock.c: why the drivers' threads make no progress: who waits for what, since when, held by whom.
  *
- * All is looked up under the dispatcher lock, one thread at a time, and said after it is released: a blocked thread stays
- * as it is, and printing takes longer than a spin lock may be held. */
+ * Each thread is looked up under the dispatcher lock and printed after it is released: a blocked thread stays as it is,
+ * and printing takes longer than a spin lock may be held. */
 #include "judge.h"
 
 #include <io.h>
@@ -12,12 +12,12 @@
 
 #define MAXIMUM_FRAMES 48
 #define MAXIMUM_TOLD 32 /* threads; the others are counted */
-/* Since the machine's start, whatever its uptime. */
+/* Since the machine's start, not counting the uptime it began with. */
 static ULONG64 TicksToMs(ULONG64 Ticks) {
     return Ticks * 15625 / 1000 - KiUptimeSeconds * 1000;
 }
 
-#define SAID_BYTES 500 /* KdPrintf takes little more */
+#define SAID_BYTES 500 /* little less than KdPrintf takes */
 #define ESCAPED_BYTES (SAID_BYTES + 100)
 
 typedef struct _TOLD_THREAD {
@@ -119,7 +119,7 @@ static VOID FormatPlace(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes) {
 
 /* ---- Collecting ---- */
 
-/* On each CPU, at IPI_LEVEL: what the interrupt has interrupted. */
+/* On each CPU, at IPI_LEVEL: keeps the interrupted code's stack. */
 static ULONG_PTR SampleHere(ULONG_PTR Context) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     TOLD_PROCESSOR *Sample = Sampled[Prcb->Number];
@@ -131,7 +131,7 @@ static ULONG_PTR SampleHere(ULONG_PTR Context) {
     return 0;
 }
 
-/* PASSIVE. Keeps the stacks of all threads that run: nobody can walk them from outside. */
+/* PASSIVE. Keeps the stacks of all threads that run: they cannot be walked from outside. */
 static VOID SampleProcessors(VOID) {
     for (ULONG i = 0; i < KeNumberProcessors; i++) {
         Sampled[i] = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(TOLD_PROCESSOR), 'gduJ');
@@ -178,7 +178,7 @@ static VOID Collect(PKTHREAD Thread) {
     }
 }
 
-/* Fills Told with the Index-th thread of the drivers. FALSE: there are not so many. */
+/* Fills Told with the Index-th thread of the drivers. FALSE: there are fewer. */
 static BOOLEAN CollectThread(ULONG Index) {
     KIRQL OldIrql;
     BOOLEAN IsFound = FALSE;
@@ -385,7 +385,7 @@ static VOID AppendDriverFrame(PCHAR Buffer, SIZE_T Bytes) {
     }
 }
 
-/* How far Told's thread has come. */
+/* How far Told's thread has got. */
 static VOID AppendProgress(PCHAR Buffer, SIZE_T Bytes) {
     SIZE_T Length = strlen(Buffer);
     ULONG64 Ms = Told.RunTicks * 15625 / 1000;

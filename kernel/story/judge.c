@@ -5,15 +5,14 @@
  *                  finds late (0x13C, 0x153) still comes
  *      failed      DriverEntry, or the loader, returned an error
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
- *                  has changed for STUCK_MS; or some wait for each other in a circle for so long
- *      undecided   none of these until the limit (limit=SECONDS on the command line), or until somebody presses the
- *                  power button: a thread that runs gets somewhere, however long that takes; or only requests and APCs
- *                  are left, which nothing will ever move, for STUCK_MS
+ *                  has changed for STUCK_MS; or some have waited for each other in a circle for that long
+ *      undecided   none of these before the limit (limit=SECONDS on the command line), or before the power button is
+ *                  pressed: a thread that runs gets somewhere, however long that takes; or for STUCK_MS only requests
+ *                  and APCs have been left, which nothing will ever move
  *
  * A bugcheck ends the run by itself. With "unload" the drivers are unloaded when they are done, or when only DriverUnload
- * can end what they do: their threads wait forever but not for each other; only requests and APCs are left; for
- * SERVING_SECONDS there was nothing but threads that sleep and wake, and timers; or the limit has come. Then they have
- * the limit's time again. */
+ * can end them: their threads wait forever but not for each other; only requests and APCs are left; for SERVING_SECONDS
+ * there were only threads that sleep and wake, and timers; or the limit has come. Then the limit begins anew. */
 #include "judge.h"
 #include "story-private.h"
 
@@ -37,12 +36,12 @@ CHAR JudgeNames[JUDGE_MAXIMUM_DRIVERS][LDR_NAME_BYTES];
 ULONG JudgeNameCount;
 
 static PDRIVER_OBJECT Drivers[JUDGE_MAXIMUM_DRIVERS];
-static volatile BOOLEAN IsStepDone; /* what the loader thread was asked for */
+static volatile BOOLEAN IsStepDone; /* the loader thread's current job */
 static NTSTATUS StepStatus;
 static PCSTR StepName;
 
 static volatile BOOLEAN IsLoading; /* the step runs StepName's DriverEntry */
-/* Or this, its DriverUnload: when the driver is gone, nobody can look its name up. */
+/* Or its DriverUnload, named here: once the driver is gone, the name cannot be looked up. */
 static CHAR UnloadName[JUDGE_FRAME_BYTES];
 
 static PKLDR_DATA_TABLE_ENTRY FindStepModule(VOID) {
@@ -72,7 +71,7 @@ static BOOLEAN FormatRoutine(PCHAR Buffer, SIZE_T Bytes) {
 static const KD_JUDGED Judged = {JudgeIsDriverAddress, FormatRoutine};
 KE_ATTACH(KdJudged, &Judged);
 
-/* ---- What may take forever happens in a thread of its own ---- */
+/* ---- Steps that may take forever, in a thread of their own ---- */
 
 static VOID LoadAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
@@ -104,7 +103,7 @@ static VOID UnloadAll(PVOID Context) {
     __atomic_store_n(&IsStepDone, TRUE, __ATOMIC_RELEASE);
 }
 
-/* The end of a machine in good order: drivers that asked for it hear of it, and are watched like any other time. */
+/* An orderly end of the machine: drivers that asked for a notice get it, and are watched as at any other time. */
 static VOID ShutDownAll(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
     IoShutdownSystem();
@@ -125,12 +124,12 @@ static VOID StartStep(PKSTART_ROUTINE Routine) {
 
 typedef struct _JUDGE_STATE {
     JUDGE_VIEW View;
-    ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, were last another one */
+    ULONG64 ChangedMs, CycleMs; /* when the signature, and the circle, last changed */
     ULONG64 WorkMs;             /* when a thread began, ended, ran for long, or began or ended a wait without limit */
     ULONG64 NowMs;
 } JUDGE_STATE;
 
-/* Since the machine's start, whatever its uptime. */
+/* Since the machine's start, not counting the uptime it began with. */
 static ULONG64 NowMs(VOID) {
     return KiInterruptTime / UNITS_PER_MS - KiUptimeSeconds * 1000;
 }
@@ -165,7 +164,7 @@ static BOOLEAN IsNothingButLeftovers(const JUDGE_STATE *State) {
     return State->View.Threads == 0 && State->View.Pending == 0 && State->View.Left > 0 && IsQuietFor(State, STUCK_MS);
 }
 
-/* What a driver does that serves until it is told to stop, seen from outside. */
+/* Whether the drivers look, from outside, like ones that serve until they are stopped. */
 static BOOLEAN IsServing(const JUDGE_STATE *State) {
     return (State->View.Threads > State->View.Blocked || State->View.Pending > 0) &&
            State->NowMs - State->WorkMs >= (KeSeed != 0 ? SERVING_SECONDS : SERVING_SECONDS_UNSEEDED) * 1000;
@@ -177,8 +176,8 @@ static ULONG64 LimitMs(VOID) {
     return KeGetBootOptionNumber("limit", LIMIT_SECONDS) * 1000;
 }
 
-/* Until the step is done and nothing of the drivers is left, or can go on, or the limit in guest time is over, or the
- * power button was pressed; where somebody will stop a driver that serves, until it does that. */
+/* Until the step is done and nothing of the drivers is left, or nothing can go on, or the limit in guest time is over,
+ * or the power button was pressed; with MayServe, also until the drivers only serve. */
 static JUDGE_END WatchStep(BOOLEAN MayServe) {
     ULONG64 StartMs = NowMs(), Limit = LimitMs();
     JUDGE_STATE State = {.ChangedMs = StartMs, .CycleMs = StartMs, .WorkMs = StartMs};
@@ -286,7 +285,7 @@ static VOID FlushAll(PVOID Context) {
     IsFlushed = TRUE;
 }
 
-/* What the drivers have written into files that are still open is to be found on C:, unless the machine is too stuck. */
+/* Writes the drivers' data in files that are still open to C:, unless the machine is too stuck for that. */
 static VOID FlushVolume(VOID) {
     LARGE_INTEGER Poll = {.QuadPart = -POLL_MS * UNITS_PER_MS};
     PETHREAD Thread;
@@ -319,7 +318,7 @@ static VOID RunJudge(VOID) {
     JudgeRememberTimers();
     IoNoteSentIrps();
     HalEnablePowerButton();
-    KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* it looks also where the drivers' threads never rest */
+    KeSetPriorityThread(KeGetCurrentThread(), HIGH_PRIORITY); /* so that it sees drivers whose threads never rest */
     StartStep(LoadAll);
     JUDGE_END End = WatchStep(MustUnload);
     if ((End == EndDone || End == EndLeft) && !NT_SUCCESS(StepStatus)) {

@@ -1,4 +1,4 @@
-/* judge.h: what the files that judge a driver (judge.c, watch.c, deadlock.c) know of each other. */
+/* judge.h: declarations shared by the files that judge a driver: judge.c, watch.c, deadlock.c, left.c. */
 #ifndef _JUDGE_H_
 #define _JUDGE_H_
 
@@ -19,15 +19,15 @@ extern ULONG JudgeNameCount;
 typedef struct _JUDGE_VIEW {
     ULONG Threads;     /* that have not ended */
     ULONG Blocked;     /* of these: wait, and no time-out will end the wait */
-    ULONG Busy;        /* of these: run, or could, and began no wait for a second */
+    ULONG Busy;        /* of these: run, or could, and have begun no wait for a second */
     ULONG Pending;     /* timers, DPCs, work items */
-    ULONG Left;        /* requests that have not come back, APCs that have not run: by themselves they never will */
+    ULONG Left;        /* requests that have not come back, APCs that have not run: alone they never will */
     ULONG Ended;       /* thread objects that outlive their thread: a handle or reference is left */
     ULONG64 Signature; /* the same as long as no thread gets anywhere */
     ULONG64 Cycle;     /* the same as long as the same threads wait for each other in a circle; 0: none */
 } JUDGE_VIEW;
 
-/* ---- watch.c: whose is what. ---- */
+/* ---- watch.c: which threads and timers are the drivers' ---- */
 VOID JudgeLook(JUDGE_VIEW *View);             /* PASSIVE */
 BOOLEAN JudgeIsDriverThread(PKTHREAD Thread); /* dispatcher lock held: its start routine or a frame is the driver's */
 BOOLEAN JudgeIsBlocked(PKTHREAD Thread);      /* dispatcher lock held: waits without limit */
@@ -36,11 +36,11 @@ ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum); /* disp
 /* Whom a blocked thread waits for: the owner of what it waits for, or NULL. *HasEnded: the owner's thread is over, and
  * its object may be gone: only the address is left. Dispatcher lock held. */
 PKTHREAD JudgeFindOwner(PKTHREAD Thread, BOOLEAN *HasEnded);
-/* A number for the circle that a thread's chain of owners runs back into the thread; 0: it does not. Dispatcher lock. */
+/* A number for the circle in which a thread's chain of owners leads back to it; 0: no circle. Dispatcher lock. */
 ULONG64 JudgeFindCycle(PKTHREAD Thread);
 /* The lock or object of a blocked thread, and its name in plain words. Dispatcher lock held. */
 PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind);
-/* What was there before the drivers were loaded is not theirs. PASSIVE. */
+/* Timers from before the drivers were loaded are not theirs. PASSIVE. */
 VOID JudgeRememberTimers(VOID);
 
 /* ---- deadlock.c: the explanation, on COM1 for people and on COM2 as data. PASSIVE ---- */

@@ -1,7 +1,7 @@
-/* left.c: what a driver left behind: requests never completed, APCs that their thread does not run.
+/* left.c: a driver's leftovers: requests never completed, APCs that their thread does not run.
  *
- * A timer does something by itself. A request and an APC do not: with no thread of the drivers, and nothing queued that runs
- * their code, they stay as they are forever. */
+ * A timer acts by itself. A request or an APC does not: with no thread of the drivers, and nothing queued that runs
+ * their code, it stays as it is forever. */
 #include "judge.h"
 
 #include <io.h>
@@ -42,7 +42,7 @@ static ULONG IdOf(PKTHREAD Thread) {
 
 /* ---- Requests ---- */
 
-/* In a driver of ours; or in a device that is gone, or of a thread that has ended: nobody else leaves those. */
+/* In a driver of ours; or in a device that is gone, or of a thread that has ended: only judged drivers leave those. */
 static BOOLEAN IsDriverIrp(const IO_PENDING_IRP *Pending, BOOLEAN HasEnded) {
     if (Pending->Device == NULL) {
         return HasEnded || Pending->IsSent;
@@ -50,7 +50,7 @@ static BOOLEAN IsDriverIrp(const IO_PENDING_IRP *Pending, BOOLEAN HasEnded) {
     return HasEnded || JudgeIsDriverAddress((ULONG64)Pending->Device->DriverObject->DriverStart);
 }
 
-/* The Index-th of the drivers' requests of one thread, or with NULL of those that have ended, and of none. */
+/* The Index-th of the drivers' requests of one thread; with NULL, of threads that have ended and of none. */
 static BOOLEAN FindDriverIrp(PKTHREAD Thread, ULONG *Index, PIO_PENDING_IRP Pending) {
     PETHREAD Requester = Thread != NULL ? CONTAINING_RECORD(Thread, ETHREAD, Tcb) : NULL;
     for (ULONG Any = 0; IoFindPendingIrp(Requester, Any, Pending); Any++) {
@@ -111,7 +111,7 @@ static VOID FormatApc(PKTHREAD Thread, const KAPC *Apc, PCHAR Buffer, SIZE_T Byt
 
 /* ---- Both ---- */
 
-/* The Index-th thing that is left with one thread, in words. Dispatcher lock held. */
+/* The Index-th leftover of one thread, in words. Dispatcher lock held. */
 static BOOLEAN FormatLeftWith(PKTHREAD Thread, ULONG *Index, PCHAR Buffer, SIZE_T Bytes) {
     IO_PENDING_IRP Pending;
     if (FindDriverIrp(Thread, Index, &Pending)) {
@@ -128,7 +128,7 @@ static BOOLEAN FormatLeftWith(PKTHREAD Thread, ULONG *Index, PCHAR Buffer, SIZE_
     return Apc != NULL;
 }
 
-/* The names of functions are looked up under the lock: what is left may go at any other moment. */
+/* The names of functions are looked up under the lock: at any other moment a leftover may go. */
 static BOOLEAN FormatLeft(ULONG Index, PCHAR Buffer, SIZE_T Bytes) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&KiDispatcherLock, &OldIrql);

@@ -32,8 +32,8 @@ static HUNGRY_CHUNK *EatChunk(HUNGRY_CHUNK *Eaten, ULONG64 Number) {
     return Chunk;
 }
 
-/* Uses what was eaten, chunk by chunk, as long as the driver's page stays: with all of RAM and the page file in use, a
- * whole turn takes minutes. */
+/* Touches what was eaten, chunk by chunk, as long as the driver's page stays: with all of RAM and the page file in use,
+ * a whole turn takes minutes. */
 static VOID TouchEaten(HUNGRY_CHUNK *Eaten, PVOID DriversPage) {
     for (; Eaten && MmGetPageState((ULONG64)DriversPage, NULL) == PageValid; Eaten = Eaten->Next) {
         for (ULONG64 Page = 0; Page < ChunkPages; Page++) {
@@ -52,8 +52,7 @@ NTSTATUS StoryUnderPressure(const SCENARIO_ROW *Scenario) {
     if (!NT_SUCCESS(Status)) {
         return Status;
     }
-    StorySay(
-        "Nobody trims by hand now. A hungry thread takes paged pool, and the driver stores a number now and then.");
+    StorySay("No trimming by hand now. A hungry thread takes paged pool, and the driver stores a number now and then.");
     Status = StoryStore(&Driver, 0);
     for (ULONG64 Round = 1; Round <= MAXIMUM_ROUNDS && NT_SUCCESS(Status); Round++) {
         HUNGRY_CHUNK *Before = Eaten;

@@ -42,7 +42,7 @@ NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number) {
     return Status;
 }
 
-/* What memory pressure does in its own time, done now, step by step and only to this driver's page: the working-set
+/* Does at once, step by step and only to this driver's page, what memory pressure does in its own time: the working-set
  * trimmer's step, the modified-page writer's, and the reuse of the frame. */
 NTSTATUS StoryPushOut(STORY_DRIVER *Driver) {
     PVOID Address = Driver->Report.Address;

@@ -14,7 +14,7 @@ static const SCENARIO_ROW Scenarios[] KE_ROW(".scenario.0") = {
 #include "scenarios.def"
 };
 
-/* The boot option that asks for something else than a scenario; NULL: none does. */
+/* The boot option that asks for something other than a scenario; NULL: none does. */
 static const STORY_MODE_ROW *FindMode(VOID) {
     for (const STORY_MODE_ROW *Row = StoryModes; Row < StoryModesEnd; Row++) {
         if (KeGetBootOption(Row->Name, NULL, 0)) {
@@ -24,7 +24,7 @@ static const STORY_MODE_ROW *FindMode(VOID) {
     return NULL;
 }
 
-/* From the first moment: a test, too, may end before it has begun. */
+/* From the first moment: even a test may end before it has begun. */
 static VOID NameMode(VOID) {
     const STORY_MODE_ROW *Mode = FindMode();
     KeExpectEnd(Mode != NULL ? Mode->Name : "start", 0);

@@ -1,5 +1,5 @@
 /* step.c: places worth single-stepping: two CPUs at one lock, a DPC being queued, a thread switch. `tools/bugcheck
- * step` stops the machine at the functions named Step...; docs/stepping.md tells more.
+ * step` stops the machine at the functions named Step...; see docs/stepping.md.
  *
  * The boot option step=spinlock, step=dpc or step=switch comes here. Without a debugger the machine simply runs through. */
 #include "story-private.h"
@@ -9,7 +9,7 @@
 #define STEPPERS 2
 #define STEPPER_PRIORITY 8
 
-/* What GDB looks at. */
+/* For GDB to look at. */
 volatile UCHAR StepTextbookLock, StepBrokenLock;
 volatile ULONG StepTextbookSum, StepBrokenSum;
 volatile ULONG StepDpcRuns;
@@ -35,7 +35,7 @@ VOID StepTakeBrokenLock(VOID) {
     KeLowerIrql(OldIrql);
 }
 
-/* Returns when both CPUs have come here as often as this one. */
+/* Returns when both CPUs have been here equally often. */
 static VOID Meet(volatile LONG *Arrivals) {
     LONG Needed = (InterlockedIncrement(Arrivals) + STEPPERS - 1) / STEPPERS * STEPPERS;
     while (*Arrivals < Needed) {
@@ -80,8 +80,8 @@ VOID StepPong(VOID) {
     KeSetEvent(&StepEvent[0], IO_NO_INCREMENT, FALSE);
 }
 
-/* Lets the second thread come to its wait. This one's own waits meanwhile are a good deal deeper in the stack than the wait
- * in StepPing: so the switch there is seen to change KernelStack. */
+/* Lets the second thread come to its wait. This thread's own waits meanwhile are much deeper in the stack than the one
+ * in StepPing, so the switch there visibly changes KernelStack. */
 static DECLSPEC_NOINLINE VOID LetSecondWait(VOID) {
     volatile UCHAR Depth[1024];
     Depth[0] = 0;
@@ -122,7 +122,7 @@ static NTSTATUS RunInTwoThreads(PKSTART_ROUTINE Routine) {
 
 static NTSTATUS StepSpinLock(VOID) {
     if (KeNumberProcessors < STEPPERS) {
-        KdPrintf("step: spinlock needs two CPUs, and here is one\n");
+        KdPrintf("step: spinlock needs two CPUs; this machine has one\n");
         return STATUS_NOT_SUPPORTED;
     }
     NTSTATUS Status = RunInTwoThreads(TakeBothLocks);
@@ -143,7 +143,7 @@ static NTSTATUS StepSwitch(VOID) {
         KeInitializeEvent(&StepEvent[i], SynchronizationEvent, FALSE);
     }
     NTSTATUS Status = RunInTwoThreads(ChangePlaces);
-    KdPrintf("step: two threads have changed places\n");
+    KdPrintf("step: two threads have traded places\n");
     return Status;
 }
 
@@ -159,7 +159,7 @@ static VOID RunStep(VOID) {
             KeEndMachine("completed", NT_SUCCESS(Subjects[i].Routine()));
         }
     }
-    KdPrintf("step: there is nothing called '%s'; there are spinlock, dpc and switch\n", Name);
+    KdPrintf("step: no such subject: '%s'. Available subjects: spinlock, dpc, switch\n", Name);
     KeEndMachine("completed", FALSE);
 }
 STORY_MODE(step, RunStep);

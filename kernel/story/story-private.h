@@ -20,7 +20,7 @@ struct _SCENARIO_ROW {
 STORY_RUN StoryFiveActs, StoryStoreOnce, StoryStorePagedOut, StoryUnderPressure, StoryUnderVerifier;
 extern const SCENARIO_ROW StoryScenarios[], StoryScenariosEnd[]; /* the core's and the ring's rows: kernel.ld */
 
-/* What the machine does in place of a scenario when a boot option of this name is there; ends the machine. PASSIVE_LEVEL. */
+/* A boot option that runs a routine in place of a scenario; the routine ends the machine. PASSIVE_LEVEL. */
 typedef struct _STORY_MODE_ROW {
     PCSTR Name;
     VOID (*Run)(VOID);

@@ -2,7 +2,7 @@
  *
  * Nothing in a thread says which driver made it. So a thread is a driver's when its start routine, or a return address on
  * its stack, lies in the driver's image: the second makes a system worker the driver's as long as it runs DriverEntry or
- * a work item. Whoever reads holds the dispatcher lock, under which a thread that does not run cannot begin to. */
+ * a work item. Readers hold the dispatcher lock, under which a thread that does not run cannot begin to. */
 #include "judge.h"
 
 #include <ex.h>
@@ -46,7 +46,7 @@ ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum) {
     return KdWalkStack(&First, Frames, Maximum);
 }
 
-/* What the last walk has found of a thread: as long as the thread is not switched to, its stack is the same. */
+/* The last walk's findings about a thread: until the thread is switched to again, its stack is the same. */
 typedef struct _WATCHED {
     PKTHREAD Thread;
     PVOID StartRoutine;
@@ -85,8 +85,8 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
         return FALSE;
     }
     if (Thread->State != Waiting) {
-        /* Its stack moves, or soon will. A worker that works counts: what it runs may be the driver's, and will soon be
-         * over if not. */
+        /* Its stack moves, or soon will. A busy worker counts: its item may be the driver's, and will soon be over if
+         * not. */
         return CONTAINING_RECORD(Thread, ETHREAD, Tcb)->WorkItem != NULL ||
                JudgeIsDriverAddress((ULONG64)KeQueryThreadedDpc(Thread));
     }
@@ -94,7 +94,7 @@ BOOLEAN JudgeIsDriverThread(PKTHREAD Thread) {
 }
 
 BOOLEAN JudgeIsBlocked(PKTHREAD Thread) {
-    /* Whoever waits for a lock may be on a CPU for an instant, to look after the owner's priority. */
+    /* A thread that waits for a lock may be on a CPU for an instant, to raise the owner's priority. */
     return Thread->BlockingLock != NULL || (Thread->State == Waiting && !Thread->Timer.Header.Inserted);
 }
 
@@ -109,7 +109,7 @@ static BOOLEAN IsLiving(const KTHREAD *Thread) {
     return Object != NULL && Object->State != Terminated;
 }
 
-/* The object of a wait that only this one object can end; NULL where any of several can. */
+/* The one object that can end a thread's wait; NULL: any of several can. */
 static DISPATCHER_HEADER *OnlyObject(const KTHREAD *Thread) {
     const KWAIT_BLOCK *Block = Thread->WaitBlockList;
     return Block != NULL && (Block->NextWaitBlock == Block || Block->WaitType != WaitAny) ? Block->Object : NULL;
@@ -171,7 +171,7 @@ PKTHREAD JudgeFindOwner(PKTHREAD Thread, BOOLEAN *HasEnded) {
     return Owner;
 }
 
-/* A number for the circle that a thread's chain of owners runs back into the thread; 0: it does not. */
+/* A number for the circle in which a thread's chain of owners leads back to it; 0: no circle. */
 ULONG64 JudgeFindCycle(PKTHREAD Thread) {
     ULONG64 Sum = 0;
     PKTHREAD Next = Thread;
@@ -181,7 +181,7 @@ ULONG64 JudgeFindCycle(PKTHREAD Thread) {
         if (Next == NULL || HasEnded) {
             return 0;
         }
-        Sum += (ULONG64)Next; /* the same wherever in the circle one starts */
+        Sum += (ULONG64)Next; /* the same from any start in the circle */
         if (Next == Thread) {
             return Sum;
         }
@@ -210,7 +210,7 @@ VOID JudgeRememberTimers(VOID) {
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
 }
 
-/* With a DPC the routine tells whose it is. Without one: not the kernel's own data, not a wait's time-out, and new. */
+/* A DPC's routine tells whose timer it is. Without one: not the kernel's own data, not a wait's time-out, and new. */
 BOOLEAN JudgeIsDriverTimer(PKTIMER Timer) {
     if (Timer->Dpc != NULL) {
         ULONG64 Routine = (ULONG64)Timer->Dpc->DeferredRoutine;

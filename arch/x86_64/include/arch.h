@@ -54,7 +54,7 @@ VOID HalStartClock(VOID);                   /* each CPU: 64 Hz at CLOCK_LEVEL (a
 
 /* ---- The power button (powerbutton.c); any IRQL ---- */
 VOID HalEnablePowerButton(VOID);       /* from now on it is remembered that it was pressed */
-BOOLEAN HalIsPowerButtonPressed(VOID); /* since then; FALSE where there is none */
+BOOLEAN HalIsPowerButtonPressed(VOID); /* since then; FALSE without a button */
 
 /* ---- Interrupts ---- */
 VOID HalRequestSoftwareInterrupt(KIRQL Level);     /* self-IPI 0x1F (APC_LEVEL) or 0x2F (DISPATCH_LEVEL) */
@@ -149,7 +149,7 @@ static FORCEINLINE ULONG HalIn32(USHORT Port) {
 static FORCEINLINE VOID HalIdle(VOID) {
     __asm__ volatile("sti; hlt" : : : "memory");
 }
-/* For a function that nobody calls, as its first statement: tells a debugger that the stack begins here. No code. */
+/* The first statement of a function without a caller: tells a debugger that the stack begins here. No code. */
 static FORCEINLINE VOID HalMarkFirstFrame(VOID) {
     __asm__ volatile(".cfi_undefined rip");
 }
