@@ -7,6 +7,7 @@ OUT   ?= build
 B     := $(OUT)/$(BUILD)
 G     := $(B)/generated
 PYTHON ?= /usr/bin/python3
+TOOL := $(PYTHON) tools/tool
 
 # The compiler and binutils: the host's own, or, where that is no x86-64, those for x86-64. The tools read CROSS too.
 CROSS ?= $(if $(filter x86_64 amd64,$(shell uname -m)),,x86_64-linux-gnu-)
@@ -122,7 +123,7 @@ $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.
 # The core exports what it has of the names that the whole kernel exports.
 $(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
 	@mkdir -p $(@D)
-	@$(PYTHON) tools/mkexports.py $< $@ $(filter %.o,$^)
+	@$(TOOL) mkexports $< $@ $(filter %.o,$^)
 
 $(B)/obj/generated/exports.o: $(G)/exports.c
 	@mkdir -p $(@D)
@@ -162,7 +163,7 @@ define driver_rule
 $(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py tools/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS     $$@"
-	@$(PYTHON) tools/mkdriver.py --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
+	@$(TOOL) mkdriver --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
 endef
 $(foreach d,$(DRIVERS),$(eval $(call driver_rule,$(d))))
 
@@ -176,22 +177,22 @@ define internal_rule
 $(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py tools/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS [T] $$@"
-	@$(PYTHON) tools/mkdriver.py --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))
+	@$(TOOL) mkdriver --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))
 endef
 $(foreach d,$(INTERNAL_DRIVERS),$(eval $(call internal_rule,$(d))))
 
 $(B)/symbols/kernel.sym: $(B)/kernel.elf tools/mksymbols.py
 	@mkdir -p $(@D)
-	@$(PYTHON) tools/mksymbols.py $< $@
+	@$(TOOL) mksymbols $< $@
 
 $(B)/symbols/%.sym: $(B)/drivers/%.sys tools/mksymbols.py
 	@mkdir -p $(@D)
-	@$(PYTHON) tools/mksymbols.py $< $@
+	@$(TOOL) mksymbols $< $@
 
 # C: for machines without a disk for it.
 $(B)/c.img: tools/volume.py
 	@mkdir -p $(@D)
-	@$(PYTHON) tools/volume.py ram $@
+	@$(TOOL) volume ram $@
 
 $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 	@echo "  CPIO    $@"
@@ -222,10 +223,10 @@ driver:
 test:
 	@tools/bugcheck test
 bench:
-	@OUT='$(OUT)' $(PYTHON) tools/bench.py
+	@OUT='$(OUT)' $(TOOL) bench
 # Clean trees of other systems; what is tried in them is the last commit.
 hosts:
-	@$(PYTHON) tools/hosts.py $(HOSTS) $(if $(TESTS),--tests "$(TESTS)") $(if $(REUSE),--reuse) $(if $(TREES),--trees "$(TREES)") \
+	@$(TOOL) hosts $(HOSTS) $(if $(TESTS),--tests "$(TESTS)") $(if $(REUSE),--reuse) $(if $(TREES),--trees "$(TREES)") \
 	    $(if $(MIRROR),--mirror "$(MIRROR)")
 .PHONY: hosts
 doctor:
@@ -245,7 +246,7 @@ trace:
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
 # docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
 docs: archive
-	@for tool in tables quotes driverheads wdmtable sessions; do $(PYTHON) tools/$$tool.py --update || exit 1; done
+	@for tool in tables quotes driverheads wdmtable sessions; do $(TOOL) $$tool --update || exit 1; done
 
 # Once for each file and content: cppcheck remembers those in which nothing has changed. Bounds that the linker sets look to it
 # like two objects; Debian 13's also tells how deep it looks.
@@ -259,7 +260,7 @@ C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'ke
 lint:
 	@clang-format-19 --dry-run -Werror $(C_SOURCES)
 	@shellcheck -x $$(git grep -lE '^#!/bin/sh' -- tools .ci)
-	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/driverheads.py && $(PYTHON) tools/wdmtable.py
+	@for tool in tables quotes driverheads wdmtable; do $(TOOL) $$tool || exit 1; done
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@mkdir -p $(OUT)/lint/cppcheck
 	@cppcheck $(CPPCHECK) -j $(shell nproc) --cppcheck-build-dir=$(OUT)/lint/cppcheck $(KERNEL_C)
@@ -269,7 +270,7 @@ CHANGED = $(shell git diff --name-only --diff-filter=d HEAD)
 lint-changed:
 	@set -- $(filter $(C_SOURCES),$(CHANGED)); [ $$# = 0 ] || clang-format-19 --dry-run -Werror "$$@"
 	@for f in $(filter tools/% .ci/%,$(CHANGED)); do ! sed q "$$f" | grep -q '^#!/bin/sh' || shellcheck -x "$$f" || exit 1; done
-	@$(PYTHON) tools/tables.py && $(PYTHON) tools/quotes.py && $(PYTHON) tools/driverheads.py && $(PYTHON) tools/wdmtable.py
+	@for tool in tables quotes driverheads wdmtable; do $(TOOL) $$tool || exit 1; done
 	@set -- $(filter $(KERNEL_C),$(CHANGED)); [ $$# = 0 ] || cppcheck $(CPPCHECK) -j $(shell nproc) "$$@"
 
 help:

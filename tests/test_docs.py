@@ -14,17 +14,17 @@ def run(*command, **options):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False, **options)
 
 
-@pytest.mark.parametrize('tool', ['tables.py', 'quotes.py'])
+@pytest.mark.parametrize('tool', ['tables', 'quotes'])
 def test_documents_agree_with_the_code(tool):
     """README.md and docs/ hold no stale table, quotation or link."""
-    result = run('/usr/bin/python3', f'tools/{tool}')
+    result = run('/usr/bin/python3', 'tools/tool', tool)
     assert result.returncode == 0, result.stderr
 
 
 @pytest.mark.parametrize('tool,document,old,new', [
-    ('tables.py', 'docs/lock-order.md', '| 70 |', '| 71 |'),
-    ('quotes.py', 'docs/walk.md', 'Frame->PreviousIrql > APC_LEVEL', 'Frame->PreviousIrql > PASSIVE_LEVEL'),
-    ('quotes.py', 'docs/walk.md', '(../kernel/mm/fault.c)', '(../kernel/mm/faults.c)'),
+    ('tables', 'docs/lock-order.md', '| 70 |', '| 71 |'),
+    ('quotes', 'docs/walk.md', 'Frame->PreviousIrql > APC_LEVEL', 'Frame->PreviousIrql > PASSIVE_LEVEL'),
+    ('quotes', 'docs/walk.md', '(../kernel/mm/fault.c)', '(../kernel/mm/faults.c)'),
 ])
 def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
     """The two tools are able to object: each finds a document that was made wrong."""
@@ -38,7 +38,7 @@ def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
     text = path.read_text()
     assert old in text
     path.write_text(text.replace(old, new, 1))
-    result = subprocess.run(['/usr/bin/python3', tmp_path / 'tools' / tool], capture_output=True, text=True, timeout=60,
+    result = subprocess.run(['/usr/bin/python3', tmp_path / 'tools/tool', tool], capture_output=True, text=True, timeout=60,
                             check=False)
     assert result.returncode == 1
     assert document in result.stderr
@@ -76,7 +76,7 @@ def test_the_top_level_is_what_a_reader_expects():
 
 def test_no_line_of_code_is_longer_than_140_columns():
     """In every kind of source; a row of a document's table, kept in a tool, is one line whatever its length."""
-    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/mkiso')
+    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/tool', 'tools/mkiso')
     names = run('git', 'ls-files', '--', *kinds).stdout.splitlines()
     texts = {name: (ROOT / name).read_text(errors='replace').splitlines() for name in names if (ROOT / name).is_file()}
     assert len(texts) > 500
@@ -155,7 +155,7 @@ def walked(text):
 
 def test_the_walk_is_as_long_as_the_documents_say():
     """The files of docs/walk.md are those that the fatal fault enters; another compiler may take a tenth more or less."""
-    done = run('tools/walk.py')
+    done = run('tools/tool', 'walk')
     assert done.returncode == 0, done.stderr
     told = re.search(r'<!-- walk: .*?```\n(.*?)```', (ROOT / 'docs/walk.md').read_text(), re.S)[1]
     count, files = walked(done.stdout)

@@ -58,7 +58,7 @@ def walk(own_output):
     """walk(subject) takes a walk unattended, and returns what it has printed."""
     def runner(subject):
         if subject not in walks:
-            done = subprocess.run([sys.executable, TOP / "tools/step.py", subject, "--auto", "--timeout", "120"],
+            done = subprocess.run([sys.executable, TOP / "tools/tool", "step", subject, "--auto", "--timeout", "120"],
                                   capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
                                   env=os.environ | {"OUT": str(own_output)})
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr
@@ -374,7 +374,7 @@ TERMINAL = (
 
 
 def test_a_reader_takes_the_walk_at_a_small_terminal(own_output):
-    child = pexpect.spawn(sys.executable, [str(TOP / "tools/step.py"), "spinlock"], encoding="utf-8", timeout=LIMIT,
+    child = pexpect.spawn(sys.executable, [str(TOP / "tools/tool"), "step", "spinlock"], encoding="utf-8", timeout=LIMIT,
                           dimensions=(24, 80), env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
     try:
         for words, answer in TERMINAL:

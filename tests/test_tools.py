@@ -243,7 +243,7 @@ def test_all_is_made_by_the_cross_tools(shell, tmp_path, own_output):
     source = tmp_path / "crossed.cc"
     source.write_text("#include <ntddk.h>\nstatic void Touch(volatile int *Where) {\n    *Where = 1;\n}\n"
                       'extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT, PUNICODE_STRING) {\n    Touch(nullptr);\n    return 0;\n}\n')
-    done = shell(sys.executable, TOP / "tools/driver.py", source, "--cpus", "1", PATH=path, OUT=own_output, CROSS=cross)
+    done = shell(sys.executable, TOP / "tools/tool", "driver", source, "--cpus", "1", PATH=path, OUT=own_output, CROSS=cross)
     assert done.returncode == 3 and "in crossed!Touch" in done.stdout.splitlines()[-1], done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -422,7 +422,7 @@ def test_a_hang_is_ended_with_a_diagnosis(shell, own_output):
 
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT, signal.SIGKILL))
 def test_no_machine_outlives_its_launcher(own_output, number):
-    child = subprocess.Popen([sys.executable, "tools/run.py", "run", "--headless", "--qemu=-S"], cwd=TOP,
+    child = subprocess.Popen([sys.executable, "tools/tool", "run", "run", "--headless", "--qemu=-S"], cwd=TOP,
                              env=os.environ | {"OUT": str(own_output)}, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                              # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
@@ -628,12 +628,12 @@ def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
 @pytest.mark.parametrize("words,complaint", ((("sarge",), "unknown host 'sarge'; the hosts are: bookworm, trixie"),
                                              (("--nonsense",), "unrecognized arguments: --nonsense")))
 def test_clean_machines_are_refused_in_one_line(words, complaint, shell):
-    assert_one_line(shell(sys.executable, TOP / "tools/hosts.py", *words), complaint)
+    assert_one_line(shell(sys.executable, TOP / "tools/tool", "hosts", *words), complaint)
 
 
 def test_a_tree_that_nobody_here_made_is_not_removed(tmp_path):
     (tmp_path / "theirs").mkdir()
-    with pytest.raises(hosts.Refused, match="is no tree that"):
+    with pytest.raises(hosts.CannotRun, match="is no tree that"):
         hosts.remove(tmp_path)
     assert (tmp_path / "theirs").exists()
     (tmp_path / hosts.MARK).touch()

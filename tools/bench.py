@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Measures what the kernel costs, prints the table with the reach of each figure, and writes it as JSON.
 
-usage: bench.py [--quick]      (--quick: only what is counted inside the kernel)
+usage: tools/tool bench [--quick]      (--quick: only what is counted inside the kernel)
 
 Instructions are counted by the kernel itself (tests/kernel/bench_*.c) on a machine whose time-stamp counter counts
 them: the same on every host. Ratios come from one free run on two CPUs and one on four. Seconds are this host's, the
@@ -21,7 +20,7 @@ import time
 from pathlib import Path
 
 from building import build
-from machine import OUT, TOP, CannotRun, Machine
+from machine import OUT, TOP, Machine
 from running import Run, handle_signals
 from toolchain import tool
 
@@ -136,15 +135,15 @@ def print_table(figures):
               + (f"   missed by {row['value'] - row['reach']:.3g}" if missed else ""))
 
 
-def main():
-    if sys.argv[1:] not in ([], ["--quick"]):
-        sys.exit(__doc__)
+def main(words):
+    if words not in ([], ["--quick"]):
+        return __doc__
     handle_signals()
     build("free", "iso", quiet=True)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         figures = inside(Machine(build="free", cmdline="bench", cpus=1, disk=False, extra=COUNTED), folder / "counted")
-        if not sys.argv[1:]:
+        if not words:
             build("checked", "iso", quiet=True)
             for cpus in CONTENDERS:
                 for row in inside(Machine(build="free", cmdline="bench=ratio", cpus=cpus), folder / f"ratio{cpus}"):
@@ -155,10 +154,4 @@ def main():
         print(f"this host is busy (load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs): seconds are too long")
     (OUT / "bench.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(f"written to {OUT / 'bench.json'}")
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except CannotRun as error:
-        sys.exit(f"bench: {error}")
+    return 0

@@ -335,16 +335,3 @@ def main(words):
         return judge(options)
     except Unbuildable as problem:
         return unbuildable(problem, options)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        say(problem)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read our output has gone; what is left to print goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """The tables of the test drivers: what each file of tests/drivers/ says in its head, as data and as pages.
 
 Each folder there is a theme and has a page of its own. NAME.c is a driver; NAME.fix beside it is its repair, a diff (repair.py).
@@ -278,20 +277,17 @@ def documents():
     return {FOLDER / "README.md": INTRODUCTION.format(count=len(drivers)) + "\n".join(rows) + "\n", **pages}
 
 
-def main():
-    update = sys.argv[1:] == ["--update"]
-    if sys.argv[1:] and not update:
-        sys.exit(__doc__)
+def main(words):
+    update = words == ["--update"]
+    if words and not update:
+        return __doc__
     try:
         pages = documents()
     except (HeadError, repair.CannotRun) as problem:
-        sys.exit(f"driverheads: {problem}")
+        return f"driverheads: {problem}"
     for path, fresh in pages.items():
         if update:
             path.write_text(fresh)
         elif not path.exists() or path.read_text() != fresh:
-            sys.exit(f"driverheads: {path.relative_to(TOP)} is not what the drivers' heads say; run: make docs")
-
-
-if __name__ == "__main__":
-    main()
+            return f"driverheads: {path.relative_to(TOP)} is not what the drivers' heads say; run: make docs"
+    return 0

@@ -183,7 +183,7 @@ def inspect(path):
 
 def main(words):
     if len(words) != 1:
-        print("usage: dumpfile.py FILE", file=sys.stderr)
+        print("usage: tools/tool dumpfile FILE", file=sys.stderr)
         return 2
     try:
         dump = inspect(words[0])
@@ -197,7 +197,3 @@ def main(words):
     for problem in dump.problems:
         print(f"bugcheck: {words[0]}: {problem}", file=sys.stderr)
     return 1 if dump.problems else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,8 +1,7 @@
-#!/usr/bin/python3
 """Both commands of README on clean machines: a minimal tree of each system, with nothing in it but git; a fresh clone in it;
 `tools/bugcheck run --headless` and `tools/bugcheck test` without a terminal; at the end what each of them said last.
 
-usage: hosts.py [--tests "WORDS"] [--reuse] [--trees DIR] [--mirror URL] [HOST...]
+usage: tools/tool hosts [--tests "WORDS"] [--reuse] [--trees DIR] [--mirror URL] [HOST...]
        make hosts [HOSTS="bookworm trixie"] [TESTS="tests/test_clock.py"] [REUSE=1] [TREES=DIR] [MIRROR=URL]
 
 A HOST is one of HOSTS below; bookworm and trixie unless told. What is tried is the last commit. WORDS are arguments of pytest. A tree
@@ -23,7 +22,8 @@ import sys
 import time
 from pathlib import Path
 
-TOP = Path(os.path.abspath(__file__)).parent.parent
+from machine import TOP, CannotRun
+
 #        host: (its system, as apt calls who makes it; its name and version; the keys that its packages are signed with)
 HOSTS = {"bookworm": ("Debian", "Debian 12", "debian-archive-keyring.gpg"),
          "trixie": ("Debian", "Debian 13", "debian-archive-keyring.gpg"),
@@ -61,15 +61,11 @@ chroot "$0" "$@"
 exit $?"""                                      # the shell stays, as the first process: it takes in the orphans
 
 
-class Refused(Exception):
-    """It cannot be done; the text is one line for the user."""
-
-
 class Parser(argparse.ArgumentParser):
     """A parser whose complaints are one line."""
 
     def error(self, message):
-        raise Refused(f"{message}; the hosts are: {', '.join(HOSTS)}")
+        raise CannotRun(f"{message}; the hosts are: {', '.join(HOSTS)}")
 
 
 def parse(words):
@@ -83,7 +79,7 @@ def parse(words):
     options.hosts = options.hosts or list(USUAL)
     for name in options.hosts:
         if name not in HOSTS:
-            raise Refused(f"unknown host '{name}'; the hosts are: {', '.join(HOSTS)}")
+            raise CannotRun(f"unknown host '{name}'; the hosts are: {', '.join(HOSTS)}")
     return options
 
 
@@ -130,13 +126,13 @@ def last_line(log):
 
 
 def text_of(*line):
-    """What a short command prints; Refused where it fails."""
+    """What a short command prints; CannotRun where it fails."""
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=LIMITS["clone"])
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"{line[0]}: {error}") from None
+        raise CannotRun(f"{line[0]}: {error}") from None
     if done.returncode:
-        raise Refused(f"{' '.join(map(str, line))}: {last_of(done.stderr)}")
+        raise CannotRun(f"{' '.join(map(str, line))}: {last_of(done.stderr)}")
     return done.stdout
 
 
@@ -153,7 +149,7 @@ def mirror_of(system):
         origin, label, place = row.split("|")
         if (origin, label) == (system, system):
             return place
-    raise Refused(f"this machine's apt knows no mirror of {system}: name one with MIRROR=URL")
+    raise CannotRun(f"this machine's apt knows no mirror of {system}: name one with MIRROR=URL")
 
 
 def fetching():
@@ -167,7 +163,7 @@ def remove(tree):
     if not tree.exists():
         return
     if not (tree / MARK).exists() and any(tree.iterdir()):
-        raise Refused(f"{tree} is no tree that `make hosts` has made: remove it, or choose another place with TREES=DIR")
+        raise CannotRun(f"{tree} is no tree that `make hosts` has made: remove it, or choose another place with TREES=DIR")
     shutil.rmtree(tree)
 
 
@@ -176,7 +172,7 @@ def make_tree(name, tree, mirror):
     system, _, keys = HOSTS[name]
     keyring = KEYS / keys
     if not keyring.exists():
-        raise Refused(f"{keyring} is missing: install the package that has {system}'s keys")
+        raise CannotRun(f"{keyring} is missing: install the package that has {system}'s keys")
     mirror = mirror or mirror_of(system)
     say(f"{name}: a minimal {HOSTS[name][1]} in {tree}")
     remove(tree)
@@ -190,7 +186,7 @@ def make_tree(name, tree, mirror):
     status = run(["debootstrap", "--variant=minbase", f"--include={include}", f"--components={components}",
                   f"--keyring={keyring}", name, tree, mirror, SCRIPTS / script], LIMITS["tree"], log)
     if status:
-        raise Refused(f"{name}: no tree: {last_line(log)} ({log})")
+        raise CannotRun(f"{name}: no tree: {last_line(log)} ({log})")
     (tree / "etc/apt/apt.conf.d/90fetching").write_text(fetching())
 
 
@@ -204,7 +200,7 @@ def clone(name, tree):
     shutil.rmtree(tree / CLONE, ignore_errors=True)
     log = tree.with_suffix(".clone.log")
     if inside(tree, ["git", "clone", "-q", "/tmp/bugcheck.bundle", f"/{CLONE}"], LIMITS["clone"], log):
-        raise Refused(f"{name}: no clone: {last_line(log)} ({log})")
+        raise CannotRun(f"{name}: no clone: {last_line(log)} ({log})")
     bundle.unlink()
 
 
@@ -241,7 +237,7 @@ def summary(log):
 def main(words):
     options = parse(words)
     if os.geteuid() != 0:
-        raise Refused("a tree of another system is made and entered by root only: sudo make hosts")
+        raise CannotRun("a tree of another system is made and entered by root only: sudo make hosts")
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     if subprocess.run([TOP / "tools/bugcheck", "install", "hosts"], stdin=subprocess.DEVNULL).returncode:
@@ -250,18 +246,8 @@ def main(words):
     for name in options.hosts:
         try:
             rows += try_host(name, options)
-        except (Refused, OSError) as problem:
+        except (CannotRun, OSError) as problem:
             rows.append((HOSTS[name][1], "no machine", 2, 0, str(problem), options.trees))
     for system, command, status, seconds, said, log in rows:
         print(f"{system:<13} {command}: exit {status}, {seconds:.0f} s: {said}\n{'':<13} {log}")
     return int(any(row[2] for row in rows))
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except (Refused, OSError) as problem:
-        print(f"bugcheck: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

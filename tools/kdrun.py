@@ -151,14 +151,9 @@ def debug(settings, start="start"):
 
 def main(words):
     options = parse(words)
-    return 0 if options.check else debug(session_options(options))
-
-
-if __name__ == "__main__":
+    if options.check:
+        return 0
     try:
-        sys.exit(main(sys.argv[1:]))
-    except (CannotRun, NotAnElf) as trouble:
-        say(trouble)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return debug(session_options(options))
+    except NotAnElf as trouble:
+        raise CannotRun(trouble) from None

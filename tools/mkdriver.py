@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Joins the objects of one driver into NAME.sys, a relocatable ELF file, and honours #pragma alloc_text on the way.
 
 usage: mkdriver.py --output NAME.sys [--kernel kernel.elf] SOURCE... -- OBJECT...   (one object for each source)
@@ -200,7 +199,7 @@ def parse_arguments(arguments):
     middle = arguments.index("--")
     sources, objects = arguments[:middle], arguments[middle + 1:]
     if not objects or len(sources) != len(objects):
-        sys.exit(f"mkdriver.py: {len(sources)} sources, but {len(objects)} objects")
+        sys.exit(f"mkdriver: {len(sources)} sources, but {len(objects)} objects")
     return options["--output"], options["--kernel"], sources, objects
 
 
@@ -218,12 +217,9 @@ def join(output, kernel, sources, objects):
     subprocess.run([tool("objcopy"), "--strip-debug", debug, output], check=True)
 
 
-def main():
+def main(words):
     try:
-        join(*parse_arguments(sys.argv[1:]))
+        join(*parse_arguments(words))
     except CannotJoin as problem:
-        sys.exit(f"mkdriver.py: {problem}")
-
-
-if __name__ == "__main__":
-    main()
+        return f"mkdriver: {problem}"
+    return 0

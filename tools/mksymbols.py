@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Makes the compact symbol file that the kernel reads when it walks and prints a stack: functions, data, source lines, and
 how to get from each instruction to the caller.
 
@@ -222,14 +221,11 @@ def make_symbols(path, output):
         file.write(result)
 
 
-def main():
-    if len(sys.argv) != 3:
-        sys.exit("usage: mksymbols.py kernel.elf|NAME.sys OUTPUT")
+def main(words):
+    if len(words) != 2:
+        return "usage: tools/tool mksymbols kernel.elf|NAME.sys OUTPUT"
     try:
-        make_symbols(sys.argv[1], sys.argv[2])
+        make_symbols(*words)
     except TooManyRules as problem:
-        sys.exit(f"mksymbols.py: {problem}")
-
-
-if __name__ == "__main__":
-    main()
+        return f"mksymbols: {problem}"
+    return 0

@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Keeps the code that docs/ quotes equal to the code: by file and pattern, never by line number.
 
 In a document, a quotation is a comment followed by a fenced block:
@@ -66,11 +65,11 @@ def broken_links(path, text):
             yield target
 
 
-def main():
+def main(words):
     """Checks or updates README.md and docs/."""
-    update = sys.argv[1:] == ['--update']
-    if sys.argv[1:] and not update:
-        sys.exit('usage: quotes.py [--update]')
+    update = words == ['--update']
+    if words and not update:
+        return 'usage: tools/tool quotes [--update]'
     problems = []
     for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]:
         text = path.read_text()
@@ -87,8 +86,4 @@ def main():
             problems.append(f'{name}: a quotation is not what the code says; run: make docs')
     for problem in problems:
         print(f'quotes: {problem}', file=sys.stderr)
-    sys.exit(1 if problems else 0)
-
-
-if __name__ == '__main__':
-    main()
+    return 1 if problems else 0

@@ -90,13 +90,3 @@ def debug(options, machine, folder):
                 "folders": [str(path) for path in places if path], "commands": options.commands, "to": options.to,
                 "plugin": str(build_plugin()), "run": str(options.run)}
     return kdrun.debug(settings, "paststart")
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        print(f"bugcheck: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -228,16 +228,3 @@ def main(words):
     handle_signals()
     with alone_in(OUT / "run"):
         return command_gdb(options) if options.command == "gdb" else command_run(options)
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        say(problem)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read our output has gone; what is left to print goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

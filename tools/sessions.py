@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Keeps what docs/ shows of the debugger equal to what the debugger prints: on the dump of a seeded run.
 
 In a document, a part of the session is a comment followed by a fenced block that begins with a prompt and what is typed:
@@ -47,7 +46,7 @@ def make_dump(folder):
 
 def ask(dump, lines):
     """Types the lines into one session: [(prompt, answer)], the first of them of how it opens, without a prompt."""
-    done = subprocess.run([sys.executable, TOP / "tools/kdrun.py", dump], capture_output=True, text=True, timeout=LIMIT,
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "kdrun", dump], capture_output=True, text=True, timeout=LIMIT,
                           input="".join(f"{line}\n" for line in lines) + "q\n")
     if done.returncode or done.stderr:
         sys.exit(f"sessions: kd failed:\n{done.stdout}{done.stderr}")
@@ -106,10 +105,10 @@ def refresh(text, dump):
     return "\n".join(lines) + "\n", wrong
 
 
-def main():
-    update = sys.argv[1:] == ["--update"]
-    if sys.argv[1:] and not update:
-        sys.exit("usage: sessions.py [--update]")
+def main(words):
+    update = words == ["--update"]
+    if words and not update:
+        return "usage: tools/tool sessions [--update]"
     problems = []
     with tempfile.TemporaryDirectory(prefix="bugcheck-sessions-") as folder:
         dump = make_dump(Path(folder))
@@ -124,8 +123,4 @@ def main():
                 problems += [f"{path.relative_to(TOP)}: kd answers something else to `{typed}`; run: make docs" for typed in wrong]
     for problem in problems:
         print(f"sessions: {problem}", file=sys.stderr)
-    sys.exit(1 if problems else 0)
-
-
-if __name__ == "__main__":
-    main()
+    return 1 if problems else 0

@@ -1,9 +1,7 @@
-#!/usr/bin/python3
-"""The names of the NTSTATUS codes, read from ntstatus.h: statuses.py 0xC000003A prints STATUS_OBJECT_PATH_NOT_FOUND."""
+"""The names of the NTSTATUS codes, read from ntstatus.h: `tools/tool statuses 0xC000003A` prints STATUS_OBJECT_PATH_NOT_FOUND."""
 import functools
 import pathlib
 import re
-import sys
 
 HEADER = pathlib.Path(__file__).resolve().parent.parent / 'kernel/include/ddk/ntstatus.h'
 
@@ -22,6 +20,7 @@ def status_name(code):
     return names().get(code & 0xFFFFFFFF, f'0x{code & 0xFFFFFFFF:08X}')
 
 
-if __name__ == '__main__':
-    for word in sys.argv[1:]:
+def main(words):
+    for word in words:
         print(status_name(int(word, 0)))
+    return 0

@@ -127,13 +127,3 @@ def main(words):
     with alone_in(OUT / "walk"):
         status = walk_until_left(options)
     return status if status in (0, 1) else NOT_REACHED
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        print(f"bugcheck: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -1,21 +1,19 @@
-#!/usr/bin/python3
 """Counts who uses whom in the kernel, from the objects' relocations: how far a reader who opens one file is led.
 
-    tools/structure.py [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
-    tools/structure.py --names [BUILD]  also the names that ke/ takes from the folders above it
-    tools/structure.py --parts          how many files and lines the walk, the core and the ring have; needs no build
+    tools/tool structure [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
+    tools/tool structure --names [BUILD]  also the names that ke/ takes from the folders above it
+    tools/tool structure --parts          how many files and lines the walk, the core and the ring have; needs no build
 
 Three numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, and the
 names that kernel/ke takes from the folders above it. tests/test_structure.py holds them.
 """
 import re
 import subprocess
-import sys
 from collections import defaultdict, namedtuple
 from pathlib import Path
 
 import tables
-from machine import OUT, TOP
+from machine import OUT, TOP, CannotRun
 from toolchain import tool
 
 FLOORS = ("rtl", "arch", "boot", "ke", "mm", "ex", "ob", "ps", "ldr", "io", "kd", "story")     # from the ground up
@@ -106,22 +104,19 @@ def print_parts():
         print(f"{part}: {count} files, {lines:,} lines")
 
 
-def main(arguments):
-    if arguments == ["--parts"]:
-        return print_parts()
-    names = "--names" in arguments
-    builds = [word for word in arguments if word != "--names"] or ["checked"]
+def main(words):
+    if words == ["--parts"]:
+        print_parts()
+        return 0
+    names = "--names" in words
+    builds = [word for word in words if word != "--names"] or ["checked"]
     folder = OUT / builds[0] / "obj"
     if len(builds) > 1 or builds[0].startswith("-") or not folder.is_dir():
-        sys.exit(print(f"structure: there is no {folder}, make BUILD=checked kernel", file=sys.stderr) or 2)
+        raise CannotRun(f"structure: there is no {folder}, make BUILD=checked kernel")
     found = measure(builds[0])
     print(f"folders that use each other both ways: {len(found.pairs)}: " + ", ".join("-".join(pair) for pair in found.pairs))
     print(f"the largest cycle of files: {len(found.cycle)} of {len(found.files)}")
     print(f"names that ke takes from higher folders: {len(found.upward)}")
     if names:
         print("\n".join(f"    {owner:6} {name}" for owner, name in found.upward))
-    return None
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return 0

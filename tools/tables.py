@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
 
 A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, commands, parts. Without
@@ -157,11 +156,11 @@ MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions
           'parts': parts}
 
 
-def main():
+def main(words):
     """Checks or updates every document."""
-    update = sys.argv[1:] == ['--update']
-    if sys.argv[1:] and not update:
-        sys.exit('usage: tables.py [--update]')
+    update = words == ['--update']
+    if words and not update:
+        return 'usage: tools/tool tables [--update]'
     stale = []
     for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]:
         text = path.read_text()
@@ -172,8 +171,4 @@ def main():
             stale.append(str(path.relative_to(ROOT)))
     for name in stale:
         print(f'tables: {name}: a table is not what the kernel says; run: make docs', file=sys.stderr)
-    sys.exit(1 if stale else 0)
-
-
-if __name__ == '__main__':
-    main()
+    return 1 if stale else 0

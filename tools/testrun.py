@@ -1,7 +1,6 @@
-#!/usr/bin/python3
 """Runs pytest as the other commands run: a wrong argument is a 2, and a reader that has had enough ends it in silence.
 
-usage: testrun.py ARGUMENTS of pytest
+usage: tools/tool testrun ARGUMENTS of pytest
 """
 import os
 import sys
@@ -18,7 +17,3 @@ def main(words):
         print("bugcheck: tools/bugcheck test --help lists the options", file=sys.stderr)
         return 2
     return status
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,15 +1,13 @@
-#!/usr/bin/python3
 """How long the tests take: CPU seconds of each, as the last run on this machine measured them, and a guess before that.
 
 CPU seconds, not seconds of the wall, which depend on what else the machine does.
 
-usage: testtimes.py     prints how many tests there are and about how long they take here
+usage: tools/tool testtimes   prints how many tests there are and about how long they take here
 """
 import json
 import math
 import os
 import re
-import sys
 
 from machine import OUT
 
@@ -65,7 +63,8 @@ def estimate():
     return count, max(1, math.ceil(seconds / len(os.sched_getaffinity(0)) / 60))
 
 
-if __name__ == "__main__":
-    if sys.argv[1:]:
-        sys.exit(__doc__)
+def main(words):
+    if words:
+        return __doc__
     print("%d tests, about %d minutes" % estimate())
+    return 0

@@ -60,7 +60,7 @@ def read_trace(options):
         kernel = ["--kernel", options.kernel] if options.kernel else []
         try:
             done = subprocess.run(
-                [sys.executable, TOP / "tools/kdrun.py", options.file, *kernel, "-c", f".tracejson {path}"],
+                [sys.executable, TOP / "tools/tool", "kdrun", options.file, *kernel, "-c", f".tracejson {path}"],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT)
         except subprocess.TimeoutExpired:
             raise CannotRun(f"{options.file}: the debugger has not read the trace in {LIMIT} s") from None
@@ -171,13 +171,3 @@ def main(words):
     write(options.json, json.dumps(chrome_json(trace, lanes)) + "\n")
     write(options.html, html_page(trace, lanes, end))
     return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except CannotRun as problem:
-        print(f"bugcheck: {problem}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)

@@ -1,10 +1,9 @@
-#!/usr/bin/python3
 """The volume C: as an image on the host: makes one, lists what is on it, copies it out. mtools do the work.
 
-usage: volume.py make IMAGE [MIB]     an empty FAT16 volume with Temp and Temp2
-       volume.py ram IMAGE            the small one for machines without such a disk, cut behind its last byte
-       volume.py list IMAGE           its files with their sizes
-       volume.py copy IMAGE FOLDER    its files into a folder
+usage: tools/tool volume make IMAGE [MIB]     an empty FAT16 volume with Temp and Temp2
+       tools/tool volume ram IMAGE            the small one for machines without such a disk, cut behind its last byte
+       tools/tool volume list IMAGE           its files with their sizes
+       tools/tool volume copy IMAGE FOLDER    its files into a folder
 """
 
 import os
@@ -113,6 +112,14 @@ def read_file(path, name):
 
 
 def main(words):
+    try:
+        return run(words)
+    except VolumeError as problem:
+        print(f"volume: {problem}", file=sys.stderr)
+        return 1
+
+
+def run(words):
     if words[:1] == ["make"] and len(words) in (2, 3):
         make_volume(words[1], int(words[2]) << 20 if len(words) == 3 else VOLUME_BYTES)
     elif words[:1] == ["ram"] and len(words) == 2:
@@ -127,11 +134,3 @@ def main(words):
         print(__doc__, file=sys.stderr)
         return 2
     return 0
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main(sys.argv[1:]))
-    except VolumeError as problem:
-        print(f"volume: {problem}", file=sys.stderr)
-        sys.exit(1)

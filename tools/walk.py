@@ -1,8 +1,7 @@
-#!/usr/bin/python3
 """Counts the walk of docs/walk.md: which files a fatal page fault leads through, from vector 14 to the report.
 
-    tools/walk.py            one line for each file, in the order in which it is entered, with instructions and functions
-    tools/walk.py --update   writes them into docs/walk.md
+    tools/tool walk            one line for each file, in the order in which it is entered, with instructions and functions
+    tools/tool walk --update   writes them into docs/walk.md
 
 The free build runs the scenario "paged" on one CPU, and GDB steps through it from the gate of the page fault that is refused
 until the report has a stack of its own: after the latch and the freeze, where docs/walk.md begins its page on the report.
@@ -11,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import toolchain
@@ -20,7 +18,7 @@ from machine import OUT, TOP, CannotRun, Machine
 from running import Run
 
 DOCUMENT = TOP / "docs/walk.md"
-PLACE = re.compile(r"(<!-- walk: tools/walk\.py --update writes this -->\n```\n)(.*?)(```\n)", re.S)
+PLACE = re.compile(r"(<!-- walk: tools/tool walk --update writes this -->\n```\n)(.*?)(```\n)", re.S)
 LIMIT = 120
 
 # Runs in GDB. The gate's stub is known by its number; a refused fault by CR8, which is DISPATCH_LEVEL then.
@@ -83,16 +81,10 @@ def table(seen):
 
 def main(words):
     if words not in ([], ["--update"]):
-        sys.exit(print("walk: usage: tools/walk.py [--update]", file=sys.stderr) or 2)
+        raise CannotRun("usage: tools/tool walk [--update]")
     lines = table(steps())
     print("\n".join(lines))
     if words:
         text = DOCUMENT.read_text()
         DOCUMENT.write_text(PLACE.sub(lambda found: found[1] + "\n".join(lines) + "\n" + found[3], text))
-
-
-if __name__ == "__main__":
-    try:
-        main(sys.argv[1:])
-    except CannotRun as problem:
-        sys.exit(print(f"bugcheck: {problem}", file=sys.stderr) or 2)
+    return 0

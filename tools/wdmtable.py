@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """Writes docs/wdm.md: every call that a driver may import, or use inline, with its header, its IRQL and what differs here.
 
 Sources: the names and headings of kernel/ldr/exports.def; the prototypes in kernel/include/ddk; the comment above each
@@ -150,20 +149,17 @@ def document():
     return text
 
 
-def main():
+def main(words):
     """Checks or updates the document."""
-    update = sys.argv[1:] == ['--update']
-    if sys.argv[1:] and not update:
-        sys.exit('usage: wdmtable.py [--update]')
+    update = words == ['--update']
+    if words and not update:
+        return 'usage: tools/tool wdmtable [--update]'
     fresh = document()
     unknown = [name for name in notes() if f'`{name}`' not in fresh]
     if unknown:
-        sys.exit(f'wdmtable: tools/wdmtable.txt speaks of {", ".join(unknown)}, which nobody can call')
+        return f'wdmtable: tools/wdmtable.txt speaks of {", ".join(unknown)}, which nobody can call'
     if update:
         DOCUMENT.write_text(fresh)
     elif not DOCUMENT.exists() or DOCUMENT.read_text() != fresh:
-        sys.exit('wdmtable: docs/wdm.md is not what the code says; run: make docs')
-
-
-if __name__ == '__main__':
-    main()
+        return 'wdmtable: docs/wdm.md is not what the code says; run: make docs'
+    return 0
