@@ -35,7 +35,7 @@ VOID KeSetSystemAffinityThread(KAFFINITY Affinity) {
     KeSetSystemAffinityThreadEx(Affinity);
 }
 
-/* <= DISPATCH_LEVEL. Affinity is what KeSetSystemAffinityThreadEx returned: 0 goes back to the thread's own set.
+/* <= DISPATCH_LEVEL. Affinity comes from KeSetSystemAffinityThreadEx: 0 goes back to the thread's own set.
  * wdm.h: KeRevertToUserAffinityThreadEx. */
 VOID KeRevertToUserAffinityThreadEx(KAFFINITY Affinity) {
     PKTHREAD Thread = KiCurrentThread();

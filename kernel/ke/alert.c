@@ -25,7 +25,7 @@ static NTSTATUS TestAlert(PKTHREAD Thread, KPROCESSOR_MODE Mode) {
     return STATUS_SUCCESS;
 }
 /* Returns whether the thread was alerted already. A wait that it may end returns STATUS_ALERTED; otherwise the next one
- * does. <= DISPATCH_LEVEL. Exported by NT, declared by no header of its. */
+ * does. <= DISPATCH_LEVEL. NT exports it, but no header declares it. */
 BOOLEAN KeAlertThread(PKTHREAD Thread, KPROCESSOR_MODE AlertMode) {
     KIRQL OldIrql = KiLockDispatcher();
     BOOLEAN WasAlerted = Thread->Alerted[(ULONG)AlertMode];
@@ -72,7 +72,7 @@ static PKAPC TakeUserApc(PKTHREAD Thread) {
     return Apc;
 }
 
-/* Each user APC goes back to its owner; one without a RundownRoutine is pool that is the system's to free, as on NT. */
+/* Each user APC goes back to its owner; one without a RundownRoutine is pool, which the system frees, as on NT. */
 static VOID RundownApcs(PKTHREAD Thread) {
     for (PKAPC Apc = TakeUserApc(Thread); Apc != NULL; Apc = TakeUserApc(Thread)) {
         if (Apc->RundownRoutine != NULL) {

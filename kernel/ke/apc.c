@@ -8,11 +8,11 @@
  * A user APC waits for user mode, which no thread here ever enters: it can end an alertable wait of WaitMode UserMode,
  * and is given back to its RundownRoutine when the thread ends.
  *
- * A thread that waits at PASSIVE_LEVEL is woken for an APC and waits again afterwards, behind those who have come in
+ * A thread that waits at PASSIVE_LEVEL is woken for an APC and waits again afterwards, behind those that came in
  * between; a thread that is ready gets its APCs when it is switched to (scheduler.c). */
 #include "ki.h"
 
-/* Any IRQL; Apc lies in resident memory. Exported by NT, declared by no header of its. */
+/* Any IRQL; Apc lies in resident memory. NT exports it, but no header declares it. */
 VOID KeInitializeApc(PRKAPC Apc, PKTHREAD Thread, KAPC_ENVIRONMENT Environment, PKKERNEL_ROUTINE KernelRoutine,
                      PKRUNDOWN_ROUTINE RundownRoutine, PKNORMAL_ROUTINE NormalRoutine, KPROCESSOR_MODE Mode,
                      PVOID Context) {
@@ -120,7 +120,7 @@ static VOID CheckIrql(const KAPC *Apc, PKAPC Original, KIRQL Expected, ULONG Uni
     }
 }
 
-/* Runs one APC that has been taken off the queue. APC_LEVEL in and out. What goes wrong in it is not for the handler of
+/* Runs one APC that has been taken off the queue. APC_LEVEL in and out. An exception in it is not for the handler of
  * the code that it interrupts. */
 static VOID CallApc(PKTHREAD Thread, PKAPC Original, KAPC *Apc) {
     ULONG64 Guard = Thread->Guard;

@@ -1,16 +1,16 @@
-/* autoboost.c: what a thread holds: six entries for the fast mutexes, guarded mutexes and push locks that it has acquired.
+/* autoboost.c: a thread's lock entries: up to six fast mutexes, guarded mutexes and push locks held.
  *
  *      acquire         the first free entry gets the lock's address      none is free: only UntrackedLocks counts it
  *      release         the entry is cleared                              there is none, nor an untracked lock: 0x162
  *      thread deleted  an entry is in use: 0x153                         it still carries an I/O boost: 0x13C
  *
- * NT keeps the entries so that a waiter can raise the priority of an owner that these locks do not name; that they also
- * find wrong releases and locks left behind is what a driver notices of them. The entries are the thread's own: nobody
- * else writes them, so they need no lock. An APC between the look at an entry and the write to it is harmless, because
- * it leaves no lock behind.
+ * NT keeps the entries so that a waiter can raise the priority of an owner that these locks do not name; a driver
+ * notices only that they also find wrong releases and locks left behind. Only the thread itself writes its entries, so
+ * they need no lock. An APC between the look at an entry and the write to it is harmless, because it leaves no lock
+ * behind.
  *
- * Both checks at the end happen when the thread's object is deleted, long after the culprit has gone: by the reaper, or by
- * whoever gives up the last reference. A thread object is in KiThreadObjects until then. */
+ * Both checks at the end happen when the thread's object is deleted, long after the culprit has gone: by the reaper, or
+ * by the code that drops the last reference. A thread object is in KiThreadObjects until then. */
 #include "ki.h"
 #include <ex.h>
 #include <ring.h>
@@ -20,7 +20,7 @@
 /* Every thread object from its initialization to its deletion; guarded by the dispatcher lock. */
 static LIST_ENTRY KiThreadObjects = {&KiThreadObjects, &KiThreadObjects};
 
-/* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource that others wait for.
+/* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource with waiters.
  * KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION (thread, entry, 1, lock). */
 static VOID CheckLeftLocks(PKTHREAD Thread) {
     if (Thread->IoBoostCount != 0) {
@@ -63,8 +63,8 @@ static BOOLEAN IsThreadObject(PKTHREAD Thread) {
     return FALSE;
 }
 
-/* Lets the owner of a lock run at Priority at least, because somebody as important waits for it; the boost wears off with
- * the owner's quanta. IoBoost is added to its count of I/O boosts. */
+/* Raises the owner of a lock to at least Priority, that of a waiter; the boost wears off with the owner's quanta.
+ * IoBoost is added to its count of I/O boosts. */
 BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority, LONG IoBoost) {
     KIRQL OldIrql = KiLockDispatcher();
     BOOLEAN Exists = IsThreadObject(Owner);
@@ -87,7 +87,7 @@ PKTHREAD KeNextThreadObject(PKTHREAD Thread) {
     return Entry == &KiThreadObjects ? NULL : CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
 }
 
-/* A push lock does not know its owners, but they know it. Dispatcher lock held. */
+/* A push lock does not know its owners, but their entries know it. Dispatcher lock held. */
 static PKTHREAD FindHolder(PVOID Lock) {
     for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {
         PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);

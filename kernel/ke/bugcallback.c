@@ -1,8 +1,8 @@
-/* bugcallback.c: what drivers want done when the machine dies: to keep the state of a device, or to add data of theirs.
+/* bugcallback.c: drivers' bugcheck callbacks: to save the state of a device, or to add data.
  *
  * Callbacks run last, on the dying CPU, at HIGH_LEVEL, after the report is out, so one that faults costs only itself and
- * those behind it. The lists may be damaged by then, and a driver may have gone without its record: each step is checked
- * before it is taken, as a record's checksum is. */
+ * those behind it. The lists may be damaged by then, and a driver may have gone without its record: each link, and each
+ * record's checksum, is checked before it is followed. */
 #include <bugcheck.h>
 
 #include <arch.h>
@@ -114,7 +114,7 @@ static VOID RunCallback(PKBUGCHECK_CALLBACK_RECORD Record) {
     Record->State = BufferFinished;
 }
 
-/* There is no room for secondary data in the dump: the callback runs, and the report says how much there would be. */
+/* The dump has no room for secondary data: the callback runs, and the report says how much it would have added. */
 static VOID RunReasonCallback(PKBUGCHECK_REASON_CALLBACK_RECORD Record) {
     KBUGCHECK_SECONDARY_DUMP_DATA Data = {.InBuffer = SecondaryBuffer,
                                           .InBufferLength = sizeof(SecondaryBuffer),

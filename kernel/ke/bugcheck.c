@@ -1,4 +1,4 @@
-/* bugcheck.c: how the machine dies: KeBugCheckEx and the way from there to the report.
+/* bugcheck.c: the machine's death: KeBugCheckEx and the way from there to the report.
  *
  *   rewrite    0xA becomes 0xD1 and its relatives, by where the instruction and the memory lie
  *   latch      one CPU wins and dies for all; others that want to die too wait to be frozen
@@ -6,7 +6,7 @@
  *   hand over  the steps that have registered run in their order (bugcheck.h): COM1, screen, dump, callbacks; the end
  *
  * The dying CPU allocates nothing, takes no lock and has a limit on every wait. If it faults in a step, that step is
- * lost, or the same way is taken again with a few lines instead of the report; a third fault halts. */
+ * lost, or the same path is taken again with a few lines instead of the report; a third fault halts. */
 #include <bugcheck.h>
 
 #include <arch.h>
@@ -42,7 +42,7 @@ static ULONG FindPlace(ULONG64 Address) {
     return Place != 0 ? Place : InNothing;
 }
 
-/* The first row that fits counts; the order is NT's. */
+/* The first row that matches counts; the order is NT's. */
 static const struct {
     ULONG From;
     ULONG By, Of; /* BUG_PLACE: where the instruction lies, and what it touched */
@@ -95,7 +95,7 @@ ULONG KiOtherBugCheck(ULONG Processor) {
     return KiOtherCodes[Processor];
 }
 
-/* Returns on the CPU that dies for all, each time that it comes; any other waits here for the winner's NMI. */
+/* Returns on the CPU that dies for all, each time it gets here; any other waits here for the winner's NMI. */
 static VOID WinLatch(ULONG Number, ULONG Code) {
     LONG Winner = InterlockedCompareExchange(&KiDyingProcessor, (LONG)Number + 1, NO_PROCESSOR);
     if (Winner == NO_PROCESSOR || Winner == (LONG)Number + 1) {
@@ -106,7 +106,7 @@ static VOID WinLatch(ULONG Number, ULONG Code) {
     HalHalt();
 }
 
-/* From the NMI, on each CPU. Returns if nobody dies, or if it hit the dying CPU itself. */
+/* From the NMI, on each CPU. Returns if no CPU is dying, or if it hit the dying CPU itself. */
 VOID KiFreezeInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     if (!KiIsDying() || KiDyingProcessor == (LONG)Prcb->Number + 1) {
@@ -146,7 +146,7 @@ static VOID RunSteps(VOID) {
     HalHalt();
 }
 
-/* A fault in a step that can be done without: only the step is lost. The next one may fault too. */
+/* A fault in a dispensable step: only the step is lost. The next one may fault too. */
 static VOID LoseStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     KiStep->Faulted(Code, Rip, FaultAddress);
     KiDyingDepth = 1;
@@ -154,7 +154,7 @@ static VOID LoseStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     RunSteps();
 }
 
-/* A fault in any other: straight to the UART, through nothing that could have been what faulted. */
+/* A fault in any other: straight to the UART, through no code that could have caused it. */
 static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     static CHAR Line[400];
     RtlFormat(
@@ -196,7 +196,7 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Plac
     KiBug.Thread = Prcb ? Prcb->CurrentThread : NULL;
 }
 
-/* Comes here once for the bugcheck, and again for each fault while dying. */
+/* Entered once for the bugcheck, and again for each fault while dying. */
 static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, const KD_REGISTERS *Registers) {
     KIRQL Irql = KiCurrentIrql();
     _disable();

@@ -1,8 +1,9 @@
-/* checkedlock.c: IRQL and spin locks of the checked build: each routine is the free build's listing with notes around it.
+/* checkedlock.c: IRQL and spin locks of the checked build: the free build's listings with notes around.
  *
- * The listings are irql.asm, spinlock.asm and queuedlock.asm. In this build they go by Ki names (arch/x86_64/checked.inc), and
- * the public names are here. The notes: every change of IRQL is checked for its direction and goes to the event trace, and so
- * does each lock that is taken, waited for and let go; lockcheck.c keeps who holds it. IRQLs and locks are as in the listings. */
+ * The listings are irql.asm, spinlock.asm and queuedlock.asm. In this build they go by Ki names
+ * (arch/x86_64/checked.inc), and the public names are here. The notes: the direction of every IRQL change is checked,
+ * and the change goes to the event trace; so does every wait for a lock, its acquire and its release; lockcheck.c keeps
+ * its holder. IRQLs and locks are as in the listings. */
 #include "ki.h"
 #include <trace.h>
 
@@ -31,7 +32,7 @@ static KIRQL Raise(KIRQL NewIrql, PVOID Caller) {
     return OldIrql;
 }
 
-/* The note of a lowering comes before it, because what comes in as soon as IRQL falls is later. */
+/* The note of a lowering comes before it, because an interrupt that comes in as soon as IRQL falls is later. */
 static VOID Lower(KIRQL NewIrql, PVOID Caller) {
     KiTraceIrql(KiCurrentIrql(), NewIrql, Caller);
     KiLowerIrql(NewIrql);
@@ -112,7 +113,7 @@ VOID KeReleaseSpinLock(PKSPIN_LOCK Lock, KIRQL NewIrql) {
     Lower(NewIrql, _ReturnAddress());
 }
 
-/* ---- The in-stack queued spin lock: the lock itself records its holder, so that only the trace is told ---- */
+/* ---- The in-stack queued spin lock: the lock itself records its holder, so only the trace gets a note ---- */
 
 static VOID NoteQueued(KTRACE_KIND Kind, PKSPIN_LOCK Lock, PVOID Caller) {
     KdTrace(Kind, KiCurrentIrql(), (ULONG64)Lock, (ULONG64)KiCurrentThread(), (ULONG64)Caller);

@@ -1,4 +1,4 @@
-/* clock.c: time: 64 ticks a second on every CPU, each worth 15.625 ms, and all that hangs on a tick.
+/* clock.c: time: 64 ticks a second on every CPU, each worth 15.625 ms, and all that a tick does.
  *
  * CPU 0 carries the time; the others only their own accounting. A tick arrives at CLOCK_LEVEL, above everything that takes
  * the dispatcher lock, so it never touches a thread or a timer itself: it counts, leaves a DPC or a flag, and asks for
@@ -90,7 +90,7 @@ VOID KeStallExecutionProcessor(ULONG MicroSeconds) {
     HalStall(MicroSeconds);
 }
 
-/* Boot CPU, before the clock ticks. uptime=SECONDS on the command line: a machine that has been up for so long already. */
+/* Boot CPU, before the clock ticks. uptime=SECONDS on the command line: the machine claims that uptime already. */
 VOID KiInitializeClock(VOID) {
     KiUptimeSeconds = KeGetBootOptionNumber("uptime", 0);
     KiTickCount = KiUptimeSeconds * CLOCK_HZ;

@@ -1,4 +1,4 @@
-/* delay.c: sleeping: a wait for nothing but the thread's own timer. */
+/* delay.c: sleep: a wait for nothing but the thread's own timer. */
 #include "ki.h"
 
 /* <= APC_LEVEL. Interval in 100 ns units, as a wait's time-out: negative is relative. The resolution is a clock tick.

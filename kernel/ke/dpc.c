@@ -2,7 +2,7 @@
  *
  * Each CPU has one queue. Queuing a DPC asks for the DISPATCH software interrupt (vector 0x2F), which the local APIC holds
  * back until CR8 drops below 2: "the queue is drained when IRQL falls below DISPATCH_LEVEL" is the hardware's doing. The
- * drain runs on the CPU's own DPC stack, so that a DPC has room whatever the interrupted thread has used up.
+ * drain runs on the CPU's own DPC stack, so that a DPC has room however much the interrupted thread has used up.
  *
  *      importance      place   asks the CPU to drain
  *      low             tail    own CPU: when 4 are waiting, else the next clock tick does; other CPU: the same
@@ -62,7 +62,7 @@ static BOOLEAN ShouldRequestDrain(const KDPC *Dpc, BOOLEAN IsOwnCpu, LONG Depth)
     }
 }
 
-/* Puts a DPC that has been won into the queue. TRUE: the CPU must be asked to drain it. Queue locked. */
+/* Puts a DPC that this CPU has won into the queue. TRUE: the CPU must be asked to drain it. Queue locked. */
 static FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
     KDPC_DATA *Queue = &Prcb->DpcData;
     if (Dpc->Importance == HighImportance) {
@@ -86,7 +86,7 @@ static BOOLEAN EnqueueThreaded(PKPRCB Prcb, PKDPC Dpc) {
     return TRUE;
 }
 
-/* Any IRQL. Kind is told to the drain, which has to know a timer's DPC from others. */
+/* Any IRQL. Kind lets the drain tell a timer's DPC from others. */
 static BOOLEAN InsertDpc(PRKDPC Dpc, PVOID SystemArgument1, PVOID SystemArgument2, ULONG Kind) {
     if (Dpc->DeferredRoutine == NULL) {
         KeBugCheckEx(TIMER_OR_DPC_INVALID, 2, (ULONG_PTR)Dpc, 0, 0);

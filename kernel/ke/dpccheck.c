@@ -1,8 +1,8 @@
 /* dpccheck.c: queued DPCs for an observer: how many, and those in memory that is about to go. */
 #include "ki.h"
 
-/* How many of the DPCs that are queued, or run now, have a wanted routine. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot.
- * A threaded one that runs is not counted: it is what its thread does. */
+/* Counts the DPCs, queued or running, that have a wanted routine. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot.
+ * A running threaded DPC is not counted: it shows as its thread's work. */
 ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)) {
     ULONG Wanted = 0;
     ULONG64 OldIrql = KiRaiseToHigh();

@@ -31,7 +31,7 @@ LONG KeResetEvent(PRKEVENT Event) {
     return Previous;
 }
 
-/* KeResetEvent for who does not want to know the state: one store, no lock. Any IRQL. */
+/* KeResetEvent for callers that do not need the previous state: one store, no lock. Any IRQL. */
 VOID KeClearEvent(PRKEVENT Event) {
     Event->Header.SignalState = 0;
 }

@@ -1,16 +1,16 @@
 /* exception.c: unhandled exceptions: the bugcheck that each one becomes.
  *
- * The one handler there is stands at the end of KiCallGuarded (arch/x86_64/switch.asm), where NT's own code has __try.
- * As on NT the record and the context lie on the stack of whoever raised it. Whose filter is the last depends on what
- * the CPU was doing, not on its IRQL:
+ * The only handler is at the end of KiCallGuarded (arch/x86_64/switch.asm), where NT's own code has __try. As on NT the
+ * record and the context lie on the stack of the code that raised the exception. The last filter depends on what the
+ * CPU was doing, not on its IRQL:
  *   an interrupt routine        0x3D (record, context, 0, 0)         the interrupt dispatcher's
- *   a DPC, the idle loop        0x1E (code, address, details)        nobody's: no thread is to blame
+ *   a DPC, the idle loop        0x1E (code, address, details)        none: no thread is to blame
  *   anything in a thread        0x7E (code, address, record, context) the one below the thread's start routine */
 #include <bugcheck.h>
 
 #include <arch.h>
 
-/* Does an interrupt routine run, as opposed to code that raised the IRQL by itself? */
+/* Is this an interrupt routine, as opposed to code that raised the IRQL by itself? */
 static BOOLEAN IsInInterrupt(PKPRCB Prcb) {
     return Prcb->InterruptFrame != NULL;
 }
@@ -73,7 +73,7 @@ static VOID FillRecord(PEXCEPTION_RECORD Record, NTSTATUS Status, ULONG64 Addres
                                  .ExceptionInformation = {Detail0, Detail1}};
 }
 
-/* See ke.h. The fast fail is the one exception that no filter is asked about: 0x139 (code, frame, record, 0). */
+/* See ke.h. The fast fail is the one exception that no filter sees: 0x139 (code, frame, record, 0). */
 DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, ULONG64 Address, ULONG Count,
                                            ULONG_PTR Detail0, ULONG_PTR Detail1) {
     EXCEPTION_RECORD Record;
@@ -104,7 +104,7 @@ NTSTATUS KiCopyGuarded(PVOID To, const void *From, SIZE_T Bytes) {
     return KiCallGuarded(Copy, &Call);
 }
 
-/* A DPC or an interrupt routine, which are none of the thread's, run above APC_LEVEL; an APC hides the guard. */
+/* DPCs and interrupt routines do not belong to the thread and run above APC_LEVEL; an APC hides the guard. */
 static BOOLEAN IsGuarded(VOID) {
     PKTHREAD Thread = KiCurrentThread();
     return Thread != NULL && Thread->Guard != 0 && KiCurrentIrql() <= APC_LEVEL;

@@ -63,7 +63,7 @@ KAFFINITY KeQueryGroupAffinity(USHORT GroupNumber) {
 }
 
 /* As KeSetSystemAffinityThreadEx, which see; PreviousAffinity may be NULL, and gets a mask of 0 when the thread was not
- * bound, or when Affinity names no CPU that there is. wdm.h: KeSetSystemGroupAffinityThread. */
+ * bound, or when Affinity names no existing CPU. wdm.h: KeSetSystemGroupAffinityThread. */
 VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY PreviousAffinity) {
     BOOLEAN IsGood = Affinity->Group == 0 && (Affinity->Mask & KeActiveProcessors) != 0;
     KAFFINITY Previous = IsGood ? KeSetSystemAffinityThreadEx(Affinity->Mask) : 0;
@@ -72,7 +72,7 @@ VOID KeSetSystemGroupAffinityThread(PGROUP_AFFINITY Affinity, PGROUP_AFFINITY Pr
     }
 }
 
-/* PreviousAffinity is what KeSetSystemGroupAffinityThread gave. wdm.h: KeRevertToUserGroupAffinityThread. */
+/* PreviousAffinity comes from KeSetSystemGroupAffinityThread. wdm.h: KeRevertToUserGroupAffinityThread. */
 VOID KeRevertToUserGroupAffinityThread(PGROUP_AFFINITY PreviousAffinity) {
     KeRevertToUserAffinityThreadEx(PreviousAffinity->Mask);
 }

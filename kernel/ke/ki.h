@@ -29,7 +29,7 @@ VOID KiInterruptWait(PKTHREAD Thread);
 VOID KiLeaveSignal(KIRQL OldIrql, BOOLEAN Wait);
 NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
                  BOOLEAN Alertable);
-/* What ends alertable waits (alert.c); NULL: nothing does. Dispatcher lock held, but for the last. */
+/* The end of alertable waits (alert.c); NULL: nothing ends them. Dispatcher lock held, but for the last. */
 typedef struct _KI_ALERTS {
     NTSTATUS (*Test)(PKTHREAD Thread, KPROCESSOR_MODE Mode);            /* STATUS_SUCCESS: the wait may begin */
     VOID (*InsertApc)(PKTHREAD Thread, PKAPC Apc, KPRIORITY Increment); /* one for user mode */
@@ -90,7 +90,7 @@ VOID KiAbandonMutants(PKTHREAD Thread);
 /* ---- apc.c ---- */
 KIRQL KiLockAfterApcs(PKTHREAD Thread); /* KiLockDispatcher for a thread that is about to wait or to end */
 VOID KiRunApcsUnderLock(PKTHREAD Thread, KIRQL OldIrql); /* the same for one that holds the lock already */
-/* What has been kept out comes now, or when IRQL falls below APC_LEVEL. */
+/* Delivers the APCs that were kept out, now or when IRQL falls below APC_LEVEL. */
 static FORCEINLINE VOID KiCatchUpApcs(PKTHREAD Thread) {
     if (Thread->ApcPending) {
         HalRequestSoftwareInterrupt(APC_LEVEL);

@@ -29,7 +29,7 @@ static BOOLEAN IsHeldHere(PKPRCB Prcb, PKSPIN_LOCK Lock) {
     return FALSE;
 }
 
-/* DRIVER_VERIFIER_DETECTED_VIOLATION (0x1001, the lock wanted, the lock held, who wants it). */
+/* DRIVER_VERIFIER_DETECTED_VIOLATION (0x1001, the lock wanted, the lock held, the caller). */
 static VOID CheckRank(PKPRCB Prcb, PKSPIN_LOCK Lock, ULONG Rank, KIRQL Irql, PVOID Caller) {
     for (ULONG i = 0; Rank != RANK_NONE && i < Prcb->HeldLockCount; i++) {
         const KHELD_LOCK *Held = &Prcb->HeldLock[i];
@@ -40,10 +40,10 @@ static VOID CheckRank(PKPRCB Prcb, PKSPIN_LOCK Lock, ULONG Rank, KIRQL Irql, PVO
     }
 }
 
-/* The holder pushes an entry. An interrupt in the middle pushes and pops its own entries above, so the array stays a stack
- * as seen by each level. So the count must move first: an entry that is not yet counted would be the interrupt's to
- * overwrite. Beyond the count each entry's Lock is NULL (who pops wipes), so what is counted but not yet filled in matches
- * no lock. */
+/* The holder pushes an entry. An interrupt in the middle pushes and pops its own entries above, so the array stays a
+ * stack as seen by each level. So the count must move first: the interrupt would overwrite an entry that is not yet
+ * counted. Beyond the count each entry's Lock is NULL (a pop wipes it), so an entry that is counted but not yet filled
+ * in matches no lock. */
 VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     KIRQL Irql = KiCurrentIrql();

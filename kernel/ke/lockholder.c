@@ -1,4 +1,4 @@
-/* lockholder.c: which CPU holds a spin lock, and what the kernel has declared of it: for reports and for the debugger.
+/* lockholder.c: a spin lock's holder and its declaration, for reports and for the debugger.
  *
  * The lists of held locks are the checked build's (lockcheck.c); in the free build they are empty. */
 #include <ke.h>

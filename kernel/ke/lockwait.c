@@ -1,12 +1,12 @@
 /* lockwait.c: the locks that a thread holds, and the one that it sleeps on, noted in the thread.
  *
- * A fast mutex waits on an event, a resource on an event with a time-out in a loop; from the wait alone nobody could tell
- * what for. So each lock's slow path names the lock in the thread. */
+ * A fast mutex waits on an event, a resource on an event with a time-out in a loop; the wait alone would not show the
+ * lock. So each lock's slow path names the lock in the thread. */
 #include "ki.h"
 
 #define NO_SESSION 0xFFFFFFFF
 
-/* ---- What it holds (theory: autoboost.c) ---- */
+/* ---- Locks held (theory: autoboost.c) ---- */
 
 /* See ki.h. */
 PKLOCK_ENTRY KiFindLockEntry(PKTHREAD Thread, PVOID Lock) {
@@ -43,16 +43,16 @@ VOID KeAbReleased(PVOID Lock) {
     }
 }
 
-/* Whoever acquires a lock that threads sleep on at DISPATCH_LEVEL or above. (thread, lock, IRQL, 0). */
+/* Refuses to acquire a lock that threads sleep on at DISPATCH_LEVEL or above. (thread, lock, IRQL, 0). */
 DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql) {
     KeBugCheckEx(KERNEL_AUTO_BOOST_LOCK_ACQUISITION_WITH_RAISED_IRQL, (ULONG_PTR)KiCurrentThread(), (ULONG_PTR)Lock,
                  Irql, 0);
 }
 
-/* ---- What it sleeps on ---- */
+/* ---- The lock slept on ---- */
 
-/* Whoever explains holds the dispatcher lock, and must not take the one lock for the other's kind: it would look for an
- * owner where there is none. */
+/* Readers hold the dispatcher lock and must see lock and kind change together: they would look for an owner in the
+ * wrong kind of lock. */
 static VOID SetBlockingLock(PVOID Lock, KLOCK_KIND Kind, ULONG64 Since) {
     PKTHREAD Thread = KiCurrentThread();
     KIRQL OldIrql = KiLockDispatcher();
@@ -70,7 +70,7 @@ VOID KeEndLockWait(VOID) {
     SetBlockingLock(NULL, LockNone, 0);
 }
 
-/* An APC that runs inside a wait at PASSIVE_LEVEL may wait for another lock: the outer wait is what is left then. */
+/* An APC that runs inside a wait at PASSIVE_LEVEL may wait for another lock: then the outer wait is restored. */
 NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON Reason, PLARGE_INTEGER Timeout) {
     PKTHREAD Thread = KiCurrentThread();
     PVOID OuterLock = Thread->BlockingLock;

@@ -39,7 +39,7 @@ VOID KiTakeMutant(PKMUTANT Mutant, PKTHREAD Thread) {
     InsertTailList(&Thread->MutantListHead, &Mutant->MutantListEntry);
 }
 
-/* The mutex becomes free, and perhaps somebody else's at once. Dispatcher lock held. */
+/* The mutex becomes free, and perhaps a waiter's at once. Dispatcher lock held. */
 static VOID FreeMutant(PKMUTANT Mutant, KPRIORITY Increment) {
     Mutant->Header.SignalState = 1;
     RemoveEntryList(&Mutant->MutantListEntry);
@@ -49,8 +49,8 @@ static VOID FreeMutant(PKMUTANT Mutant, KPRIORITY Increment) {
     KiSignalWaiters(&Mutant->Header, Increment);
 }
 
-/* Returns the previous state: 0 means that it is free now. <= DISPATCH_LEVEL. Abandoned: by whoever cleans up after
- * the owner. Raises STATUS_MUTANT_NOT_OWNED for anybody but the owner. */
+/* Returns the previous state: 0 means that it is free now. <= DISPATCH_LEVEL. Abandoned: the owner has ended. Otherwise
+ * raises STATUS_MUTANT_NOT_OWNED for every thread but the owner. */
 LONG KeReleaseMutant(PRKMUTANT Mutant, KPRIORITY Increment, BOOLEAN Abandoned, BOOLEAN Wait) {
     KIRQL OldIrql = KiLockDispatcher();
     LONG Previous = Mutant->Header.SignalState;

@@ -1,8 +1,8 @@
 /* precisetime.c: the time between two ticks, by the time-stamp counter. */
 #include "ki.h"
 
-/* The interrupt time with what has passed since the last tick, but less than a tick: it does not run ahead of the clock.
- * The two words are the clock's of one tick if the time is the same before and after. */
+/* The interrupt time plus the time since the last tick, but less than a tick: it does not run ahead of the clock. The
+ * two words belong to one tick if the time is the same before and after. */
 static ULONG64 ComputeTime(VOID) {
     ULONG64 Ticks, Since;
     do {
@@ -13,7 +13,7 @@ static ULONG64 ComputeTime(VOID) {
     return Ticks + (Since < PerTick ? Since * TIME_INCREMENT / PerTick : TIME_INCREMENT - 1);
 }
 
-/* Never goes back: the larger one of what this call has computed and what an earlier one has said. */
+/* Never goes back: the later of this call's time and an earlier call's answer. */
 ULONG64 KeQueryInterruptTimePrecise(PULONG64 QpcTimeStamp) {
     static volatile ULONG64 Last;
     ULONG64 Now = ComputeTime(), Seen = Last;
@@ -30,7 +30,7 @@ VOID KeQuerySystemTimePrecise(PLARGE_INTEGER CurrentTime) {
     CurrentTime->QuadPart = (LONGLONG)(KiBootTime + KeQueryInterruptTimePrecise(NULL));
 }
 
-/* The interrupt time without what the machine has slept: it never sleeps. wdm.h: KeQueryUnbiasedInterruptTime. */
+/* The interrupt time without the machine's sleep: it never sleeps. wdm.h: KeQueryUnbiasedInterruptTime. */
 ULONGLONG KeQueryUnbiasedInterruptTime(VOID) {
     return KiInterruptTime;
 }

@@ -1,4 +1,4 @@
-/* priority.c: a thread's priority and run time, set and asked by drivers. */
+/* priority.c: a thread's priority and run time, set and queried by drivers. */
 #include "ki.h"
 
 /* Sets the priority that the thread runs at and that boosts wear off to, 1..31. Returns the old one, boost included.

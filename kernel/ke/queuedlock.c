@@ -1,4 +1,4 @@
-/* queuedlock.c: the numbered queued spin locks: NT's own, each with a ready-made queue entry in every CPU's control block.
+/* queuedlock.c: NT's numbered queued spin locks, each with a queue entry in every CPU's control block.
  *
  * They are in-stack queued locks (queuedlock.asm) whose handle need not lie on the stack, because a CPU at DISPATCH_LEVEL can
  * wait for, or hold, each of them only once. */
@@ -6,7 +6,7 @@
 
 static KSPIN_LOCK QueuedLocks[LockQueueMaximumLock];
 
-/* A queue entry is the first part of an in-stack handle; its rest, the old IRQL, is the caller's to keep. */
+/* A queue entry is the first part of an in-stack handle; the caller keeps the rest, the old IRQL. */
 static PKLOCK_QUEUE_HANDLE HandleOf(PKSPIN_LOCK_QUEUE Queue) {
     return CONTAINING_RECORD(Queue, KLOCK_QUEUE_HANDLE, LockQueue);
 }
@@ -40,7 +40,7 @@ KIRQL KeAcquireQueuedSpinLockRaiseToSynch(KSPIN_LOCK_QUEUE_NUMBER Number) {
     return OldIrql;
 }
 
-/* FALSE, at the old level: somebody else has it, or waits for it. <= DISPATCH_LEVEL. */
+/* FALSE, at the old level: the lock is held, or waited for. <= DISPATCH_LEVEL. */
 LOGICAL KeTryToAcquireQueuedSpinLock(KSPIN_LOCK_QUEUE_NUMBER Number, PKIRQL OldIrql) {
     *OldIrql = KeRaiseIrqlToDpcLevel();
     PKSPIN_LOCK_QUEUE Queue = QueueOf(Number);

@@ -1,7 +1,7 @@
 /* region.c: critical and guarded regions: counts in the thread that hold off APCs.
  *
  * A critical region keeps normal kernel APCs out, a guarded region special ones too. Entering counts down from 0,
- * leaving counts up; who leaves without having entered makes the count positive, which is found when the thread ends
+ * leaving counts up; leaving without having entered makes the count positive, which is found when the thread ends
  * (0x20). */
 #include "ki.h"
 

@@ -1,4 +1,4 @@
-/* rwspinlock.c: the readers-writer spin lock (EX_SPIN_LOCK): many readers or one, at DISPATCH_LEVEL.
+/* rwspinlock.c: the readers-writer spin lock (EX_SPIN_LOCK): many readers or one writer, at DISPATCH_LEVEL.
  *
  *      bit 31      a writer owns it
  *      bit 30      a writer waits: no new readers come in, so that it does not wait forever
@@ -20,7 +20,7 @@ static LONG ReadLock(PEX_SPIN_LOCK Lock) {
     return __atomic_load_n(Lock, __ATOMIC_RELAXED);
 }
 
-/* For the watchdog's report; an interrupt's spinning in between forgets ours, so each round says it again. */
+/* For the watchdog's report; an interrupt's spinning in between overwrites ours, so each round notes it again. */
 static VOID Spin(PEX_SPIN_LOCK Lock) {
     KeGetCurrentPrcb()->SpinningOn = (PKSPIN_LOCK)Lock;
     YieldProcessor();
@@ -45,7 +45,7 @@ LOGICAL ExTryAcquireSpinLockSharedAtDpcLevel(PEX_SPIN_LOCK SpinLock) {
 LOGICAL ExTryAcquireSpinLockExclusiveAtDpcLevel(PEX_SPIN_LOCK SpinLock) {
     LONG Old = ReadLock(SpinLock);
     while ((Old & ~WRITER_WAITS) == 0) {
-        if (ChangeLock(SpinLock, &Old, WRITER)) { /* other writers that wait say so again */
+        if (ChangeLock(SpinLock, &Old, WRITER)) { /* other waiting writers set their bit again */
             return TRUE;
         }
     }
@@ -94,7 +94,7 @@ VOID ExReleaseSpinLockSharedFromDpcLevel(PEX_SPIN_LOCK SpinLock) {
     InterlockedDecrement(SpinLock);
 }
 
-/* A writer that has said that it waits while the lock was owned keeps the readers out. */
+/* A writer that set its bit while the lock was owned keeps the readers out. */
 VOID ExReleaseSpinLockExclusiveFromDpcLevel(PEX_SPIN_LOCK SpinLock) {
     InterlockedAnd(SpinLock, ~WRITER);
 }

@@ -1,4 +1,4 @@
-/* scheduler.c: which thread runs on which CPU, decided under one lock handed from thread to thread.
+/* scheduler.c: the choice of a thread for each CPU, under one lock handed from thread to thread.
  *
  * Theory. A thread is in one of these states, and in exactly one place:
  *
@@ -17,7 +17,7 @@
  *            |    preempted, or its quantum is over                   Waiting
  *            +-----------------------------------------------------------+   an object is signalled, or time is up
  *
- * The rule that decides: of the threads that may run on a CPU, a more important one (31 is the most) never waits while
+ * The rule: of the threads that may run on a CPU, a more important one (31 is the most) never waits while
  * a less important one runs there; among equals, each runs for a quantum of two clock ticks in turn. A thread that
  * becomes ready goes to its last CPU if that one is idle, else to its ideal one, else to any idle one; if none is
  * idle, to the CPU that runs the least important thread, if that is less important than it is; else it queues at its
@@ -28,14 +28,14 @@
  * The lock. KiDispatcherLock guards all of this, and wait lists and timers too. It is held at DISPATCH_LEVEL across
  * the switch itself: the old thread takes it, KiSwapContext changes stacks, and the new thread, which is just
  * returning from its own KiSwapContext of long ago, releases it. So no other CPU can see a thread as Ready or Waiting,
- * and run it, before its registers are completely on its stack; and whoever finds a thread Terminated under the lock
- * knows that nothing runs on its stack any more. A new thread releases the lock in KiStartThread.
+ * and run it, before its registers are completely on its stack; and under the lock a Terminated thread is one on whose
+ * stack nothing runs any more. A new thread releases the lock in KiStartThread.
  *
- * When a switch happens. A thread that waits or yields calls it itself. Everyone else only sets NextThread (or, the
- * clock, QuantumEnd) and sees to it that the CPU comes here: at the end of the call that made the thread ready, if
- * that was made below DISPATCH_LEVEL; otherwise by the DISPATCH software interrupt, which the CPU takes when its IRQL
- * drops below 2; on another CPU by the same vector as an IPI. The idle thread is an ordinary thread of priority -1
- * that is never queued.
+ * When a switch happens. A thread that waits or yields calls it itself. All other code only sets NextThread (or, the
+ * clock, QuantumEnd) and makes sure that the CPU comes here: at the end of the call that made the thread ready, if that
+ * was made below DISPATCH_LEVEL; otherwise by the DISPATCH software interrupt, which the CPU takes when its IRQL drops
+ * below 2; on another CPU by the same vector as an IPI. The idle thread is an ordinary thread of priority -1 that is
+ * never queued.
  */
 #include "ki.h"
 #include <trace.h>
@@ -107,7 +107,7 @@ static PKTHREAD StealThread(PKPRCB Prcb) {
     return Best;
 }
 
-/* What a CPU runs when its current thread cannot go on: never NULL, at worst the idle thread. */
+/* The thread that a CPU runs when its current one cannot go on: never NULL, at worst the idle thread. */
 static PKTHREAD SelectThread(PKPRCB Prcb) {
     PKTHREAD Thread = Prcb->NextThread;
     if (Thread != NULL) {
@@ -161,7 +161,7 @@ static PKPRCB ChooseProcessor(const KTHREAD *Thread) {
     return Thread->Priority > LeastPriority ? Least : KiProcessorBlock[Home];
 }
 
-/* Makes Thread the next one on a CPU. Another CPU is told at once; this one looks when the lock is released. */
+/* Makes Thread the next one on a CPU. Another CPU gets an IPI; this one looks when the lock is released. */
 static VOID SetNextThread(PKPRCB Prcb, PKTHREAD Thread) {
     Thread->State = Standby;
     Thread->Processor = Prcb->Number;
@@ -172,7 +172,7 @@ static VOID SetNextThread(PKPRCB Prcb, PKTHREAD Thread) {
     }
 }
 
-/* A thread that has become able to run gets a CPU, a place as somebody's successor, or a place in a queue.
+/* A thread that has become able to run gets a CPU, a place as another thread's successor, or a place in a queue.
  * DISPATCH_LEVEL, dispatcher lock held; leave by KiUnlockDispatcher, so that this CPU looks at its NextThread. */
 VOID KiReadyThread(PKTHREAD Thread) {
     PKPRCB Prcb = ChooseProcessor(Thread);
@@ -190,8 +190,8 @@ VOID KiReadyThread(PKTHREAD Thread) {
 
 /* ---- The switch ---- */
 
-/* Runs New on this CPU. Returns when somebody switches back to the caller's thread, perhaps on another CPU, with the
- * lock held again. New is in no queue; the old thread's state and place are set already. */
+/* Runs New on this CPU. Returns when some CPU switches back to the caller's thread, with the lock held again. New is
+ * in no queue; the old thread's state and place are set already. */
 static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     PKTHREAD Old = Prcb->CurrentThread;
     if (Prcb->DpcRoutineActive) {
@@ -209,9 +209,9 @@ static VOID SwapThread(PKPRCB Prcb, PKTHREAD New) {
     KdTrace(TraceSwitch, Old->State, (ULONG64)Old, (ULONG64)New, 0);
     KiSwapContext(Old, New);
     /* Another thread called that, and this one is back, after a moment or a day: Old is the current thread again, whose
-     * stack we are on, and New is what it gave way to then. The CPU may be another one, so Prcb above may be another's, and
-     * nothing below uses it. The dispatcher lock came along with whichever thread has just stopped. A new thread never
-     * comes here: its first switch goes to KiThreadStartup. */
+     * stack we are on, and New is the thread it gave way to then. The CPU may be another one, so Prcb above may be
+     * another's, and nothing below uses it. The dispatcher lock came along with the thread that has just stopped. A new
+     * thread never comes here: its first switch goes to KiThreadStartup. */
     KiCatchUpApcs(KiCurrentThread()); /* queued while this thread did not run */
 }
 
@@ -319,7 +319,7 @@ VOID KeYieldThread(VOID) {
 
 /* ---- Changes of priority ---- */
 
-/* A CPU's running thread has become less important, or has lost its successor: somebody in the queue may be due. */
+/* A CPU's running thread has become less important, or has lost its successor: a queued thread may be due. */
 static VOID ReconsiderProcessor(PKPRCB Prcb) {
     if (Prcb->NextThread == NULL && (ULONG64)Prcb->ReadySummary >> (Prcb->CurrentThread->Priority + 1)) {
         SetNextThread(Prcb, TakeMostImportant(Prcb));

@@ -8,8 +8,8 @@
 ULONG64 __stack_chk_guard = 0x5A17E0C00C1E5700ULL;
 DECLSPEC_NORETURN VOID __stack_chk_fail(VOID);
 
-/* Boot CPU, before any other CPU or thread runs, from a function that never returns: the frames of those that were
- * entered before and do return would not match. Repeatable with a repeatable time-stamp counter. */
+/* Boot CPU, before any other CPU or thread runs, from a function that never returns: the frames of functions entered
+ * before would not match on return. Repeatable with a repeatable time-stamp counter. */
 VOID KiInitializeStackCookie(VOID) {
     __stack_chk_guard = (HalReadTsc() * 0x9E3779B97F4A7C15ULL) & ~0xFFULL;
 }

@@ -1,4 +1,4 @@
-/* startup.c: from the first C statement to the first thread and the story: the order of initialisation.
+/* startup.c: the order of initialisation, from the first C statement to the first thread and the story.
  *
  * The boot CPU runs KiSystemStartup with interrupts off, becomes its own idle thread, and makes one system thread, which
  * does all that needs waiting: the other CPUs, the disk, the page file, the drivers. */
@@ -29,14 +29,14 @@ static VOID PrintBanner(VOID) {
     KdPrintf("%u MiB of RAM, command line: %s\n", (ULONG)(KeBootInfo->TotalRam >> 20), KeBootInfo->CommandLine);
 }
 
-/* The hooks of the ring: pointers of the core's, which are NULL without it. */
+/* Sets the ring's hooks: pointers of the core, NULL without the ring. */
 static VOID AttachRing(VOID) {
     for (const KE_ATTACHMENT *Row = KiAttachments; Row < KiAttachmentsEnd; Row++) {
         *Row->Hook = Row->Value;
     }
 }
 
-/* What the ring has to do at this moment. */
+/* Runs the ring's steps for this moment. */
 static VOID RunSteps(KE_START When) {
     for (const KE_STARTUP_ROW *Row = KiStartupRows; Row < KiStartupRowsEnd; Row++) {
         if (Row->When == When) {

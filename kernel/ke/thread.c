@@ -1,8 +1,8 @@
 /* thread.c: a thread's life as the scheduler sees it: laid out, started, ended, left to the reaper.
  *
  * A thread cannot free the stack that it stands on. It ends by going to a list and switching away for good; the
- * reaper, a thread like others, takes it from there. The switch happens under the dispatcher lock and the list is
- * guarded by it, so whoever takes a thread from the list knows that its stack is no longer in use. */
+ * reaper, a thread like others, takes it from there. The switch happens under the dispatcher lock, which also guards
+ * the list, so the stack of a thread taken from the list is no longer in use. */
 #include "ki.h"
 #include <ps.h>
 

@@ -45,7 +45,7 @@ static VOID CountPages(const KTIMER *Timer, int Change) {
 }
 
 /* The timer is not inserted. It becomes not signalled. Timers that are due at the same time expire in the order of
- * insertion; the search goes from the end, where the latest stand. */
+ * insertion; the search goes from the end, where the latest are. */
 VOID KiInsertTimer(PKTIMER Timer, ULONG64 DueTime) {
     PLIST_ENTRY Before = KiTimerList.Blink;
     while (Before != &KiTimerList && CONTAINING_RECORD(Before, KTIMER, TimerListEntry)->DueTime.QuadPart > DueTime) {
@@ -67,8 +67,8 @@ VOID KiRemoveTimer(PKTIMER Timer) {
     PublishNextDue();
 }
 
-/* The timer's time has come and it is not inserted: waiters, the next period, the DPC, in this order, because the
- * waiters may be let go by the lock, and the DPC's routine may set the timer anew. */
+/* The timer's time has come and it is not inserted: first the waiters, then the next period, then the DPC, because the
+ * waiters may run as soon as the lock is released, and the DPC's routine may set the timer anew. */
 static VOID FireTimer(PKTIMER Timer) {
     ULONG64 Now = KiInterruptTime;
     Timer->Header.SignalState = 1;

@@ -1,4 +1,4 @@
-/* timercheck.c: timers that are set in memory about to go, and the list of timers for an observer. */
+/* timercheck.c: set timers in memory that is about to go, and the list of timers for an observer. */
 #include "ki.h"
 #include <ring.h>
 
@@ -23,7 +23,7 @@ PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
     return Timer;
 }
 
-/* Memory goes: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2). */
+/* The memory goes: 0xC7 if a set timer lies in it (0), its DPC (1), or the DPC's routine (2). */
 static VOID CheckForTimer(PVOID Start, SIZE_T Bytes) {
     ULONG64 First = (ULONG64)Start, End = First + Bytes;
     PKTIMER Timer = KeFindTimerInRange(First, End);

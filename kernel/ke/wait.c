@@ -9,11 +9,11 @@
  *                                     | NextWaitBlock: back to [0]
  *
  * A time-out is nothing special: it is a wait for one object more, the timer in the thread, with STATUS_TIMEOUT as its
- * key. Whoever signals an object satisfies the wait on behalf of the waiter (an event is reset, a mutex gets its
- * owner), takes the thread off all its objects and makes it ready, all under the dispatcher lock: when a thread wakes
- * up, the object is its own, and nobody can have come in between. A wake-up is not lost either, because the thread
- * looks at the object and hangs itself on it under one hold of the same lock. A block in a WaitAll wait satisfies
- * nothing until all its objects are signalled at the same instant. */
+ * key. The signalling thread satisfies the wait on behalf of the waiter (an event is reset, a mutex gets its owner),
+ * takes it off all its objects and makes it ready, all under the dispatcher lock: when a thread wakes up, the object is
+ * its own, and no other thread can have come in between. A wake-up is not lost either, because the thread looks at the
+ * object and queues itself there under one hold of the same lock. A block in a WaitAll wait satisfies nothing until all
+ * its objects are signalled at the same instant. */
 #include "ki.h"
 #include <ex.h>
 #include <trace.h>
@@ -25,7 +25,7 @@ static BOOLEAN IsSignalledFor(const DISPATCHER_HEADER *Object, const KTHREAD *Th
            (Object->Type == MutantObject && CONTAINING_RECORD(Object, KMUTANT, Header)->OwnerThread == Thread);
 }
 
-/* What a satisfied wait does to the object. Returns 0, or STATUS_ABANDONED for a mutex whose owner has died with it. */
+/* A satisfied wait's effect on the object. Returns 0, or STATUS_ABANDONED for a mutex whose owner has died with it. */
 static NTSTATUS SatisfyFor(DISPATCHER_HEADER *Object, PKTHREAD Thread) {
     switch (Object->Type) {
     case EventSynchronizationObject:
@@ -51,7 +51,7 @@ static NTSTATUS SatisfyFor(DISPATCHER_HEADER *Object, PKTHREAD Thread) {
 
 /* ---- Waking ---- */
 
-/* A thread that wakes up runs for a while at a higher priority, so that what has just been finished is used soon. */
+/* A thread that wakes up runs for a while at a higher priority, so that the event it waited for is used soon. */
 static VOID BoostPriority(PKTHREAD Thread, KPRIORITY Increment) {
     KPRIORITY Priority = Thread->BasePriority + Increment;
     if (Priority >= LOW_REALTIME_PRIORITY) {
@@ -133,8 +133,8 @@ VOID KiSignalWaiters(DISPATCHER_HEADER *Object, KPRIORITY Increment) {
     }
 }
 
-/* A kernel APC is there for a thread that waits: if the thread waits at PASSIVE_LEVEL it wakes up, runs the APC on the
- * way out, and begins its wait again, behind those who have come meanwhile. Dispatcher lock held. */
+/* A kernel APC has come for a thread that waits: if it waits at PASSIVE_LEVEL it wakes up, runs the APC on the way out,
+ * and begins its wait again, behind those that came meanwhile. Dispatcher lock held. */
 VOID KiInterruptWait(PKTHREAD Thread) {
     if (Thread->State == Waiting && Thread->WaitIrql < APC_LEVEL) {
         UnwaitThread(Thread, STATUS_KERNEL_APC, IO_NO_INCREMENT);
@@ -177,7 +177,7 @@ static VOID HangBlock(PKWAIT_BLOCK Block, DISPATCHER_HEADER *Object, PKTHREAD Th
     InsertTailList(&Object->WaitListHead, &Block->WaitListEntry);
 }
 
-/* Starts the thread's own timer and hangs its wait block on it: a ring of one, for the caller to extend. */
+/* Starts the thread's own timer and queues its wait block there: a ring of one, for the caller to extend. */
 PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime) {
     PKWAIT_BLOCK Block = &Thread->WaitBlock[TIMER_WAIT_BLOCK];
     HangBlock(Block, &Thread->Timer.Header, Thread, WaitAny, STATUS_TIMEOUT);
@@ -187,7 +187,7 @@ PKWAIT_BLOCK KiArmTimeout(PKTHREAD Thread, ULONG64 DueTime) {
 }
 
 /* The current thread sleeps on the ring of blocks that begins with First. Lock held in, released out; IRQL is OldIrql
- * then. Returns what UnwaitThread was told. */
+ * then. Returns the Status given to UnwaitThread. */
 NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,
                  BOOLEAN Alertable) {
     Thread->WaitBlockList = First;
@@ -224,8 +224,8 @@ static VOID CheckRecursion(const DISPATCHER_HEADER *Object, KIRQL OldIrql) {
     }
 }
 
-/* STATUS_TIMEOUT: the wait is over before it began: a time-out of 0 polls, and one that lies in the past too. *DueTime is
- * 0 at first, and stays what it was when the wait is begun again. An alert that is there already comes first. */
+/* STATUS_TIMEOUT: the wait is over before it began: a time-out of 0, or one in the past, polls. *DueTime is 0 at first,
+ * and is kept when the wait is begun again. An alert that is there already comes first. */
 static NTSTATUS TestTimeout(PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     if (Timeout == NULL) {
         return STATUS_SUCCESS;
@@ -307,7 +307,7 @@ static BOOLEAN TakeAtOnce(ULONG Count, PVOID Object[], WAIT_TYPE WaitType, PKTHR
     return TRUE;
 }
 
-/* Hangs one block on each object and closes the ring. */
+/* Queues one block at each object and closes the ring. */
 static VOID HangBlocks(PKWAIT_BLOCK Blocks, ULONG Count, PVOID Object[], WAIT_TYPE WaitType, PKTHREAD Thread) {
     for (ULONG i = 0; i < Count; i++) {
         HangBlock(&Blocks[i], Object[i], Thread, WaitType, i);

@@ -1,8 +1,8 @@
 /* watchdog.c: the watchdogs: the clock looks for CPUs without progress, so that a hang is diagnosed.
  *
  *      0x133 (0)   one DPC, or one interrupt service routine, has run for more than its allotment
- *      0x133 (1)   a CPU has spent the whole period at DISPATCH_LEVEL or above: what a spin-lock deadlock ends in, or a
- *                  DPC that always queues itself again
+ *      0x133 (1)   a CPU has spent the whole period at DISPATCH_LEVEL or above: the end of a spin-lock deadlock, or of
+ *                  a DPC that always queues itself again
  *      0x101       a CPU takes no clock interrupts: it spins with IF = 0 or at CLOCK_LEVEL and above
  *
  * NT's limits are 20 s for a routine and 120 s for the period. watchdog=SECONDS on the command line sets all of them
