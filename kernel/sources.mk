@@ -276,23 +276,23 @@ RING += kernel/kd/dumpdisk.c             # bytes onto the dump disk, polled
 RING += kernel/kd/crc32.c                # the dump's checksum
 
 # ---- Driver Verifier
-RING += kernel/kd/verifier.c             # who is verified and for what
-RING += kernel/kd/verifierirql.c         # pageable memory taken away before IRQL rises
-RING += kernel/kd/verifierspin.c         # thunks of spin locks
-RING += kernel/kd/verifiermutex.c        # thunks of fast and guarded mutexes
-RING += kernel/kd/verifierresource.c     # thunks of resources and push locks
-RING += kernel/kd/verifierwait.c         # thunks of events, waits and mutexes
-RING += kernel/kd/verifierpool.c         # thunks of the pool
-RING += kernel/kd/verifiertrack.c        # what each driver has of the pool
-RING += kernel/kd/verifierobject.c       # objects and the memory that they lie in
-RING += kernel/kd/verifierio.c           # calls into drivers and back
-RING += kernel/kd/verifierirp.c          # what a driver owes each request
-RING += kernel/kd/verifiersend.c         # how a request may be sent, completed, freed
-RING += kernel/kd/verifierdevice.c       # devices, and the buffers of requests for one
-RING += kernel/kd/verifierservice.c      # thunks of the Zw calls
-RING += kernel/kd/verifierreport.c       # what it adds to the report
-RING += kernel/kd/deadlock.c             # the graph of lock order
-RING += kernel/kd/deadlockreport.c       # a violation of lock order in words
+RING += kernel/vf/verifier.c             # who is verified and for what
+RING += kernel/vf/verifierirql.c         # pageable memory taken away before IRQL rises
+RING += kernel/vf/verifierspin.c         # thunks of spin locks
+RING += kernel/vf/verifiermutex.c        # thunks of fast and guarded mutexes
+RING += kernel/vf/verifierresource.c     # thunks of resources and push locks
+RING += kernel/vf/verifierwait.c         # thunks of events, waits and mutexes
+RING += kernel/vf/verifierpool.c         # thunks of the pool
+RING += kernel/vf/verifiertrack.c        # what each driver has of the pool
+RING += kernel/vf/verifierobject.c       # objects and the memory that they lie in
+RING += kernel/vf/verifierio.c           # calls into drivers and back
+RING += kernel/vf/verifierirp.c          # what a driver owes each request
+RING += kernel/vf/verifiersend.c         # how a request may be sent, completed, freed
+RING += kernel/vf/verifierdevice.c       # devices, and the buffers of requests for one
+RING += kernel/vf/verifierservice.c      # thunks of the Zw calls
+RING += kernel/vf/verifierreport.c       # what it adds to the report
+RING += kernel/vf/deadlock.c             # the graph of lock order
+RING += kernel/vf/deadlockreport.c       # a violation of lock order in words
 
 # ---- The judge of drivers, tests inside the kernel, and places to step
 RING += kernel/ldr/bootdrivers.c         # the drivers of the boot option load=

@@ -27,7 +27,7 @@ EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugchec
 WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"
                    r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
 VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
-# As kernel/kd/verifier.c has them; or a mask.
+# As kernel/vf/verifier.c has them; or a mask.
 VERIFIER_OPTIONS = "special-pool irql tracking deadlock lowres io misc standard all".split()
 DEFAULT_SEED = 1
 # An instruction takes 128 ns: what waits for the clock, or spins with `pause`, comes to its end in seconds of ours.

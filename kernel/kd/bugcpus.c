@@ -1,5 +1,5 @@
 /* bugcpus.c: what each CPU was doing when the machine died: IRQL, thread, instruction, and the locks that it holds. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <rtl.h>
 

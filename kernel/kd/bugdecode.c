@@ -1,7 +1,7 @@
 /* bugdecode.c: what a number in a bugcheck means: an address, an IRQL, a thread, a lock, in words.
  *
  * The numbers come from a machine that has just been found damaged: each pointer is checked before it is followed. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <ldr.h>
 #include <mm.h>

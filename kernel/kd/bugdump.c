@@ -3,7 +3,7 @@
  * The guilty CPU's are those of the trap frame. Where a call of KeBugCheckEx was the end, they are what that function
  * found: the registers that a callee keeps, and its own place, so that a debugger unwinds from there as from any other.
  * The other CPUs' are those that the freeze interrupted. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <arch.h>
 #include <dump.h>

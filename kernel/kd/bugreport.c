@@ -1,7 +1,7 @@
 /* bugreport.c: the parts of the report: what, why, the parameters, the stack, the machine, the cure.
  *
  * Each part prints into a window, so that COM1 and the screen show the same words in their own widths. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <arch.h>
 #include <mm.h>

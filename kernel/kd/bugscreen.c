@@ -11,7 +11,7 @@
  *   | where the same text is                         |  foot
  *   +------------------------------------------------+
  * The lower parts are measured first, so that on a small screen the stack gives way and the advice stays. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <arch.h>
 #include <rtl.h>

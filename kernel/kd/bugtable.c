@@ -1,5 +1,5 @@
 /* bugtable.c: bugcodes.def as data: looks up a code, the meaning of its parameters and of their values. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #define BUGCODE(Code, Name, K1, T1, K2, T2, K3, T3, K4, T4, Why, Fix) \
     {Code, #Name, {Kind##K1, Kind##K2, Kind##K3, Kind##K4}, {T1, T2, T3, T4}, Why, Fix},

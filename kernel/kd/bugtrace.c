@@ -2,7 +2,7 @@
  *
  * What the kernel itself did at HIGH_LEVEL and has finished (it printed a line) is left out, and so is the bugcheck's
  * own event: the rest of the report is about that. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <arch.h>
 #include <pagefault.h>

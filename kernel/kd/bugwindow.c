@@ -1,7 +1,7 @@
 /* bugwindow.c: paragraphs of text in a rectangle of the screen, or on COM1: the same report in two widths.
  *
  * Only the dying CPU comes here, so the buffer is static: the stack of a dying thread may have little room left. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <rtl.h>
 

@@ -1,5 +1,5 @@
 /* end.c: the last thing that the kernel does: it says on COM2 how it ended, and leaves the emulator if there is one. */
-#include "bugreport.h"
+#include <bugreport.h>
 
 #include <arch.h>
 #include <rtl.h>

@@ -1,6 +1,7 @@
 /* verifierreport.c: the verifier's part of a bugcheck report: the block that was touched, leaks, locks. */
-#include "bugreport.h"
 #include "vf.h"
+
+#include <bugreport.h>
 
 #define TEXT_BYTES 400
 

@@ -1,4 +1,4 @@
-/* vf.h: what the files of the verifier (kd/verifier*.c, kd/deadlock*.c) know of each other.
+/* vf.h: what the files of the verifier (vf/) know of each other.
  *
  * A thunk is called by a verified driver in place of the kernel's function of that name, at the driver's IRQL, with
  * the driver's arguments. It must look like the function in every way but its checks. */

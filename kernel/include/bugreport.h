@@ -1,4 +1,4 @@
-/* bugreport.h: what the files that make the report (kd/bug*.c) know of each other. */
+/* bugreport.h: the report of a bugcheck: its parts, the windows they print into, the words for values. */
 #ifndef _BUGREPORT_H_
 #define _BUGREPORT_H_
 
