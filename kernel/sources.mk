@@ -267,13 +267,13 @@ RING += kernel/rtl/number.c              # its characters and numbers
 # ---- More of the report, and the crash dump
 RING += kernel/ke/bugcallback.c          # what drivers want done when the machine dies
 RING += kernel/kd/bugtrace.c             # the last events of the guilty CPU
-RING += kernel/kd/bugdump.c              # what the bugcheck tells the dump
-RING += kernel/kd/dump.c                 # what a dying kernel leaves behind
-RING += kernel/kd/dumpchosen.c           # what a small dump holds
-RING += kernel/kd/dumpranges.c           # which addresses a dump holds
-RING += kernel/kd/dumpelf.c              # the headers in front of the memory
-RING += kernel/kd/dumpdisk.c             # bytes onto the dump disk, polled
-RING += kernel/kd/crc32.c                # the dump's checksum
+RING += kernel/dump/bugdump.c            # what the bugcheck tells the dump
+RING += kernel/dump/dump.c               # what a dying kernel leaves behind
+RING += kernel/dump/dumpchosen.c         # what a small dump holds
+RING += kernel/dump/dumpranges.c         # which addresses a dump holds
+RING += kernel/dump/dumpelf.c            # the headers in front of the memory
+RING += kernel/dump/dumpdisk.c           # bytes onto the dump disk, polled
+RING += kernel/dump/crc32.c              # the dump's checksum
 
 # ---- Driver Verifier
 RING += kernel/vf/verifier.c             # who is verified and for what

@@ -1,7 +1,7 @@
 ; drivercfi.asm: unwind rows that lead a debugger through driver code whose symbols it has not loaded.
 ;
 ; Where a fault or an interrupt has stopped a driver when the machine died, the kernel has left the answer in KiStopped
-; (kd/bugdump.c), an array of four words: rip and rsp, and the caller's rsp and rbp. Everywhere else the code's own bytes
+; (dump/bugdump.c), an array of four words: rip and rsp, and the caller's rsp and rbp. Everywhere else the code's own bytes
 ; tell. A function that has called another one has a frame, so the caller is found from rbp, except in three places:
 ;
 ;       55          push rbp            the function has just been entered: the caller is at [rsp], rbp is still the caller's

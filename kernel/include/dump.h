@@ -71,7 +71,7 @@ typedef struct _KD_REGISTERS {
 } KD_REGISTERS, *PKD_REGISTERS; /* the order is that of NT_PRSTATUS on x86-64 */
 C_ASSERT(sizeof(KD_REGISTERS) == 27 * 8);
 
-/* ---- What the bugcheck knows (kd/bugdump.c). Dying ---- */
+/* ---- What the bugcheck knows (dump/bugdump.c). Dying ---- */
 VOID KiDescribeForDump(PKD_DUMP_HEADER Header);                  /* code, parameters, CPUs, scenario */
 VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers); /* zeros: the CPU did not answer the freeze */
 VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes));
@@ -90,7 +90,7 @@ typedef struct _MM_DUMP_PAGE {
 MM_DUMP_PAGE MmQueryDumpPage(ULONG64 Va, const MM_REGION *Region);
 ULONG64 MmGetPfnAddress(ULONG64 Va);
 
-/* ---- Which ranges (kd/dumpranges.c, kd/dumpchosen.c) ---- */
+/* ---- Which ranges (dump/dumpranges.c, dump/dumpchosen.c) ---- */
 typedef struct _KD_DUMP_CURSOR {
     ULONG Region;   /* which region is being walked, in the order of their worth */
     ULONG64 Va;     /* in it; 0: from its start */
@@ -103,7 +103,7 @@ VOID KdChooseForSmallDump(VOID);
 /* The first chosen part of [Start, End); FALSE: none. */
 BOOLEAN KdFindChosen(ULONG64 Start, ULONG64 End, ULONG64 *ChosenStart, ULONG64 *ChosenEnd);
 
-/* ---- The disk (kd/dumpdisk.c) ---- */
+/* ---- The disk (dump/dumpdisk.c) ---- */
 #define KD_DUMP_BUFFER_BYTES 0x20000
 extern UCHAR KdDumpBuffer[KD_DUMP_BUFFER_BYTES];
 NTSTATUS KdOpenDumpStream(PBLOCK_DEVICE Disk);
@@ -111,9 +111,9 @@ VOID KdPutDump(const void *Data, SIZE_T Bytes); /* NULL: zeros */
 ULONG64 KdGetDumpOffset(VOID);
 NTSTATUS KdGetDumpStatus(VOID);
 NTSTATUS KdSealDump(VOID); /* flushes, and writes the header page once more, as complete */
-ULONG KdExtendCrc(ULONG Crc, const void *Data, SIZE_T Bytes); /* kd/crc32.c */
+ULONG KdExtendCrc(ULONG Crc, const void *Data, SIZE_T Bytes); /* dump/crc32.c */
 
-/* ---- The ELF file before the contents (kd/dumpelf.c) ---- */
+/* ---- The ELF file before the contents (dump/dumpelf.c) ---- */
 typedef struct _KD_DUMP_SIZES {
     ULONG Level;
     ULONG64 Loads, LeftOut;                                        /* how many */
