@@ -115,16 +115,16 @@ CORE += kernel/io/block.c                # the list of disks
 
 # ---- The end of the machine
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
-CORE += kernel/kd/bugtable.c             # bugcodes.def as data
+CORE += kernel/report/bugtable.c         # bugcodes.def as data
 CORE += kernel/ke/exception.c            # an exception, which nobody handles
 CORE += kernel/ke/stackcheck.c           # the word that must not change
-CORE += kernel/kd/bugreport.c            # the parts of the report
-CORE += kernel/kd/bugcpus.c              # what each CPU was doing
-CORE += kernel/kd/bugdecode.c            # what a parameter means, in words
-CORE += kernel/kd/bugwindow.c            # paragraphs in a rectangle or on COM1
-CORE += kernel/kd/bugscreen.c            # the blue screen
-CORE += kernel/kd/end.c                  # how it ended, for programs
-CORE += kernel/kd/stack.c                # walks a stack, reads nothing unconfirmed
+CORE += kernel/report/bugreport.c        # the parts of the report
+CORE += kernel/report/bugcpus.c          # what each CPU was doing
+CORE += kernel/report/bugdecode.c        # what a parameter means, in words
+CORE += kernel/report/bugwindow.c        # paragraphs in a rectangle or on COM1
+CORE += kernel/report/bugscreen.c        # the blue screen
+CORE += kernel/report/end.c              # how it ended, for programs
+CORE += kernel/report/stack.c            # walks a stack, reads nothing unconfirmed
 CORE += kernel/kd/symbols.c              # from an address to a function and a line
 CORE += kernel/kd/trace.c                # the rings of the event trace
 
@@ -265,8 +265,8 @@ RING += kernel/rtl/wide.c                # its wcs family
 RING += kernel/rtl/number.c              # its characters and numbers
 
 # ---- More of the report, and the crash dump
-RING += kernel/ke/bugcallback.c          # what drivers want done when the machine dies
-RING += kernel/kd/bugtrace.c             # the last events of the guilty CPU
+RING += kernel/report/bugcallback.c      # what drivers want done when the machine dies
+RING += kernel/report/bugtrace.c         # the last events of the guilty CPU
 RING += kernel/dump/bugdump.c            # what the bugcheck tells the dump
 RING += kernel/dump/dump.c               # what a dying kernel leaves behind
 RING += kernel/dump/dumpchosen.c         # what a small dump holds

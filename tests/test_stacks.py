@@ -1,7 +1,7 @@
 """No function is lost from a stack, wherever the machine stands in it.
 
 A machine is gone through instruction by instruction: a driver's functions, and all of the kernel that they call, with a
-page fault. At each the walks of the kernel (kd/stack.c, compiled for this machine) and of kd must be GDB's own, by DWARF.
+page fault. At each the walks of the kernel (report/stack.c, compiled for this machine) and of kd must be GDB's own, by DWARF.
 """
 
 import os
@@ -57,7 +57,7 @@ def recorded(live, folder):
 
 def kernels_walks(lines, folder):
     """The walk of the kernel's own code for each state: [[rip]]."""
-    program = build_host(folder, "walk", "kernel/kd/stack.c", "kernel/kd/symbols.c", *RTL)
+    program = build_host(folder, "walk", "kernel/report/stack.c", "kernel/kd/symbols.c", *RTL)
     sections, text = {}, []
     for word, name, *numbers in (line.split() for line in lines if line.startswith("section")):
         sections.setdefault(name, []).append(numbers)

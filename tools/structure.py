@@ -16,8 +16,8 @@ import tables
 from machine import OUT, TOP, CannotRun
 from toolchain import tool
 
-FLOORS = ("rtl", "arch", "boot", "ke", "mm", "ex", "ob", "ps", "ldr", "io", "kd", "story")     # from the ground up
-EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}                                         # the compiler's, in each file
+BELOW = ("rtl", "arch", "boot")                                     # the folders that ke may lean on: all others are above it
+EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}              # the compiler's, in each file
 
 Structure = namedtuple("Structure", "files pairs cycle upward")
 
@@ -79,12 +79,11 @@ def measure(build):
     edges = defaultdict(set)
     for user, _, owner in found:
         edges[user].add(owner)
-    above = set(FLOORS[FLOORS.index("ke") + 1:])
     return Structure(files={path for user, _, owner in found for path in (user, owner)},
                      pairs=sorted((a, b) for a, b in rooms if a < b and (b, a) in rooms),
                      cycle=largest_cycle(edges),
                      upward=sorted({(room(owner), name) for user, name, owner in found
-                                    if room(user) == "ke" and room(owner) in above}))
+                                    if room(user) == "ke" and room(owner) not in ("ke", *BELOW)}))
 
 
 def crossings(build):

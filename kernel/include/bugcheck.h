@@ -54,7 +54,7 @@ typedef struct _BUG_STEP {
     static const BUG_STEP Run_##Step KE_ROW(".bugstep." #Order_) = {Run_, Faulted_}
 extern const BUG_STEP KiBugSteps[], KiBugStepsEnd[];
 
-/* ---- The end that the scenario expects, told once (kd/end.c) ---- */
+/* ---- The end that the scenario expects, told once (report/end.c) ---- */
 extern PCSTR KiEndName;                   /* of the scenario, for the verdict */
 VOID KeExpectEnd(PCSTR Name, ULONG Code); /* Code: the bugcheck that it is meant to end in; 0: none */
 

@@ -76,7 +76,7 @@ VOID KiDescribeForDump(PKD_DUMP_HEADER Header);                  /* code, parame
 VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers); /* zeros: the CPU did not answer the freeze */
 VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes));
 int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes); /* the bugcheck in a line */
-VOID KiShowDumpLine(PCSTR Text);                 /* kd/bugscreen.c: in the foot of the blue screen */
+VOID KiShowDumpLine(PCSTR Text);                 /* report/bugscreen.c: in the foot of the blue screen */
 
 /* What the memory manager says of an address (mm/dumppage.c). */
 typedef struct _MM_DUMP_PAGE {

@@ -30,7 +30,7 @@ int KdFormatAddress(PCHAR Buffer, SIZE_T Bytes, ULONG64 Address);
 BOOLEAN KdCheckSymbols(const void *File, SIZE_T Bytes);
 BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
 
-/* ---- Stack walk (kd/stack.c) ---- */
+/* ---- Stack walk (report/stack.c) ---- */
 /* How to get from an instruction to the caller of its function; tools/mksymbols.py makes these. The frame begins where rsp
  * was before the call. */
 typedef struct _KD_UNWIND_RULE {
@@ -74,7 +74,7 @@ VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color
 VOID KdDrawCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper);
 VOID KdDrawLargeCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper); /* two cells wide and high */
 
-/* ---- The report of a bugcheck (kd/bugreport.c): the drivers that are on trial; NULL: none are. Any IRQL ---- */
+/* ---- The report of a bugcheck (report/bugreport.c): the drivers that are on trial; NULL: none are. Any IRQL ---- */
 typedef struct _KD_JUDGED {
     BOOLEAN (*IsAddress)(ULONG64 Address);                /* in one's image */
     BOOLEAN (*FormatRoutine)(PCHAR Buffer, SIZE_T Bytes); /* the one that is being entered or left; FALSE: none is */

@@ -2,7 +2,7 @@
 
     a waiting thread: KernelStack -> r15 r14 r13 r12 rbx rbp, return address into the scheduler
 
-The rules are those of kernel/kd/stack.c, read from the files with the debug information.
+The rules are those of kernel/report/stack.c, read from the files with the debug information.
 """
 
 import struct
