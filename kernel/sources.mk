@@ -297,10 +297,10 @@ RING += kernel/vf/deadlockreport.c       # a violation of lock order in words
 # ---- The judge of drivers, tests inside the kernel, and places to step
 RING += kernel/ldr/bootdrivers.c         # the drivers of the boot option load=
 RING += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
-RING += kernel/story/judge.c             # loads drivers and says how they ended
-RING += kernel/story/watch.c             # what belongs to the judged drivers
-RING += kernel/story/deadlock.c          # why their threads get nowhere
-RING += kernel/story/left.c              # what they have left with others
+RING += kernel/judge/judge.c             # loads drivers and says how they ended
+RING += kernel/judge/watch.c             # what belongs to the judged drivers
+RING += kernel/judge/deadlock.c          # why their threads get nowhere
+RING += kernel/judge/left.c              # what they have left with others
 RING += kernel/story/testmodule.c        # the tests inside the kernel
 RING += kernel/story/verified.c          # the scenario under the verifier
 RING += kernel/story/step.c              # places worth single-stepping

@@ -444,7 +444,7 @@ def test_names_and_numbers_of_drivers_have_limits(tmp_path):
     many = [write(tmp_path, f"d{number}.c", GOOD) for number in range(9)]
     done = tool(*many)
     assert done.returncode == 2 and "9 of the files are drivers of their own, and one run takes 8" in done.stderr
-    ldr, judge = ((TOP / path).read_text() for path in ("kernel/include/ldr.h", "kernel/story/judge.h"))
+    ldr, judge = ((TOP / path).read_text() for path in ("kernel/include/ldr.h", "kernel/judge/judge.h"))
     assert f"#define LDR_NAME_BYTES {driverbuild.NAME_LENGTH + 1} " in ldr
     assert f"#define JUDGE_MAXIMUM_DRIVERS {driverbuild.MOST_DRIVERS}\n" in judge
 

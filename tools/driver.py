@@ -2,7 +2,7 @@
 
 The exit status is 0 completed, 1 failed or undecided, 2 unbuildable (or it could not be run), 3 bugcheck, 4 deadlock.
 tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options. The kernel's half is
-kernel/story/judge.c: what it says on COM2, one JSON object a line, is put together here.
+kernel/judge/judge.c: what it says on COM2, one JSON object a line, is put together here.
 """
 
 import argparse

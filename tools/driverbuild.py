@@ -44,7 +44,7 @@ UNKNOWN = ((re.compile(r"implicit declaration of function [‘'`](\w+)"), "calls
            (re.compile(r"([^\s:]+): No such file or directory"), "includes {}"))
 TAKEN = {"nt", "kernel", "fastfat", "virtio-blk", "ivshmem", "ktest"}
 NAME_LENGTH = 63                    # LDR_NAME_BYTES of kernel/include/ldr.h, less its terminator
-MOST_DRIVERS = 8                    # JUDGE_MAXIMUM_DRIVERS of kernel/story/judge.h
+MOST_DRIVERS = 8                    # JUDGE_MAXIMUM_DRIVERS of kernel/judge/judge.h
 NO_HEADER = re.compile(r"([^\s:]+): No such file or directory")
 MOST_HEADERS, MOST_FOLDERS = 50, 100
 OWNER = "sources.txt"               # in a driver's folder: the paths of its sources

@@ -389,7 +389,7 @@ PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End);
 PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
-/* ---- What is there, what is queued (for story/watch.c) ---- */
+/* ---- What is there, what is queued (for judge/watch.c) ---- */
 PKTHREAD
 KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
 PKTIMER

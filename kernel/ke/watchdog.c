@@ -21,7 +21,7 @@ static ULONG LimitTicks(ULONG DefaultSeconds) {
 
 static ULONG DpcLimitTicks, PeriodLimitTicks, ClockLimitTicks;
 
-/* haste=N: every tick counts as N. A judged driver (story/judge.c) then needs two seconds in place of two minutes for a
+/* haste=N: every tick counts as N. A judged driver (judge/judge.c) then needs two seconds in place of two minutes for a
  * verdict whose parameters are NT's. */
 static ULONG Haste;
 

@@ -3,7 +3,6 @@
 #define _STORY_PRIVATE_H_
 
 #include <../drivers/demo/secret.h>
-#include <ring.h>
 #include <story.h>
 
 typedef struct _SCENARIO_ROW SCENARIO_ROW;
@@ -19,14 +18,6 @@ struct _SCENARIO_ROW {
 
 STORY_RUN StoryFiveActs, StoryStoreOnce, StoryStorePagedOut, StoryUnderPressure, StoryUnderVerifier;
 extern const SCENARIO_ROW StoryScenarios[], StoryScenariosEnd[]; /* the core's and the ring's rows: kernel.ld */
-
-/* A boot option that runs a routine in place of a scenario; the routine ends the machine. PASSIVE_LEVEL. */
-typedef struct _STORY_MODE_ROW {
-    PCSTR Name;
-    VOID (*Run)(VOID);
-} STORY_MODE_ROW;
-#define STORY_MODE(Name_, Run_) static const STORY_MODE_ROW Name_##Mode KE_ROW(".storymode") = {#Name_, Run_}
-extern const STORY_MODE_ROW StoryModes[], StoryModesEnd[];
 
 /* One loaded demo driver. */
 typedef struct _STORY_DRIVER {

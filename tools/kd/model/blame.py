@@ -105,7 +105,7 @@ JUDGED = re.compile(r"(?P<module>[^!+\s]+)!(?P<function>[^+\s]+)(?:\+0x(?P<offse
 
 
 def judged_driver():
-    """A Blame for the driver that was being loaded or unloaded, or None; the rules of story/judge.c."""
+    """A Blame for the driver that was being loaded or unloaded, or None; the rules of judge/judge.c."""
     try:
         step = int(static("judge.c", "StepName"))
         name = text_at(step) if step else None

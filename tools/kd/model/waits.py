@@ -1,4 +1,4 @@
-"""Who waits for whom: the rules of kernel/story/watch.c and ke/autoboost.c, asked of a machine that stands still.
+"""Who waits for whom: the rules of kernel/judge/watch.c and ke/autoboost.c, asked of a machine that stands still.
 
 A thread waits on dispatcher objects (KTHREAD.WaitBlockList), perhaps on behalf of a lock that threads sleep on
 (KTHREAD.BlockingLock, BlockingKind). A KMUTEX, a fast mutex and a resource name their owners; a push lock does not, but

@@ -28,10 +28,11 @@ typedef struct _JUDGE_VIEW {
 } JUDGE_VIEW;
 
 /* ---- watch.c: which threads and timers are the drivers' ---- */
-VOID JudgeLook(JUDGE_VIEW *View);             /* PASSIVE */
-BOOLEAN JudgeIsDriverThread(PKTHREAD Thread); /* dispatcher lock held: its start routine or a frame is the driver's */
-BOOLEAN JudgeIsBlocked(PKTHREAD Thread);      /* dispatcher lock held: waits without limit */
-BOOLEAN JudgeIsDriverTimer(PKTIMER Timer);    /* dispatcher lock held */
+BOOLEAN JudgeIsDriverAddress(ULONG64 Address); /* in a judged driver's image. Any IRQL */
+VOID JudgeLook(JUDGE_VIEW *View);              /* PASSIVE */
+BOOLEAN JudgeIsDriverThread(PKTHREAD Thread);  /* dispatcher lock held: its start routine or a frame is the driver's */
+BOOLEAN JudgeIsBlocked(PKTHREAD Thread);       /* dispatcher lock held: waits without limit */
+BOOLEAN JudgeIsDriverTimer(PKTIMER Timer);     /* dispatcher lock held */
 ULONG JudgeWalkThread(PKTHREAD Thread, KD_FRAME *Frames, ULONG Maximum); /* dispatcher lock held, not running */
 /* Whom a blocked thread waits for: the owner of what it waits for, or NULL. *HasEnded: the owner's thread is over, and
  * its object may be gone: only the address is left. Dispatcher lock held. */

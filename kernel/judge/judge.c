@@ -14,7 +14,6 @@
  * can end them: their threads wait forever but not for each other; only requests and APCs are left; for SERVING_SECONDS
  * there were only threads that sleep and wake, and timers; or the limit has come. Then the limit begins anew. */
 #include "judge.h"
-#include "story-private.h"
 
 #include <arch.h>
 #include <io.h>
