@@ -1,7 +1,7 @@
-/* bugdump.c: what the bugcheck tells the crash dump: its code in words, and each CPU's registers at the moment of the crash.
+/* bugdump.c: the bugcheck's part of the crash dump: its code in words, and each CPU's registers.
  *
- * The guilty CPU's are those of the trap frame. Where a call of KeBugCheckEx was the end, they are what that function
- * found: the registers that a callee keeps, and its own place, so that a debugger unwinds from there as from any other.
+ * The guilty CPU's are those of the trap frame. Where a call of KeBugCheckEx was the end, they are those that this
+ * function found: the ones that a callee keeps, and its own place, so that a debugger unwinds from there as usual.
  * The other CPUs' are those that the freeze interrupted. */
 #include <bugreport.h>
 
@@ -58,8 +58,8 @@ VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers) {
 #define MAXIMUM_STOPPED 16
 #define MAXIMUM_NOTED_FRAMES 64 /* of one CPU */
 
-/* An instruction of a driver that a fault or an interrupt has stopped, and where its caller's frame is. A GDB that has no
- * symbols of the driver looks here (arch/x86_64/drivercfi.asm), for it cannot know whether the function has a frame. */
+/* An instruction of a driver that a fault or an interrupt has stopped, and where its caller's frame is. A GDB without
+ * the driver's symbols looks here (arch/x86_64/drivercfi.asm): it cannot know whether the function has a frame. */
 typedef struct _STOPPED {
     ULONG64 Rip, Rsp;
     ULONG64 CallerRsp, CallerRbp;

@@ -1,7 +1,7 @@
 /* crc32.c: the checksum of zip, PNG and Ethernet, eight bytes at a time, because a dump has many.
  *
- * Table[0] is the usual one: what a byte becomes after eight shifts. Table[n] is the same byte with n zero bytes behind
- * it: since the sum is linear, the eight tables' answers for eight bytes are simply put together. */
+ * Table[0] is the usual one: a byte after eight shifts. Table[n] is the same byte with n zero bytes behind it: since
+ * the sum is linear, the eight tables' answers for eight bytes are simply put together. */
 #include <dump.h>
 #include <rtl.h>
 
@@ -32,7 +32,7 @@ static ULONG ExtendByEight(ULONG Sum, ULONG64 Bytes) {
            Table[1][Bytes >> 48 & 0xFF] ^ Table[0][Bytes >> 56];
 }
 
-/* The checksum of what has Crc (0: nothing) and then Data, which is resident. One CPU at a time; any IRQL. */
+/* Extends Crc (0: of nothing) by Data, which is resident. One CPU at a time; any IRQL. */
 ULONG KdExtendCrc(ULONG Crc, const void *Data, SIZE_T Bytes) {
     const UCHAR *Next = Data;
     ULONG Sum = ~Crc;

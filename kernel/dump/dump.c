@@ -1,13 +1,13 @@
-/* dump.c: the crash dump: what the dying kernel leaves behind for the question "why".
+/* dump.c: the crash dump: the dying kernel's legacy to the question "why".
  *
- *   measure     the page tables are walked once: how much is there, does the disk hold it
+ *   measure     the page tables are walked once: how much is there, and does it fit on the disk?
  *   head        registers of all CPUs, the bugcheck, the table of ranges                        (dumpelf.c)
  *   contents    each range, page by page, out of RAM                       (dumpranges.c, mm/dumppage.c)
  *   seal        the header page once more, with the checksum, as complete                      (dumpdisk.c)
  *
  * The disk's content is the file: `gdb kernel.elf DISK` opens it. Nothing is allocated or locked; memory is read through
- * the direct map, and only where the PFN database says that there is RAM. If the dump faults all the same (a driver of
- * the disk may be what is broken), one line says so and the machine ends as it would have; what has been written is
+ * the direct map, and only where the PFN database says that there is RAM. If the dump faults all the same (the disk's
+ * driver may be the broken one), one line says so and the machine ends as it would have; the part already written is
  * marked as incomplete. */
 #include <arch.h>
 #include <bugcheck.h>
@@ -22,7 +22,7 @@ static CHAR Line[LINE_BYTES];
 static ULONG64 Done, Total; /* bytes of contents, for the progress */
 static ULONG Told;          /* the percentage that was shown last */
 
-/* ---- What is said of it ---- */
+/* ---- Messages ---- */
 
 static VOID SayLine(VOID) {
     KdPutString("dump: ");
@@ -76,7 +76,7 @@ static VOID DumpFaulted(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     SayLine();
 }
 
-/* ---- What is written ---- */
+/* ---- Writing ---- */
 
 static VOID PutRange(const KD_DUMP_LEFT_OUT *Range) {
     const MM_REGION *Region = MmFindRegion(Range->Start);
@@ -132,7 +132,7 @@ static VOID WriteDump(ULONG Level, PBLOCK_DEVICE Disk) {
     }
 }
 
-/* What dump= says: full unless told. */
+/* The level that dump= asks for; full without it. */
 static ULONG ChosenLevel(VOID) {
     CHAR Value[8];
     if (!KeGetBootOption("dump", Value, sizeof(Value))) {

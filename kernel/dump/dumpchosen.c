@@ -1,9 +1,9 @@
-/* dumpchosen.c: the contents of a small dump: what a stack walk and a first analysis read.
+/* dumpchosen.c: the contents of a small dump: the memory that a stack walk and a first analysis read.
  *
  * In the order of their worth, until the budget is used up: the bugcheck's own state, the stack and the trap frame of the
- * guilty CPU, the page tables of the addresses in question and what lies around them, the list of modules, the CPUs'
- * control blocks and threads, locks that are held and their holders, the stacks of the other CPUs, which machine it was,
- * each CPU's last events.
+ * guilty CPU, the page tables of the addresses in question and the memory around them, the list of modules, the CPUs'
+ * control blocks and threads, held locks and their holders, the stacks of the other CPUs, the machine's identity, each
+ * CPU's last events.
  * Parts are multiples of a sector, kept in ascending order and apart from each other. */
 #include <arch.h>
 #include <bootinfo.h>
@@ -81,9 +81,9 @@ static BOOLEAN IsReadable(ULONG64 Address, SIZE_T Bytes) {
     return MmIsAddressValid((PVOID)Address) && MmIsAddressValid((PVOID)(Address + Bytes - 1));
 }
 
-/* ---- What is worth it ---- */
+/* ---- The choice ---- */
 
-/* A pointer: the memory around it, its page-table entries on all levels, and what the PFN database says of its page. */
+/* A pointer: the memory around it, its page-table entries on all levels, and its page's entry in the PFN database. */
 static VOID ChooseAround(ULONG64 Address) {
     if (MmFindRegion(Address)->Kind == RegionNone) {
         return;
@@ -170,7 +170,7 @@ static VOID ChooseModules(VOID) {
     }
 }
 
-/* Which machine it was, what it was started with, and when. */
+/* The machine, its command line, and the time of its start. */
 static VOID ChooseMachine(VOID) {
     Choose((ULONG64)&HalFeatures, sizeof(HalFeatures));
     Choose((ULONG64)&KeSeed, sizeof(KeSeed));

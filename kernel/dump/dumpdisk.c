@@ -62,7 +62,7 @@ static VOID SumHeaderPage(UCHAR *Page) {
     Header->HeaderCrc32 = KdExtendCrc(0, Page, PAGE_SIZE);
 }
 
-/* What is in the buffer goes out, filled up with zeros to a whole sector. */
+/* The buffer goes out, filled up with zeros to a whole sector. */
 static VOID Flush(VOID) {
     SIZE_T Bytes = (Filled + BLOCK_SECTOR_SIZE - 1) & ~(BLOCK_SECTOR_SIZE - 1ULL);
     memset(KdDumpBuffer + Filled, 0, Bytes - Filled);
@@ -80,7 +80,7 @@ static VOID Flush(VOID) {
     Filled = 0;
 }
 
-/* Takes the disk over from whoever used it: CPUs that are frozen in the middle of a request, too. */
+/* Takes the disk over from its users, even from CPUs that are frozen in the middle of a request. */
 NTSTATUS KdOpenDumpStream(PBLOCK_DEVICE Device) {
     Disk = Device;
     Flushed = Filled = Crc = 0;
@@ -105,7 +105,7 @@ VOID KdPutDump(const void *Data, SIZE_T Bytes) {
     }
 }
 
-/* What has gone wrong since the stream was opened, if anything. */
+/* The first error since the stream was opened, or success. */
 NTSTATUS KdGetDumpStatus(VOID) {
     return Status;
 }

@@ -165,7 +165,7 @@ static VOID PutProcessor(ULONG Number) {
     KdPutDump(&Note, sizeof(Note));
 }
 
-/* The first one is what a debugger shows first. */
+/* A debugger shows the first one first. */
 static VOID PutProcessors(VOID) {
     KD_DUMP_HEADER Header;
     KiDescribeForDump(&Header);

@@ -1,10 +1,10 @@
 /* dumpranges.c: the address ranges in a dump, from a fresh walk of the page tables each time.
  *
- * Nothing is stored, because there is no place that could hold it: the walk is repeated for the count, for the table of
- * ranges and for the contents. It comes out the same each time, since nobody changes the tables while one CPU dumps.
+ * Nothing is stored, for lack of a place that could hold it: the walk is repeated for the count, for the table of
+ * ranges and for the contents. It comes out the same each time, since the tables do not change while one CPU dumps.
  *
- * The regions come in the order of their worth: a dump that is torn or cut off has kept its beginning, and with the
- * kernel's variables, the drivers, the stacks and the threads a debugger can say most of what there is to say. */
+ * The regions come in the order of their worth: a dump that is torn or cut off has kept its beginning, and from the
+ * kernel's variables, the drivers, the stacks and the threads a debugger can answer most questions. */
 #include <dump.h>
 #include <rtl.h>
 

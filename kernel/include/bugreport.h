@@ -5,7 +5,7 @@
 #include <bugcheck.h>
 #include <kd.h>
 
-/* How the screen decodes a parameter; the names are those of bugcodes.def. */
+/* The screen's ways to decode a parameter; the names are those of bugcodes.def. */
 typedef enum _BUG_KIND {
     KindUNUSED,
     KindPLAIN,
@@ -40,7 +40,7 @@ typedef struct _BUG_CODE {
 
 /* ---- bugtable.c ---- */
 const BUG_CODE *KiFindBugCode(ULONG Code); /* never NULL: an unknown code has a row of its own */
-/* What parameter Index (0..3) of the current bugcheck is: takes the sub-code in P1 into account. */
+/* The kind of parameter Index (0..3) of the current bugcheck, with the sub-code in P1 taken into account. */
 BUG_KIND KiParameterKind(ULONG Index, PCSTR *Meaning);
 PCSTR KiParameterValueName(ULONG Index); /* "corrupt LIST_ENTRY ...", or NULL */
 

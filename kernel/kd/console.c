@@ -1,8 +1,8 @@
 /* console.c: boot text and story on the screen, as on COM1, until the blue screen takes over.
  *
- * The text is kept as a grid of characters; what is on the screen is kept in a second grid, so that scrolling draws
- * only the cells that differ. A full screen moves up by a quarter at once, which makes scrolling cheap. Text that
- * comes before there is a framebuffer is kept and shown when there is one. */
+ * The text is kept as a grid of characters, the screen's content as a second grid, so that scrolling draws only the
+ * cells that differ. A full screen moves up by a quarter at once, which makes scrolling cheap. Text from before there
+ * is a framebuffer is kept and shown when there is one. */
 #include "screen.h"
 
 #define MAXIMUM_COLUMNS 160

@@ -14,7 +14,7 @@
 #define TABLE_CHARACTERS 0x2200 /* the code page has nothing above */
 #define TABLE_TAG 0x20736C4EU   /* 'Nls ' */
 
-/* For each component the levels that are shown. Everything, until somebody sets it otherwise. */
+/* For each component the levels that are not shown. None, until one is set. */
 static volatile LONG HiddenLevels[COMPONENTS];
 
 /* Paged; NULL before the pools are there. */
@@ -76,8 +76,8 @@ static VOID FormatGuarded(PVOID Context) {
     Call->Whole = RtlFormatConvertedV(Call->Buffer, Call->Bytes, ConvertCharacter, Call->Format, Call->Arguments);
 }
 
-/* Arguments are touched at the caller's IRQL, before any lock is taken. STATUS_ACCESS_VIOLATION, and nothing is printed: an
- * argument points to where no memory can be. */
+/* Arguments are touched at the caller's IRQL, before any lock is taken. STATUS_ACCESS_VIOLATION, and nothing printed:
+ * an argument points to where no memory can be. */
 static ULONG Print(PCSTR Prefix, ULONG ComponentId, ULONG Level, PCSTR Format, va_list Arguments) {
     CHAR Line[LINE_BYTES];
     if (DbgQueryDebugFilterState(ComponentId, Level) != TRUE) {

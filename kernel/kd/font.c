@@ -1,4 +1,4 @@
-/* font.c: reads the PC Screen Font in the image: which bitmap shows which character.
+/* font.c: the PC Screen Font in the image: which bitmap shows which character.
  *
  * Both versions of the format are read. A font file holds its bitmaps first, then for each bitmap the characters that
  * it shows: in version 1 as 16-bit codes ended by FFFF (FFFE starts sequences, which are not used here), in version 2

@@ -1,6 +1,6 @@
 /* print.c: text for people on COM1 and the screen, for programs on COM2. A call's text never mixes with another's.
  *
- * Whoever prints may be an interrupt routine of any level, on top of a thread that prints. So the lock is held at
+ * The caller may be an interrupt routine of any level, on top of a thread that prints. So the lock is held at
  * HIGH_LEVEL, where no interrupt comes that could want it, and only while finished text goes to the UART: formatting,
  * which may touch the caller's memory and fault, comes before. Nothing is locked while one CPU runs, nor when dying. */
 #include <arch.h>
@@ -62,7 +62,7 @@ VOID KdChannelf(PCSTR Format, ...) {
     KdPutChannel(Line);
 }
 
-/* Text as it stands in a JSON string, cut to Bytes. Control characters but \n and \t become blanks. Any IRQL. */
+/* Text in the form of a JSON string, cut to Bytes. Control characters but \n and \t become blanks. Any IRQL. */
 VOID KdEscapeText(PCHAR Buffer, SIZE_T Bytes, PCSTR Text) {
     SIZE_T Length = 0;
     for (; *Text != 0 && Length + 3 <= Bytes; Text++) {
@@ -75,8 +75,8 @@ VOID KdEscapeText(PCHAR Buffer, SIZE_T Bytes, PCSTR Text) {
     Buffer[Length] = 0;
 }
 
-/* What a driver prints: on COM1 like everything, and on COM2 as {"print": text} when a driver is judged, so that its own
- * words can be told from the kernel's. Any IRQL. */
+/* A driver's text: on COM1 like all text, and on COM2 as {"print": text} when a driver is judged, so that its words can
+ * be told from the kernel's. Any IRQL. */
 VOID KdPutDriverText(PCSTR Text) {
     enum { PIECE = 100 };
     KdPutString(Text);

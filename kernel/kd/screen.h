@@ -1,4 +1,4 @@
-/* screen.h: what the font and the screen know of each other. */
+/* screen.h: declarations shared by the font, the screen and the console. */
 #ifndef _KD_SCREEN_H_
 #define _KD_SCREEN_H_
 
@@ -6,7 +6,7 @@
 #include <kd.h>
 
 #define KD_GLYPH_WIDTH 8
-#define KD_GLYPH_HEIGHT 16 /* the highest font that is taken */
+#define KD_GLYPH_HEIGHT 16 /* of the highest font accepted */
 
 static FORCEINLINE ULONG Smaller(ULONG A, ULONG B) {
     return A < B ? A : B;

@@ -1,5 +1,5 @@
-/* symbols.c: from an address to "secret!SecretStore+0x31 (secret.c:42)", and to its unwind row. It is a binary search
- * in what mksymbols.py made.
+/* symbols.c: from an address to "secret!SecretStore+0x31 (secret.c:42)", and to its unwind row. Each is a binary search
+ * in a table made by mksymbols.py.
  *
  * The files lie in the boot archive, which is resident and never changes, so names are there at any IRQL and while the
  * machine is dying. A file is checked once, when its module is loaded; after that each index in it is good. */

@@ -1,7 +1,7 @@
-/* trace.c: the rings of the event trace: their memory, and what stands in them (theory: trace.h).
+/* trace.c: the rings of the event trace: their memory and their contents (theory: trace.h).
  *
- * The rings share a fixed part of the RAM, whatever the number of CPUs, so that a machine with 16 MiB and 64 CPUs
- * starts too: there each ring is one page. Until CPU 0 has its ring, its events go to a ring of one, and count. */
+ * The rings share a fixed part of the RAM, with any number of CPUs, so that even a machine with 16 MiB and 64 CPUs
+ * starts: there each ring is one page. Until CPU 0 has its ring, its events go to a ring of one, and count. */
 #include <trace.h>
 
 #include <bootinfo.h>
@@ -59,7 +59,7 @@ const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index) {
     return IsWhole && Event->Tsc >= Oldest->Tsc ? Event : NULL;
 }
 
-/* What rare pool operations tell: one that is large, or whose block is not parked. */
+/* Traces the rarer pool operations: a large one, or one whose block is not parked. */
 VOID KdTracePoolAt(KIRQL Irql, KTRACE_KIND Kind, BOOLEAN IsPaged, PVOID Block, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
     if (Irql < DISPATCH_LEVEL) {
         KiSetIrql(DISPATCH_LEVEL);

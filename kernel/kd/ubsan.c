@@ -1,4 +1,4 @@
-/* ubsan.c: the routines that the compiler calls in BUILD=ubsan when C leaves behaviour undefined.
+/* ubsan.c: the routines that the compiler calls in BUILD=ubsan where behaviour is undefined in C.
  *
  * Each report is one line that begins with "ubsan:", on COM1 for people and on COM2 as a comment of the test report;
  * the test runner fails on it. The code goes on, so that one run shows all; a place that reports again and again is

@@ -1,10 +1,10 @@
-/* bugcpus.c: what each CPU was doing when the machine died: IRQL, thread, instruction, and the locks that it holds. */
+/* bugcpus.c: each CPU's work when the machine died: IRQL, thread, instruction, locks held. */
 #include <bugreport.h>
 
 #include <rtl.h>
 
 #define LINE_BYTES 320
-#define ACTIVITY_COLUMNS 16 /* the place stands after it */
+#define ACTIVITY_COLUMNS 16 /* the place follows it */
 
 static CHAR Line[LINE_BYTES];
 

@@ -1,4 +1,4 @@
-/* bugdecode.c: what a number in a bugcheck means: an address, an IRQL, a thread, a lock, in words.
+/* bugdecode.c: the meaning of a bugcheck's numbers: an address, an IRQL, a thread, a lock, in words.
  *
  * The numbers come from a machine that has just been found damaged: each pointer is checked before it is followed. */
 #include <bugreport.h>
@@ -120,7 +120,7 @@ static VOID DecodeThread(ULONG64 Value, PCHAR Buffer, SIZE_T Bytes) {
              Thread->Processor);
 }
 
-/* "KiDispatcherLock, guards thread states", "secret!SecretLock", or what the memory is that it lies in. */
+/* "KiDispatcherLock, guards thread states", "secret!SecretLock", or the kind of memory that it lies in. */
 VOID KiDescribeLock(PKSPIN_LOCK Lock, PCHAR Buffer, SIZE_T Bytes) {
     for (const KLOCK_DECLARATION *Row = KiLockDeclarations; Row < KiLockDeclarationsEnd; Row++) {
         if (Row->Lock == Lock) {
@@ -282,7 +282,7 @@ static BUG_DECODER *const Decoders[KindCount] = {
     [KindTEXT] = DecodeText,
 };
 
-/* The verb that stands before the address that was touched, if another parameter says which: "write to ". */
+/* The verb before the address that was touched, if another parameter tells it: "write to ". */
 static PCSTR AccessVerb(VOID) {
     for (ULONG i = 1; i < 4; i++) {
         PCSTR Meaning;

@@ -1,4 +1,4 @@
-/* bugreport.c: the parts of the report: what, why, the parameters, the stack, the machine, the cure.
+/* bugreport.c: the parts of the report: the code, the cause, the parameters, the stack, the machine, the cure.
  *
  * Each part prints into a window, so that COM1 and the screen show the same words in their own widths. */
 #include <bugreport.h>
@@ -19,7 +19,7 @@ static KD_FRAME Frames[MAXIMUM_FRAMES];
 static CHAR Text[TEXT_BYTES];
 const KD_JUDGED *KdJudged;
 
-/* ---- What ---- */
+/* ---- The code ---- */
 
 static VOID PrintStop(BUG_WINDOW *Window) {
     const BUG_CODE *Row = KiFindBugCode(KiBug.Code);
@@ -69,7 +69,7 @@ static VOID PrintParameters(BUG_WINDOW *Window) {
 
 /* ---- The stack ---- */
 
-/* The guilty CPU is the one that died, except when a watchdog found that another one hangs. */
+/* The guilty CPU is the one that died, unless a watchdog found that another one hangs. */
 static ULONG CollectFrames(PCSTR *Note) {
     static CHAR NoteText[48];
     ULONG Number = (ULONG)KiBug.Parameter[3];
@@ -109,8 +109,8 @@ static ULONG64 StartRoutineOf(const KTHREAD *Thread) {
                                                                                         : 0;
 }
 
-/* Where no driver is on the stack, because the damage is found late (a thread's end, a worker's return, the reaper): the
- * routine of the thread or the callback that the parameters name, or of the thread that died. 0: none is a driver's. */
+/* For damage found late (a thread's end, a worker's return, the reaper), with no driver on the stack: the routine of
+ * the thread or the callback that the parameters name, or of the thread that died. 0: none is a driver's. */
 static ULONG64 FindGuiltyRoutine(VOID) {
     PCSTR Meaning;
     for (ULONG Index = 0; Index < 4; Index++) {
@@ -201,7 +201,7 @@ static VOID PrintStack(BUG_WINDOW *Window) {
     }
 }
 
-/* ---- Who spins ---- */
+/* ---- CPUs that spin ---- */
 
 static VOID ReportSpinning(BUG_WINDOW *Window, const KPRCB *Prcb) {
     ULONG64 Word = Prcb->SpinningWord;

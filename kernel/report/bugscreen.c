@@ -34,7 +34,7 @@ static BUG_WINDOW MakeWindow(ULONG Left, ULONG Top, ULONG Width, ULONG Height) {
         .Left = Left, .Top = Top, .Columns = Width, .Rows = Height, .Target = WindowScreen, .Paper = BLUE};
 }
 
-/* Prints what has registered for an area. */
+/* Prints the parts registered for an area. */
 static VOID PrintArea(BUG_AREA Area, BUG_WINDOW *Window) {
     for (const BUG_PART *Part = KiReportParts; Part < KiReportPartsEnd; Part++) {
         if (Part->Area == Area) {
@@ -43,7 +43,7 @@ static VOID PrintArea(BUG_AREA Area, BUG_WINDOW *Window) {
     }
 }
 
-/* How many rows an area would use. */
+/* The rows that an area would use. */
 static ULONG MeasureRows(BUG_AREA Area) {
     BUG_WINDOW Window = MakeWindow(0, 0, Columns - 2 * Margin, MAXULONG);
     Window.Target = WindowMeasure;

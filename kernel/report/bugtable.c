@@ -1,4 +1,4 @@
-/* bugtable.c: bugcodes.def as data: looks up a code, the meaning of its parameters and of their values. */
+/* bugtable.c: bugcodes.def as data: the rows, the meaning of their parameters, the names of values. */
 #include <bugreport.h>
 
 #define BUGCODE(Code, Name, K1, T1, K2, T2, K3, T3, K4, T4, Why, Fix) \

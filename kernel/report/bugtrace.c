@@ -1,7 +1,7 @@
-/* bugtrace.c: the last lines of the guilty CPU's event trace, in words: what led to the end, read backwards.
+/* bugtrace.c: the guilty CPU's last events in words: the way to the end, read backwards.
  *
- * What the kernel itself did at HIGH_LEVEL and has finished (it printed a line) is left out, and so is the bugcheck's
- * own event: the rest of the report is about that. */
+ * The kernel's own finished work at HIGH_LEVEL (it printed a line) is left out, and so is the bugcheck's own event: the
+ * rest of the report is about that. */
 #include <bugreport.h>
 
 #include <arch.h>

@@ -1,4 +1,4 @@
-/* end.c: the last thing that the kernel does: it says on COM2 how it ended, and leaves the emulator if there is one. */
+/* end.c: the kernel's last words, on COM2: how it ended. Then it leaves the emulator, if there is one. */
 #include <bugreport.h>
 
 #include <arch.h>

@@ -1,8 +1,8 @@
-/* stack.c: the stack walk, by the build's table of unwind rows, through traps and across stacks. It reads nothing that
- * it has not confirmed to be there.
+/* stack.c: the stack walk, by the build's table of unwind rows, through traps and across stacks. It reads only memory
+ * that it has confirmed to be there.
  *
- * A frame begins where rsp was before the call. Where it begins, and where the caller's rip and rbp lie, changes within a
- * function, and a leaf never has a frame of its own; so there is a rule for each instruction (kd.h):
+ * A frame begins where rsp was before the call. Where it begins, and where the caller's rip and rbp lie, changes within
+ * a function, and a leaf never has a frame of its own; so there is a rule for each instruction (kd.h):
  *
  *                                      begins at       caller's rip    caller's rbp
  *       f:      push rbp               rsp + 8         8 below         rbp
@@ -36,7 +36,7 @@ static BOOLEAN ApplyRule(const KD_UNWIND_RULE *Rule, const KD_FRAME *Frame, KD_F
            (Rule->RspWords == 0 || ReadWord(Start - Rule->RspWords * sizeof(ULONG64), &Caller->Rsp));
 }
 
-/* A call of an address where no code is: the caller's address is still on top of the stack. */
+/* A call of an address without code: the caller's address is still on top of the stack. */
 static BOOLEAN FindCallerOfNothing(const KD_FRAME *Frame, KD_FRAME *Caller) {
     if (!Frame->IsTrap || LdrFindModule(Frame->Rip) != NULL || !ReadWord(Frame->Rsp, &Caller->Rip) ||
         LdrFindModule(Caller->Rip) == NULL) {

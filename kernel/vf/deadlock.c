@@ -2,17 +2,17 @@
  *
  * Each lock is a node. A thread that holds A and wants B draws the edge A -> B, with the two stacks. If a path B -> ...
  * -> A exists already, some threads together could each hold one lock of the circle and want the next: 0xC4 (0x1001),
- * although nobody waits yet. Two things make a circle harmless: a gate, a lock that two of its edges were drawn under,
- * so that no two threads walk them at once; and a lock of it that was never taken exclusively.
+ * although no thread waits yet. Two things make a circle harmless: a gate, a lock under which two of its edges were
+ * drawn, so that no two threads walk them at once; and a lock of it that was never taken exclusively.
  *
  *      thread 1: A, then B        A --> B          thread 2: B, then A        B --> A closes the circle
  *
  * An owner is a thread, or a CPU while it runs a DPC, which must not be taken for the thread that it interrupted. A
  * poll (Try..., a time-out) draws no edge, because it does not wait; what it acquires is held all the same.
  *
- * Everything is kept in tables of fixed size, made at the start: what finds no room is not watched (and counted). One
- * lock guards all of it. It is taken at HIGH_LEVEL for some hundred instructions, calls nobody, and is none of the
- * kernel's ranked locks: a thunk may be called at any IRQL, also in an interrupt. */
+ * Everything is kept in tables of fixed size, made at the start: a lock that finds no room is counted and not watched.
+ * One lock guards all of it. It is taken at HIGH_LEVEL for some hundred instructions, under which nothing is called,
+ * and is none of the kernel's ranked locks: a thunk may be called at any IRQL, also in an interrupt. */
 #include "deadlock.h"
 #include <ring.h>
 
@@ -201,7 +201,7 @@ static VOID ForgetInBucket(VF_NODE *Node, ULONG64 Start, SIZE_T Bytes, KIRQL Old
     }
 }
 
-/* The memory [Start, Start + Bytes) goes. A lock in it that somebody owns: 0xC4 (0x100B, lock, owner, 0). */
+/* The memory [Start, Start + Bytes) goes. A lock in it that is owned: 0xC4 (0x100B, lock, owner, 0). */
 VOID VfForgetLocks(ULONG64 Start, SIZE_T Bytes) {
     if (IsOff() || Bytes == 0) {
         return;
@@ -218,7 +218,7 @@ VOID VfLockDeleted(PVOID Lock) {
     VfForgetLocks((ULONG64)Lock, 1);
 }
 
-/* ---- Who holds what ---- */
+/* ---- Holders ---- */
 
 static VF_HOLD *FindHold(VF_NODE *Node, ULONG_PTR Who) {
     for (PLIST_ENTRY Entry = Node->Holds.Flink; Entry != &Node->Holds; Entry = Entry->Flink) {
@@ -251,7 +251,7 @@ static BOOLEAN ShareGate(const VF_EDGE *A, const VF_EDGE *B) {
     return FALSE;
 }
 
-/* Whether the path found can come true: no gate, and each lock of it can keep somebody out. */
+/* Whether the path found can come true: no gate, and each lock of it can keep a thread out. */
 static BOOLEAN IsDangerous(ULONG Length) {
     for (ULONG i = 0; i < Length; i++) {
         if (!VfDeadlock.Path[i]->From->HasExclusive) {
@@ -266,7 +266,7 @@ static BOOLEAN IsDangerous(ULONG Length) {
     return TRUE;
 }
 
-/* Depth first from At to Goal; the edges stand in Path from Depth on. TRUE: they close a circle that matters. */
+/* Depth first from At to Goal; the edges go into Path from Depth on. TRUE: they close a circle that matters. */
 static BOOLEAN FindPath(VF_NODE *At, const VF_NODE *Goal, ULONG Depth) {
     At->Visit = Visit;
     for (VF_EDGE *Edge = At->Edges; Edge != NULL && Depth < DEPTH; Edge = Edge->Next) {
@@ -283,7 +283,7 @@ static BOOLEAN FindPath(VF_NODE *At, const VF_NODE *Goal, ULONG Depth) {
     return FALSE;
 }
 
-/* The locks that the owner holds besides From: the edge's gates, or what is left of them. TRUE: there are fewer now. */
+/* Keeps of the edge's gates only the locks that the owner holds besides From. TRUE: there are fewer now. */
 static BOOLEAN NarrowGates(VF_EDGE *Edge, ULONG_PTR Who) {
     ULONG Kept = 0;
     for (ULONG i = 0; i < Edge->GateCount; i++) {
@@ -347,9 +347,9 @@ static VOID DrawEdges(VF_NODE *Node, ULONG_PTR Who, PVOID *Stack, KIRQL OldIrql)
     }
 }
 
-/* ---- What the thunks report ---- */
+/* ---- Reports from the thunks ---- */
 
-/* Whether an owner in Held mode who asks for Wanted mode waits for itself. */
+/* Whether an owner in Held mode that asks for Wanted mode waits for itself. */
 static BOOLEAN IsSelfDeadlock(VF_LOCK_KIND Kind, VF_LOCK_MODE Held, VF_LOCK_MODE Wanted) {
     switch (Kind) {
     case VfMutex:
@@ -363,7 +363,7 @@ static BOOLEAN IsSelfDeadlock(VF_LOCK_KIND Kind, VF_LOCK_MODE Held, VF_LOCK_MODE
     }
 }
 
-/* A lock that nobody has been seen to make, nor to own, and whose contents are those of none. */
+/* A lock never seen made or owned, with contents that no lock has. */
 static BOOLEAN LooksUninitialized(const VF_NODE *Node) {
     static const UCHAR Zeros[sizeof(FAST_MUTEX)];
     if (Node->IsInitialized || !IsListEmpty(&Node->Holds)) {
@@ -429,14 +429,14 @@ VOID VfLockAcquired(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode) {
         InsertTailList(OwnerList(Who), &Hold->OwnerEntry);
         Node->HasExclusive |= Mode == VfExclusive;
     } else if (Node != NULL) {
-        Node->HasLostHold = TRUE; /* from now on, nobody can tell who owns it */
+        Node->HasLostHold = TRUE; /* from now on its owners are unknown */
         InterlockedIncrement(&VfStatistics.DeadlockDropped);
     }
     UnlockDatabase(OldIrql);
 }
 
-/* Owner is the current one, except where a call names another thread. Nobody owns it: 0xC4 (0x1007, lock); somebody
- * else does: (0x1004, lock, owner, current thread). */
+/* Who is the current owner, unless a call names another thread. Not owned: 0xC4 (0x1007, lock); owned by another:
+ * (0x1004, lock, owner, current thread). */
 VOID VfLockReleasedFor(PVOID Lock, VF_LOCK_KIND Kind, ULONG_PTR Who) {
     KIRQL OldIrql = LockDatabase();
     VF_NODE *Node = FindOrCreateNode(Lock, Kind);
@@ -481,7 +481,7 @@ VOID VfLockConverted(PVOID Lock) {
 }
 
 /* A lock is made. One that lives: 0xC4 (0x1005, lock). It lives until its memory goes; on a stack, until it is made
- * again while nobody owns it, since nothing tells when a function's locals go. */
+ * again while it is not owned, since a function's locals go without notice. */
 VOID VfLockInitialized(PVOID Lock, VF_LOCK_KIND Kind) {
     if (IsOff()) {
         return;
@@ -523,7 +523,7 @@ static VOID CheckThreadEnd(PETHREAD Ended, KE_THREAD_EVENT Event) {
     VfForgetLocks(Thread->StackLimit, Thread->StackBase - Thread->StackLimit);
 }
 
-/* Whether somebody is known to own the lock. */
+/* Whether the lock is known to be owned. */
 BOOLEAN VfIsLockOwned(PVOID Lock) {
     if (IsOff()) {
         return FALSE;

@@ -1,4 +1,4 @@
-/* deadlock.h: the lock-order graph as deadlock.c draws it and deadlockreport.c tells it. */
+/* deadlock.h: the lock-order graph, drawn by deadlock.c and described by deadlockreport.c. */
 #ifndef _DEADLOCK_H_
 #define _DEADLOCK_H_
 
@@ -24,7 +24,7 @@ typedef struct _VF_EDGE {
     VF_NODE *From, *To;
     ULONG_PTR Owner;
     ULONG GateCount;
-    VF_NODE *Gate[VF_GATES]; /* what was held besides, each time that the edge was drawn */
+    VF_NODE *Gate[VF_GATES]; /* the locks held besides, each time the edge was drawn */
     PVOID FromStack[VF_FRAMES], ToStack[VF_FRAMES];
 } VF_EDGE;
 
@@ -42,7 +42,7 @@ typedef struct _VF_HOLD {
     PVOID Stack[VF_FRAMES]; /* of the first acquisition */
 } VF_HOLD;
 
-/* What was found: written once, by the CPU that stops the machine, while it has the database to itself. */
+/* The finding: written once, by the CPU that stops the machine, while it has the database to itself. */
 typedef struct _VF_DEADLOCK_STATE {
     ULONG Rule; /* 0: nothing */
     const VF_NODE *Node;

@@ -27,7 +27,7 @@ static BOOLEAN IsWanted(LINE_CURSOR *Cursor) {
     return TRUE;
 }
 
-/* "spin lock orders!LockA", or what the memory is that it lies in. */
+/* "spin lock orders!LockA", or the kind of memory that it lies in. */
 static VOID NameLock(const VF_NODE *Node, PCHAR Buffer, SIZE_T Bytes) {
     KD_SYMBOL Symbol;
     int Length = RtlFormat(Buffer, Bytes, "%s ", VfLockKindName(Node->Kind));
@@ -59,7 +59,7 @@ static VOID TellOwner(ULONG_PTR Owner, PCHAR Buffer, SIZE_T Bytes) {
     }
 }
 
-/* The owner of an edge may have ended since: its number is all that is said. */
+/* The owner of an edge may have ended since, so only its number is printed. */
 static VOID TellEdge(LINE_CURSOR *Cursor, const VF_EDGE *Edge, BOOLEAN IsNew) {
     CHAR Name[NAME_BYTES];
     if (IsWanted(Cursor)) {
@@ -92,8 +92,8 @@ BOOLEAN VfDescribeDeadlock(ULONG Line, PCHAR Buffer, SIZE_T Bytes) {
     if (VfDeadlock.Rule == 0x1001) {
         if (IsWanted(&Cursor)) {
             RtlFormat(Buffer, Bytes,
-                      "  %u locks in a circle; nobody waits yet, but the right moment would stop all "
-                      "who take part:",
+                      "  %u locks in a circle; no thread waits yet, but at the right moment all that take "
+                      "part would stop:",
                       VfDeadlock.PathLength);
         }
         for (ULONG i = 0; i < VfDeadlock.PathLength; i++) {
@@ -104,7 +104,7 @@ BOOLEAN VfDescribeDeadlock(ULONG Line, PCHAR Buffer, SIZE_T Bytes) {
     } else if (VfDeadlock.Rule != 0 && IsWanted(&Cursor)) {
         CHAR Name[NAME_BYTES];
         NameLock(VfDeadlock.Node, Name, sizeof(Name));
-        RtlFormat(Buffer, Bytes, "  %s: nobody owns it", Name);
+        RtlFormat(Buffer, Bytes, "  %s: not owned", Name);
     }
     return Cursor.IsFound;
 }

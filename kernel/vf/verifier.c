@@ -1,7 +1,7 @@
 /* verifier.c: the verified drivers and the options, and the tables of thunks for their imports.
  *
- * Only calls through imports are seen, as on Windows: what a header does inline, and what one kernel function asks of
- * another, is not. The rules themselves stand in verifier*.c and deadlock.c, one concept in each. */
+ * Only calls through imports are seen, as on Windows: inline code of a header, and calls of one kernel function by
+ * another, are not. The rules themselves are in verifier*.c and deadlock.c, one concept in each. */
 #include "vf.h"
 #include <ring.h>
 
@@ -12,7 +12,7 @@ VF_STATISTICS VfStatistics;
 static CHAR ScenarioDriver[LDR_NAME_BYTES], NamedDrivers[NAMES_BYTES];
 static BOOLEAN IsEveryDriver;
 
-/* What the machine itself is made of is not under test; verify=NAME names one of them all the same. */
+/* The machine's own drivers are not under test, unless verify=NAME names one. */
 static const PCSTR MachineDrivers[] = {"virtio-blk", "ivshmem", "fastfat"};
 
 /* ---- Options ---- */
@@ -79,7 +79,7 @@ static VOID ForEachName(PCHAR List, VOID (*Use)(PCSTR Name)) {
     }
 }
 
-/* What has no memory to work with is left out, and said. */
+/* Options for which there is no memory are turned off, with a message. */
 static VOID StartOptions(VOID) {
     if (VfHas(VF_SPECIAL_POOL) && !MmEnableSpecialPool()) {
         KdPrintf("verifier: no memory for special pool\n");
@@ -96,7 +96,7 @@ static VOID StartOptions(VOID) {
 
 static const KE_VERIFIER Hooks;
 
-/* Options are chosen: from now on the core asks. */
+/* Options are chosen: from now on the core calls the hooks. */
 static VOID Begin(VOID) {
     StartOptions();
     KeVerifier = &Hooks;
@@ -175,7 +175,7 @@ static const void *BindImport(PCSTR Driver, PCSTR Import) {
 
 static const KE_VERIFIER Hooks = {BindImport, VfDriverUnloaded, VfCallDispatch, VfNotifyFree};
 
-/* ---- What several rules use ---- */
+/* ---- Shared by several rules ---- */
 
 VOID VfCaptureStack(PVOID *Frames, ULONG Maximum) {
     KD_FRAME Walked[24];

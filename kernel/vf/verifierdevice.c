@@ -1,4 +1,4 @@
-/* verifierdevice.c: devices: how they leave their stack and the machine; the buffers of requests that are built for one. */
+/* verifierdevice.c: rules for devices: leaving their stack and the machine; buffers of requests built for one. */
 #include "vf.h"
 
 #include <arch.h>
@@ -115,7 +115,7 @@ static VOID TouchPages(PVOID Context) {
     }
 }
 
-/* What copying or locking it will end with. */
+/* The status with which copying or locking it will end. */
 static NTSTATUS Try(PVOID Start, ULONG Bytes) {
     BUFFER Buffer = {Start, Bytes};
     return VfHas(VF_IO) ? KiCallGuarded(TouchPages, &Buffer) : STATUS_SUCCESS;

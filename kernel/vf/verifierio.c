@@ -2,7 +2,7 @@
 #include "vf.h"
 
 /* From IofCallDriver, around the routine of a device's driver. 0xC9 (5, device, IRQL before, after); 0xC4 (0xC5,
- * routine, APC-disable count now, before); what verifierirp.c says of the request. */
+ * routine, APC-disable count now, before); verifierirp.c's verdict on the request. */
 NTSTATUS VfCallDispatch(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     if (!VfHas(VF_IO)) {
         return Routine(DeviceObject, Irp);

@@ -1,9 +1,9 @@
-/* verifierirp.c: what a driver owes each request that its dispatch routine is called with: to complete it, to pass it on, or
- * to pend it, and to return the status that it completed it with.
+/* verifierirp.c: a dispatch routine's duty to its request: to complete it, to pass it on, or to pend it, and to return
+ * the status that it completed it with.
  *
- * While a dispatch routine of a verified driver runs, a record of its request hangs in one list. IoCompleteRequest and
- * IoCallDriver mark the record: the request itself may be gone when the routine returns. Whoever completes it, in whatever
- * thread, is found by the request's address and the driver's stack location. */
+ * While a dispatch routine of a verified driver runs, a record of its request is in one list. IoCompleteRequest and
+ * IoCallDriver mark the record: the request itself may be gone when the routine returns. A completion, in any thread,
+ * is matched by the request's address and the driver's stack location. */
 #include "vf.h"
 
 #include <io.h>

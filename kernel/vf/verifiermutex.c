@@ -38,7 +38,7 @@ static VOID CheckUnsafe(ULONG Rule, PFAST_MUTEX Mutex) {
     }
 }
 
-/* The thunks of one kind of mutex around its six calls, which differ in nothing but their names. */
+/* The thunks of one kind of mutex around its six calls, which differ only in their names. */
 #define MUTEX_THUNKS(Kind, Initialize, Acquire, TryToAcquire, Release, AcquireUnsafe, ReleaseUnsafe) \
     static VOID Verifier##Initialize(PFAST_MUTEX Mutex) {                                            \
         VfCheckResident(Mutex);                                                                      \

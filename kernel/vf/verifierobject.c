@@ -37,7 +37,7 @@ VOID VfCheckResident(const void *Address) {
     }
 }
 
-/* ---- What lives ---- */
+/* ---- Live objects ---- */
 
 static ULONG FindObject(PVOID Address, VF_OBJECT_KIND Kind) {
     ULONG Index = 0;
@@ -47,7 +47,7 @@ static ULONG FindObject(PVOID Address, VF_OBJECT_KIND Kind) {
     return Index;
 }
 
-/* What finds no room in the table is not watched. */
+/* An object that finds no room in the table is not watched. */
 BOOLEAN VfRegisterObject(PVOID Address, VF_OBJECT_KIND Kind) {
     KIRQL OldIrql;
     KeAcquireSpinLock(&VfObjectLock, &OldIrql);

@@ -62,8 +62,8 @@ static BOOLEAN TakesTail(SIZE_T Bytes) {
     return VfHas(VF_TRACKING) && Bytes + VF_TAIL_BYTES > Bytes && Bytes + VF_TAIL_BYTES <= PAGE_SIZE - 64;
 }
 
-/* A block for the driver that Caller belongs to, or NULL. Flags are those of ExAllocatePool2, 0 for the older calls,
- * which the normal pool must be asked for by the same call: what it checks differs. */
+/* A block for the driver that Caller belongs to, or NULL. Flags are those of ExAllocatePool2, 0 for the older calls;
+ * the normal pool must get the same call, because its checks differ. */
 static PVOID Allocate(POOL_TYPE PoolType, POOL_FLAGS Flags, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
     BOOLEAN HasTail = FALSE;
     InterlockedIncrement(&VfStatistics.AllocationsAttempted);
@@ -126,7 +126,7 @@ static PVOID VerifierAllocatePoolWithQuota(POOL_TYPE PoolType, SIZE_T Bytes) {
     return AllocateByType(QuotaType(PoolType), Bytes, 'enoN', _ReturnAddress());
 }
 
-/* What ExAllocatePool2 refuses with NULL is left to it: FALSE. */
+/* FALSE: flags that ExAllocatePool2 itself refuses with NULL. */
 static BOOLEAN TypeOfFlags(POOL_FLAGS Flags, ULONG Tag, POOL_TYPE *PoolType) {
     POOL_FLAGS Pool = Flags & (POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED);
     const POOL_FLAGS Known = POOL_FLAG_NON_PAGED | POOL_FLAG_NON_PAGED_EXECUTE | POOL_FLAG_PAGED | POOL_FLAG_USE_QUOTA |
@@ -176,8 +176,8 @@ static const ULONG64 *HeaderOf(PVOID P, BOOLEAN IsPaged) {
 }
 
 /* 0xC4 (0x11 paged, 0x12 nonpaged, IRQL, type, block); (0x10, address, 0, 0) for an address of no block; (0x13, 0,
- * header, its contents) for a block that is free; (0x16, 0, address, 0) for one that no block can have. What special
- * pool can tell better (0xC1) is left to it. */
+ * header, its contents) for a block that is free; (0x16, 0, address, 0) for one that no block can have. Damage that
+ * special pool can describe better (0xC1) is left to it. */
 static VOID CheckFree(PVOID P) {
     ULONG64 Va = (ULONG64)P;
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;

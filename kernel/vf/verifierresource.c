@@ -134,7 +134,7 @@ static VOID VerifierReleaseResourceAndLeaveCriticalRegion(PERESOURCE Resource) {
     ExReleaseResourceAndLeaveCriticalRegion(Resource);
 }
 
-/* For another thread, or for an owner that is a pointer of the driver's: that one is no thread to look for. */
+/* For another thread, or for an owner that is a pointer of the driver's, which must not be taken for a thread. */
 static VOID VerifierReleaseResourceForThreadLite(PERESOURCE Resource, ERESOURCE_THREAD Owner) {
     CheckApcs(0x38, Resource);
     if (VfHas(VF_DEADLOCK)) {

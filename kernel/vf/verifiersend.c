@@ -1,7 +1,7 @@
-/* verifiersend.c: a request on its way: how it may be sent, completed, freed and made anew.
+/* verifiersend.c: rules for a request on its way: how it may be sent, completed, freed and made anew.
  *
- * A rule whose code has three digits says, as on Windows, where the driver broke it, the request and the device. Those of
- * one or two digits have parameters of their own; kernel/include/ddk/bugcodes.def has them all. */
+ * A rule whose code has three digits names, as on Windows, the place in the driver, the request and the device. Those
+ * of one or two digits have parameters of their own; kernel/include/ddk/bugcodes.def has them all. */
 #include "vf.h"
 
 #include <io.h>
@@ -10,7 +10,7 @@
 typedef struct _SEND {
     PDEVICE_OBJECT Device;
     PIRP Irp;
-    PIO_STACK_LOCATION Next;    /* what the next driver will find; none: 0x208 */
+    PIO_STACK_LOCATION Next;    /* the next driver's; none: 0x208 */
     PIO_STACK_LOCATION Current; /* the sender's own; NULL: it made the request, or shares the next location */
     PVOID Caller;
 } SEND;
@@ -19,7 +19,7 @@ static BOOLEAN IsOfCaller(const SEND *Send, const void *Address) {
     return LdrFindModule((ULONG64)Address) == LdrFindModule((ULONG64)Send->Caller);
 }
 
-/* ---- Rules of IoCallDriver: each returns what parameter 2 is, or NULL when it is kept ---- */
+/* ---- Rules of IoCallDriver: each returns parameter 2, or NULL when it is kept ---- */
 
 static const void *NoLocationIsLeft(const SEND *Send) {
     return Send->Irp->CurrentLocation <= 1 ? Send->Caller : NULL;
@@ -74,7 +74,7 @@ static const struct {
     {0x227, RoutineIsPageable},  {0x23A, IrqlIsTooHigh},
 };
 
-/* ---- What lies on a stack that has been left ---- */
+/* ---- Memory of a stack that has been left ---- */
 
 /* In the current thread's stack, below everything that is in use there. */
 static BOOLEAN IsLeftBehind(const void *Address) {
@@ -97,8 +97,8 @@ KE_ATTACH(IoRequesterHook, CheckRequester);
 
 /* ---- Thunks ---- */
 
-/* What is no request or no device cannot be asked anything else. 0xC9 (0x10, IRQL, 0, 0); (3, IRP, 0, 0); (0x204, caller,
- * IRP, 0) for no device at all; (4, device, 0, 0). */
+/* First of all, is it a request, and a device? 0xC9 (0x10, IRQL, 0, 0); (3, IRP, 0, 0); (0x204, caller, IRP, 0) for no
+ * device at all; (4, device, 0, 0). */
 static VOID CheckKinds(PDEVICE_OBJECT Device, PIRP Irp, PVOID Caller) {
     if (KiCurrentIrql() > DISPATCH_LEVEL) {
         VF_IO_STOP(0x10, KiCurrentIrql(), 0, 0);
@@ -136,8 +136,8 @@ static NTSTATUS VerifierCallDriver(PDEVICE_OBJECT DeviceObject, PIRP Irp) {
     return IofCallDriver(DeviceObject, Irp);
 }
 
-/* 0xC9 (7, cancel routine, IRP, 0) for a request that can still be cancelled; (0x229, cancel routine, IRP, 0) when a driver
- * above has made it so, which had passed it on. */
+/* 0xC9 (7, cancel routine, IRP, 0) for a request that can still be cancelled; (0x229, cancel routine, IRP, 0) when a
+ * driver above that had passed it on has made it so. */
 static VOID CheckCancelRoutine(PIRP Irp, PVOID Caller) {
     ULONG64 Routine = (ULONG64)Irp->CancelRoutine;
     if (Routine != 0) {
@@ -165,8 +165,8 @@ static VOID VerifierCompleteRequest(PIRP Irp, CCHAR PriorityBoost) {
     IofCompleteRequest(Irp, PriorityBoost);
 }
 
-/* 0xC9 (1, IRP, 0, 0) for what is no IRP; (2, IRP, 0, 0) for one that ends in a thread, which frees it; (0x20B, caller, IRP,
- * 0) for one that a driver has. */
+/* 0xC9 (1, IRP, 0, 0) for no IRP; (2, IRP, 0, 0) for one that ends in a thread, which frees it; (0x20B, caller, IRP, 0)
+ * for one that a driver has. */
 static VOID VerifierFreeIrp(PIRP Irp) {
     if (VfHas(VF_IO)) {
         if (Irp->Type != IO_TYPE_IRP) {

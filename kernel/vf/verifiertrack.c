@@ -1,7 +1,7 @@
-/* verifiertrack.c: each verified driver's pool blocks: who allocated them where, until they are freed.
+/* verifiertrack.c: the pool blocks of verified drivers, with the stacks that allocated them, until they are freed.
  *
- * A block is forgotten by ExFreePoolWithTag itself, because the kernel may free what a driver has handed to it. What
- * is left when a driver goes is its leak: 0xC4 (0x62, name, 0, blocks), with the stacks that allocated them. */
+ * A block is forgotten by ExFreePoolWithTag itself, because the kernel may free a block that a driver has handed to it.
+ * Blocks left when a driver goes are its leak: 0xC4 (0x62, name, 0, blocks), with the stacks that allocated them. */
 #include "vf.h"
 
 #define BUCKETS 512      /* a power of two */

@@ -33,8 +33,8 @@ static KIRQL WaitIrql(VOID) {
 }
 
 /* 0xC4 (0x120, 0x121 or 0x122, address of the IRQL, of the object, of the time-out); (0x123, object) for a wait that
- * a user may interrupt, so that the stack goes out, with the object on that stack; (0xE1, object). Objects is what P3
- * points to. */
+ * a user may interrupt, so that the stack goes out, with the object on that stack; (0xE1, object). P3 points to
+ * Objects. */
 static VOID CheckWait(const PVOID *Object, ULONG Count, KPROCESSOR_MODE Mode, const LARGE_INTEGER *Timeout) {
     KIRQL Irql = WaitIrql();
     if (!VfHas(VF_IRQL)) {

@@ -1,4 +1,4 @@
-/* vf.h: what the files of the verifier (vf/) know of each other.
+/* vf.h: declarations shared by the files of the verifier (vf/).
  *
  * A thunk is called by a verified driver in place of the kernel's function of that name, at the driver's IRQL, with
  * the driver's arguments. It must look like the function in every way but its checks. */
@@ -44,7 +44,7 @@ BOOLEAN VfAreApcsDisabled(VOID);
 VOID VfCheckResident(const void *Object);
 BOOLEAN VfIsPageableAddress(ULONG64 Va);
 BOOLEAN VfIsOnStack(const void *Address); /* the current thread's */
-/* What a driver must take out of memory before it gives the memory back. Table under one lock. <= DISPATCH_LEVEL. */
+/* Objects that a driver must delete before it gives their memory back. Table under one lock. <= DISPATCH_LEVEL. */
 typedef enum _VF_OBJECT_KIND { VfTimer, VfResource } VF_OBJECT_KIND;
 BOOLEAN VfRegisterObject(PVOID Object, VF_OBJECT_KIND Kind);         /* FALSE: it was there already */
 BOOLEAN VfUnregisterObject(PVOID Object, VF_OBJECT_KIND Kind);       /* FALSE: it was not there */
@@ -67,7 +67,7 @@ VOID VfWatchIrps(VOID); /* from now on IRPs come from special pool; before the f
 VOID VfBeginDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, PIRP Irp);
 VOID VfEndDispatch(VF_DISPATCH *Record, PDRIVER_DISPATCH Routine, NTSTATUS Returned);
 VOID VfMarkCompleted(PIRP Irp); /* IoCompleteRequest is about to be called. <= DISPATCH_LEVEL */
-/* The dispatch routine of this thread that has the request has passed it on, and it has not come back. <= DISPATCH_LEVEL */
+/* This thread's dispatch routine that has the request has passed it on, and it is not back yet. <= DISPATCH_LEVEL */
 BOOLEAN VfIsBeneath(PIRP Irp);
 BOOLEAN VfIsAllocatedIrp(const void *Address); /* one of IoAllocateIrp's, in special pool. Any IRQL */
 
@@ -95,10 +95,10 @@ typedef enum _VF_LOCK_MODE { VfShared, VfExclusive } VF_LOCK_MODE;
 BOOLEAN VfDeadlockEnable(VOID);                                        /* PASSIVE; FALSE: no memory */
 VOID VfLockInitialized(PVOID Lock, VF_LOCK_KIND Kind);                 /* 0x1005 */
 VOID VfLockWanted(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode);   /* before it may wait: 0x1000, 0x1001, 0x1002 */
-VOID VfLockAcquired(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode); /* once it is owned, by whatever way */
+VOID VfLockAcquired(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode); /* once it is owned, by any call */
 VOID VfLockReleased(PVOID Lock, VF_LOCK_KIND Kind);                    /* before it is: 0x1004, 0x1007 */
 VOID VfLockConverted(PVOID Lock);                                      /* exclusive to shared */
-VOID VfLockDeleted(PVOID Lock);                                        /* 0x100B when somebody owns it */
+VOID VfLockDeleted(PVOID Lock);                                        /* 0x100B when it is owned */
 VOID VfForgetLocks(ULONG64 Start, SIZE_T Bytes);                       /* memory goes: 0x100B */
 BOOLEAN VfIsLockOwned(PVOID Lock);
 

@@ -206,7 +206,7 @@ def say_recorded(state, with_stacks):
         rows.append((names.owner(int(edge["Owner"])), names.lock(int(first["Lock"]), lock_kind(first)),
                      names.lock(int(second["Lock"]), lock_kind(second)), edge))
     print(f"Deadlock detected ({len(names.locks)} resources in {len(names.owners)} threads):\n")
-    print("Nobody has to wait yet: these orders of acquiring can stop all who take part.\n")
+    print("No thread has to wait yet: these orders of acquiring can stop all that take part.\n")
     for number, first, second, edge in rows:
         print(f"Thread {number}: {first} {second}")
         if with_stacks:
