@@ -576,12 +576,14 @@ GDB_SESSION = (                                # what a reader types, and what m
     ("info breakpoints", r"if Frame->PreviousIrql >= 2\s+breakpoint already hit 1 time\b"),
     ("continue", r"hit Breakpoint 2, .*KiBugCheckFromTrap"),
     ("irql", "DISPATCH_LEVEL"),
+    ("continue", r"The machine is at its end: what it said is in .*serial\.log"),
 )
 
 
 def test_gdb_stops_in_a_driver_at_the_bare_lock_and_at_the_fatal_fault(own_output):
     """`tools/bugcheck gdb paged` as its greeting and README say, on four CPUs, at a small terminal."""
     child = pexpect.spawn(str(BUGCHECK), ["gdb", "paged"], encoding="utf-8", timeout=60, dimensions=(24, 80),
+                          preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
                           env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
     try:
         for words, answer in GDB_SESSION:
@@ -591,6 +593,12 @@ def test_gdb_stops_in_a_driver_at_the_bare_lock_and_at_the_fatal_fault(own_outpu
             assert re.search(answer, child.before, re.DOTALL), f"{words}: {child.before}"
             if words is None:
                 assert max(map(len, child.before[child.before.index("Good places"):].split("\r\n"))) <= 80
+        child.sendline("continue")              # nothing comes after the end but Ctrl-C, which leaves the prompt and the machine
+        child.expect("Continuing")
+        answered = 1
+        while answered:                         # a Ctrl-C before the machine runs is lost
+            child.sendintr()
+            answered = child.expect([r"\(gdb\) ", pexpect.TIMEOUT], timeout=2)
         child.sendline("kill")
         child.expect("y or n")
         child.sendline("y")

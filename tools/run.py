@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,15 +202,16 @@ def command_gdb(options):
     link = Path(os.path.relpath(folder / "gdb.sock"))       # relative: a socket's name has at most 107 bytes
     link.unlink(missing_ok=True)
     machine.extra += ("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb")
-    kernel = str(shown(machine.files() / "kernel.elf"))
+    kernel, serial = str(shown(machine.files() / "kernel.elf")), str(shown(folder / "serial.log"))
     debugger = [toolchain.debugger() or "gdb", "-q", "-iex", "set debuginfod enabled off", "-iex", "set pagination off",
                 "-iex", f"python import sys; sys.path.insert(0, {str(TOP / 'tools')!r})", kernel,
                 "-ex", "python import kd.plain", "-ex", f"target remote {link}", "-ex", "hbreak KeBugCheckEx",
-                "-ex", "hbreak KiBugCheckFromTrap", "-ex", f"python kd.plain.greet({machine.build!r})"]
+                "-ex", "hbreak KiBugCheckFromTrap", "-ex", f"python kd.plain.greet({machine.build!r}, {serial!r})"]
     with Run(machine, folder) as run:
         run.wait_for_debugger(link)
         if sys.stdin.isatty():
             say("the machine stands at its first instruction; `continue` runs it into the crash")
+            signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's: it stops a machine that runs
             return subprocess.run(debugger).returncode
         say(f"the machine stands at its first instruction, for {options.timeout} s: "
             f"gdb -q {kernel} -ex 'target remote {link}'")

@@ -43,8 +43,21 @@ BUILDS = {
 }
 
 
-def greet(build):
-    """What a reader may type at a machine that `tools/bugcheck gdb` has started."""
+class End(gdb.Breakpoint):
+    """The machine's last act; behind it no CPU would come to a stop, and GDB would wait forever."""
+
+    def __init__(self, serial):
+        super().__init__("KeEndMachine", gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+        self.serial = serial
+
+    def stop(self):
+        print(f"The machine is at its end: what it said is in {self.serial}; `quit` leaves.")
+        return True
+
+
+def greet(build, serial):
+    """What a reader may type at a machine that `tools/bugcheck gdb` has started; its end is told."""
+    End(serial)
     print(GREETING)
     if build in BUILDS:
         print(BUILDS[build] + "\n")
