@@ -16,7 +16,7 @@ CC   := $(CROSS)gcc
 CXX  := $(CROSS)g++
 LD   := $(CROSS)ld
 NASM := nasm
-# The text font, 8x16 in either PSF format: Spleen, or, on systems that do not have it, what kbd brings.
+# The text font, 8x16 in either PSF format: Spleen, or, on systems that do not have it, kbd's.
 FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
           /usr/share/consolefonts/spleen-8x16.psfu.gz)
 
@@ -24,7 +24,7 @@ ifeq ($(filter $(BUILD),checked free step ubsan core),)
 $(error BUILD is '$(BUILD)': it must be checked, free, step, ubsan or core)
 endif
 
-# ---- Sources: kernel/sources.mk lists each with what it is ------------------------------------------------------------
+# ---- Sources: kernel/sources.mk lists each with a few words ------------------------------------------------------------
 include kernel/sources.mk
 LISTED  := $(CORE) $(RING) $(CHECKED) $(UBSAN) $(OFFSETS)
 PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,boot arch/* kernel/*))
@@ -68,7 +68,7 @@ DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
 DRIVER_CXXFLAGS := -std=gnu++17 -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-narrowing \
           $(filter-out -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast,$(DRIVER_FLAGS))
 
-# Drivers that somebody else wrote (tools/bugcheck driver): as ours, without our warnings; KdPrint prints in every build.
+# Drivers from elsewhere (tools/bugcheck driver): as ours, without our warnings; KdPrint prints in every build.
 JUDGED := -fdata-sections -fdiagnostics-color=never -fno-diagnostics-show-option -fmax-errors=20 -DKD_PRINTS \
           -D_WIN64 -D_AMD64_ -DAMD64 -D_M_AMD64=100 -D_M_X64=100 -DWINNT=1
 JUDGED_CFLAGS   := $(filter-out -MMD -MP -Wall -Wextra,$(DRIVER_CFLAGS)) -Werror=implicit-function-declaration \
@@ -113,14 +113,14 @@ $(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font
 	@$(CROSS)objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@.new  # labels of macros would hide the functions' names
 	@mv $@.new $@
 
-# Structure offsets for the assembler, read out of what the C compiler makes of arch/x86_64/offsets.c.
+# Structure offsets for the assembler, read out of the C compiler's output for arch/x86_64/offsets.c.
 $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
 	@mkdir -p $(@D)
 	@$(CC) $(CFLAGS) -S $< -o $(G)/offsets.s -MF $(G)/offsets.d
 	@sed -n 's/^.*@OFFSET \([A-Za-z0-9_]*\) \$$*\(-\?[0-9]*\).*$$/%define \1 \2/p' $(G)/offsets.s > $@.new
 	@cmp -s $@.new $@ && touch $@ || mv $@.new $@
 
-# The core exports what it has of the names that the whole kernel exports.
+# The core exports those names of the whole kernel's exports that it has.
 $(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
 	@mkdir -p $(@D)
 	@$(TOOL) mkexports $< $@ $(filter %.o,$^)
@@ -202,7 +202,7 @@ $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 archive: $(B)/boot.cpio
 .PHONY: archive
 
-# What tools/driver.py needs: the machine, and the two lines of flags (C, C++) to compile somebody's driver with.
+# For tools/driver.py: the machine, and the two lines of flags (C, C++) to compile a driver with.
 judge: $(B)/kernel.elf $(B)/boot.cpio $(B)/driver.flags
 $(B)/driver.flags: Makefile
 	@mkdir -p $(@D)
@@ -224,7 +224,7 @@ test:
 	@tools/bugcheck test
 bench:
 	@OUT='$(OUT)' $(TOOL) bench
-# Clean trees of other systems; what is tried in them is the last commit.
+# Clean trees of other systems; the last commit is tried in them.
 hosts:
 	@$(TOOL) hosts $(HOSTS) $(if $(TESTS),--tests "$(TESTS)") $(if $(REUSE),--reuse) $(if $(TREES),--trees "$(TREES)") \
 	    $(if $(MIRROR),--mirror "$(MIRROR)")
@@ -265,7 +265,7 @@ lint:
 	@mkdir -p $(OUT)/lint/cppcheck
 	@cppcheck $(CPPCHECK) -j $(shell nproc) --cppcheck-build-dir=$(OUT)/lint/cppcheck $(KERNEL_C)
 
-# Of the files that differ from the last commit: what takes a second each.
+# Of the files that differ from the last commit: the checks that take a second each.
 CHANGED = $(shell git diff --name-only --diff-filter=d HEAD)
 lint-changed:
 	@set -- $(filter $(C_SOURCES),$(CHANGED)); [ $$# = 0 ] || clang-format-19 --dry-run -Werror "$$@"

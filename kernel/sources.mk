@@ -1,19 +1,19 @@
 # Every source of the kernel, one a line, in the order in which to read them. `make -s core-list` prints the core's.
 #
-# CORE is the kernel within the kernel: what one reads whole, and what `make core` builds, boots and tells the story with. RING is
+# CORE is the kernel within the kernel: read whole, and built, booted and told by `make core`. RING is
 # the breadth of Windows around it: it joins the core by registering itself (kernel/include/ring.h), and no core file names it.
-# A file that stands in neither list, or in one and not on the disk, is an error.
+# A file in neither list, or in one and not on the disk, is an error.
 
 # ---- From the boot loader to the first thread
 CORE += boot/entry.asm                   # from 32-bit code to C in the high half
-CORE += boot/bootinfo.c                  # what GRUB or QEMU say of the machine, in one structure
+CORE += boot/bootinfo.c                  # GRUB's or QEMU's report of the machine, in one structure
 CORE += boot/stop.c                      # the one line of a start that cannot go on
 CORE += kernel/ke/startup.c              # the order in which everything comes up
 CORE += kernel/ke/options.c              # the kernel's command line
-CORE += arch/x86_64/cpu.c                # what the CPU can do, and its protections switched on
+CORE += arch/x86_64/cpu.c                # the CPU's features, and its protections switched on
 CORE += arch/x86_64/gdt.c                # segments, and the stacks of #DF, NMI and #MC
 CORE += arch/x86_64/idt.c                # 256 gates to 256 stubs
-CORE += arch/x86_64/processor.c          # what each CPU does to itself first
+CORE += arch/x86_64/processor.c          # each CPU's first work on itself
 CORE += kernel/ke/processor.c            # each CPU's control block and idle thread
 CORE += arch/x86_64/acpi.c               # the CPUs, I/O APICs and PM timer that the firmware tells of
 CORE += arch/x86_64/apic.c               # the local APIC: IRQL's queue, and IPIs
@@ -28,12 +28,12 @@ CORE += arch/x86_64/framebuffer.c        # the screen as memory
 # ---- IRQL, traps, interrupts, DPCs, the clock
 CORE += arch/x86_64/irql.asm             # IRQL is CR8
 CORE += arch/x86_64/trap.asm             # the one entry of every interrupt and exception
-CORE += arch/x86_64/trap.c               # what a trap means
+CORE += arch/x86_64/trap.c               # the meaning of a trap
 CORE += arch/x86_64/interrupts.c         # which routine belongs to which vector
-CORE += kernel/ke/dpc.c                  # what an interrupt leaves for later
+CORE += kernel/ke/dpc.c                  # an interrupt's work put off for later
 CORE += kernel/ke/ipi.c                  # one CPU makes all the others do something
 CORE += arch/x86_64/clock.c              # each CPU's tick
-CORE += kernel/ke/clock.c                # what hangs on a tick
+CORE += kernel/ke/clock.c                # the work of a tick
 CORE += kernel/ke/timer.c                # one list of timers in the order of due times
 CORE += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
 
@@ -53,10 +53,10 @@ CORE += arch/x86_64/switch.asm           # seven words on one stack, seven from 
 CORE += kernel/ke/thread.c               # a thread laid out, started, ended
 CORE += kernel/ke/apc.c                  # a routine that runs in a chosen thread
 CORE += kernel/ke/region.c               # counts that keep APCs away
-CORE += kernel/ob/object.c               # references, and what the last one does
+CORE += kernel/ob/object.c               # references, and the end of the last one
 CORE += kernel/ps/create.c               # system threads as objects
-CORE += kernel/ps/exit.c                 # what an ending thread still holds
-CORE += kernel/ps/reaper.c               # frees what ended threads leave behind
+CORE += kernel/ps/exit.c                 # the locks that an ending thread still holds
+CORE += kernel/ps/reaper.c               # frees ended threads and their stacks
 CORE += kernel/ex/work.c                 # work items and the threads that run them
 
 # ---- Memory: the map, frames, page tables
@@ -64,7 +64,7 @@ CORE += kernel/mm/layout.c               # the one table of address regions
 CORE += kernel/mm/initialize.c           # from the boot page tables to a memory manager
 CORE += kernel/mm/pfn.c                  # one MMPFN for each frame of RAM
 CORE += kernel/mm/mapping.c              # pages behind addresses
-CORE += kernel/mm/address.c              # what the page tables say of an address
+CORE += kernel/mm/address.c              # an address's page-table entries
 CORE += kernel/mm/range.c                # which pages of a region are given out
 CORE += kernel/mm/systempte.c            # address space for device registers and stacks
 CORE += kernel/mm/stacks.c               # kernel stacks with guard pages
@@ -74,7 +74,7 @@ CORE += kernel/mm/contiguous.c           # frames side by side, for devices
 # ---- Memory: demand paging
 CORE += kernel/mm/fault.c                # the page fault: IRQL first
 CORE += kernel/mm/pagein.c               # a legal fault resolved
-CORE += kernel/mm/trim.c                 # takes away pages that nobody touched lately
+CORE += kernel/mm/trim.c                 # takes away pages not touched lately
 CORE += kernel/mm/pageout.c              # writes dirty pages to the page file
 CORE += kernel/mm/pagefile.c             # page-sized slots on a raw disk
 CORE += kernel/mm/commit.c               # every page handed out has a place to go to
@@ -88,7 +88,7 @@ CORE += kernel/mm/bigpool.c              # blocks of whole pages
 CORE += kernel/mm/poolshadow.c           # the blocks of a page that is not in memory
 CORE += kernel/mm/pooltag.c              # bytes and counts for each tag
 CORE += kernel/mm/poolfind.c             # which block an address lies in
-CORE += kernel/mm/describe.c             # what an address is, in words
+CORE += kernel/mm/describe.c             # an address in words
 
 # ---- Drivers as modules
 CORE += kernel/ldr/load.c                # from a name to a running driver
@@ -100,7 +100,7 @@ CORE += kernel/ldr/unload.c              # takes a driver out again
 
 # ---- Drivers, devices, requests
 CORE += kernel/io/driver.c               # the driver object and its table of routines
-CORE += kernel/io/device.c               # what requests are sent to
+CORE += kernel/io/device.c               # the targets of requests
 CORE += kernel/io/irp.c                  # the I/O request packet on its way down
 CORE += kernel/io/complete.c             # and on its way up
 CORE += kernel/io/build.c                # control requests that one driver builds for another
@@ -116,11 +116,11 @@ CORE += kernel/io/block.c                # the list of disks
 # ---- The end of the machine
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
 CORE += kernel/report/bugtable.c         # bugcodes.def as data
-CORE += kernel/ke/exception.c            # an exception, which nobody handles
+CORE += kernel/ke/exception.c            # an exception, which no code handles
 CORE += kernel/ke/stackcheck.c           # the word that must not change
 CORE += kernel/report/bugreport.c        # the parts of the report
-CORE += kernel/report/bugcpus.c          # what each CPU was doing
-CORE += kernel/report/bugdecode.c        # what a parameter means, in words
+CORE += kernel/report/bugcpus.c          # each CPU's work when it died
+CORE += kernel/report/bugdecode.c        # a parameter's meaning, in words
 CORE += kernel/report/bugwindow.c        # paragraphs in a rectangle or on COM1
 CORE += kernel/report/bugscreen.c        # the blue screen
 CORE += kernel/report/end.c              # how it ended, for programs
@@ -130,7 +130,7 @@ CORE += kernel/kd/trace.c                # the rings of the event trace
 
 # ---- Text
 CORE += kernel/kd/print.c                # text for people on COM1, for programs on COM2
-CORE += kernel/kd/dbgprint.c             # what drivers print
+CORE += kernel/kd/dbgprint.c             # drivers' text
 CORE += kernel/kd/console.c              # the boot text on the screen
 CORE += kernel/kd/screen.c               # cells, lines and boxes of colour
 CORE += kernel/kd/font.c                 # which bitmap shows which character
@@ -210,19 +210,19 @@ RING += kernel/mm/mdl.c                  # the frames behind a buffer
 RING += kernel/mm/lockpages.c            # pages kept in memory
 RING += kernel/mm/copymemory.c           # a copy that stops where there is nothing
 RING += kernel/mm/specialpool.c          # the verifier's pool: one block a page
-RING += kernel/mm/poolusage.c            # who holds the pool, a line a tag
+RING += kernel/mm/poolusage.c            # the pool's use, a line a tag
 RING += kernel/mm/bigpoolgrow.c          # more than the first 192 blocks of whole pages
 RING += kernel/mm/devicememory.c         # memory for devices, with a cache type
 RING += kernel/mm/poolcalls.c            # the younger ways to ask for pool
-RING += kernel/mm/dumppage.c             # what a dump can say of an address
+RING += kernel/mm/dumppage.c             # an address's place in a dump
 
 # ---- More of the I/O manager
 RING += kernel/io/ramstore.c             # a page file in RAM where there is no disk
 RING += kernel/io/ramvolume.c            # C: in RAM where there is no disk
-RING += kernel/io/secure.c               # who may open a device, in SDDL
+RING += kernel/io/secure.c               # a device's access rights, in SDDL
 RING += kernel/io/null.c                 # takes everything, gives nothing
 RING += kernel/io/attach.c               # device stacks
-RING += kernel/io/driverextension.c      # what a driver hangs on its object
+RING += kernel/io/driverextension.c      # memory attached to a driver object
 RING += kernel/io/devicename.c           # the names of devices and drivers
 RING += kernel/io/buildtransfer.c        # reads and writes that drivers build for others
 RING += kernel/io/irpcalls.c             # an IRP's size, reuse and parts
@@ -247,7 +247,7 @@ RING += kernel/io/call.c                 # the frame of every Zw call on a handl
 RING += kernel/io/readwrite.c            # ZwReadFile and ZwWriteFile
 RING += kernel/io/control.c              # ZwDeviceIoControlFile
 RING += kernel/io/fileinfo.c             # a file's information, asked and set
-RING += kernel/io/dirquery.c             # what a directory contains
+RING += kernel/io/dirquery.c             # a directory's contents
 RING += kernel/io/byname.c               # calls that take a name and leave no handle
 RING += kernel/io/event.c                # events with names and handles
 
@@ -265,32 +265,32 @@ RING += kernel/rtl/wide.c                # its wcs family
 RING += kernel/rtl/number.c              # its characters and numbers
 
 # ---- More of the report, and the crash dump
-RING += kernel/report/bugcallback.c      # what drivers want done when the machine dies
+RING += kernel/report/bugcallback.c      # drivers' callbacks when the machine dies
 RING += kernel/report/bugtrace.c         # the last events of the guilty CPU
-RING += kernel/dump/bugdump.c            # what the bugcheck tells the dump
-RING += kernel/dump/dump.c               # what a dying kernel leaves behind
-RING += kernel/dump/dumpchosen.c         # what a small dump holds
+RING += kernel/dump/bugdump.c            # the bugcheck's part of the dump
+RING += kernel/dump/dump.c               # a dying kernel's legacy
+RING += kernel/dump/dumpchosen.c         # a small dump's contents
 RING += kernel/dump/dumpranges.c         # which addresses a dump holds
 RING += kernel/dump/dumpelf.c            # the headers in front of the memory
 RING += kernel/dump/dumpdisk.c           # bytes onto the dump disk, polled
 RING += kernel/dump/crc32.c              # the dump's checksum
 
 # ---- Driver Verifier
-RING += kernel/vf/verifier.c             # who is verified and for what
+RING += kernel/vf/verifier.c             # the verified drivers and the options
 RING += kernel/vf/verifierirql.c         # pageable memory taken away before IRQL rises
 RING += kernel/vf/verifierspin.c         # thunks of spin locks
 RING += kernel/vf/verifiermutex.c        # thunks of fast and guarded mutexes
 RING += kernel/vf/verifierresource.c     # thunks of resources and push locks
 RING += kernel/vf/verifierwait.c         # thunks of events, waits and mutexes
 RING += kernel/vf/verifierpool.c         # thunks of the pool
-RING += kernel/vf/verifiertrack.c        # what each driver has of the pool
+RING += kernel/vf/verifiertrack.c        # each driver's pool blocks
 RING += kernel/vf/verifierobject.c       # objects and the memory that they lie in
 RING += kernel/vf/verifierio.c           # calls into drivers and back
-RING += kernel/vf/verifierirp.c          # what a driver owes each request
+RING += kernel/vf/verifierirp.c          # a driver's duty to each request
 RING += kernel/vf/verifiersend.c         # how a request may be sent, completed, freed
 RING += kernel/vf/verifierdevice.c       # devices, and the buffers of requests for one
 RING += kernel/vf/verifierservice.c      # thunks of the Zw calls
-RING += kernel/vf/verifierreport.c       # what it adds to the report
+RING += kernel/vf/verifierreport.c       # its part of the report
 RING += kernel/vf/deadlock.c             # the graph of lock order
 RING += kernel/vf/deadlockreport.c       # a violation of lock order in words
 
@@ -298,14 +298,14 @@ RING += kernel/vf/deadlockreport.c       # a violation of lock order in words
 RING += kernel/ldr/bootdrivers.c         # the drivers of the boot option load=
 RING += kernel/ldr/routine.c             # MmGetSystemRoutineAddress
 RING += kernel/judge/judge.c             # loads drivers and says how they ended
-RING += kernel/judge/watch.c             # what belongs to the judged drivers
+RING += kernel/judge/watch.c             # the judged drivers' threads and timers
 RING += kernel/judge/deadlock.c          # why their threads get nowhere
-RING += kernel/judge/left.c              # what they have left with others
+RING += kernel/judge/left.c              # their requests and APCs left with others
 RING += kernel/story/testmodule.c        # the tests inside the kernel
 RING += kernel/story/verified.c          # the scenario under the verifier
 RING += kernel/story/step.c              # places worth single-stepping
 
-# ---- Code that follows what a driver can damage: a fault in it at raised IRQL has a bugcheck of its own (ke/bugcheck.c)
+# ---- Code that follows pointers which a driver can damage: a fault in it at raised IRQL has a bugcheck of its own (ke/bugcheck.c)
 BLAMED_pool += kernel/mm/pool.c          # 0xC5
 BLAMED_pool += kernel/mm/poolblock.c     # 0xC5
 BLAMED_pool += kernel/mm/bigpool.c       # 0xC5
@@ -319,8 +319,8 @@ BLAMED_ptes += kernel/mm/systempte.c     # 0xDB
 BLAMED_ptes += kernel/mm/devicememory.c  # 0xDB
 BLAMED_ptes += kernel/mm/range.c         # 0xDB
 
-# ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and what only the build needs
+# ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and only for the build
 CHECKED += kernel/ke/checkedlock.c       # notes around each change of IRQL and each spin lock
-CHECKED += kernel/ke/lockcheck.c         # who holds which spin lock, and in which order
-UBSAN := kernel/kd/ubsan.c               # what the compiler calls where behaviour is undefined
+CHECKED += kernel/ke/lockcheck.c         # the holder of each spin lock, and the order
+UBSAN := kernel/kd/ubsan.c               # the compiler's calls where behaviour is undefined
 OFFSETS := arch/x86_64/offsets.c         # structure offsets for the assembler

@@ -31,7 +31,7 @@ DRIVERS = {
                           "The pointer is NULL"),
     "fault_unmapped_call": ("AV_CODE_AV_fault_unmapped_call!DriverEntry", "ran code at fffffae0`00000000", ""),
     "fault_null": ("AV_W_(null)_fault_null!DriverEntry", "wrote to 00000000`00000000: a NULL pointer.", "NULL"),
-    "trap_divide": ("0x7e_c0000094_trap_divide!DriverEntry", "nobody handles", "instruction"),
+    "trap_divide": ("0x7e_c0000094_trap_divide!DriverEntry", "no handler caught", "instruction"),
     "list_removed_twice": ("0x139_3_CORRUPT_LIST_ENTRY_list_removed_twice!DriverEntry", "corrupt LIST_ENTRY", ""),
     "pool_double_free": ("0xc2_7_pool_double_free!DriverEntry", "called ExFreePoolWithTag", "freed twice"),
     "pool_overrun": ("0x19_20_pool_overrun!DriverEntry", "size", ""),

@@ -1,4 +1,4 @@
-/* acpi.c: the firmware's description of the machine: CPUs, I/O APICs, ISA overrides, PM timer, power button.
+/* acpi.c: the firmware's tables: CPUs, I/O APICs, ISA overrides, PM timer, power button.
  *
  * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong
  * checksum is not used, and fields are copied byte by byte, because nothing in them is aligned. */

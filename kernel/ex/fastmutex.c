@@ -1,4 +1,4 @@
-/* fastmutex.c: the fast mutex: one atomic instruction to acquire, one to release, and an event for a thread that must wait.
+/* fastmutex.c: the fast mutex: one atomic instruction to acquire, one to release, an event to wait.
  *
  *      Count   bit 0      1: free
  *              bit 1      1: a waiter has been woken and has not looked yet

@@ -1,4 +1,4 @@
-/* probe.c: checks that an address is a program's: those of the kernel raise an exception, which nothing catches.
+/* probe.c: checks that an address is a program's: for the kernel's they raise an exception.
  *
  * There is no user mode, so every buffer that exists fails: as on Windows when a kernel caller's METHOD_NEITHER buffer is
  * probed without a look at Irp->RequestorMode. */

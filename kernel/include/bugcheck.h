@@ -1,4 +1,4 @@
-/* bugcheck.h: the end of the machine, as ke/bugcheck.c hands it over: what died, and the steps that follow.
+/* bugcheck.h: the end of the machine as ke/bugcheck.c hands it over: its state, and the next steps.
  *
  * bugcheck.c knows no step by name: the report, the dump and the callbacks register themselves. */
 #ifndef _BUGCHECK_H_
@@ -25,7 +25,7 @@ extern BUG_STATE KiBug;
 BOOLEAN KiIsDying(VOID);
 ULONG KiOtherBugCheck(ULONG Processor); /* the code with which a frozen CPU wanted to stop too; 0: it did not */
 
-/* ---- Whose an address is, for the rewrite: the first finder that knows. Any IRQL, no locks, never faults ---- */
+/* ---- The owner of an address, for the rewrite: the first finder that knows. Any IRQL, no locks, never faults ---- */
 typedef enum _BUG_PLACE {
     InNothing = 0x01,
     InKernel = 0x02,

@@ -4,8 +4,8 @@
  *                  notes go on: NT_PRSTATUS for each CPU, the guilty one first; "Bugcheck" (KD_DUMP_LEFT_OUT[])
  *   program headers, then the contents of memory, one PT_LOAD for each range of virtual addresses
  *
- * The header page is written first, as incomplete, and again at the end with the checksum: so what there is of a torn
- * dump can be read, and is known to be torn. All is little-endian; tools/dumpfile.py reads it on the host. */
+ * The header page is written first, as incomplete, and again at the end with the checksum: so a torn dump can be read
+ * as far as it goes, and is known to be torn. All is little-endian; tools/dumpfile.py reads it on the host. */
 #ifndef _DUMP_H_
 #define _DUMP_H_
 
@@ -13,7 +13,7 @@
 #include <block.h>
 
 #define KD_DUMP_NOTE_NAME "Bugcheck"
-/* Debuggers take an unknown owner's note for the system's own of that type: these are nobody's. */
+/* Debuggers take an unknown owner's note for the system's own of that type: no system has these types. */
 #define KD_DUMP_NOTE_HEADER 0x42430001
 #define KD_DUMP_NOTE_LEFT_OUT 0x42430002
 #define KD_DUMP_SIGNATURE "BUGCHECK"
@@ -52,8 +52,8 @@ enum {
     KdDumpNotChosen,  /* level small */
     KdDumpDevice,     /* registers of a device, or memory on one */
     KdDumpDemandZero, /* never touched: would read as zeros */
-    KdDumpDirectMap,  /* RAM that nobody reaches by this address: in the dump by another, or free */
-    KdDumpOwnBuffer,  /* what the dump was written through */
+    KdDumpDirectMap,  /* RAM not used by this address: in the dump by another, or free */
+    KdDumpOwnBuffer,  /* the buffer of the dump itself */
     KdDumpAbsent      /* nothing is mapped: not in the table either */
 };
 
@@ -71,14 +71,14 @@ typedef struct _KD_REGISTERS {
 } KD_REGISTERS, *PKD_REGISTERS; /* the order is that of NT_PRSTATUS on x86-64 */
 C_ASSERT(sizeof(KD_REGISTERS) == 27 * 8);
 
-/* ---- What the bugcheck knows (dump/bugdump.c). Dying ---- */
+/* ---- The bugcheck's part (dump/bugdump.c). Dying ---- */
 VOID KiDescribeForDump(PKD_DUMP_HEADER Header);                  /* code, parameters, CPUs, scenario */
 VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers); /* zeros: the CPU did not answer the freeze */
 VOID KiChooseForDump(VOID (*Choose)(ULONG64 Address, ULONG64 Bytes));
 int KiFormatForDump(PCHAR Buffer, SIZE_T Bytes); /* the bugcheck in a line */
 VOID KiShowDumpLine(PCSTR Text);                 /* report/bugscreen.c: in the foot of the blue screen */
 
-/* What the memory manager says of an address (mm/dumppage.c). */
+/* The memory manager's answer about an address (mm/dumppage.c). */
 typedef struct _MM_DUMP_PAGE {
     ULONG Reason;  /* KdDumpPresent ... KdDumpAbsent */
     ULONG64 Pages; /* that the same holds for, from the address on; at least 1 */

@@ -21,7 +21,7 @@ typedef struct _EX_WORK_QUEUE {
 extern EX_WORK_QUEUE ExpWorkQueues[MaximumWorkQueue];
 extern KSPIN_LOCK ExpWorkQueueLock;
 
-/* ---- Locks: what their files know of each other ---- */
+/* ---- Locks: shared by their files ---- */
 PKTHREAD ExQueryResourceOwner(PERESOURCE Resource); /* a thread that may be gone, or NULL; any IRQL, a snapshot */
 extern LIST_ENTRY ExpSystemResourcesList;           /* every ERESOURCE; guarded by ExpResourceSpinLock */
 extern KSPIN_LOCK ExpResourceSpinLock;

@@ -17,20 +17,20 @@ PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* 
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
 VOID IopReadyDevices(
     PDRIVER_OBJECT DriverObject);        /* DriverEntry has returned: its devices can be opened. <= DISPATCH */
-VOID IoShutdownSystem(VOID);             /* IRP_MJ_SHUTDOWN to those who asked for it. PASSIVE, waits */
+VOID IoShutdownSystem(VOID);             /* IRP_MJ_SHUTDOWN to the drivers that asked for it. PASSIVE, waits */
 BOOLEAN IoHasShutdownNotification(VOID); /* any device waits for that. Any IRQL, a snapshot */
 NTSTATUS IoFindDevice(PCSTR Name, PDEVICE_OBJECT *Device); /* "\Device\Secret"; no reference is taken */
 
-/* Memory of an IRP, for ExFreePool, or NULL. <= DISPATCH. The pool's, until somebody wants IRPs watched: one store, before
- * the first driver is bound. */
+/* Memory of an IRP, for ExFreePool, or NULL. <= DISPATCH. The pool's, unless the verifier watches IRPs: one store,
+ * before the first driver is bound. */
 extern PVOID (*IoAllocateIrpMemory)(SIZE_T Bytes);
 BOOLEAN IoIsIrpOfThread(PIRP Irp); /* it ends in a thread, which frees it. Any IRQL */
 BOOLEAN IoIsIrpSent(PIRP Irp);     /* it ends in no thread, and a driver has it; only after IoNoteSentIrps. Any IRQL */
-/* Told of each request that is about to end in the current thread: its status block and event are still as the requester
- * gave them. APC_LEVEL. A hook of the ring. */
+/* Called with each request that is about to end in the current thread: its status block and event are still as the
+ * requester gave them. APC_LEVEL. A hook of the ring. */
 extern VOID (*IoRequesterHook)(PIRP Irp);
 
-/* What is known of a request that has not come back, for an explanation. */
+/* A request that has not come back, for an explanation. */
 typedef struct _IO_PENDING_IRP {
     PIRP Irp;
     BOOLEAN IsSent;        /* and not completed */
@@ -41,10 +41,10 @@ typedef struct _IO_PENDING_IRP {
     BOOLEAN IsNobodys; /* it ends in no thread: its sender's completion routine gets it */
     ULONG64 CancelRoutine;
 } IO_PENDING_IRP, *PIO_PENDING_IRP;
-/* Requests that end in no thread are noted, too, from now on. PASSIVE, before there are such requests. */
+/* From now on requests that end in no thread are noted too. PASSIVE, before there are such requests. */
 VOID IoNoteSentIrps(VOID);
-/* The Index-th request of a thread that exists, or with NULL of all that have ended, and those of no thread. FALSE: there are not so many.
- * <= DISPATCH_LEVEL; a snapshot. */
+/* The Index-th request of a thread that exists; with NULL, of all that have ended, and those of no thread. FALSE: there
+ * are fewer. <= DISPATCH_LEVEL; a snapshot. */
 BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);

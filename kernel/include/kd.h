@@ -1,5 +1,4 @@
-/* kd.h: symbols, stack walk and text output, for a dying or a debugged kernel. Nothing here allocates, locks or faults.
- * */
+/* kd.h: symbols, stack walk and text output, for a dying or a debugged kernel: no allocation, lock or fault. */
 #ifndef _KD_H_
 #define _KD_H_
 
@@ -10,7 +9,7 @@ VOID KdPutString(PCSTR Text);  /* COM1 (and the early screen console). Any IRQL.
 VOID KdPutChannel(PCSTR Text); /* COM2, the machine channel; nothing when there is no second UART */
 VOID KdPrintf(PCSTR Format, ...);   /* to COM1, <= 512 bytes a call */
 VOID KdChannelf(PCSTR Format, ...); /* to COM2 */
-VOID KdPutDriverText(PCSTR Text); /* what DbgPrint and its kind print: KdPutString, and COM2 when a driver is judged */
+VOID KdPutDriverText(PCSTR Text);   /* DbgPrint's text and its kin's: KdPutString, and COM2 when a driver is judged */
 VOID KdEscapeText(PCHAR Buffer, SIZE_T Bytes, PCSTR Text); /* for a JSON string, cut to Bytes. Any IRQL */
 VOID KdEnterDying(VOID);                                   /* from now on output is polled and takes no lock */
 
@@ -31,20 +30,20 @@ BOOLEAN KdCheckSymbols(const void *File, SIZE_T Bytes);
 BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
 
 /* ---- Stack walk (report/stack.c) ---- */
-/* How to get from an instruction to the caller of its function; tools/mksymbols.py makes these. The frame begins where rsp
+/* The way from an instruction to the caller of its function; tools/mksymbols.py makes these. The frame begins where rsp
  * was before the call. */
 typedef struct _KD_UNWIND_RULE {
     USHORT FrameOffset; /* where the frame begins, from rsp or rbp */
     UCHAR Flags;
-    UCHAR RipWords; /* so many words below lies the return address, or what an interrupt interrupted */
-    UCHAR RbpWords; /* the caller's rbp; 0: it is what it was */
+    UCHAR RipWords; /* so many words below lies the return address, or the interrupted one */
+    UCHAR RbpWords; /* the caller's rbp; 0: it is unchanged */
     UCHAR RspWords; /* the caller's rsp; 0: where the frame begins */
     UCHAR Reserved[2];
 } KD_UNWIND_RULE;
 #define KD_FROM_RBP 1
 #define KD_INTERRUPTED 2 /* the caller was interrupted and called nothing */
 #define KD_OUTERMOST 4   /* there is no caller */
-/* Any IRQL, never faults. NULL: nothing is known. For a return address pass Address - 1. */
+/* Any IRQL, never faults. NULL: there is no rule. For a return address pass Address - 1. */
 const KD_UNWIND_RULE *KdFindUnwindRule(ULONG64 Address);
 
 typedef struct _KD_FRAME {
@@ -74,7 +73,7 @@ VOID KdFillCells(ULONG Column, ULONG Row, ULONG Columns, ULONG Rows, ULONG Color
 VOID KdDrawCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper);
 VOID KdDrawLargeCharacter(ULONG Column, ULONG Row, ULONG Code, ULONG Ink, ULONG Paper); /* two cells wide and high */
 
-/* ---- The report of a bugcheck (report/bugreport.c): the drivers that are on trial; NULL: none are. Any IRQL ---- */
+/* ---- The report of a bugcheck (report/bugreport.c): the drivers on trial; NULL: none are. Any IRQL ---- */
 typedef struct _KD_JUDGED {
     BOOLEAN (*IsAddress)(ULONG64 Address);                /* in one's image */
     BOOLEAN (*FormatRoutine)(PCHAR Buffer, SIZE_T Bytes); /* the one that is being entered or left; FALSE: none is */

@@ -1,4 +1,4 @@
-/* ke.h: the kernel proper (ke/) as other components see it: CPUs, threads, DPCs, traps, dying. */
+/* ke.h: the kernel proper (ke/) for other components: CPUs, threads, DPCs, traps, dying. */
 #ifndef _KE_H_
 #define _KE_H_
 
@@ -27,7 +27,7 @@ enum {
 
 typedef enum _KTHREAD_STATE { Initialized, Ready, Running, Standby, Terminated, Waiting, Transition } KTHREAD_STATE;
 
-/* What trap.asm leaves on the stack of whoever was interrupted, lowest address first. Rip..SegSs are the CPU's own. */
+/* The frame that trap.asm leaves on the interrupted stack, lowest address first. Rip..SegSs are the CPU's own. */
 typedef struct _KTRAP_FRAME {
     ULONG64 LinkRbp; /* with LinkRip a stack frame: .trap knows a KTRAP_FRAME by it */
     ULONG64 LinkRip;
@@ -40,7 +40,7 @@ typedef struct _KTRAP_FRAME {
     ULONG64 Rip, SegCs, EFlags, Rsp, SegSs;
 } KTRAP_FRAME, *PKTRAP_FRAME;
 
-/* One spin lock held by this CPU (checked build): enough to say who holds what and since which call. */
+/* One spin lock held by this CPU (checked build): enough to name holder, lock and call. */
 #define MAXIMUM_HELD_LOCKS 16
 typedef struct _KHELD_LOCK {
     PKSPIN_LOCK Lock;
@@ -50,7 +50,7 @@ typedef struct _KHELD_LOCK {
     KIRQL Irql; /* at which it was taken: an interrupt's locks are ranked among themselves */
 } KHELD_LOCK;
 
-/* ---- Locks that threads sleep on: who holds one, who waits for one (ke/autoboost.c, ke/lockwait.c) ---- */
+/* ---- Locks that threads sleep on: their holders and waiters (ke/autoboost.c, ke/lockwait.c) ---- */
 typedef enum _KLOCK_KIND {
     LockNone,
     LockFastMutex,
@@ -87,7 +87,7 @@ typedef struct _KTHREAD {
     ULONG Processor;   /* CPU that it runs on, or ran on last */
     ULONG IdealProcessor;
     KAFFINITY Affinity;        /* CPUs that it may run on */
-    KAFFINITY UserAffinity;    /* what KeRevertToUserAffinityThread goes back to */
+    KAFFINITY UserAffinity;    /* for KeRevertToUserAffinityThread to go back to */
     LIST_ENTRY QueueListEntry; /* in a ready queue; when terminated, in the reaper's list */
     NTSTATUS WaitStatus;
     PKWAIT_BLOCK WaitBlockList; /* NULL when it does not wait */
@@ -110,8 +110,8 @@ typedef struct _KTHREAD {
     BOOLEAN Alertable;          /* the wait that it is in may be ended by an alert */
     BOOLEAN Alerted[MaximumMode];
     UCHAR ApcStateIndex;         /* 1: attached to another process than its own */
-    PKPROCESS Process;           /* whose thread it is */
-    PKPROCESS AttachedProcess;   /* ApcStateIndex = 1: where it is */
+    PKPROCESS Process;           /* its own */
+    PKPROCESS AttachedProcess;   /* ApcStateIndex = 1: the one it is attached to */
     volatile ULONG KernelTime;   /* clock ticks that found it running */
     BOOLEAN KernelApcInProgress; /* a NormalRoutine runs */
     BOOLEAN IsSystemAffinity;
@@ -178,7 +178,7 @@ typedef struct _KPRCB {
     ULONG64 NeighbourTicks;
     ULONG ReadySummary; /* bit n: ReadyListHead[n] is not empty */
     LIST_ENTRY ReadyListHead[MAXIMUM_PRIORITY];
-    volatile ULONG IpiRequest; /* what the IPI at 0xE1 is for */
+    volatile ULONG IpiRequest; /* the work for the IPI at 0xE1 */
     volatile ULONG64 JitterState;
     ULONG HeldLockCount;
     KHELD_LOCK HeldLock[MAXIMUM_HELD_LOCKS];
@@ -191,7 +191,7 @@ typedef struct _KPRCB {
     struct _KTRACE_EVENT *TraceRing;                  /* the event trace (trace.h) */
     ULONG TraceMask;                                  /* bytes of the ring - 1 */
     union {
-        volatile ULONG64 TraceCursor; /* bytes written since the start; who adds an event adds 1 << KTRACE_SHIFT */
+        volatile ULONG64 TraceCursor; /* bytes written since the start; each event adds 1 << KTRACE_SHIFT */
         struct {
             ULONG64 TraceOffset : KTRACE_SHIFT;     /* 0 */
             ULONG64 TraceCount : 64 - KTRACE_SHIFT; /* events since the start; the next one's place: modulo the ring */
@@ -233,7 +233,7 @@ static FORCEINLINE KIRQL KiCurrentIrql(VOID) {
     return (KIRQL)__readcr8();
 }
 
-/* CR8 := NewIrql, and nothing else: neither is the direction checked nor does the trace hear of it. */
+/* CR8 := NewIrql, and nothing else: no check of the direction, no note in the trace. */
 static FORCEINLINE VOID KiSetIrql(ULONG64 NewIrql) {
     __writecr8(NewIrql);
 }
@@ -335,7 +335,7 @@ extern const KLOCK_DECLARATION KiLockDeclarations[], KiLockDeclarationsEnd[]; /*
 VOID KiLockAcquired(PKSPIN_LOCK Lock, PVOID Caller);  /* IRQL >= DISPATCH_LEVEL, the lock is held */
 VOID KiLockReleasing(PKSPIN_LOCK Lock, PVOID Caller); /* still held; 0x10 when this CPU does not hold it */
 VOID KiLockContended(PKSPIN_LOCK Lock, PVOID Caller); /* about to wait: 0x0F when this CPU itself holds it */
-/* The CPU that holds a lock, what it knows of it, and the lock's declaration. Any IRQL, no locks: a snapshot. */
+/* The CPU that holds a lock, its entry for it, and the lock's declaration. Any IRQL, no locks: a snapshot. */
 const KHELD_LOCK *KeFindLockHolder(PKSPIN_LOCK Lock, ULONG *Processor);
 const KLOCK_DECLARATION *KeFindLockDeclaration(PKSPIN_LOCK Lock); /* NULL: no lock of the kernel's own */
 /* Textbook lock (spinlock.asm): a byte, a bare xchg loop, no IRQL. For the walk, GDB and a test. */
@@ -343,11 +343,11 @@ VOID KiAcquireTextbookLock(volatile UCHAR *Lock);
 VOID KiReleaseTextbookLock(volatile UCHAR *Lock);
 
 /* ---- Locks that threads sleep on ---- */
-/* A lock's slow path says so before it waits and after it; the wait below may have a time-out, the lock has none. The current
- * thread's; <= APC_LEVEL. */
+/* A lock's slow path calls these before and after its wait; the wait below may have a time-out, the lock has none. For
+ * the current thread; <= APC_LEVEL. */
 VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind);
 VOID KeEndLockWait(VOID);
-/* A thread that holds Lock, NULL: nobody, or unknown. Dispatcher lock held, or all other CPUs stopped. */
+/* A thread that holds Lock; NULL: none, or unknown. Dispatcher lock held, or all other CPUs stopped. */
 PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind);
 PCSTR KeLockKindName(KLOCK_KIND Kind); /* "fast mutex", "push lock (shared)", ... Any IRQL */
 /* Waits for Object on behalf of a lock, with the bookkeeping around it. STATUS_SUCCESS or STATUS_TIMEOUT. <= APC_LEVEL */
@@ -355,7 +355,7 @@ NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON R
 BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority,
                          LONG IoBoost); /* FALSE: no such thread. <= DISPATCH_LEVEL */
 
-/* ---- AutoBoost: what a thread holds (ke/autoboost.c). The lock's owner's thread, <= APC_LEVEL ---- */
+/* ---- AutoBoost: the locks that a thread holds (ke/autoboost.c). In the owner's thread, <= APC_LEVEL ---- */
 VOID KeAbAcquired(PVOID Lock);                                 /* enters it */
 VOID KeAbReleased(PVOID Lock);                                 /* takes it out; 0x162 if it is not there */
 DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql); /* 0x192 */
@@ -363,13 +363,13 @@ DECLSPEC_NORETURN VOID KeAbRefuseIrql(PVOID Lock, ULONG Irql); /* 0x192 */
 /* ---- Clock and watchdogs: 0x133 and 0x101 come out of KeUpdateSystemTime ---- */
 extern volatile ULONG64 KiInterruptTime; /* 100 ns units since boot */
 extern volatile ULONG64 KiTickCount;
-/* How many timers that are set have themselves or their DPC in pages of one hash: 0 says that a page has none. */
+/* The number of set timers that have themselves or their DPC in pages of one hash; 0: these pages have none. */
 #define KI_TIMER_PAGES 1024
 extern volatile USHORT KiTimerPages[KI_TIMER_PAGES];
 static FORCEINLINE BOOLEAN KiMayHoldTimer(const void *Address) {
     return KiTimerPages[(ULONG64)Address / PAGE_SIZE % KI_TIMER_PAGES] != 0;
 }
-/* Memory goes, of pool or of an image: 0xC7 if a timer that is set lies in it (0), its DPC (1), or the DPC's routine (2).
+/* Memory of pool or of an image goes: 0xC7 if a set timer lies in it (0), its DPC (1), or the DPC's routine (2).
  * <= DISPATCH_LEVEL. */
 extern VOID (*KeTimerCheckHook)(PVOID Start, SIZE_T Bytes);
 static FORCEINLINE VOID KeCheckForTimer(PVOID Start, SIZE_T Bytes) {
@@ -382,25 +382,25 @@ extern KDPC KiTimerExpireDpc;           /* ke/timer.c */
 extern ULONG64 KiUptimeSeconds;         /* that had passed at the start: uptime= of the command line, else 0 */
 extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
-extern VOID (*KiClockHook)(PKTRAP_FRAME Frame); /* each tick of each CPU, at CLOCK_LEVEL; NULL: nobody listens */
-/* What a DPC or timer in memory that is about to go would do: the first one that lies in the range, or whose routine
- * does; NULL: none. <= DISPATCH_LEVEL. */
+extern VOID (*KiClockHook)(PKTRAP_FRAME Frame); /* each tick of each CPU, at CLOCK_LEVEL; NULL: no listener */
+/* For memory that is about to go: the first timer or DPC that lies in the range, or whose routine does; NULL: none.
+ * <= DISPATCH_LEVEL. */
 PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End);
 PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
 
-/* ---- What is there, what is queued (for judge/watch.c) ---- */
+/* ---- Threads, timers and DPCs, for judge/watch.c ---- */
 PKTHREAD
 KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
 PKTIMER
 KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
 ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
-PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* what Thread runs; NULL: none. Dispatcher lock held */
+PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* that Thread runs; NULL: none. Dispatcher lock held */
 
 /* ---- Dying (ke/bugcheck.c; bugcheck.h) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,
                                           PKTRAP_FRAME Frame);
-/* An exception, which nobody handles: the end (ke/exception.c). Any IRQL. Count: details that are meant. */
+/* An exception, which no code handles: the end (ke/exception.c). Any IRQL. Count: details that are given. */
 DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, ULONG64 Address, ULONG Count,
                                            ULONG_PTR Detail0, ULONG_PTR Detail1);
 /* The same, raised by a call: Address is where, StackFrame the frame of the function that was called to raise it. Inside

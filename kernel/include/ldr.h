@@ -48,7 +48,7 @@ VOID LdrInitialize(VOID); /* boot CPU, after MmInitializeSystem: the kernel's ow
 /* Loads drivers/NAME.sys and runs its DriverEntry on a worker thread; waits for it. PASSIVE.
  * A bad module gets one line on COM1 with its name and the reason, and a status. */
 NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
-/* A driver is in memory and about to run; NULL: nobody is told. PASSIVE */
+/* Called when a driver is in memory and about to run; NULL: no listener. PASSIVE */
 extern VOID (*LdrImageHook)(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes);
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
 PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address); /* any IRQL */

@@ -1,4 +1,4 @@
-/* mm.h: the memory manager as other components see it. */
+/* mm.h: the memory manager for other components. */
 #ifndef _MM_H_
 #define _MM_H_
 
@@ -105,7 +105,7 @@ NTSTATUS MmInitializePaging(VOID); /* PASSIVE, after the disk driver is there: p
 VOID MmReleaseBootMemory(VOID);    /* drops the low identity map when all CPUs are up */
 
 /* ---- Faults ---- */
-/* Why an access was refused: the code to stop with, and the one number of it that the trap frame does not have. */
+/* The reason for refusing an access: the code to stop with, and the one number that the trap frame does not have. */
 typedef struct _MM_REFUSAL {
     ULONG Code;
     ULONG_PTR Detail; /* 0xA: the IRQL; 0x50: the reason; 0xBE, 0xFC: the PTE */
@@ -149,9 +149,9 @@ typedef struct _MM_STATISTICS {
 } MM_STATISTICS;
 VOID MmQueryStatistics(MM_STATISTICS *Statistics); /* any IRQL; approximate */
 
-/* What the pool knows of an address, from its headers; FALSE when it is in no block. Any IRQL, never faults. */
+/* A pool block, by its header; FALSE: the address is in none. Any IRQL, never faults. */
 typedef struct _MM_POOL_BLOCK {
-    ULONG64 Start; /* what the allocator returned */
+    ULONG64 Start; /* as the allocator returned it */
     SIZE_T Bytes;  /* of the block without its header */
     ULONG Tag;
     BOOLEAN IsPaged, IsFree, HeaderResident;
@@ -162,7 +162,7 @@ BOOLEAN MmFindPoolBlock(ULONG64 Va, MM_POOL_BLOCK *Block);
 #define MM_SPECIAL_FRAMES 6
 typedef enum _MM_SPECIAL_STATE { SpecialNever, SpecialInUse, SpecialFreed } MM_SPECIAL_STATE;
 typedef struct _MM_SPECIAL_BLOCK {
-    ULONG64 Start; /* what the owner has, or had */
+    ULONG64 Start; /* the owner's address, present or past */
     ULONG Bytes, Tag;
     UCHAR State; /* MM_SPECIAL_STATE */
     UCHAR Fill;  /* of the bytes in its page that are not its own */
@@ -179,7 +179,7 @@ static FORCEINLINE BOOLEAN MmIsSpecialPool(ULONG64 Va) {
     return Va >= MM_SPECIAL_POOL && Va < MM_PFN_DATABASE;
 }
 
-/* Who holds the pool, by tag. Any IRQL. */
+/* The pool's use by tag. Any IRQL. */
 typedef struct _MM_POOL_TAG_USE {
     ULONG64 Allocs, Frees, Bytes; /* blocks with their headers */
 } MM_POOL_TAG_USE;

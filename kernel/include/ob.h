@@ -12,8 +12,8 @@ typedef struct _OBJECT_TYPE {
     (PVOID Object); /* the last reference is gone; PASSIVE, may wait; Ob frees the memory. NULL: nothing */
     /* The last handle is closed; at the IRQL of ZwClose, whose status this is. NULL: nothing. */
     NTSTATUS (*Close)(PVOID Object);
-    /* What ObQueryNameString says after the object's own name: a file's path on its device. Returns the bytes it needs,
-     * and writes them if there is room; <= APC. NULL: nothing. */
+    /* The text that ObQueryNameString puts after the object's own name: a file's path on its device. Returns the bytes
+     * it needs, and writes them if there is room; <= APC. NULL: nothing. */
     ULONG (*QueryName)(PVOID Object, PVOID *Owner, PWCH Buffer, ULONG Bytes);
     GENERIC_MAPPING Mapping; /* all zero: generic rights mean everything */
     ACCESS_MASK ValidAccess;
@@ -35,7 +35,7 @@ ACCESS_MASK ObMapAccess(POBJECT_TYPE Type, ACCESS_MASK Desired); /* generic righ
 /* ---- The name space (directory.c, lookup.c); all <= DISPATCH unless said otherwise ---- */
 extern POBJECT_TYPE ObpDirectoryType, ObpSymbolicLinkType;
 
-/* What a lookup ended with. Release it with ObReleaseLookup. */
+/* The result of a lookup. Release it with ObReleaseLookup. */
 typedef struct _OB_LOOKUP {
     PVOID Object;        /* referenced; NULL: not found */
     PVOID Directory;     /* not found, but this directory, referenced, is where the last component would be */
@@ -54,10 +54,11 @@ VOID ObReleaseLookup(POB_LOOKUP Lookup);
  * name holds a reference. STATUS_OBJECT_NAME_COLLISION and those of ObLookupName. */
 NTSTATUS ObInsertName(PVOID Object, PVOID Root, PCUNICODE_STRING Name, ULONG Attributes, BOOLEAN IsPermanent);
 VOID ObRemoveName(PVOID Object); /* nothing happens if it has none */
-/* A caller's OBJECT_ATTRIBUTES, and the name string that they lead to, in memory of ours; the name's text is copied when it
- * is looked up. NT reads all three inside __try, whoever calls. What nothing documents stays unguarded for a kernel caller:
- * where a handle is put, a link target's own string, a client id, ByteOffset and Key. STATUS_ACCESS_VIOLATION: no memory can be there.
- * STATUS_INVALID_PARAMETER: none are given, or ones of another length. The caller's IRQL. */
+/* A caller's OBJECT_ATTRIBUTES, and the name string that they lead to, in memory of ours; the name's text is copied
+ * when it is looked up. NT reads all three inside __try for every caller. Reads that are documented nowhere stay
+ * unguarded for a kernel caller: the place for a handle, a link target's own string, a client id, ByteOffset and Key.
+ * STATUS_ACCESS_VIOLATION: no memory can be there. STATUS_INVALID_PARAMETER: none are given, or ones of another length.
+ * The caller's IRQL. */
 typedef struct _OB_CAPTURE {
     OBJECT_ATTRIBUTES Attributes; /* ObjectName leads to Name, or nowhere */
     UNICODE_STRING Name;

@@ -19,6 +19,6 @@ typedef struct _KPROCESS {
 extern PEPROCESS PsIdleProcess;
 PCHAR PsGetProcessImageFileName(PEPROCESS Process);
 
-BOOLEAN PsIsIntegrityChecked(PVOID Routine); /* notify.c: of what image? Any IRQL */
+BOOLEAN PsIsIntegrityChecked(PVOID Routine); /* notify.c: does its image demand the check? Any IRQL */
 
 #endif

@@ -1,12 +1,13 @@
-/* ring.h: how the files around the core join it: rows that the linker gathers, so that the core names none of them.
+/* ring.h: the rows, gathered by the linker, by which the files around the core join it.
  *
- * The core alone is a whole kernel: `make core` links it with no row at all. A file of the ring takes part by one line:
+ * So the core names no file of the ring, and is a whole kernel alone: `make core` links it with no row at all. A file
+ * of the ring takes part by one line:
  *
  *      KE_ATTACH(KiClockHook, CheckWatchdogs);               a pointer of the core's, NULL without the ring
  *      KE_STARTUP_STEP(StartBeforeDisks, MakeDirectories);   a routine that runs at one moment of the start
- *      KE_THREAD_WATCH(2, CancelRequests);                   a routine that is told of each thread's life
+ *      KE_THREAD_WATCH(2, CancelRequests);                   a routine called at each stage of a thread's life
  *
- * A hook is written before anything else runs and constant then. Asking it costs a load and a branch not taken. */
+ * A hook is written before anything else runs and constant then. Testing it costs a load and a branch not taken. */
 #ifndef _RING_H_
 #define _RING_H_
 
@@ -25,11 +26,11 @@ typedef struct _KE_ATTACHMENT {
     static const KE_ATTACHMENT Hook_##Attachment KE_ROW(".attach") = {(PVOID *)&Hook_, (PVOID)(Value_)}
 extern const KE_ATTACHMENT KiAttachments[], KiAttachmentsEnd[];
 
-/* ---- Whoever verifies drivers; NULL: nobody does. Set before a verified driver is bound, constant then ---- */
+/* ---- The verifier of drivers; NULL: none. Set before a verified driver is bound, constant then ---- */
 struct _KLDR_DATA_TABLE_ENTRY;
 typedef struct _KE_VERIFIER {
     const void *(*BindImport)(PCSTR Driver, PCSTR Import); /* in place of the export; NULL: that itself. PASSIVE */
-    VOID (*DriverUnloaded)(struct _KLDR_DATA_TABLE_ENTRY *Module); /* nothing of it runs any more. PASSIVE */
+    VOID (*DriverUnloaded)(struct _KLDR_DATA_TABLE_ENTRY *Module); /* no code of it runs any more. PASSIVE */
     NTSTATUS (*CallDispatch)(PDRIVER_DISPATCH Routine, PDEVICE_OBJECT DeviceObject, PIRP Irp); /* calls it */
     VOID (*BlockFreed)(PVOID Block, ULONG Tag); /* before it is; the IRQL of ExFreePoolWithTag */
 } KE_VERIFIER;

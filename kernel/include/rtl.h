@@ -11,7 +11,7 @@ int RtlFormat(PCHAR Buffer, SIZE_T Bytes, PCSTR Format, ...);
 /* The engine under both widths: at most Characters, no terminator; returns the length of the whole text. */
 SIZE_T RtlFormatCharactersV(PVOID Buffer, SIZE_T Characters, BOOLEAN IsWide, const void *Format, va_list Arguments);
 
-/* The same into narrow text, where Convert makes a byte of each wide character of the arguments. */
+/* The same into narrow text; Convert makes a byte of each wide character of the arguments. */
 SIZE_T RtlFormatConvertedV(PCHAR Buffer, SIZE_T Bytes, CHAR (*Convert)(WCHAR), PCSTR Format, va_list Arguments);
 
 /* The code page of DbgPrint and RtlUnicodeStringToAnsiString, Windows-1252. Any IRQL. */

@@ -1,4 +1,4 @@
-/* story.h: scenarios: what a boot shows, and how it is expected to end. */
+/* story.h: scenarios: the story that a boot shows, and the end expected of it. */
 #ifndef _STORY_H_
 #define _STORY_H_
 

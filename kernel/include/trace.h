@@ -5,7 +5,7 @@
  * and let go (ke/checkedlock.c); in the free build a lock is what spinlock.asm says and nothing else.
  *
  * An event is 32 bytes and costs some ten instructions (`make bench` counts them). A CPU writes its own ring only, so
- * no lock is needed; the one that could come in between is an interrupt on the same CPU, and it gets a place of its
+ * no lock is needed; only an interrupt on the same CPU could come in between, and it gets a place of its
  * own, because one xadd both reads and moves the cursor. The time is stored last and makes the event whole: a place
  * that was taken but not filled holds a time from before the whole ring. */
 #ifndef _TRACE_H_
@@ -13,7 +13,7 @@
 
 #include <ke.h>
 
-/* What A, B, Detail and Caller are. A caller is a return address; an instruction is what was interrupted. */
+/* What A, B, Detail and Caller are. A caller is a return address; an instruction is the interrupted one. */
 typedef enum _KTRACE_KIND {
     TraceNone,
     TraceWait,         /* A object, B thread, Detail KWAIT_REASON */
@@ -83,7 +83,7 @@ static FORCEINLINE PKTRACE_EVENT KdBeginTrace(VOID) {
     return (PKTRACE_EVENT)Event;
 }
 
-/* Then what happened. */
+/* Then the event. */
 static FORCEINLINE VOID KdFillTrace(PKTRACE_EVENT Event, KTRACE_KIND Kind, ULONG Detail, ULONG64 A, ULONG64 Caller) {
     Event->A = A;
     Event->KindAndDetail = Kind | Detail << 8;

@@ -1,4 +1,4 @@
-/* buffer.c: a request's buffers: the copy that the driver works on, attached before it and returned after. */
+/* buffer.c: a request's buffers: a copy for the driver, attached before the call, returned after. */
 #include "iop.h"
 
 const IOP_DIRECT_BUFFERS *IopDirectBuffers;

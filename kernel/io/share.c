@@ -1,5 +1,5 @@
-/* share.c: share access: may a file be opened once more, given what its openers do and allow? The file system keeps a
- * SHARE_ACCESS for each file and calls these with its own lock held. */
+/* share.c: share access: whether a file may be opened again, by what each opener does and allows.
+ * The file system keeps a SHARE_ACCESS for each file and calls these with its own lock held. */
 #include "iop.h"
 
 /* Notes in the file object what the open does and allows. FALSE: it wants no data, so it shares with all. */

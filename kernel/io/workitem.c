@@ -1,4 +1,4 @@
-/* workitem.c: work items that reference their device, so that the driver's code stays until they have run.
+/* workitem.c: work items that reference their device, so that the driver's code stays until they run.
  *
  * The item is a WORK_QUEUE_ITEM of ex/work.c with the device and the driver's routine behind it. The routine may free
  * or queue the item itself, so nothing of it is touched once the routine has been called. */

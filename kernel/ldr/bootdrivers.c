@@ -1,4 +1,4 @@
-/* bootdrivers.c: the drivers that the boot option load=NAME,NAME,PREFIX* asks for. */
+/* bootdrivers.c: the drivers named by the boot option load=NAME,NAME,PREFIX*. */
 #include "ldrp.h"
 #include <ring.h>
 #include <rtl.h>

@@ -99,7 +99,7 @@ static BOOLEAN CheckExtents(PLDRP_IMAGE Image) {
     return TRUE;
 }
 
-/* What a section that takes memory must be. */
+/* Checks a section that takes memory. */
 static BOOLEAN CheckLoadedSection(PLDRP_IMAGE Image, const ELF_SECTION *Section) {
     PCSTR Name = LdrpSectionName(Image, Section);
     if (Section->Type != SHT_PROGBITS && Section->Type != SHT_NOBITS && Section->Type != SHT_INIT_ARRAY &&

@@ -122,7 +122,7 @@ static VOID CopySections(PLDRP_IMAGE Image) {
     }
 }
 
-/* PASSIVE. On success the whole image is mapped read-write. On failure Module->DllBase says what is to be released. */
+/* PASSIVE. On success the whole image is mapped read-write. On failure the caller releases Module->DllBase, if any. */
 BOOLEAN LdrpPlaceSections(PLDRP_IMAGE Image) {
     PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
     ULONG64 End = 0;
@@ -154,7 +154,7 @@ BOOLEAN LdrpPlaceSections(PLDRP_IMAGE Image) {
     return TRUE;
 }
 
-/* PASSIVE, after relocation. Pageable sections start non-resident: the first touch at DISPATCH_LEVEL finds them out. */
+/* PASSIVE, after relocation. Pageable sections start non-resident: the first touch at DISPATCH_LEVEL shows the bug. */
 VOID LdrpProtectSections(PLDRP_IMAGE Image) {
     for (ULONG i = 0; i < RTL_NUMBER_OF(Groups); i++) {
         ULONG64 Start;

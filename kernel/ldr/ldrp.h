@@ -1,7 +1,7 @@
 /* ldrp.h: declarations shared by the files of ldr/: ELF64, and a module on its way into memory.
  *
  * A module passes four stages, each in its own file; each may refuse it with LdrpRefuse, and then all is undone:
- *   elf.c       the file's tables are where they say, and what this kernel supports
+ *   elf.c       the file's tables are inside it, and this kernel supports them
  *   layout.c    its sections get addresses, grouped by protection, and their bytes
  *   relocate.c  undefined symbols are bound to exports, relocations applied
  *   load.c      protections set, PAGE sections pushed out, DriverEntry called on a worker thread */
@@ -86,7 +86,7 @@ typedef struct _LDRP_IMAGE {
     CHAR Reason[160];
 } LDRP_IMAGE, *PLDRP_IMAGE;
 
-/* elf.c: no memory is needed, nothing is trusted. */
+/* elf.c: needs no memory and trusts nothing. */
 /* Keeps the status, and the reason to be printed; always FALSE, to be returned. Any IRQL. */
 BOOLEAN LdrpRefuse(PLDRP_IMAGE Image, PCSTR Format, ...); /* as a bad image */
 BOOLEAN LdrpRefuseAs(PLDRP_IMAGE Image, NTSTATUS Status, PCSTR Format, ...);

@@ -1,8 +1,8 @@
 /* load.c: from a name to a running driver: the steps, their worker thread, the text of a refusal.
  *
  * As on Windows, the requester's packet goes to a system worker thread, which runs IopLoadUnloadDriver ->
- * IopLoadDriver -> PnpCallDriverEntry -> DriverEntry. What DriverEntry leaves behind in its thread (a mutex, a raised
- * IRQL) is therefore found when the worker routine returns, and blamed on that routine. */
+ * IopLoadDriver -> PnpCallDriverEntry -> DriverEntry. A mutex or a raised IRQL that DriverEntry leaves behind in its
+ * thread is therefore found when the worker routine returns, and blamed on that routine. */
 #include "ldrp.h"
 #include <io.h>
 #include <kd.h>
@@ -12,7 +12,7 @@
 #define DRIVER_FOLDER "\\SystemRoot\\System32\\drivers\\"
 #define SERVICES_KEY "\\Registry\\Machine\\System\\CurrentControlSet\\Services\\"
 
-/* One request, on the stack of the requester, who waits until Done. */
+/* One request, on the stack of the requester, which waits until Done. */
 typedef struct _LOAD_PACKET {
     WORK_QUEUE_ITEM WorkItem;
     KEVENT Done;
@@ -21,7 +21,7 @@ typedef struct _LOAD_PACKET {
     NTSTATUS Status;
 } LOAD_PACKET, *PLOAD_PACKET;
 
-/* From the look whether a name is loaded to its entry in the list; not over DriverEntry, which may load other drivers. */
+/* Held from the search for a name to its entry in the list; not over DriverEntry, which may load other drivers. */
 static KMUTEX LoadMutex;
 
 typedef VOID INITIALIZER(VOID);
@@ -33,7 +33,7 @@ VOID LdrpInitializeLoading(VOID) {
     KeInitializeMutex(&LoadMutex, 0);
 }
 
-/* Bytes, widened, behind what the string holds; terminated. */
+/* Appends Text, widened; terminated. */
 static VOID AppendText(PUNICODE_STRING String, PCSTR Text) {
     ULONG Length = String->Length / sizeof(WCHAR);
     for (; *Text != 0 && (Length + 1) * sizeof(WCHAR) < String->MaximumLength; Text++) {
@@ -43,7 +43,7 @@ static VOID AppendText(PUNICODE_STRING String, PCSTR Text) {
     String->Length = (USHORT)(Length * sizeof(WCHAR));
 }
 
-/* \SystemRoot\System32\drivers\NAME.sys: where drivers expect to lie. */
+/* \SystemRoot\System32\drivers\NAME.sys: where drivers expect to be. */
 static VOID NameModule(PKLDR_DATA_TABLE_ENTRY Module) {
     PUNICODE_STRING Full = &Module->FullDllName, Base = &Module->BaseDllName;
     *Full = (UNICODE_STRING){0, sizeof(Module->WideName), Module->WideName};
@@ -192,7 +192,7 @@ static NTSTATUS RunPacket(PLOAD_PACKET Packet) {
     return Packet->Status;
 }
 
-/* Documented as NtLoadDriver; the result is DriverEntry's, or why there was no module to call. */
+/* Documented as NtLoadDriver; the result is DriverEntry's, or the reason for the refusal. */
 NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject) {
     PAGED_CODE();
     LOAD_PACKET Packet = {.Name = Name};

@@ -2,7 +2,7 @@
  *
  * The list is read at any IRQL on any CPU without a lock, also by a machine that is dying. So an entry is complete
  * before it is linked, links change by single stores of which readers follow only Flink, and the entry of an unloaded
- * module lives on in the ring of unloaded ones: a reader that stands on it still finds its way back to the list. */
+ * module lives on in the ring of unloaded ones: a reader that has reached it still finds its way back to the list. */
 #include "ldrp.h"
 #include <bootinfo.h>
 #include <bugcheck.h>

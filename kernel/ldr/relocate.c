@@ -36,7 +36,7 @@ const void *LdrpFindExport(PCSTR Name) {
 
 const KE_VERIFIER *KeVerifier;
 
-/* What an import is bound to: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
+/* The address for an import: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
 static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
     const void *Export = LdrpFindExport(Name);
     const void *Thunk = Export != NULL && KeVerifier != NULL ? KeVerifier->BindImport(Image->Name, Name) : NULL;

@@ -1,4 +1,4 @@
-/* routine.c: MmGetSystemRoutineAddress: a call looked up by name, since an older kernel may lack it. */
+/* routine.c: MmGetSystemRoutineAddress: the look-up of a call that an older kernel may lack. */
 #include "ldrp.h"
 
 /* Documented: the address of a routine that the kernel exports, or NULL. PASSIVE_LEVEL; the name may be pageable. */

@@ -5,9 +5,9 @@
 #include <mm.h>
 #include <ring.h>
 
-/* PASSIVE. A timer or a DPC that is left behind is found by the verifier alone, as on Windows; otherwise the walk
- * of its list falls into the hole (0xD4), or its routine is called there (0xD1). First the addresses count as "was a
- * driver", then they are unmapped: a late call ends in 0xCE. */
+/* PASSIVE. Only the verifier finds a timer or a DPC that is left behind, as on Windows; otherwise the walk of its list
+ * falls into the hole (0xD4), or its routine is called there (0xD1). First the addresses count as "was a driver", then
+ * they are unmapped: a late call ends in 0xCE. */
 VOID LdrpRemoveModule(PKLDR_DATA_TABLE_ENTRY Module) {
     KeFlushQueuedDpcs(); /* a DPC that was queued before its timer was cancelled runs while its code is there */
     PVOID Base = Module->DllBase;

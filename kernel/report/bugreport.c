@@ -1,4 +1,4 @@
-/* bugreport.c: the parts of the report: the code, the cause, the parameters, the stack, the machine, the cure.
+/* bugreport.c: the parts of the report: code, cause, parameters, stack, machine, cure.
  *
  * Each part prints into a window, so that COM1 and the screen show the same words in their own widths. */
 #include <bugreport.h>

@@ -34,7 +34,7 @@ static SIZE_T AlignUp(SIZE_T Value) {
     return (Value + 3) & ~(SIZE_T)3;
 }
 
-/* Any IRQL. *Offset is 0 at first, and then what the last call left. FALSE: the end, or the first damaged header. */
+/* Any IRQL. *Offset is 0 at first, and then the last call's. FALSE: the end, or the first damaged header. */
 BOOLEAN RtlNextArchiveFile(const void *Archive, SIZE_T Bytes, SIZE_T *Offset, PCSTR *Name, const void **Data,
                            SIZE_T *DataBytes) {
     SIZE_T Start = *Offset, NameBytes, FileBytes;

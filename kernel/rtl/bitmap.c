@@ -52,7 +52,7 @@ VOID RtlClearAllBits(PRTL_BITMAP BitMapHeader) {
     memset(BitMapHeader->Buffer, 0, (BitMapHeader->SizeOfBitMap + 31ULL) / 32 * sizeof(ULONG));
 }
 
-/* How many bits from Start on have the value, at most Limit. */
+/* The number of bits from Start on that have the value, at most Limit. */
 static ULONG RunLength(PRTL_BITMAP Map, ULONG Start, ULONG Limit, BOOLEAN Value) {
     ULONG Length = 0;
     while (Length < Limit && Start + Length < Map->SizeOfBitMap && RtlTestBit(Map, Start + Length) == Value) {

@@ -14,7 +14,7 @@ WCHAR RtlAnsiToUnicodeChar(CHAR Character) {
     return (WCHAR)(Byte >= 0x80 && Byte < 0xA0 && High[Byte - 0x80] != 0 ? High[Byte - 0x80] : Byte);
 }
 
-/* Any IRQL. '?' for what the code page does not have. */
+/* Any IRQL. '?' for a character that the code page lacks. */
 CHAR RtlUnicodeToAnsiChar(WCHAR Character) {
     USHORT Code = (USHORT)Character;
     if (Code < 0x80 || (Code >= 0xA0 && Code < 0x100)) {

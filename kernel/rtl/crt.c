@@ -4,7 +4,7 @@
 #include <ntddk.h>
 #include <rtl.h>
 
-#define UNBOUNDED MAXLONG /* the caller answers for the room */
+#define UNBOUNDED MAXLONG /* the caller vouches for the room */
 #define FORWARD(Call_)           \
     va_list Arguments;           \
     va_start(Arguments, Format); \
@@ -54,8 +54,8 @@ int vswprintf_s(wchar_t *Buffer, size_t Count, const wchar_t *Format, va_list Ar
     return -1;
 }
 
-/* At most Count characters (_TRUNCATE: as many as fit), always terminated; -1 when that was not all. What fits neither
- * Count nor Room empties the buffer. */
+/* At most Count characters (_TRUNCATE: as many as fit), always terminated; -1 when that was not all. A text that fits
+ * neither Count nor Room empties the buffer. */
 int _vsnprintf_s(char *Buffer, size_t Room, size_t Count, const char *Format, va_list Arguments) {
     if (Buffer == NULL || Room == 0) {
         return -1;

@@ -1,7 +1,7 @@
 /* format.c: NT's printf: `l` is 32 bits, I64 is 64, Z a counted string, S one of the other width.
  *
  * One engine serves narrow and wide formats: it reads the format and writes the text character by character through an
- * OUTPUT, which knows the widths, the room, and counts what would have been written without that limit.
+ * OUTPUT, which knows the widths and the room, and counts the characters beyond it too.
  *   %[flags - + blank 0 #][width or *][.precision or .*][size h l ll w I I32 I64 z t j]conversion
  *   d i u o x X p   numbers       c C s S   text       Z   ANSI_STRING, wZ   UNICODE_STRING       %   itself
  * Floating point does not occur in the kernel. */
@@ -42,7 +42,7 @@ static VOID EmitArgument(OUTPUT *Output, WCHAR Character, BOOLEAN IsWide) {
     Emit(Output, IsWide && Output->Convert != NULL ? (WCHAR)(UCHAR)Output->Convert(Character) : Character);
 }
 
-/* What finds no room is only counted: a width of two thousand million must not keep a CPU busy at HIGH_LEVEL. */
+/* Beyond the room it only counts: a width of two thousand million must not keep a CPU busy at HIGH_LEVEL. */
 static VOID EmitRepeated(OUTPUT *Output, WCHAR Character, int Count) {
     while (Count > 0 && Output->Length < Output->Capacity) {
         Emit(Output, Character);
@@ -131,7 +131,7 @@ static VOID FormatNumber(OUTPUT *Output, const CONVERSION *C, ULONG64 Value, BOO
     }
 }
 
-/* A reader of the format, whichever its width. */
+/* A reader of the format, of either width. */
 typedef struct _INPUT {
     const void *Format;
     SIZE_T Index;
@@ -150,9 +150,9 @@ static BOOLEAN Accept(INPUT *Input, CHAR Character) {
     return TRUE;
 }
 
-#define LARGEST_WIDTH 0xFFFFFF /* more is no width that anybody means, and sums of a few stay in an int */
+#define LARGEST_WIDTH 0xFFFFFF /* no caller means more, and sums of a few stay in an int */
 
-/* A width or a precision: the digits that stand there, or for `*` an argument. */
+/* A width or a precision: digits, or for `*` an argument. */
 static int ReadNumber(INPUT *Input, va_list *Arguments) {
     int Number = 0;
     if (Accept(Input, '*')) {

@@ -2,7 +2,7 @@
 #include <ntddk.h>
 #include <rtl.h>
 
-/* STATUS_BUFFER_OVERFLOW, and Length is what was needed, when the text does not fit with its terminator. */
+/* STATUS_BUFFER_OVERFLOW, and the length needed in Length, when the text does not fit with its terminator. */
 static NTSTATUS PutText(PUNICODE_STRING String, const CHAR *Text, ULONG Characters) {
     String->Length = (USHORT)(Characters * sizeof(WCHAR));
     if (String->Length + sizeof(WCHAR) > String->MaximumLength) {
@@ -45,7 +45,7 @@ static ULONG DigitAt(PCUNICODE_STRING String, ULONG Index) {
                                                   : 99;
 }
 
-/* Blanks, a sign, and with base 0 a prefix 0x, 0o or 0b; then digits, up to the first that is none. No digits: 0.
+/* Blanks, a sign, and with base 0 a prefix 0x, 0o or 0b; then digits, up to the first other character. No digits: 0.
  * STATUS_INVALID_PARAMETER: a bad base; STATUS_ACCESS_VIOLATION: Value is NULL. Wraps around in 32 bits. */
 NTSTATUS RtlUnicodeStringToInteger(PCUNICODE_STRING String, ULONG Base, PULONG Value) {
     ULONG Length = String->Length / sizeof(WCHAR), i = 0, Number = 0;

@@ -33,7 +33,7 @@ errno_t memcpy_s(void *Destination, rsize_t Room, const void *Source, rsize_t Le
     return memmove_s(Destination, Room, Source, Length);
 }
 
-/* Any IRQL. Letters of ASCII count as equal whatever their case. */
+/* Any IRQL. The case of ASCII letters does not count. */
 int _strnicmp(const char *A, const char *B, size_t Count) {
     for (; Count != 0; Count--, A++, B++) {
         int Left = tolower((UCHAR)*A), Right = tolower((UCHAR)*B);
@@ -44,7 +44,7 @@ int _strnicmp(const char *A, const char *B, size_t Count) {
     return 0;
 }
 
-/* Any IRQL. Unbounded: the caller answers for the room, here and in the next three. */
+/* Any IRQL. Unbounded: the caller vouches for the room, here and in the next three. */
 char *strcpy(char *Destination, const char *Source) {
     memcpy(Destination, Source, strlen(Source) + 1);
     return Destination;
@@ -176,7 +176,7 @@ char *strstr(const char *String, const char *Part) {
     return NULL;
 }
 
-/* Any IRQL at which both are resident. How many bytes are equal before the first that is not. */
+/* Any IRQL at which both are resident. The number of equal bytes before the first that differs. */
 SIZE_T RtlCompareMemory(const VOID *Source1, const VOID *Source2, SIZE_T Length) {
     const UCHAR *Left = Source1, *Right = Source2;
     SIZE_T Equal = 0;

@@ -1,5 +1,4 @@
-/* number.c: classes of characters, and numbers from text and back, as in the C run-time library. ASCII only. Any IRQL.
- * */
+/* number.c: character classes, and numbers to and from text, as in the C run-time library. ASCII only. Any IRQL. */
 #include <ntddk.h>
 
 int isdigit(int Character) {
@@ -89,7 +88,7 @@ static ULONGLONG ReadDigits(DIGITS *D, int Base) {
     return Value;
 }
 
-/* Wraps around in 64 bits, as Microsoft's does not say otherwise. */
+/* Wraps around in 64 bits: Microsoft's documentation does not say otherwise. */
 LONGLONG _atoi64(const char *String) {
     DIGITS D = {.Text = String};
     ULONGLONG Value = ReadDigits(&D, 10);

@@ -1,4 +1,4 @@
-/* sort.c: qsort, as a heap sort, which needs neither a stack nor luck; and bsearch. Any IRQL. */
+/* sort.c: qsort, a heap sort that needs neither a stack nor luck; and bsearch. Any IRQL. */
 #include <ntddk.h>
 
 static void Swap(PUCHAR A, PUCHAR B, size_t Bytes) {

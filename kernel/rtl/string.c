@@ -43,7 +43,7 @@ static void CopyBackward(PUCHAR To, const UCHAR *From, size_t Length) {
 /* Any IRQL; faults where the buffers do, which may overlap. */
 void *memmove(void *Destination, const void *Source, size_t Length) {
     if ((ULONG_PTR)Destination - (ULONG_PTR)Source >= Length) {
-        /* Not into the source, or downwards: what is written has been read. */
+        /* Not into the source, or downwards: each byte is read before it is overwritten. */
         CopyForward(Destination, Source, Length);
     } else {
         CopyBackward(Destination, Source, Length);
@@ -130,7 +130,7 @@ static UCHAR LowerCase(char Character) {
     return (UCHAR)(Character >= 'A' && Character <= 'Z' ? Character + ('a' - 'A') : Character);
 }
 
-/* Any IRQL. Letters of ASCII count as equal whatever their case. */
+/* Any IRQL. The case of ASCII letters does not count. */
 int _stricmp(const char *A, const char *B) {
     while (*A != 0 && LowerCase(*A) == LowerCase(*B)) {
         A++;

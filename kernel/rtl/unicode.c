@@ -14,7 +14,7 @@ VOID RtlInitUnicodeString(PUNICODE_STRING DestinationString, PCWSTR SourceString
     DestinationString->Buffer = (PWCH)SourceString;
 }
 
-/* The same, but STATUS_NAME_TOO_LONG for what does not fit, and DestinationString is as it was. */
+/* The same, but STATUS_NAME_TOO_LONG if it does not fit, and then DestinationString is unchanged. */
 NTSTATUS RtlInitUnicodeStringEx(PUNICODE_STRING DestinationString, PCWSTR SourceString) {
     if (SourceString != NULL && wcslen(SourceString) * sizeof(WCHAR) > LONGEST_BYTES) {
         return STATUS_NAME_TOO_LONG;
@@ -115,7 +115,7 @@ BOOLEAN RtlSuffixUnicodeString(PCUNICODE_STRING String1, PCUNICODE_STRING String
                        String1->Length / sizeof(WCHAR), CaseInSensitive) == 0;
 }
 
-/* Any IRQL at which the string is resident. The one algorithm there is: hash * 65599 + character.
+/* Any IRQL at which the string is resident. The only algorithm: hash * 65599 + character.
  * STATUS_INVALID_PARAMETER. */
 NTSTATUS RtlHashUnicodeString(PCUNICODE_STRING String, BOOLEAN CaseInSensitive, ULONG HashAlgorithm, PULONG HashValue) {
     if (String == NULL || HashValue == NULL || HashAlgorithm > HASH_STRING_ALGORITHM_X65599) {

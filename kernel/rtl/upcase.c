@@ -1,8 +1,8 @@
 /* upcase.c: upper and lower case of UTF-16 characters, one to one.
  *
  * A row is a run of lower-case letters: with step 1 each has its upper case at the same distance, with step 2 upper and
- * lower alternate. Covered are Latin, Greek, Cyrillic, Armenian and the full-width forms; what has no single partner
- * (the German sharp s, the dotless i, the micro sign) stays as it is. */
+ * lower alternate. Covered are Latin, Greek, Cyrillic, Armenian and the full-width forms; letters without a single
+ * partner (the German sharp s, the dotless i, the micro sign) stay as they are. */
 #include <ntddk.h>
 
 typedef struct _CASE_RUN {

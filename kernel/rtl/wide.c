@@ -34,7 +34,7 @@ int wcscmp(const wchar_t *A, const wchar_t *B) {
     return wcsncmp(A, B, (size_t)-1);
 }
 
-/* Any IRQL. Letters count as equal whatever their case. */
+/* Any IRQL. The case of letters does not count. */
 int _wcsnicmp(const wchar_t *A, const wchar_t *B, size_t Count) {
     for (; Count != 0; Count--, A++, B++) {
         int Left = (USHORT)RtlDowncaseUnicodeChar(*A), Right = (USHORT)RtlDowncaseUnicodeChar(*B);
@@ -50,7 +50,7 @@ int _wcsicmp(const wchar_t *A, const wchar_t *B) {
     return _wcsnicmp(A, B, (size_t)-1);
 }
 
-/* Any IRQL. Unbounded: the caller answers for the room, here and in the next three. */
+/* Any IRQL. Unbounded: the caller vouches for the room, here and in the next three. */
 wchar_t *wcscpy(wchar_t *Destination, const wchar_t *Source) {
     memcpy(Destination, Source, (wcslen(Source) + 1) * sizeof(wchar_t));
     return Destination;

@@ -1,4 +1,4 @@
-/* verifierirp.c: a dispatch routine's duty to its request: to complete it, to pass it on, or to pend it, and to return
+/* verifierirp.c: a dispatch routine's duty to its request: to complete it, to pass it on, or to pend it. And to return
  * the status that it completed it with.
  *
  * While a dispatch routine of a verified driver runs, a record of its request is in one list. IoCompleteRequest and

@@ -1,4 +1,4 @@
-/* verifiertrack.c: the pool blocks of verified drivers, with the stacks that allocated them, until they are freed.
+/* verifiertrack.c: the pool blocks of verified drivers, each with the stack that allocated it.
  *
  * A block is forgotten by ExFreePoolWithTag itself, because the kernel may free a block that a driver has handed to it.
  * Blocks left when a driver goes are its leak: 0xC4 (0x62, name, 0, blocks), with the stacks that allocated them. */

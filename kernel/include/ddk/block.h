@@ -33,9 +33,9 @@ typedef struct _BLOCK_DEVICE {
     ULONG MaximumBytes;
     /* Starts a request; a full queue is the driver's to hold back. <= DISPATCH_LEVEL. */
     VOID (*Submit)(struct _BLOCK_DEVICE *Device, PBLOCK_REQUEST Request);
-    /* For a machine that is dying: any IRQL, one CPU running. The first call takes the device over, whatever state
-     * the CPUs that are now frozen left it in: requests in flight are forgotten. From then on Submit takes no lock,
-     * and each call of Poll completes what is ready, at the caller's IRQL. So: Poll, Submit, Poll until Status
+    /* For a machine that is dying: any IRQL, one CPU running. The first call takes the device over, in any state that
+     * the CPUs now frozen left it in: requests in flight are forgotten. From then on Submit takes no lock, and each
+     * call of Poll completes the requests that are ready, at the caller's IRQL. So: Poll, Submit, Poll until Status
      * changes. */
     VOID (*Poll)(struct _BLOCK_DEVICE *Device);
     PVOID Extension;
@@ -44,15 +44,15 @@ typedef struct _BLOCK_DEVICE {
 /* Sector 0 decides: the first disk that begins with a FAT boot sector is the volume C:. The others get roles in the
  * order of registration: the page file, then the crash dump. The device and its name stay forever.
  * STATUS_NOT_SUPPORTED: too small to be of use, or a second volume; an error of the disk: sector 0 cannot be read, so
- * nobody knows whether something would be overwritten. Said on the console. PASSIVE_LEVEL, from DriverEntry. */
+ * a page file might overwrite something. Each with a message. PASSIVE_LEVEL, from DriverEntry. */
 NTSTATUS IoRegisterBlockDevice(PBLOCK_DEVICE Device);
 
 /* The disk that is C:, or NULL. Any IRQL. */
 PBLOCK_DEVICE IoGetVolumeDisk(VOID);
 
-/* ---- Views of a disk: what a file system sees its metadata through, as CcMapData shows it to one of Windows NT ----
+/* ---- Views of a disk, through which a file system sees its metadata, as by CcMapData on Windows NT ----
  * A view maps one page of the disk at an address of its own, for one operation: the page table gets an entry that is
- * not valid and names the cached page, and the first touch is a soft fault. So whoever looks through a view at
+ * not valid and names the cached page, and the first touch is a soft fault. So a look through a view at
  * DISPATCH_LEVEL stops the machine, however often the page was read before. */
 typedef struct _DISK_VIEW {
     const UCHAR *Data; /* read-only; the bytes at the offset asked for, valid to the end of their page */
@@ -70,8 +70,8 @@ NTSTATUS MmPinDiskPage(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View);
 VOID MmUnpinDiskPage(PDISK_VIEW View); /* <= DISPATCH_LEVEL */
 
 /* Through the same cache; any offset and length. A write has reached the disk when it returns; Buffer NULL writes
- * zeros. After a failed write the cache reads the disk again. The caller serialises what must not mix. <= APC_LEVEL,
- * may fault on Buffer. */
+ * zeros. After a failed write the cache reads the disk again. The caller serialises calls that must not mix. <=
+ * APC_LEVEL, may fault on Buffer. */
 NTSTATUS MmReadDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PVOID Buffer, ULONG Length);
 NTSTATUS MmWriteDisk(PBLOCK_DEVICE Device, ULONG64 Offset, PCVOID Buffer, ULONG Length);
 

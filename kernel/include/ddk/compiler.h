@@ -1,7 +1,7 @@
-/* compiler.h: what driver sources say to Microsoft's compiler, in terms of GCC.
+/* compiler.h: Microsoft's compiler's extensions in driver sources, in terms of GCC.
  *
  * Structured exception handling needs tables that this compiler does not write for C, and here nothing is caught: an
- * exception stops the machine, as it does on Windows where nobody handles it. So that such sources build, the body of
+ * exception stops the machine, as it does on Windows without a handler. So that such sources build, the body of
  * __try runs as a plain block, __except and its filter never run, __finally runs after the body, and __leave leaves
  * the body (from inside a loop or a switch of the body: only that). A `return` in the body skips __finally. */
 #ifndef _COMPILER_H_

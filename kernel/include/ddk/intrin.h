@@ -223,7 +223,7 @@ static FORCEINLINE SHORT InterlockedCompareExchange16(volatile SHORT *Target, SH
     return Comparand;
 }
 
-/* ---- Names with a weaker order: x64's locked instructions are full fences whatever was asked for ---- */
+/* ---- Names with a weaker order: x64's locked instructions are full fences in any case ---- */
 #define InterlockedIncrementAcquire InterlockedIncrement
 #define InterlockedIncrementRelease InterlockedIncrement
 #define InterlockedIncrementNoFence InterlockedIncrement

@@ -1,4 +1,4 @@
-/* ntdddisk.h: control codes of disks, and what they answer with: geometry, length, partition. For disks that drivers make. */
+/* ntdddisk.h: control codes of disks, and their answers: geometry, length, partition. For disks that drivers make. */
 #ifndef _NTDDDISK_H_
 #define _NTDDDISK_H_
 

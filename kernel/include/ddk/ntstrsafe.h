@@ -103,7 +103,7 @@ static FORCEINLINE NTSTATUS RtlUnicodeStringInitEx(PUNICODE_STRING Destination, 
 
 /* ---- Counted strings: copies and concatenations ---- */
 
-/* What the flags ask for afterwards, in NT's order, and the room that is left. Before: the bytes of text that were there. */
+/* The flags' work afterwards, in NT's order, and the room that is left. Before: the bytes of text that were there. */
 static FORCEINLINE NTSTATUS RtlSafeFinishUnicode(NTSTATUS Status, PUNICODE_STRING Destination, USHORT Before,
                                                  PUNICODE_STRING Remaining, ULONG Flags) {
     USHORT Room = (USHORT)(Destination->MaximumLength & ~1u);

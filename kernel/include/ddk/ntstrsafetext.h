@@ -30,8 +30,8 @@ static FORCEINLINE NTSTATUS SAFE(RtlSafeNoRoom)(const SAFE_CHAR *Destination, co
     return Text[0] == 0 ? STATUS_SUCCESS : Destination == NULL ? STATUS_INVALID_PARAMETER : STATUS_BUFFER_OVERFLOW;
 }
 
-/* What the flags of an Ex call ask for afterwards, in NT's order, and where the text ends. Before: the characters that
- * were there already. */
+/* The work that the flags of an Ex call ask for afterwards, in NT's order, and the end of the text. Before: the
+ * characters that were there already. */
 static FORCEINLINE NTSTATUS SAFE(RtlSafeFinish)(NTSTATUS Status, SAFE_CHAR *Destination, size_t Cch, size_t Before,
                                                 size_t Used, SAFE_CHAR **End, size_t *Remaining, ULONG Flags) {
     if (!NT_SUCCESS(Status) && Cch != 0 && Destination != NULL) {

@@ -1,7 +1,7 @@
 /* wdmcrt.h: the part of the C run-time library that the kernel exports to drivers. wchar_t has 16 bits.
  *
- * Any IRQL at which the memory is resident; what formats, compares or converts wide text in ways that need tables, only
- * where pageable memory may be touched: the wide printing calls at PASSIVE_LEVEL, as documented. The _s calls return 0 or an
+ * Any IRQL at which the memory is resident; calls that need tables to format, compare or convert wide text, only where
+ * pageable memory may be touched: the wide printing calls at PASSIVE_LEVEL, as documented. The _s calls return 0 or an
  * errno number, and leave an empty string behind when it does not fit. */
 #ifndef _WDMCRT_H_
 #define _WDMCRT_H_

@@ -125,7 +125,7 @@ VOID ExReleasePushLockEx(PEX_PUSH_LOCK PushLock, ULONG Flags);
 #define ExReleasePushLockShared(Lock) ExReleasePushLockSharedEx((Lock), EX_DEFAULT_PUSH_LOCK_FLAGS)
 #define ExReleasePushLock(Lock) ExReleasePushLockEx((Lock), EX_DEFAULT_PUSH_LOCK_FLAGS)
 
-/* ---- Rundown protection: shared users against the one who tears down ---- */
+/* ---- Rundown protection: many users, and one that tears down ---- */
 typedef struct _EX_RUNDOWN_REF {
     union {
         volatile ULONG_PTR Count; /* users << 1; bit 0: rundown has begun */

@@ -13,7 +13,7 @@ typedef ALLOCATE_FUNCTION_EX *PALLOCATE_FUNCTION_EX;
 typedef VOID FREE_FUNCTION_EX(PVOID Buffer, struct _LOOKASIDE_LIST_EX *Lookaside);
 typedef FREE_FUNCTION_EX *PFREE_FUNCTION_EX;
 
-/* What all three kinds have in common, at NT's offsets. */
+/* The common part of all three kinds, at NT's offsets. */
 typedef struct _GENERAL_LOOKASIDE_POOL {
     SLIST_HEADER ListHead;
     USHORT Depth; /* blocks that may wait in the list */

@@ -64,7 +64,7 @@ NTSTATUS ZwOpenProcess(PHANDLE ProcessHandle, ACCESS_MASK DesiredAccess, POBJECT
                        PCLIENT_ID ClientId);
 NTSTATUS ZwTerminateProcess(HANDLE ProcessHandle, NTSTATUS ExitStatus);
 
-/* ---- What is told of processes, threads and images: at most 64 routines of each kind ---- */
+/* ---- Notices of processes, threads and images: at most 64 routines of each kind ---- */
 typedef VOID (*PCREATE_PROCESS_NOTIFY_ROUTINE)(HANDLE ParentId, HANDLE ProcessId, BOOLEAN Create);
 
 typedef struct _PS_CREATE_NOTIFY_INFO {

@@ -1,7 +1,7 @@
 /* wdmrtl.h: the run-time library part of wdm.h: memory, strings, numbers, times, bitmaps, printing.
  *
- * Lengths of counted strings are in bytes, and a terminator is never required. What allocates takes paged pool, so it is
- * for PASSIVE_LEVEL; the rest runs at any IRQL at which its memory is resident. */
+ * Lengths of counted strings are in bytes, and a terminator is never required. Calls that allocate take paged pool, so
+ * they are for PASSIVE_LEVEL; the rest run at any IRQL at which their memory is resident. */
 #ifndef _WDMRTL_H_
 #define _WDMRTL_H_
 

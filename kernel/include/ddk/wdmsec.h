@@ -1,6 +1,6 @@
 /* wdmsec.h: named devices with a descriptor, written in SDDL, that says which callers may open them.
  *
- * On Windows these calls come from wdmsec.lib, here from the kernel. All callers are the kernel: nobody is refused. */
+ * On Windows these calls come from wdmsec.lib, here from the kernel. All callers are the kernel, so none is refused. */
 #ifndef _WDMSEC_H_
 #define _WDMSEC_H_
 

@@ -6,7 +6,7 @@
 #error "include <wdm.h>"
 #endif
 
-/* ---- What a wake-up adds to a thread's priority ---- */
+/* ---- A wake-up's gain in priority ---- */
 #define IO_CD_ROM_INCREMENT 1
 #define IO_PARALLEL_INCREMENT 1
 #define IO_VIDEO_INCREMENT 1
@@ -110,7 +110,7 @@ VOID IoQueueWorkItemEx(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE_EX WorkerRo
 BOOLEAN IoTryQueueWorkItem(PIO_WORKITEM IoWorkItem, PIO_WORKITEM_ROUTINE_EX WorkerRoutine, WORK_QUEUE_TYPE QueueType,
                            PVOID Context);
 
-/* ---- What runs when the machine dies: at HIGH_LEVEL, on the dying CPU, after the report ---- */
+/* ---- Callbacks when the machine dies: at HIGH_LEVEL, on the dying CPU, after the report ---- */
 typedef enum _KBUGCHECK_BUFFER_DUMP_STATE {
     BufferEmpty,
     BufferInserted,
