@@ -14,6 +14,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+import building
+import driverbuild
 import hosts
 import machine
 import run
@@ -536,6 +538,17 @@ def test_doctor_lists_every_package(shell):
     assert done.returncode == 0, done.stdout + done.stderr
     for _, package, *_ in packages():
         assert f" {package} " in done.stdout
+
+
+@pytest.mark.parametrize("make", (lambda: building.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free")),
+                         ids=("step", "driver"))
+def test_a_long_build_that_shows_nothing_is_told(monkeypatch, capfd, make):
+    for seconds, told in (("0", ""), ("0.6", "bugcheck: building the free kernel, which takes a minute or two the first time\n")):
+        for module in (building, driverbuild):
+            monkeypatch.setattr(module, "make_command", lambda *_, seconds=seconds: ["sleep", seconds])
+        monkeypatch.setattr(building, "PATIENCE", 0.3)
+        make()
+        assert capfd.readouterr().err == told
 
 
 def test_gdb_without_a_terminal_says_how_to_attach(shell, own_output):

@@ -1,9 +1,14 @@
 """Calls make for the tools. Make takes a space in a path for the end of a word, so it is told paths from the top of the tree."""
 
+import contextlib
 import os
 import subprocess
+import sys
+import threading
 
 from machine import OUT, TOP, CannotRun
+
+PATIENCE = 5                    # seconds that a build may take without a word
 
 
 def make_command(name, *targets):
@@ -14,9 +19,22 @@ def make_command(name, *targets):
     return ["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}", f"OUT={out}", *targets]
 
 
+@contextlib.contextmanager
+def told_if_long(name):
+    """Around a build that shows nothing: a line when it takes long, as the first one does."""
+    text = f"bugcheck: building the {name} kernel, which takes a minute or two the first time\n"
+    timer = threading.Timer(PATIENCE, sys.stderr.write, (text,))
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def build(name, *targets, quiet=False):
     """Makes targets of a build; its output is shown unless quiet."""
-    done = subprocess.run(make_command(name, *targets), stdout=subprocess.DEVNULL if quiet else None)
+    with told_if_long(name) if quiet else contextlib.nullcontext():
+        done = subprocess.run(make_command(name, *targets), stdout=subprocess.DEVNULL if quiet else None)
     if done.returncode:
         raise CannotRun(f"the {name} build failed")
 

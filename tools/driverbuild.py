@@ -25,7 +25,7 @@ import mkdriver
 import mkexports
 import mksymbols
 from alone import lock_of
-from building import make_command
+from building import make_command, told_if_long
 from elffile import SHN_UNDEF, ElfFile, readelf
 from machine import OUT, TOP, CannotRun
 from repair import is_repair, source_of
@@ -92,7 +92,7 @@ class Module:
 
 def make_kernel(build):
     """The kernel, the boot archive and the flags for drivers; quick when nothing has changed."""
-    with lock_of(OUT / f".{build}").open("w") as lock:
+    with lock_of(OUT / f".{build}").open("w") as lock, told_if_long(build):
         fcntl.flock(lock, fcntl.LOCK_EX)
         done = subprocess.run(make_command(build, "judge"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
                               errors="replace")
