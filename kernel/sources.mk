@@ -8,7 +8,7 @@
 CORE += boot/entry.asm                   # from 32-bit code to C in the high half
 CORE += boot/bootinfo.c                  # GRUB's or QEMU's report of the machine, in one structure
 CORE += boot/stop.c                      # the one line of a start that cannot go on
-CORE += kernel/ke/startup.c              # the order in which everything comes up
+CORE += kernel/init/startup.c            # the order in which everything comes up
 CORE += kernel/ke/options.c              # the kernel's command line
 CORE += arch/x86_64/cpu.c                # the CPU's features, and its protections switched on
 CORE += arch/x86_64/gdt.c                # segments, and the stacks of #DF, NMI and #MC
@@ -20,7 +20,7 @@ CORE += arch/x86_64/apic.c               # the local APIC: IRQL's queue, and IPI
 CORE += arch/x86_64/ioapic.c             # interrupt lines become messages to a CPU
 CORE += arch/x86_64/timer.c              # how fast the clocks run, measured
 CORE += arch/x86_64/smp.c                # wakes the other CPUs
-CORE += boot/ap.asm                      # another CPU's way from real mode into the kernel
+CORE += arch/x86_64/ap.asm               # another CPU's way from real mode into the kernel
 CORE += arch/x86_64/halt.c               # the two ways to end
 CORE += arch/x86_64/serial.c             # COM1 for people, COM2 for programs
 CORE += arch/x86_64/framebuffer.c        # the screen as memory
@@ -45,7 +45,7 @@ CORE += kernel/ke/semaphore.c            # a count of permits
 CORE += kernel/ke/mutex.c                # owned by one thread, as often as it likes
 CORE += kernel/ke/delay.c                # sleeping for a time
 CORE += kernel/ke/lockwait.c             # the locks that a thread holds, and the one it sleeps on
-CORE += kernel/ex/fastmutex.c            # one locked instruction each, and an event for waiters
+CORE += kernel/ke/fastmutex.c            # one locked instruction each, and an event for waiters
 
 # ---- Threads
 CORE += kernel/ke/scheduler.c            # which thread runs where
@@ -109,7 +109,7 @@ CORE += kernel/io/interrupt.c            # a vector, a service routine and their
 CORE += kernel/io/msix.c                 # an interrupt is a write by the device
 CORE += kernel/io/pciconfig.c            # PCI configuration space, scanned once
 CORE += kernel/io/pcibar.c               # where a device's memory is, and how much
-CORE += kernel/io/clockdpc.c             # a DPC that waits for the clock
+CORE += kernel/ke/clockdpc.c             # a DPC that waits for the clock
 CORE += kernel/io/startup.c              # one disk driver after the other
 CORE += kernel/io/block.c                # the list of disks
 
@@ -125,7 +125,7 @@ CORE += kernel/report/bugwindow.c        # paragraphs in a rectangle or on COM1
 CORE += kernel/report/bugscreen.c        # the blue screen
 CORE += kernel/report/end.c              # how it ended, for programs
 CORE += kernel/report/stack.c            # walks a stack, reads nothing unconfirmed
-CORE += kernel/kd/symbols.c              # from an address to a function and a line
+CORE += kernel/ldr/symbols.c             # from an address to a function and a line
 CORE += kernel/kd/trace.c                # the rings of the event trace
 
 # ---- Text
@@ -156,7 +156,7 @@ RING += arch/x86_64/rtc.c                # the date, read once from the battery-
 RING += arch/x86_64/powerbutton.c        # the power button, which a tool may press
 RING += arch/x86_64/readmodify.c         # a read-modify-write that faults counts as a write
 RING += arch/x86_64/slist.asm            # the S-list: a stack exchanged whole, without a lock
-RING += arch/x86_64/drivercfi.asm        # how a debugger gets through a driver without symbols
+RING += kernel/dump/drivercfi.asm        # how a debugger gets through a driver without symbols
 RING += arch/x86_64/brokenlock.asm       # the lock that does not lock, to step through
 
 # ---- More ways to lock, wait and run

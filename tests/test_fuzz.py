@@ -10,7 +10,7 @@ from test_host import HOST, RTL, SANITIZED
 
 KEPT = [flag for flag in SANITIZED if not flag.startswith(("-W", "-fsanitize"))]
 FLAGS = [*KEPT, "-w", "-D__rdtsc=KernelRdtsc", "-fno-sanitize-recover=undefined", "-fsanitize=address,undefined"]
-LOADER = [*(f"kernel/ldr/{name}.c" for name in ("elf", "layout", "relocate", "module")), "kernel/kd/symbols.c"]
+LOADER = [*(f"kernel/ldr/{name}.c" for name in ("elf", "layout", "relocate", "module")), "kernel/ldr/symbols.c"]
 #        harness: (sources besides rtl, runs, longest input)
 TARGETS = {"loader": (LOADER, 20000, 4000), "archive": ([], 60000, 1500), "format": ([], 40000, 100),
            "path": (["kernel/ob/lookup.c"], 60000, 300)}

@@ -57,7 +57,7 @@ def test_archive_reader_survives_damage(tmp_path):
 def test_loader_survives_damage(tmp_path):
     module = make_driver(tmp_path, "driver", (HOST / "driver.c").read_text())
     loader = build_host(tmp_path, "loader", *(f"kernel/ldr/{n}.c" for n in ("elf", "layout", "relocate", "module")),
-                        "kernel/kd/symbols.c", *RTL)
+                        "kernel/ldr/symbols.c", *RTL)
     call(loader, module, tmp_path / "driver.sym")
 
 

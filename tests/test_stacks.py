@@ -57,7 +57,7 @@ def recorded(live, folder):
 
 def kernels_walks(lines, folder):
     """The walk of the kernel's own code for each state: [[rip]]."""
-    program = build_host(folder, "walk", "kernel/report/stack.c", "kernel/kd/symbols.c", *RTL)
+    program = build_host(folder, "walk", "kernel/report/stack.c", "kernel/ldr/symbols.c", *RTL)
     sections, text = {}, []
     for word, name, *numbers in (line.split() for line in lines if line.startswith("section")):
         sections.setdefault(name, []).append(numbers)

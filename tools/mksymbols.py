@@ -3,7 +3,7 @@ how to get from each instruction to the caller.
 
 usage: mksymbols.py kernel.elf|NAME.sys OUTPUT
 
-All numbers are little-endian 32-bit words unless noted. kernel/kd/symbols.c is the reader.
+All numbers are little-endian 32-bit words unless noted. kernel/ldr/symbols.c is the reader.
   header   "BCSYM02\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, rows, rules,
            files, and bytes of strings
   group    ELF section index (0 in a linked file: one group, from base); first and number of its symbols, lines, rows
@@ -160,7 +160,7 @@ def collect_rows(elf, place):
     rows, rules = [], {NO_RULE: 0}
     for function in CallFrames(elf.path).functions:
         if not any(s.is_allocated and s.address <= function.start < s.address + s.size for s in elf.sections):
-            continue                                    # not of this file (arch/x86_64/drivercfi.asm), or dropped
+            continue                                    # not of this file (kernel/dump/drivercfi.asm), or dropped
         for address, row in rows_of(function):
             rows.append(place(address) + (1, rules.setdefault(rule_of(row), len(rules))))
         rows.append(place(function.end) + (0, 0))

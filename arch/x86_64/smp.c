@@ -1,6 +1,6 @@
 /* smp.c: starting the other CPUs of the MADT: INIT to all, then one start-up IPI at a time.
  *
- * A CPU wakes in real mode, at a page below 1 MiB: boot/ap.asm is copied there, walks to long mode, and takes its PCR
+ * A CPU wakes in real mode, at a page below 1 MiB: arch/x86_64/ap.asm is copied there, walks to long mode, and takes its PCR
  * out of a mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing
  * and halts. Numbers are given without gaps: the PCR of a CPU that stays silent goes to the next one. */
 #include "hal.h"

@@ -59,7 +59,7 @@ VOID KiQueryRegisters(ULONG Processor, PKD_REGISTERS Registers) {
 #define MAXIMUM_NOTED_FRAMES 64 /* of one CPU */
 
 /* An instruction of a driver that a fault or an interrupt has stopped, and where its caller's frame is. A GDB without
- * the driver's symbols looks here (arch/x86_64/drivercfi.asm): it cannot know whether the function has a frame. */
+ * the driver's symbols looks here (kernel/dump/drivercfi.asm): it cannot know whether the function has a frame. */
 typedef struct _STOPPED {
     ULONG64 Rip, Rsp;
     ULONG64 CallerRsp, CallerRbp;

@@ -13,7 +13,7 @@ VOID KdPutDriverText(PCSTR Text);   /* DbgPrint's text and its kin's: KdPutStrin
 VOID KdEscapeText(PCHAR Buffer, SIZE_T Bytes, PCSTR Text); /* for a JSON string, cut to Bytes. Any IRQL */
 VOID KdEnterDying(VOID);                                   /* from now on output is polled and takes no lock */
 
-/* ---- Symbols (kd/symbols.c) ---- */
+/* ---- Symbols (ldr/symbols.c) ---- */
 typedef struct _KD_SYMBOL {
     PCSTR Module;   /* "nt" for the kernel, "secret" for secret.sys */
     PCSTR Function; /* NULL when unknown */

@@ -250,7 +250,7 @@ extern volatile KAFFINITY KeActiveProcessors;
 extern LIST_ENTRY KiThreadList; /* every thread; guarded by KiDispatcherLock */
 extern KSPIN_LOCK KiDispatcherLock;
 
-/* ---- Start-up (ke/startup.c) ---- */
+/* ---- Start-up (init/startup.c) ---- */
 struct _BOOT_INFO;
 extern struct _BOOT_INFO *KeBootInfo;
 DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic,

@@ -36,7 +36,7 @@ typedef struct _KE_VERIFIER {
 } KE_VERIFIER;
 extern const KE_VERIFIER *KeVerifier;
 
-/* ---- Steps of the start (ke/startup.c). Those of one moment run in no promised order ---- */
+/* ---- Steps of the start (init/startup.c). Those of one moment run in no promised order ---- */
 typedef enum _KE_START {
     StartBeforeScreen, /* the same, but the interrupt controllers are not set up yet */
     StartBeforeClock,  /* boot CPU, interrupts masked; memory and pools work */

@@ -18,7 +18,7 @@ PKLOCK_ENTRY KiFindLockEntry(PKTHREAD Thread, PVOID Lock) {
     return NULL;
 }
 
-/* The current thread holds Lock from now on. <= APC_LEVEL. ex/fastmutex.c does the same for the first entry. */
+/* The current thread holds Lock from now on. <= APC_LEVEL. ke/fastmutex.c does the same for the first entry. */
 VOID KeAbAcquired(PVOID Lock) {
     PKTHREAD Thread = KiCurrentThread();
     PKLOCK_ENTRY Entry = KiFindLockEntry(Thread, NULL);

@@ -1,4 +1,4 @@
-/* walk.c: the kernel's own stack walk (report/stack.c, kd/symbols.c) on states of a machine that a debugger has written down.
+/* walk.c: the kernel's own stack walk (report/stack.c, ldr/symbols.c) on states of a machine that a debugger has written down.
  *
  * usage: walk FILE: blocks of lines, numbers in hexadecimal:
  *   module START BYTES SYMBOLFILE         section MODULE-NUMBER ELF-INDEX START BYTES

@@ -80,7 +80,7 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
 
     def from_driver(self, pending, pc, module):
         """An instruction of a driver that has no frame, by its call frame information. Elsewhere GDB's own way is better,
-        because it knows where variables are; but it takes the table in arch/x86_64/drivercfi.asm."""
+        because it knows where variables are; but it takes the table in kernel/dump/drivercfi.asm."""
         address = pc - 1 if pending.level() > 0 and try_read(pc - CALL_BYTES, 1) == CALL else pc
         row = module.row_at(address)
         if row is None or row.cfa is None or row.cfa[0] != RSP or (try_read(pc, 3) or b"").startswith(TOLD_BY_THEMSELVES):
