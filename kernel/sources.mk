@@ -116,7 +116,7 @@ CORE += kernel/io/block.c                # the list of disks
 # ---- The end of the machine
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
 CORE += kernel/report/bugtable.c         # bugcodes.def as data
-CORE += kernel/ke/exception.c            # an exception, which no code handles
+CORE += kernel/ke/exception.c            # exceptions and assertions, which no code handles
 CORE += kernel/ke/stackcheck.c           # the word that must not change
 CORE += kernel/report/bugreport.c        # the parts of the report
 CORE += kernel/report/bugcpus.c          # each CPU's work when it died
@@ -139,7 +139,6 @@ CORE += kernel/rtl/format.c              # printf as NT has it
 CORE += kernel/rtl/string.c              # memory and byte strings
 CORE += kernel/rtl/codepage.c            # the code page between bytes and UTF-16
 CORE += kernel/rtl/archive.c             # the boot archive, believed in nothing
-CORE += kernel/ex/raise.c                # exceptions and assertions end the machine
 
 # ---- The story
 CORE += kernel/story/scenarios.c         # the short scenarios, and whether one ended as expected

@@ -91,7 +91,8 @@ static FORCEINLINE ULONG HalpReadApic(ULONG Register) {
 VOID HalpInitializeApic(VOID);    /* boot CPU: chooses the mode, maps the registers, silences the 8259s */
 VOID HalpEnableApic(PKPRCB Prcb); /* each CPU */
 VOID HalpSendInit(ULONG ApicId);
-VOID HalpSendStartup(ULONG ApicId, ULONG64 Page); /* physical page below 1 MiB */
+VOID HalpSendStartup(ULONG ApicId, ULONG64 Page);     /* physical page below 1 MiB */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr); /* smp.c; ap.asm jumps here on every other CPU */
 
 /* ---- I/O APIC (ioapic.c), interrupts (interrupts.c), time (timer.c, clock.c) ---- */
 VOID HalpInitializeIoApics(VOID);     /* boot CPU: every line masked */

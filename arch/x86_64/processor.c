@@ -2,28 +2,13 @@
 #include "hal.h"
 #include <kd.h>
 
-/* entry.asm: the boot CPU's stacks, in the kernel's image, with unmapped pages between them. */
-extern UCHAR KiBootStackLimit[], KiBootStackTop[], KiBootDpcStack[], KiBootDoubleFaultStack[], KiBootNmiStack[],
-    KiBootMachineCheckStack[];
-
 static DESCRIPTOR_TABLES BootTables;
-
-static VOID UseBootStacks(PKPCR Pcr) {
-    PKTHREAD Idle = Pcr->Prcb.IdleThread;
-    Idle->StackBase = (ULONG64)KiBootStackTop;
-    Idle->StackLimit = (ULONG64)KiBootStackLimit;
-    Pcr->Prcb.DpcStack = (ULONG64)KiBootDpcStack;
-    Pcr->IstStack[IST_DOUBLE_FAULT - 1] = (ULONG64)KiBootDoubleFaultStack;
-    Pcr->IstStack[IST_NMI - 1] = (ULONG64)KiBootNmiStack;
-    Pcr->IstStack[IST_MACHINE_CHECK - 1] = (ULONG64)KiBootMachineCheckStack;
-}
 
 /* Boot CPU, IF = 0, after KeInitializeProcessor, before there is memory. From here on exceptions reach KiTrap, and GS
  * works. */
 VOID HalInitializeBootProcessor(PKPCR Pcr) {
     HalpDetectFeatures();
     HalpEnableFeatures();
-    UseBootStacks(Pcr);
     HalpLoadDescriptorTables(Pcr, &BootTables);
     HalpBuildInterruptTable();
     HalpLoadInterruptTable(Pcr);

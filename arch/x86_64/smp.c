@@ -191,3 +191,12 @@ VOID HalStartProcessors(ULONG Maximum) {
     }
     RemoveTrampoline(Page);
 }
+
+/* Every other CPU arrives here on its idle thread's stack, IF = 0, CR8 = 0, GS not yet loaded. */
+DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr) {
+    HalMarkFirstFrame();
+    HalInitializeProcessor(Pcr);
+    KeActivateProcessor();
+    HalStartClock();
+    KiIdleLoop();
+}

@@ -81,17 +81,14 @@ static PWORK_QUEUE_ITEM TakeItem(EX_WORK_QUEUE *Queue) {
 }
 
 static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
-    PETHREAD Thread;
     InterlockedIncrement(&Queue->FreeWorkers);
     InterlockedIncrement(&Queue->Workers);
-    NTSTATUS Status = PsCreateNamedThread(&Thread, Queue->ThreadName, Queue->Priority, ExpWorkerThread, Queue);
+    NTSTATUS Status = PsCreateNamedThread(NULL, Queue->ThreadName, Queue->Priority, ExpWorkerThread, Queue);
     if (!NT_SUCCESS(Status)) {
         InterlockedDecrement(&Queue->FreeWorkers);
         InterlockedDecrement(&Queue->Workers);
-        return Status;
     }
-    ObDereferenceObject(Thread);
-    return STATUS_SUCCESS;
+    return Status;
 }
 
 /* What the routine leaves behind, in NT's order. Item may have been freed: its address is only reported. */

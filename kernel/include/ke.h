@@ -251,15 +251,15 @@ extern LIST_ENTRY KiThreadList; /* every thread; guarded by KiDispatcherLock */
 extern KSPIN_LOCK KiDispatcherLock;
 
 /* ---- Start-up (init/startup.c) ---- */
-struct _BOOT_INFO;
-extern struct _BOOT_INFO *KeBootInfo;
 DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic,
                                        ULONG64 Info); /* entry.asm jumps here on the boot CPU, IF = 0, CR8 = 0 */
-DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr); /* ap.asm, on the idle stack jumps here on every other CPU */
 VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);  /* PRCB, queues, idle thread = the caller */
 VOID KeActivateProcessor(VOID);                       /* the CPU can take interrupts and threads now */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
 
+/* What the boot loader has said (bootinfo.h). */
+struct _BOOT_INFO;
+extern struct _BOOT_INFO *KeBootInfo;
 /* Command-line options ("name=value" or "name"). Any IRQL. */
 BOOLEAN KeGetBootOption(PCSTR Name, PCHAR Value, SIZE_T ValueBytes);
 ULONG64 KeGetBootOptionNumber(PCSTR Name, ULONG64 Default);

@@ -170,6 +170,8 @@ typedef struct _MM_SPECIAL_BLOCK {
     ULONG Next; /* in the queue of slots that are not in use */
     PVOID AllocatedBy[MM_SPECIAL_FRAMES], FreedBy[MM_SPECIAL_FRAMES];
 } MM_SPECIAL_BLOCK;
+/* Notes where the caller is, up to Maximum return addresses. Any IRQL. The verifier's, a hook of the ring. */
+extern VOID (*MmCaptureStack)(PVOID *Frames, ULONG Maximum);
 BOOLEAN MmEnableSpecialPool(VOID);                                                /* PASSIVE; FALSE: no memory */
 PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag); /* NULL: take the normal pool */
 VOID MmFreeSpecialPool(PVOID P, ULONG Tag);

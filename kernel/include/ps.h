@@ -5,7 +5,7 @@
 #include <ke.h>
 
 VOID PsInitializeSystem(VOID); /* PASSIVE, first thread: reaper, worker threads */
-/* A named system thread without a handle; the caller gets a reference that it must drop. PASSIVE. */
+/* A named system thread without a handle. *Thread: the caller's reference, to be dropped; NULL: none is wanted. PASSIVE. */
 NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context);
 
 /* A process: an object without threads of its own to count, for there are but two. */

@@ -15,9 +15,13 @@
 #include <story.h>
 #include <trace.h>
 
-static KPCR KiBootPcr;
-static BOOT_INFO KiBootInfo;
-PBOOT_INFO KeBootInfo = &KiBootInfo;
+/* entry.asm: the boot CPU's stacks, in the kernel's image, with unmapped pages between them. */
+extern UCHAR KiBootStackLimit[], KiBootStackTop[], KiBootDpcStack[], KiBootDoubleFaultStack[], KiBootNmiStack[],
+    KiBootMachineCheckStack[];
+
+static KPCR KiBootPcr = {
+    .IstStack = {(ULONG64)KiBootDoubleFaultStack, (ULONG64)KiBootNmiStack, (ULONG64)KiBootMachineCheckStack},
+    .Prcb.DpcStack = (ULONG64)KiBootDpcStack};
 
 static VOID PrintBanner(VOID) {
 #ifdef CHECKED
@@ -75,6 +79,8 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     KiInitializeStackCookie();
     AttachRing();
     KeInitializeProcessor(&KiBootPcr, 0);
+    KiBootPcr.Prcb.IdleThread->StackBase = (ULONG64)KiBootStackTop;
+    KiBootPcr.Prcb.IdleThread->StackLimit = (ULONG64)KiBootStackLimit;
     HalInitializeBootProcessor(&KiBootPcr);
     BootReadInformation(Magic, Info, KeBootInfo);
     KeSeed = KeGetBootOptionNumber("seed", 0);
@@ -90,21 +96,10 @@ DECLSPEC_NORETURN VOID KiSystemStartup(ULONG Magic, ULONG64 Info) {
     RunSteps(StartBeforeClock);
     KeActivateProcessor();
     KeRaiseIrqlToDpcLevel(); /* no switch before the idle loop, which lowers again and turns interrupts on */
-    PETHREAD Thread;
-    NTSTATUS Status = PsCreateNamedThread(&Thread, "phase 1", 13, Phase1, NULL);
+    NTSTATUS Status = PsCreateNamedThread(NULL, "phase 1", 13, Phase1, NULL);
     if (!NT_SUCCESS(Status)) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
     }
-    ObDereferenceObject(Thread);
-    HalStartClock();
-    KiIdleLoop();
-}
-
-/* Every other CPU arrives here on its idle thread's stack, IF = 0, CR8 = 0, GS not yet loaded. */
-DECLSPEC_NORETURN VOID KiProcessorStartup(PKPCR Pcr) {
-    HalMarkFirstFrame();
-    HalInitializeProcessor(Pcr);
-    KeActivateProcessor();
     HalStartClock();
     KiIdleLoop();
 }

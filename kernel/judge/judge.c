@@ -110,13 +110,11 @@ static VOID ShutDownAll(PVOID Context) {
 }
 
 static VOID StartStep(PKSTART_ROUTINE Routine) {
-    PETHREAD Thread;
     IsStepDone = FALSE;
-    NTSTATUS Status = PsCreateNamedThread(&Thread, "judge's loader", 8, Routine, NULL);
+    NTSTATUS Status = PsCreateNamedThread(NULL, "judge's loader", 8, Routine, NULL);
     if (!NT_SUCCESS(Status)) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
     }
-    ObDereferenceObject(Thread);
 }
 
 /* ---- Watching ---- */
@@ -287,12 +285,10 @@ static VOID FlushAll(PVOID Context) {
 /* Writes the drivers' data in files that are still open to C:, unless the machine is too stuck for that. */
 static VOID FlushVolume(VOID) {
     LARGE_INTEGER Poll = {.QuadPart = -POLL_MS * UNITS_PER_MS};
-    PETHREAD Thread;
     ULONG64 Start = NowMs();
-    if (!NT_SUCCESS(PsCreateNamedThread(&Thread, "judge's flusher", HIGH_PRIORITY, FlushAll, NULL))) {
+    if (!NT_SUCCESS(PsCreateNamedThread(NULL, "judge's flusher", HIGH_PRIORITY, FlushAll, NULL))) {
         return;
     }
-    ObDereferenceObject(Thread);
     while (!IsFlushed && NowMs() - Start < FLUSH_MS) {
         KeDelayExecutionThread(KernelMode, FALSE, &Poll);
     }

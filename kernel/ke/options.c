@@ -2,6 +2,8 @@
 #include <bootinfo.h>
 #include <ke.h>
 
+static BOOT_INFO BootInfo;
+PBOOT_INFO KeBootInfo = &BootInfo;
 ULONG64 KeSeed;
 
 /* The character behind "name" in the command line: '=', blank or 0; NULL when the option is not there. */

@@ -26,7 +26,7 @@ static VOID KiExecuteDpc(PVOID Context) {
     }
 }
 
-/* A thread for each CPU that is up. */
+/* A thread for each CPU that is up. The references are kept: they never end. */
 static VOID InitializeThreadedDpcs(VOID) {
     for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
         CHAR Name[16];
@@ -35,7 +35,6 @@ static VOID InitializeThreadedDpcs(VOID) {
         RtlFormat(Name, sizeof(Name), "threaded dpc %u", Number);
         if (NT_SUCCESS(PsCreateNamedThread(&Thread, Name, HIGH_PRIORITY, KiExecuteDpc, Prcb))) {
             Prcb->ThreadedDpcThread = &Thread->Tcb; /* without memory for the thread they stay ordinary ones */
-            ObDereferenceObject(Thread);            /* it never ends */
         }
     }
 }

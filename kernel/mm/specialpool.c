@@ -13,7 +13,6 @@
 #include <kd.h>
 #include <ring.h>
 #include <trace.h>
-#include <verifier.h>
 
 #define SLOT_PAGES 2 /* the block's page and the guard page */
 #define SLOT_BYTES (SLOT_PAGES * PAGE_SIZE)
@@ -39,6 +38,7 @@ KE_DECLARE_LOCK(MiSpecialPoolLock, RANK_POOL, "the queues of special-pool slots 
 static MI_RANGE MiSpecialPagedRange = {.Start = MM_SPECIAL_PAGED_POOL}; /* no bitmap: its blocks have fixed places */
 MI_PAGEABLE_RANGE(MiSpecialPagedRange);
 static SPECIAL_ARENA Arena[2] = {{.Start = MM_SPECIAL_POOL}, {.Start = MM_SPECIAL_PAGED_POOL}};
+VOID (*MmCaptureStack)(PVOID *Frames, ULONG Maximum);
 
 /* ---- Start ---- */
 
@@ -158,7 +158,7 @@ PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag)
     Block->Fill = (UCHAR)(0x96 + Slot * 2); /* differs from slot to slot, and is never 0 */
     Block->Fill += Block->Fill == 0;
     Block->State = SpecialInUse;
-    VfCaptureStack(Block->AllocatedBy, MM_SPECIAL_FRAMES);
+    MmCaptureStack(Block->AllocatedBy, MM_SPECIAL_FRAMES);
     memset(Block->FreedBy, 0, sizeof(Block->FreedBy));
     memset((PVOID)Page, Block->Fill, PAGE_SIZE);
     if (PoolType & TYPE_ZERO) {
@@ -225,7 +225,7 @@ VOID MmFreeSpecialPool(PVOID P, ULONG Tag) {
     CheckFill(Block, Page, Va, 0x23);
     __atomic_store_n(&Block->State, SpecialFreed,
                      __ATOMIC_RELEASE); /* before the page goes: a fault asks what it was */
-    VfCaptureStack(Block->FreedBy, MM_SPECIAL_FRAMES);
+    MmCaptureStack(Block->FreedBy, MM_SPECIAL_FRAMES);
     KdTracePoolAt(Irql, TracePoolFree, IsPaged, (PVOID)Va, Block->Bytes, Block->Tag, Block->FreedBy[0]);
     MiUnmapPages(Page, 1);
     SPECIAL_ARENA *In = &Arena[IsPaged];

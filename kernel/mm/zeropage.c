@@ -56,10 +56,5 @@ static VOID ZeroPageThread(PVOID Context) {
 
 /* PASSIVE_LEVEL. */
 NTSTATUS MiStartZeroThread(VOID) {
-    PETHREAD Thread;
-    NTSTATUS Status = PsCreateNamedThread(&Thread, "zero-page", 0, ZeroPageThread, NULL);
-    if (NT_SUCCESS(Status)) {
-        ObDereferenceObject(Thread);
-    }
-    return Status;
+    return PsCreateNamedThread(NULL, "zero-page", 0, ZeroPageThread, NULL);
 }

@@ -76,9 +76,13 @@ VOID PspStartThread(PETHREAD Thread) {
 }
 
 NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
-    NTSTATUS Status = PspCreateThread(Thread, Name, Priority, Start, Context);
+    PETHREAD Unwanted, *Created = Thread != NULL ? Thread : &Unwanted;
+    NTSTATUS Status = PspCreateThread(Created, Name, Priority, Start, Context);
     if (NT_SUCCESS(Status)) {
-        PspStartThread(*Thread);
+        PspStartThread(*Created);
+    }
+    if (NT_SUCCESS(Status) && Thread == NULL) {
+        ObfDereferenceObject(Unwanted);
     }
     return Status;
 }

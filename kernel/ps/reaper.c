@@ -19,10 +19,8 @@ VOID PspReaperThread(PVOID Context) {
 }
 
 VOID PsInitializeSystem(VOID) {
-    PETHREAD Thread;
-    NTSTATUS Status = PsCreateNamedThread(&Thread, "reaper", LOW_REALTIME_PRIORITY, PspReaperThread, NULL);
+    NTSTATUS Status = PsCreateNamedThread(NULL, "reaper", LOW_REALTIME_PRIORITY, PspReaperThread, NULL);
     if (!NT_SUCCESS(Status)) {
         KeBugCheckEx(PHASE1_INITIALIZATION_FAILED, (ULONG_PTR)Status, 0, 0, 0);
     }
-    ObDereferenceObject(Thread);
 }

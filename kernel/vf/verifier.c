@@ -195,3 +195,4 @@ VOID VfCaptureStack(PVOID *Frames, ULONG Maximum) {
         Frames[Kept++] = NULL;
     }
 }
+KE_ATTACH(MmCaptureStack, VfCaptureStack);
