@@ -1,7 +1,6 @@
 /* resourcequery.c: resource queries, owners that are not threads, and calls that enter a critical region. */
 #include <ex.h>
 
-#define OWNER_POINTER_BITS 3 /* tell an owner pointer from a thread's address */
 #define RESOURCE_DISABLE_BOOST 0x08
 
 /* The entry of Owner, or NULL. The resource's spin lock is held. */
@@ -48,15 +47,6 @@ VOID ExDisableResourceBoostLite(PERESOURCE Resource) {
     KeReleaseSpinLock(&Resource->SpinLock, OldIrql);
 }
 
-PKTHREAD ExQueryResourceOwner(PERESOURCE Resource) {
-    ERESOURCE_THREAD Owner = Resource->OwnerEntry.OwnerThread;
-    POWNER_ENTRY Table = __atomic_load_n(&Resource->OwnerTable, __ATOMIC_ACQUIRE);
-    for (ULONG i = 1; Owner == 0 && Table != NULL && i < Table[0].TableSize; i++) {
-        Owner = Table[i].OwnerThread;
-    }
-    return (PKTHREAD)(Owner & ~(ERESOURCE_THREAD)OWNER_POINTER_BITS);
-}
-
 /* ---- Owner pointers ---- */
 
 /* Gives what the thread owns to Owner. RESOURCE_OWNER_POINTER_INVALID if it owns nothing. */
@@ -91,7 +81,7 @@ VOID ExSetResourceOwnerPointer(PERESOURCE Resource, PVOID OwnerPointer) {
 /* Flags: FLAG_OWNER_POINTER_IS_THREAD. */
 VOID ExSetResourceOwnerPointerEx(PERESOURCE Resource, PVOID OwnerPointer, ULONG Flags) {
     ERESOURCE_THREAD Owner = (ERESOURCE_THREAD)OwnerPointer;
-    if ((Owner & OWNER_POINTER_BITS) != OWNER_POINTER_BITS && !(Flags & FLAG_OWNER_POINTER_IS_THREAD)) {
+    if ((Owner & EX_OWNER_POINTER_BITS) != EX_OWNER_POINTER_BITS && !(Flags & FLAG_OWNER_POINTER_IS_THREAD)) {
         KeBugCheckEx(RESOURCE_OWNER_POINTER_INVALID, (ULONG_PTR)Resource, (ULONG_PTR)Resource->OwnerTable,
                      (ULONG_PTR)KiCurrentThread(), Owner);
     }

@@ -5,11 +5,8 @@
 #include <ke.h>
 
 VOID ExInitializeWorkers(VOID); /* PASSIVE, first thread */
-/* The first queued item that lies in the range, or whose routine does; NULL: none. <= DISPATCH_LEVEL. */
-PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End);
-ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVEL */
 
-/* One queue for each type of work (work.c, workcheck.c). */
+/* One queue for each type of work (work.c, inspect.c). */
 typedef struct _EX_WORK_QUEUE {
     PCSTR ThreadName;
     KPRIORITY Priority;
@@ -22,8 +19,8 @@ extern EX_WORK_QUEUE ExpWorkQueues[MaximumWorkQueue];
 extern KSPIN_LOCK ExpWorkQueueLock;
 
 /* ---- Locks: shared by their files ---- */
-PKTHREAD ExQueryResourceOwner(PERESOURCE Resource); /* a thread that may be gone, or NULL; any IRQL, a snapshot */
-extern LIST_ENTRY ExpSystemResourcesList;           /* every ERESOURCE; guarded by ExpResourceSpinLock */
+#define EX_OWNER_POINTER_BITS 3           /* tell an owner pointer of an ERESOURCE from a thread's address */
+extern LIST_ENTRY ExpSystemResourcesList; /* every ERESOURCE; guarded by ExpResourceSpinLock */
 extern KSPIN_LOCK ExpResourceSpinLock;
 
 #endif

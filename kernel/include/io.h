@@ -30,22 +30,8 @@ BOOLEAN IoIsIrpSent(PIRP Irp);     /* it ends in no thread, and a driver has it;
  * requester gave them. APC_LEVEL. A hook of the ring. */
 extern VOID (*IoRequesterHook)(PIRP Irp);
 
-/* A request that has not come back, for an explanation. */
-typedef struct _IO_PENDING_IRP {
-    PIRP Irp;
-    BOOLEAN IsSent;        /* and not completed */
-    PDEVICE_OBJECT Device; /* whose driver has it; NULL though it is sent: the device is gone */
-    UCHAR MajorFunction;
-    BOOLEAN IsCompleting; /* it waits for an APC of its thread */
-    BOOLEAN IsCancelled;
-    BOOLEAN IsNobodys; /* it ends in no thread: its sender's completion routine gets it */
-    ULONG64 CancelRoutine;
-} IO_PENDING_IRP, *PIO_PENDING_IRP;
 /* From now on requests that end in no thread are noted too. PASSIVE, before there are such requests. */
 VOID IoNoteSentIrps(VOID);
-/* The Index-th request of a thread that exists; with NULL, of all that have ended, and those of no thread. FALSE: there
- * are fewer. <= DISPATCH_LEVEL; a snapshot. */
-BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending);
 /* The disk with this role: 0 page file, 1 crash dump. NULL: none. */
 PBLOCK_DEVICE IoGetBlockDevice(ULONG Role);
 PBLOCK_DEVICE IoGetDumpDisk(VOID); /* the one that is marked for the crash dump, else that of role 1 */

@@ -347,9 +347,6 @@ VOID KiReleaseTextbookLock(volatile UCHAR *Lock);
  * the current thread; <= APC_LEVEL. */
 VOID KeBeginLockWait(PVOID Lock, KLOCK_KIND Kind);
 VOID KeEndLockWait(VOID);
-/* A thread that holds Lock; NULL: none, or unknown. Dispatcher lock held, or all other CPUs stopped. */
-PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind);
-PCSTR KeLockKindName(KLOCK_KIND Kind); /* "fast mutex", "push lock (shared)", ... Any IRQL */
 /* Waits for Object on behalf of a lock, with the bookkeeping around it. STATUS_SUCCESS or STATUS_TIMEOUT. <= APC_LEVEL */
 NTSTATUS KeWaitForLock(PVOID Lock, KLOCK_KIND Kind, PVOID Object, KWAIT_REASON Reason, PLARGE_INTEGER Timeout);
 BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority,
@@ -383,19 +380,7 @@ extern ULONG64 KiUptimeSeconds;         /* that had passed at the start: uptime=
 extern ULONG64 KiBootTime;              /* system time at interrupt time 0 */
 VOID KiInitializeClock(VOID);
 extern VOID (*KiClockHook)(PKTRAP_FRAME Frame); /* each tick of each CPU, at CLOCK_LEVEL; NULL: no listener */
-/* For memory that is about to go: the first timer or DPC that lies in the range, or whose routine does; NULL: none.
- * <= DISPATCH_LEVEL. */
-PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End);
-PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End);
 VOID KiDispatchThreadSwitch(VOID); /* ke/scheduler.c: quantum end and NextThread; at DISPATCH_LEVEL, IF = 1 */
-
-/* ---- Threads, timers and DPCs, for judge/watch.c ---- */
-PKTHREAD
-KeNextThreadObject(PKTHREAD Thread); /* also of ended threads; NULL: the first, and behind the last. Dispatcher lock */
-PKTIMER
-KeNextTimer(PKTIMER Timer); /* in the order of due times; NULL: the first, and behind the last. Dispatcher lock */
-ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
-PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* that Thread runs; NULL: none. Dispatcher lock held */
 
 /* ---- Dying (ke/bugcheck.c; bugcheck.h) ---- */
 DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4,

@@ -76,6 +76,13 @@ typedef struct _IOP_DRIVER {
 #define IOP_IRP_FROM_POOL 0x100   /* IoAllocateIrp's: the driver must not use its memory for anything else */
 #define IOP_IRP_SENT 0x200        /* in a list of threadirp.c, whose lock guards this too */
 
+/* ---- The lists of threadirp.c, besides each thread's own; the lock guards all ---- */
+extern KSPIN_LOCK IopThreadIrpLock;
+extern LIST_ENTRY IopOrphanIrps; /* their thread has ended */
+extern LIST_ENTRY IopSentIrps;   /* they end in no thread: from their first driver to their last, if that is noted */
+PIRP IopCountDownIn(const LIST_ENTRY *Head,
+                    PULONG Index); /* the *Index-th, or NULL: *Index is less by those there are */
+
 /* ---- Requests that end in their threads (threadirp.c). <= DISPATCH_LEVEL. Without the ring they are not listed: there
  * no thread that sends requests ends before they do ---- */
 typedef struct _IOP_THREAD_IRPS {

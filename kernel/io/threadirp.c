@@ -13,11 +13,8 @@
 
 KE_DECLARE_LOCK(IopThreadIrpLock, RANK_DISPATCHER + 1, "the lists of requests that end in their threads");
 
-/* Those whose thread has ended. */
-static LIST_ENTRY Orphans = {&Orphans, &Orphans};
-
-/* Those that end in no thread, from their first driver to their last: only for the judge. */
-static LIST_ENTRY SentIrps = {&SentIrps, &SentIrps};
+LIST_ENTRY IopOrphanIrps = {&IopOrphanIrps, &IopOrphanIrps};
+LIST_ENTRY IopSentIrps = {&IopSentIrps, &IopSentIrps};
 
 static VOID QueueThreadIrp(PIRP Irp) {
     KIRQL OldIrql;
@@ -81,7 +78,7 @@ static VOID NoteSentIrp(PIRP Irp) {
     }
     KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
     Irp->Reserved |= IOP_IRP_SENT;
-    InsertTailList(&SentIrps, &Irp->ThreadListEntry);
+    InsertTailList(&IopSentIrps, &Irp->ThreadListEntry);
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
 }
 
@@ -103,8 +100,8 @@ KE_ATTACH(IopThreadIrps, &Requests);
 
 /* ---- The end of a thread ---- */
 
-/* The *Index-th request of a list, or NULL, with *Index counted down by those that there are. Lock held. */
-static PIRP CountDownIn(const LIST_ENTRY *Head, PULONG Index) {
+/* See iop.h. */
+PIRP IopCountDownIn(const LIST_ENTRY *Head, PULONG Index) {
     for (const LIST_ENTRY *Entry = Head->Flink; Entry != Head; Entry = Entry->Flink) {
         if ((*Index)-- == 0) {
             return CONTAINING_RECORD(Entry, IRP, ThreadListEntry);
@@ -114,7 +111,7 @@ static PIRP CountDownIn(const LIST_ENTRY *Head, PULONG Index) {
 }
 
 static PIRP FindIn(const LIST_ENTRY *Head, ULONG Index) {
-    return CountDownIn(Head, &Index);
+    return IopCountDownIn(Head, &Index);
 }
 
 static PIRP FindOfThread(PETHREAD Thread, ULONG Index) {
@@ -149,7 +146,7 @@ static PIRP Disown(PETHREAD Thread) {
         Found->Reserved = (USHORT)((Found->Reserved & ~IOP_IRP_HOLDS_THREAD) | IOP_IRP_ORPHAN);
         Found->Tail.Overlay.Thread = NULL;
         RemoveEntryList(&Found->ThreadListEntry);
-        InsertTailList(&Orphans, &Found->ThreadListEntry);
+        InsertTailList(&IopOrphanIrps, &Found->ThreadListEntry);
     }
     KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
     if (HoldsThread) {
@@ -183,41 +180,3 @@ static VOID WatchThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
     }
 }
 KE_THREAD_WATCH(2, WatchThread);
-
-/* ---- For the judge ---- */
-
-/* A request keeps neither its device's memory nor its driver. */
-static BOOLEAN IsDevice(PDEVICE_OBJECT Device) {
-    return MmIsAddressValid(Device) && Device->Type == IO_TYPE_DEVICE && MmIsAddressValid(Device->DriverObject) &&
-           Device->DriverObject->Type == IO_TYPE_DRIVER;
-}
-
-static VOID Describe(PIRP Irp, PIO_PENDING_IRP Pending) {
-    BOOLEAN IsCompleting = (Irp->Reserved & IOP_IRP_COMPLETING) != 0;
-    *Pending = (IO_PENDING_IRP){.Irp = Irp,
-                                .IsCompleting = IsCompleting,
-                                .IsCancelled = Irp->Cancel,
-                                .IsNobodys = (Irp->Reserved & IOP_IRP_SENT) != 0,
-                                .CancelRoutine = (ULONG64)Irp->CancelRoutine};
-    LONG Location = __atomic_load_n(&Irp->CurrentLocation, __ATOMIC_RELAXED); /* it may be on its way up */
-    if (!IsCompleting && Location >= 1 && Location <= Irp->StackCount) {
-        PIO_STACK_LOCATION Stack = (PIO_STACK_LOCATION)(Irp + 1) + Location - 1;
-        Pending->IsSent = TRUE;
-        Pending->MajorFunction = Stack->MajorFunction;
-        Pending->Device = IsDevice(Stack->DeviceObject) ? Stack->DeviceObject : NULL;
-    }
-}
-
-BOOLEAN IoFindPendingIrp(PETHREAD Thread, ULONG Index, PIO_PENDING_IRP Pending) {
-    KIRQL OldIrql;
-    KeAcquireSpinLock(&IopThreadIrpLock, &OldIrql);
-    PIRP Irp = CountDownIn(Thread != NULL ? &Thread->IrpList : &Orphans, &Index);
-    if (Irp == NULL && Thread == NULL) {
-        Irp = CountDownIn(&SentIrps, &Index);
-    }
-    if (Irp != NULL) {
-        Describe(Irp, Pending);
-    }
-    KeReleaseSpinLock(&IopThreadIrpLock, OldIrql);
-    return Irp != NULL;
-}

@@ -2,6 +2,7 @@
 #ifndef _JUDGE_H_
 #define _JUDGE_H_
 
+#include <inspect.h>
 #include <kd.h>
 #include <ldr.h>
 #include <story.h>

@@ -141,7 +141,7 @@ PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind) {
     const KWAIT_BLOCK *Block = Thread->WaitBlockList;
     *Kind = "nothing";
     if (Thread->BlockingLock != NULL) {
-        *Kind = KeLockKindName(Thread->BlockingKind);
+        *Kind = ExLockKindName(Thread->BlockingKind);
         return Thread->BlockingLock;
     }
     if (Block == NULL) {
@@ -153,7 +153,7 @@ PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind) {
 
 static PKTHREAD OwnerOf(PKTHREAD Thread) {
     if (Thread->BlockingLock != NULL) {
-        return KeQueryLockOwner(Thread->BlockingLock, Thread->BlockingKind);
+        return ExQueryLockOwner(Thread->BlockingLock, Thread->BlockingKind);
     }
     DISPATCHER_HEADER *Object = OnlyObject(Thread);
     if (Object == NULL) {

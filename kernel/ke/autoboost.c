@@ -12,13 +12,12 @@
  * Both checks at the end happen when the thread's object is deleted, long after the culprit has gone: by the reaper, or
  * by the code that drops the last reference. A thread object is in KiThreadObjects until then. */
 #include "ki.h"
-#include <ex.h>
 #include <ring.h>
 
 #define BOOST_LIMIT (LOW_REALTIME_PRIORITY - 1)
 
 /* Every thread object from its initialization to its deletion; guarded by the dispatcher lock. */
-static LIST_ENTRY KiThreadObjects = {&KiThreadObjects, &KiThreadObjects};
+LIST_ENTRY KiThreadObjects = {&KiThreadObjects, &KiThreadObjects};
 
 /* INVALID_IO_BOOST_STATE (thread, boosts, 1, 0): it ended as the exclusive owner of a resource with waiters.
  * KERNEL_LOCK_ENTRY_LEAKED_ON_THREAD_TERMINATION (thread, entry, 1, lock). */
@@ -78,56 +77,4 @@ BOOLEAN KeBoostLockOwner(PKTHREAD Owner, KPRIORITY Priority, LONG IoBoost) {
     }
     KiUnlockDispatcher(OldIrql);
     return Exists;
-}
-
-/* The thread object that was made after Thread's, the first one for NULL, NULL behind the last: also of threads that have
- * ended but are still referred to. Dispatcher lock held. */
-PKTHREAD KeNextThreadObject(PKTHREAD Thread) {
-    PLIST_ENTRY Entry = Thread == NULL ? KiThreadObjects.Flink : Thread->ObjectListEntry.Flink;
-    return Entry == &KiThreadObjects ? NULL : CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
-}
-
-/* A push lock does not know its owners, but their entries know it. Dispatcher lock held. */
-static PKTHREAD FindHolder(PVOID Lock) {
-    for (PLIST_ENTRY Entry = KiThreadObjects.Flink; Entry != &KiThreadObjects; Entry = Entry->Flink) {
-        PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
-        if (KiFindLockEntry(Thread, Lock) != NULL) {
-            return Thread;
-        }
-    }
-    return NULL;
-}
-
-PKTHREAD KeQueryLockOwner(PVOID Lock, KLOCK_KIND Kind) {
-    PKTHREAD Owner = NULL;
-    switch (Kind) {
-    case LockFastMutex:
-    case LockGuardedMutex:
-        Owner = ((PFAST_MUTEX)Lock)->Owner;
-        break;
-    case LockResourceShared:
-    case LockResourceExclusive:
-        Owner = ExQueryResourceOwner(Lock);
-        break;
-    case LockPushShared:
-    case LockPushExclusive:
-        return FindHolder(Lock);
-    default:
-        break;
-    }
-    return Owner != NULL && IsThreadObject(Owner) ? Owner : NULL;
-}
-
-PCSTR KeLockKindName(KLOCK_KIND Kind) {
-    static const PCSTR Names[] = {
-        [LockNone] = "no lock",
-        [LockFastMutex] = "fast mutex",
-        [LockGuardedMutex] = "guarded mutex",
-        [LockResourceShared] = "resource (shared)",
-        [LockResourceExclusive] = "resource (exclusive)",
-        [LockPushShared] = "push lock (shared)",
-        [LockPushExclusive] = "push lock (exclusive)",
-        [LockRundown] = "rundown protection",
-    };
-    return (ULONG)Kind < RTL_NUMBER_OF(Names) ? Names[Kind] : "unknown lock";
 }

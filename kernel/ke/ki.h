@@ -80,6 +80,8 @@ VOID KiRemoveTimer(PKTIMER Timer);
 ULONG64 KiDueTime(LONGLONG Timeout);
 extern LIST_ENTRY KiTimerList; /* in the order of due times */
 
+extern LIST_ENTRY KiThreadObjects; /* autoboost.c: every thread object that is not deleted yet; dispatcher lock */
+
 /* ---- lockwait.c ---- */
 PKLOCK_ENTRY KiFindLockEntry(PKTHREAD Thread, PVOID Lock); /* Lock NULL: a free one. NULL: there is none */
 

@@ -1,18 +1,14 @@
-/* timercheck.c: set timers in memory that is about to go, and the list of timers for an observer. */
+/* timercheck.c: set timers in memory that is about to go: the check behind 0xC7. */
 #include "ki.h"
+#include <inspect.h>
 #include <ring.h>
-
-/* The timer that is due after Timer, the first one for NULL, NULL behind the last. Dispatcher lock held. */
-PKTIMER KeNextTimer(PKTIMER Timer) {
-    PLIST_ENTRY Entry = Timer == NULL ? KiTimerList.Flink : Timer->TimerListEntry.Flink;
-    return Entry == &KiTimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
-}
 
 static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
     return (ULONG64)Address >= Start && (ULONG64)Address < End;
 }
 
-PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
+/* The first timer that lies in the range, or whose DPC or routine does; NULL: none. <= DISPATCH_LEVEL. */
+static PKTIMER FindTimerInRange(ULONG64 Start, ULONG64 End) {
     KIRQL OldIrql = KiLockDispatcher();
     PKTIMER Timer = KeNextTimer(NULL);
     while (Timer != NULL && !IsInRange(Timer, Start, End) && !IsInRange(Timer->Dpc, Start, End) &&
@@ -26,7 +22,7 @@ PKTIMER KeFindTimerInRange(ULONG64 Start, ULONG64 End) {
 /* The memory goes: 0xC7 if a set timer lies in it (0), its DPC (1), or the DPC's routine (2). */
 static VOID CheckForTimer(PVOID Start, SIZE_T Bytes) {
     ULONG64 First = (ULONG64)Start, End = First + Bytes;
-    PKTIMER Timer = KeFindTimerInRange(First, End);
+    PKTIMER Timer = FindTimerInRange(First, End);
     if (Timer == NULL) {
         return;
     }

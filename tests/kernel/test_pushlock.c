@@ -1,5 +1,6 @@
 /* test_pushlock.c: push locks, and the lock entries that tell who holds a push lock, a fast mutex or a guarded mutex. */
 #include "ktest.h"
+#include <inspect.h>
 
 /* ---- Push locks ---- */
 
@@ -90,7 +91,7 @@ KTEST(pushlock_waiters_come_in_when_the_last_reader_leaves) {
     KT_WAIT_UNTIL(Writer.IsIn); /* the older one */
     KT_EXPECT(!Late.IsIn);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&KiDispatcherLock);
-    PKTHREAD Owner = KeQueryLockOwner(&Lock, LockPushShared);
+    PKTHREAD Owner = ExQueryLockOwner(&Lock, LockPushShared);
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
     KT_EXPECT_EQ(Owner, &Writer.Thread.Thread->Tcb);
     End(&Writer);
@@ -208,7 +209,7 @@ KTEST(guardedmutex_waiter_says_what_it_waits_for) {
     KT_EXPECT_EQ(Thread.Thread->Tcb.BlockingKind, LockGuardedMutex);
     KT_EXPECT_EQ(Thread.Thread->Tcb.WaitReason, WrFastMutex);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&KiDispatcherLock);
-    PKTHREAD Owner = KeQueryLockOwner(&Guard, LockGuardedMutex);
+    PKTHREAD Owner = ExQueryLockOwner(&Guard, LockGuardedMutex);
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
     KT_EXPECT_EQ(Owner, KeGetCurrentThread());
     KeReleaseGuardedMutexUnsafe(&Guard);

@@ -1,5 +1,6 @@
 /* test_resource.c: resources: who gets in, who waits behind whom, who is the owner, and what a wrong release ends in. */
 #include "ktest.h"
+#include <inspect.h>
 
 static ERESOURCE Resource;
 
@@ -227,7 +228,7 @@ KTEST(resource_owner_is_known_to_who_asks) {
     KT_WAIT_UNTIL(Writer.Arrival != 0);
     KT_EXPECT_EQ(ExQueryResourceOwner(&Resource), &Writer.Thread.Thread->Tcb);
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&KiDispatcherLock);
-    PKTHREAD Owner = KeQueryLockOwner(&Resource, LockResourceShared);
+    PKTHREAD Owner = ExQueryLockOwner(&Resource, LockResourceShared);
     KeReleaseSpinLock(&KiDispatcherLock, OldIrql);
     KT_EXPECT_EQ(Owner, &Writer.Thread.Thread->Tcb);
     SendAway(&Writer);

@@ -1,6 +1,7 @@
 /* test_work.c: work items: on which thread, at which priority, how often; and the device that an item keeps. */
 #include <arch.h>
 #include <ex.h>
+#include <inspect.h>
 #include "../../kernel/io/iop.h"
 #include "iotest.h"
 

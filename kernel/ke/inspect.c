@@ -1,5 +1,20 @@
-/* dpccheck.c: queued DPCs for an observer: how many, and those in memory that is about to go. */
+/* inspect.c: threads, timers and DPCs as an observer finds them: lists walked, snapshots counted. */
 #include "ki.h"
+
+#include <inspect.h>
+
+/* The thread object that was made after Thread's, the first one for NULL, NULL behind the last: also of threads that have
+ * ended but are still referred to. Dispatcher lock held. */
+PKTHREAD KeNextThreadObject(PKTHREAD Thread) {
+    PLIST_ENTRY Entry = Thread == NULL ? KiThreadObjects.Flink : Thread->ObjectListEntry.Flink;
+    return Entry == &KiThreadObjects ? NULL : CONTAINING_RECORD(Entry, KTHREAD, ObjectListEntry);
+}
+
+/* The timer that is due after Timer, the first one for NULL, NULL behind the last. Dispatcher lock held. */
+PKTIMER KeNextTimer(PKTIMER Timer) {
+    PLIST_ENTRY Entry = Timer == NULL ? KiTimerList.Flink : Timer->TimerListEntry.Flink;
+    return Entry == &KiTimerList ? NULL : CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+}
 
 /* Counts the DPCs, queued or running, that have a wanted routine. IsWanted runs at HIGH_LEVEL. Any IRQL; a snapshot.
  * A running threaded DPC is not counted: it shows as its thread's work. */
@@ -18,32 +33,6 @@ ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)) {
     }
     KiSetIrql(OldIrql);
     return Wanted;
-}
-
-/* The first DPC of a queue that lies in the range, or whose routine does. Queue locked. */
-static PKDPC FindInQueue(KDPC_DATA *Queue, ULONG64 Start, ULONG64 End) {
-    for (PLIST_ENTRY Entry = Queue->DpcListHead.Flink; Entry != &Queue->DpcListHead; Entry = Entry->Flink) {
-        PKDPC Dpc = CONTAINING_RECORD(Entry, KDPC, DpcListEntry);
-        if (((ULONG64)Dpc >= Start && (ULONG64)Dpc < End) ||
-            ((ULONG64)Dpc->DeferredRoutine >= Start && (ULONG64)Dpc->DeferredRoutine < End)) {
-            return Dpc;
-        }
-    }
-    return NULL;
-}
-
-PKDPC KeFindDpcInRange(ULONG64 Start, ULONG64 End) {
-    PKDPC Found = NULL;
-    ULONG64 OldIrql = KiRaiseToHigh();
-    for (ULONG Index = 0; Index < 2 * KeNumberProcessors && Found == NULL; Index++) {
-        PKPRCB Prcb = KiProcessorBlock[Index / 2];
-        KDPC_DATA *Queue = Index % 2 ? &Prcb->ThreadedDpcData : &Prcb->DpcData;
-        KiLockDpcQueue(Queue);
-        Found = FindInQueue(Queue, Start, End);
-        KiUnlockDpcQueue(Queue);
-    }
-    KiSetIrql(OldIrql);
-    return Found;
 }
 
 PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread) {
