@@ -79,7 +79,6 @@ CORE += kernel/mm/pageout.c              # writes dirty pages to the page file
 CORE += kernel/mm/pagefile.c             # page-sized slots on a raw disk
 CORE += kernel/mm/commit.c               # every page handed out has a place to go to
 CORE += kernel/mm/zeropage.c             # zeroes free pages in idle time
-CORE += kernel/mm/statistics.c           # the memory manager's numbers
 
 # ---- Memory: the two pools
 CORE += kernel/mm/pool.c                 # ExAllocatePool and ExFreePool
@@ -88,6 +87,7 @@ CORE += kernel/mm/bigpool.c              # blocks of whole pages
 CORE += kernel/mm/poolshadow.c           # the blocks of a page that is not in memory
 CORE += kernel/mm/pooltag.c              # bytes and counts for each tag
 CORE += kernel/mm/poolfind.c             # which block an address lies in
+CORE += kernel/mm/pooldamage.c           # codes and parameters of pool damage
 CORE += kernel/mm/describe.c             # an address in words
 
 # ---- Drivers as modules

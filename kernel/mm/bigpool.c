@@ -127,17 +127,17 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     if (Found == NULL) {
         BOOLEAN IsPaged = MmFindRegion((ULONG64)P)->Kind == RegionPagedPool;
         if (IsPaged && MiFindBigPool((ULONG64)P, &Entry)) {
-            KeBugCheckEx(BAD_POOL_CALLER, 0x41286, (ULONG_PTR)P, Entry.Va, 0);
+            MiStopForPool(PoolFreedMiddle, (ULONG_PTR)P, Entry.Va, 0);
         }
-        KeBugCheckEx(BAD_POOL_HEADER, 0x22, (ULONG_PTR)P, IsPaged, 0);
+        MiStopForPool(PoolBigUnknown, (ULONG_PTR)P, IsPaged, 0);
     }
     if ((Entry.Tag & PROTECTED_POOL) && Tag != 0 && Tag != Entry.Tag) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Entry.Tag, Tag);
+        MiStopForPool(PoolFreedByOtherTag, (ULONG_PTR)P, Entry.Tag, Tag);
     }
     volatile ULONG64 *Tail = TailOf(&Entry);
     if (Tail != NULL && *Tail != TAIL_SEAL) {
         AddEntry(&Entry); /* the report says whose block it is */
-        KeBugCheckEx(BAD_POOL_HEADER, 0x21, (ULONG_PTR)P, Entry.Bytes, *Tail);
+        MiStopForPool(PoolBigTail, (ULONG_PTR)P, Entry.Bytes, *Tail);
     }
     PPOOL_HEAP Heap = &MiPoolHeap[Entry.HeapIndex];
     CheckPagesForTimers(&Entry);

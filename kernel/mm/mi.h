@@ -268,7 +268,7 @@ VOID MiWakeWriter(VOID);
 #define MI_ZEROED_TARGET 512 /* pages that the zero-page thread keeps ready, fewer on a small machine */
 extern ULONG64 MiZeroedTarget;
 
-/* ---- Counters (statistics.c): under MmPfnLock, read without it ---- */
+/* ---- Counters (pfn.c): under MmPfnLock, read without it ---- */
 extern MM_STATISTICS MiCounters;
 
 /* ---- Mappings of system PTEs (systempte.c) ---- */

@@ -68,17 +68,17 @@ static VOID UnlockHeap(PPOOL_HEAP Heap, KIRQL OldIrql) {
 static VOID CheckTag(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Caller) {
     BOOLEAN HasAlphanumeric = FALSE;
     if (Tag == 0) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x9B, PoolType, Bytes, (ULONG_PTR)Caller);
+        MiStopForPool(PoolTagZero, PoolType, Bytes, (ULONG_PTR)Caller);
     }
     if (Tag == ' GIB') {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x9C, PoolType, Bytes, (ULONG_PTR)Caller);
+        MiStopForPool(PoolTagBig, PoolType, Bytes, (ULONG_PTR)Caller);
     }
     for (ULONG Rest = Tag & ~PROTECTED_POOL; Rest != 0; Rest >>= 8) {
         UCHAR Digit = (UCHAR)((Rest & 0xFF) - '0'), Letter = (UCHAR)((Rest | 0x20) & 0xFF) - 'a';
         HasAlphanumeric |= Digit < 10 || Letter < 26;
     }
     if (!HasAlphanumeric) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x9D, Tag, PoolType, (ULONG_PTR)Caller);
+        MiStopForPool(PoolTagUnreadable, Tag, PoolType, (ULONG_PTR)Caller);
     }
 }
 
@@ -158,7 +158,7 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
     PVOID P = NULL;
 
     if ((PoolType & POOL_BASE_MASK & ~POOL_CACHE_ALIGNED) >= POOL_MUST_SUCCEED) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x9A, PoolType, Bytes, Tag);
+        MiStopForPool(PoolMustSucceed, PoolType, Bytes, Tag);
     }
     CheckTag(PoolType, Bytes, Tag, Caller);
     ULONG TagIndex = MiFindPoolTag(Tag);
@@ -185,14 +185,10 @@ static __attribute__((noinline)) PVOID AllocateSlowly(POOL_TYPE PoolType, SIZE_T
 static DECLSPEC_NORETURN __attribute__((noinline)) VOID DieOfDamagedPark(PPOOL_HEADER Header, ULONG HeapIndex,
                                                                          POOL_CALL Call) {
     const ULONG64 *Seal = (const ULONG64 *)(Header + 1);
-    if (Call == PoolCallHeap) {
-        KeBugCheckEx(KERNEL_MODE_HEAP_CORRUPTION, HEAP_USE_AFTER_FREE, (ULONG_PTR)&MiPoolHeap[HeapIndex],
-                     (ULONG_PTR)PAGE_ALIGN(Header), 0);
-    }
     if (Header->PoolType != POOL_PARKED) {
-        KeBugCheckEx(BAD_POOL_HEADER, 0x0D, (ULONG_PTR)Header, 0, MiPoolHeaderSizes(Header));
+        MiStopForFreeBlock(Call, &MiPoolHeap[HeapIndex], PoolParkedHeader, Header, 0, MiPoolHeaderSizes(Header));
     }
-    KeBugCheckEx(BAD_POOL_HEADER, 3, (ULONG_PTR)Header, Seal[0], Seal[1]);
+    MiStopForFreeBlock(Call, &MiPoolHeap[HeapIndex], PoolFreeContents, Header, Seal[0], Seal[1]);
 }
 
 /* Stops the machine if a block was written to while it was free: by its former owner, or past a neighbour's end. */
@@ -211,7 +207,7 @@ static FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, U
                                   POOL_CALL Call) {
     ULONG64 Irql = __readcr8();
     if (Irql > (HeapIndex == POOL_HEAP_PAGED ? APC_LEVEL : DISPATCH_LEVEL)) {
-        KeBugCheckEx(BAD_POOL_CALLER, 8, Irql, PoolType, Bytes);
+        MiStopForPool(PoolAllocatedTooHigh, Irql, PoolType, Bytes);
     }
     ULONG TagIndex = MiHashPoolTag(Tag);
     if (PoolType == MiHeapType(HeapIndex) && Bytes - 1 < PARK_BYTES && MiPoolTag[TagIndex] == Tag) {
@@ -258,17 +254,17 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
 static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag, PVOID Caller) {
     ULONG64 Va = (ULONG64)P;
     if (P == NULL) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x46, 0, 0, 0);
+        MiStopForPool(PoolFreedNull, 0, 0, 0);
     }
     if ((LONG64)Va > 0) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x40, Va, 0xFFFF800000000000ULL, 0);
+        MiStopForPool(PoolFreedUserAddress, Va, 0xFFFF800000000000ULL, 0);
     }
     if (MiSpecialPool != NULL && MiSpecialPool->Free(P, Tag)) {
         return;
     }
     MM_REGION_KIND Kind = MmFindRegion(Va)->Kind;
     if ((Kind != RegionPagedPool && Kind != RegionNonPagedPool) || Va % POOL_UNIT != 0) {
-        KeBugCheckEx(BAD_POOL_CALLER, 0x42, Va, 0, 0);
+        MiStopForPool(PoolFreedNoPool, Va, 0, 0);
     }
     MiFreeBigPool(P, Tag, Caller);
 }
@@ -292,12 +288,12 @@ static FORCEINLINE VOID CheckHeader(PPOOL_HEADER Header, BOOLEAN IsPaged) {
     SIZE_T Units = Header->BlockSize;
     SIZE_T EndUnit = MiUnitInPage(Header) + Units;
     if (!(Header->PoolType & POOL_IN_USE)) {
-        KeBugCheckEx(BAD_POOL_CALLER, 7, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)(Header + 1));
+        MiStopForPool(PoolFreedTwice, 0, MiPoolHeaderSizes(Header), (ULONG_PTR)(Header + 1));
     }
     BOOLEAN IsHeapRight = IsPaged ? Header->PoolIndex == POOL_HEAP_PAGED : (Header->PoolIndex & ~POOL_HEAP_NX) == 0;
     if (!IsHeapRight || Units < POOL_SMALLEST_UNITS || EndUnit > POOL_UNITS_PER_PAGE ||
         (EndUnit != POOL_UNITS_PER_PAGE && Header[Units].PreviousSize != Units)) {
-        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Header, (ULONG_PTR)(Header + Units), MiPoolHeaderSizes(Header));
+        MiStopForPool(PoolHeader, (ULONG_PTR)Header, (ULONG_PTR)(Header + Units), MiPoolHeaderSizes(Header));
     }
 }
 
@@ -320,7 +316,7 @@ static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged, PVOID Caller) 
     PPOOL_HEADER Header = (PPOOL_HEADER)P - 1;
     ULONG64 Irql = __readcr8();
     if (Irql > (IsPaged ? APC_LEVEL : DISPATCH_LEVEL)) {
-        KeBugCheckEx(BAD_POOL_CALLER, 9, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
+        MiStopForPool(PoolFreedTooHigh, Irql, IsPaged ? PagedPool : NonPagedPool, (ULONG_PTR)P);
     }
     if (BYTE_OFFSET(P) % POOL_UNIT != 0 || BYTE_OFFSET(P) == 0) {
         FreeUnusual(P, Tag, Caller);
@@ -328,7 +324,7 @@ static FORCEINLINE VOID Free(PVOID P, ULONG Tag, BOOLEAN IsPaged, PVOID Caller) 
     }
     CheckHeader(Header, IsPaged);
     if (__builtin_expect((LONG)Header->PoolTag < 0, FALSE) && Tag != 0 && Tag != Header->PoolTag) { /* PROTECTED_POOL */
-        KeBugCheckEx(BAD_POOL_CALLER, 0x0A, (ULONG_PTR)P, Header->PoolTag, Tag);
+        MiStopForPool(PoolFreedByOtherTag, (ULONG_PTR)P, Header->PoolTag, Tag);
     }
     if (__builtin_expect(!IsPaged && KiMayHoldTimer(P), FALSE)) {
         KeCheckForTimer(P, (Header->BlockSize - 1) * POOL_UNIT);

@@ -52,8 +52,30 @@ C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
 /* Which promise the caller made: as on Windows, damage that ExAllocatePool2 finds is the heap's own 0x13A, the older
  * calls report what the classic allocator reports. */
 typedef enum _POOL_CALL { PoolCallClassic, PoolCallHeap } POOL_CALL;
-#define HEAP_USE_AFTER_FREE 0x12 /* P1 of KERNEL_MODE_HEAP_CORRUPTION: or an overflow of a neighbour */
 PVOID MiAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PVOID Caller, POOL_CALL Call);
+
+/* ---- What stops the machine (pooldamage.c) ---- */
+typedef enum _POOL_DAMAGE {
+    PoolFreedTwice,
+    PoolAllocatedTooHigh,
+    PoolFreedTooHigh,
+    PoolFreedByOtherTag,
+    PoolFreedUserAddress,
+    PoolFreedNoPool,
+    PoolFreedNull,
+    PoolMustSucceed,
+    PoolTagZero,
+    PoolTagBig,
+    PoolTagUnreadable,
+    PoolFreedMiddle,
+    PoolFreeContents, /* of a block that lies free: its seal or its links */
+    PoolNeighbours,
+    PoolParkedHeader,
+    PoolHeader,
+    PoolBigTail,
+    PoolBigUnknown
+} POOL_DAMAGE;
+DECLSPEC_NORETURN VOID MiStopForPool(POOL_DAMAGE Damage, ULONG_PTR P2, ULONG_PTR P3, ULONG_PTR P4);
 
 /* An address tells its pool by arithmetic, without a look at the table of regions. */
 #define POOL_PAGED_BYTES (MM_STACKS - MM_PAGED_POOL)
@@ -74,6 +96,9 @@ VOID MiInitializePoolHeap(PPOOL_HEAP Heap, ULONG Index);
 PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POOL_CALL Call);
 PPOOL_HEADER MiTakeFromNewPoolPage(PPOOL_HEAP Heap, PVOID Page, ULONG Units, ULONG AlignUnits);
 PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header);
+
+DECLSPEC_NORETURN VOID MiStopForFreeBlock(POOL_CALL Call, PPOOL_HEAP Heap, POOL_DAMAGE Damage, PPOOL_HEADER Header,
+                                          ULONG_PTR P3, ULONG_PTR P4);
 
 static FORCEINLINE POOL_TYPE MiHeapType(ULONG Index) {
     return Index == POOL_HEAP_PAGED ? PagedPool : Index == POOL_HEAP_NX ? NonPagedPoolNx : NonPagedPool;

@@ -51,7 +51,7 @@ static VOID TakeFree(PPOOL_HEAP Heap, PPOOL_HEADER Header) {
     }
     PLIST_ENTRY Entry = LinksOf(Header), Next = Entry->Flink, Previous = Entry->Blink;
     if (Next->Blink != Entry || Previous->Flink != Entry) {
-        KeBugCheckEx(BAD_POOL_HEADER, 3, (ULONG_PTR)Header, (ULONG_PTR)Next->Blink, (ULONG_PTR)Previous->Flink);
+        MiStopForPool(PoolFreeContents, (ULONG_PTR)Header, (ULONG_PTR)Next->Blink, (ULONG_PTR)Previous->Flink);
     }
     Previous->Flink = Next;
     Next->Blink = Previous;
@@ -70,7 +70,7 @@ static PPOOL_HEADER PreviousBlock(PPOOL_HEADER Header) {
     PPOOL_HEADER Previous = HeaderAt(Header, -(LONG)Header->PreviousSize);
     if (Header->PreviousSize == 0 || PAGE_ALIGN(Previous) != PAGE_ALIGN(Header) ||
         Previous->BlockSize != Header->PreviousSize) {
-        KeBugCheckEx(BAD_POOL_HEADER, 5, (ULONG_PTR)Header, 0, (ULONG_PTR)Previous);
+        MiStopForPool(PoolNeighbours, (ULONG_PTR)Header, 0, (ULONG_PTR)Previous);
     }
     return Previous;
 }
@@ -81,7 +81,7 @@ static PPOOL_HEADER NextBlock(PPOOL_HEADER Header) {
         return NULL;
     }
     if (Header->BlockSize == 0 || PAGE_ALIGN(Next) != PAGE_ALIGN(Header) || Next->PreviousSize != Header->BlockSize) {
-        KeBugCheckEx(BAD_POOL_HEADER, 5, (ULONG_PTR)Header, 0, (ULONG_PTR)Next);
+        MiStopForPool(PoolNeighbours, (ULONG_PTR)Header, 0, (ULONG_PTR)Next);
     }
     return Next;
 }
@@ -141,18 +141,15 @@ static BOOLEAN IsLinkSound(PPOOL_HEAP Heap, PLIST_ENTRY Link, ULONG Units) {
 }
 
 /* Before a free block is taken: the classic calls look at its header alone, and then follow its links; the newer ones
- * look before they follow, and report all damage in the same way: 0x13A (0x12, heap, page, 0). */
+ * look before they follow, and report all damage in the same way. */
 static VOID CheckRun(PPOOL_HEAP Heap, PPOOL_HEADER Run, ULONG RunUnits, POOL_CALL Call) {
     BOOLEAN IsHeaderSound = Run->BlockSize == RunUnits && Run->PoolType == POOL_FREE;
     PLIST_ENTRY Entry = LinksOf(Run), Next = Entry->Flink, Previous = Entry->Blink;
-    if (Call == PoolCallClassic && !IsHeaderSound) {
-        KeBugCheckEx(BAD_POOL_HEADER, 0x20, (ULONG_PTR)Run, (ULONG_PTR)HeaderAt(Run, (LONG)RunUnits),
-                     MiPoolHeaderSizes(Run));
-    }
-    if (Call == PoolCallHeap &&
-        (!IsHeaderSound || !IsLinkSound(Heap, Next, RunUnits) || !IsLinkSound(Heap, Previous, RunUnits) ||
-         Next->Blink != Entry || Previous->Flink != Entry)) {
-        KeBugCheckEx(KERNEL_MODE_HEAP_CORRUPTION, HEAP_USE_AFTER_FREE, (ULONG_PTR)Heap, (ULONG_PTR)PAGE_ALIGN(Run), 0);
+    if (!IsHeaderSound ||
+        (Call == PoolCallHeap && (!IsLinkSound(Heap, Next, RunUnits) || !IsLinkSound(Heap, Previous, RunUnits) ||
+                                  Next->Blink != Entry || Previous->Flink != Entry))) {
+        MiStopForFreeBlock(Call, Heap, PoolHeader, Run, (ULONG_PTR)HeaderAt(Run, (LONG)RunUnits),
+                           MiPoolHeaderSizes(Run));
     }
 }
 
