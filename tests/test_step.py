@@ -308,7 +308,7 @@ def test_a_walk_that_comes_to_its_end_fails_with_what_was_not_as_announced(tmp_p
     """The lock works, but its release adds to the sum: all steps are done, and the exit status says that some were wrong."""
     done = walk_with(tmp_path, ADDS_TOO)
     said = re.sub(r"\s+", " ", done.stdout)
-    assert "[22/22]" in said and re.search(r"\d of the values were not as announced: .*the sum", said), done.stdout[-3000:]
+    assert "[22/22]" in said and re.search(r"\d of the values (was|were) not as announced: .*the sum", said), done.stdout[-3000:]
     assert done.returncode == 1, done.stderr
 
 
@@ -326,6 +326,16 @@ def test_a_machine_that_never_comes_to_the_place_is_diagnosed(own_output):
     assert done.returncode == 2, done.stdout + done.stderr
     assert "did not come to the next stop within 3 s; CPU 0 is in " in done.stdout.replace("\n", " ")
     assert "the last line on COM1 was: " in done.stderr and "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_panel_shows_whole_statements_of_the_functions_that_the_reader_knows(walk):
+    """Of a head on several lines the one with the name; no one-liner of a header that the compiler has put in; lines that fit."""
+    for subject in step.SUBJECTS:
+        text = walk(subject).text
+        assert not re.search(r"^    \S+\.h:\d+ .*|^    \S+:\d+   [^(]*\) \{$", text, re.MULTILINE)
+        assert max(map(len, text.splitlines())) <= 112
+    assert re.search(r"^    kernel/ke/bugcheck\.c:\d+   .*KiBugCheckFromTrap\(\.\.\.\) \{$", walks["pagefault"].text, re.MULTILINE)
+    assert walks["pagein"].value(8, "CPU 0", "in") == "WaitForRead"
 
 
 def test_no_announcement_contains_its_answer(walk):

@@ -179,10 +179,16 @@ class Cpu:
             raise MachineGone(f"the machine did not come to the next stop within {self.seconds} s; " +
                             "; ".join(whereabouts()))
 
-    def name(self):
-        """The function as the C source has it, one that the compiler has put into its caller too."""
+    def frame(self):
+        """GDB's frame of the function as the C source has it, one that the compiler has put into its caller too, but no header's."""
         self.select()
-        return gdb.newest_frame().name() or self.function
+        frame = gdb.newest_frame()
+        while frame.type() == gdb.INLINE_FRAME and frame.find_sal().symtab.filename.endswith(".h"):
+            frame = frame.older()
+        return frame
+
+    def name(self):
+        return self.frame().name() or self.function
 
     def where(self):
         return f"{self.function} ({self.instruction})"

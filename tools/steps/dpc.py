@@ -1,9 +1,9 @@
 """A DPC: queued at DISPATCH_LEVEL, held back by the interrupt controller, run in the instant in which CR8 drops."""
 
-from steps.cpus import (MASKED, OPEN, Cpu, address_of, find_instruction, function_at, interrupts_of, read, stepping,
+from steps.cpus import (MASKED, OPEN, Cpu, address_of, find_instruction, interrupts_of, read, stepping,
                         u64, value)
 from steps.guide import steps_of
-from steps.source import line_at
+from steps.source import code_lines
 
 TITLE = "A DPC, from the queue to its routine"
 INTRODUCTION = ("A thread is about to raise IRQL to DISPATCH_LEVEL, to queue a DPC, and to lower IRQL again: what "
@@ -31,12 +31,9 @@ def begin():
 
 
 def panel():
-    at = CPU.pc
-    file, number, text = line_at(at)
     requested, served = interrupts_of(CPU)
     stack = CPU.register("rsp")
-    lines = [f"{file}:{number}   {text}" if text else function_at(at), f"  => {CPU.instruction.split(' #')[0]}"]
-    return lines, [
+    return code_lines(CPU), [
         ("CPU 0", {"IRQL": CPU.irql, "IF": CPU.register("eflags") >> 9 & 1,
                    "stack": "DPC" if is_dpc_stack(stack) else "thread",
                    "in": CPU.name()}),

@@ -90,7 +90,8 @@ class Guide:
         say(self.subject.LESSON)
         print()
         if self.broken:
-            say(f"{len(self.broken)} of the values were not as announced: {', '.join(self.broken)}.")
+            say(f"{len(self.broken)} of the values {'was' if len(self.broken) == 1 else 'were'} not as announced: "
+                f"{', '.join(self.broken)}.")
         else:
             say(f"All {len(self.steps)} steps went as announced.")
 

@@ -1,9 +1,9 @@
 """A store to a page that is in the page file, at DISPATCH_LEVEL: page tables, trap, IRQL test, bugcheck."""
 
 from steps import store
-from steps.cpus import MASKED, WORD, address_of, function_at, stepping, u64
+from steps.cpus import MASKED, WORD, address_of, stepping, u64
 from steps.guide import steps_of
-from steps.source import line_at
+from steps.source import code_lines, line_at
 from steps.store import CPU, LEVELS, TEST, Store, entry_address, frame_of, is_transition, slot_of, trap_frame
 
 TITLE = "The page fault at DISPATCH_LEVEL, from the store to the bugcheck"
@@ -32,12 +32,9 @@ def begin():
 
 
 def panel():
-    at = CPU.pc
-    file, number, text = line_at(at)
-    lines = [f"{file}:{number}   {text}" if text else function_at(at), f"  => {CPU.instruction.split(' #')[0]}"]
     rows = [("CPU 0", {"IRQL": CPU.irql, "IF": CPU.register("eflags") >> 9 & 1, "in": CPU.name()}),
             store.row()]
-    return lines, rows + table_rows() + trap_rows()
+    return code_lines(CPU), rows + table_rows() + trap_rows()
 
 
 def table_rows():

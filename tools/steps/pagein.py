@@ -2,9 +2,9 @@
 
 from kd.model.threads import name_of, state_name
 from steps import store
-from steps.cpus import MASKED, WORD, WalkError, address_of, function_at, stepping, u64, value
+from steps.cpus import MASKED, WORD, WalkError, address_of, stepping, u64, value
 from steps.guide import steps_of
-from steps.source import line_at
+from steps.source import code_lines, line_at
 from steps.store import CPU, PTE, TEST, Store, frame_of, is_transition, slot_of, trap_frame
 
 TITLE = "The page fault at PASSIVE_LEVEL, from the store to the same store again"
@@ -54,9 +54,6 @@ def is_signalled():
 
 
 def panel():
-    at = CPU.pc
-    file, number, text = line_at(at)
-    lines = [f"{file}:{number}   {text}" if text else function_at(at), f"  => {CPU.instruction.split(' #')[0]}"]
     rows = [("CPU 0", {"IRQL": CPU.irql, "runs": repr(name_of(current_thread())), "in": CPU.name()}),
             ("our thread", {"is": repr(name_of(Fault.thread)), "state": thread_state()}),
             store.row(), store.entry_row(PTE)]
@@ -65,7 +62,7 @@ def panel():
     if Fault.request:
         rows.append(("the read", {"slot": f"{Fault.slot:#x}", "into frame": f"{Fault.page:#x}", "status": f"{status():#x}",
                                   "event": is_signalled()}))
-    return lines, rows
+    return code_lines(CPU), rows
 
 
 @step("The CPU begins to execute the store.",

@@ -1,6 +1,7 @@
 """Source lines of the machine's code: the assembly with its comments, and the CPUs marked in it."""
 
 import functools
+import re
 import textwrap
 from pathlib import Path
 
@@ -22,7 +23,11 @@ def lines_of(path):
 
 def line_at(address):
     """(file as the tree names it, line number, text) of the code at an address; text is empty without the source."""
-    place = gdb.find_pc_line(address)
+    return line_of(gdb.find_pc_line(address))
+
+
+def line_of(place):
+    """The same of a place that GDB knows."""
     if place.symtab is None or not place.line:
         return "", 0, ""
     name = Path(place.symtab.filename)
@@ -30,7 +35,19 @@ def line_at(address):
     lines = lines_of(path)
     text = lines[place.line - 1] if place.line <= len(lines) else ""
     shown = path.relative_to(TOP) if path.is_relative_to(TOP) else path
-    return str(shown), place.line, text.strip()
+    first = place.line
+    if re.fullmatch(r"[^(]*\) \{", text):       # the end of a function's head: the line with its name
+        while "(" not in lines[first - 1]:
+            first -= 1
+        text = lines[first - 1].partition("(")[0] + "(...) {"
+    return str(shown), first, text.strip()
+
+
+def code_lines(cpu):
+    """What a CPU is about to execute: the statement, its own and not that of a header's one-liner, and the instruction."""
+    file, number, text = line_of(cpu.frame().find_sal())
+    statement = wrapped(f"{file}:{number}   ", text) if text else [cpu.function]
+    return [*statement, f"  => {cpu.instruction.split(' #')[0]}"]
 
 
 def listing(function, cpus):
@@ -46,12 +63,14 @@ def listing(function, cpus):
 
 
 def wrapped(lead, text):
-    """A row as lines that fit: a comment that is too long goes on below itself."""
+    """A row as lines that fit: a comment that is too long goes on below itself, and so does a statement without one."""
     from steps.guide import INDENT, columns
     room = columns() - INDENT - len(lead)
     code, mark, comment = text.partition(" ;")
-    if len(text) <= room or not mark:
-        return [lead + text[:max(room, 1)]]
+    if len(text) <= room:
+        return [lead + text]
+    if not mark:
+        return textwrap.wrap(text, max(room, 12) + len(lead), initial_indent=lead, subsequent_indent=" " * len(lead))
     parts = textwrap.wrap(comment.strip(), max(room - len(code) - 3, 12))
     return [f"{lead}{code} ; {parts[0]}"] + [f"{' ' * (len(lead) + len(code))} ; {part}" for part in parts[1:]]
 

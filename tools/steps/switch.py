@@ -2,7 +2,7 @@
 
 from steps.cpus import (MASKED, Cpu, WalkError, address_of, find_instruction, function_at, instructions_of, stepping,
                         u64, value)
-from steps.guide import steps_of
+from steps.guide import say, steps_of
 from steps.source import listing
 
 TITLE = "How one thread stops and another goes on"
@@ -144,8 +144,9 @@ def returns():
     waiting = callers(u64(old + SAVED_BYTES), u64(old + SAVED_BYTES - 8))
     CPU.step()
     running = callers(CPU.pc, CPU.register("rbp"))
-    print(f"\n    the first thread would return through   {' < '.join(waiting)}")
-    print(f"    the second thread returns through       {' < '.join(running)}")
+    print()
+    say(" < ".join(waiting), "    the first thread would return through   ")
+    say(" < ".join(running), "    the second thread returns through       ")
     return [("whether StepPing is in the first thread's stack", "StepPing" in waiting, True),
             ("whether StepPong is in the second thread's stack", "StepPong" in running, True),
             ("both threads called KiSwapContext from", running[0], waiting[0])]
