@@ -376,6 +376,9 @@ TERMINAL = (
     ("", r"IRQL 0 -> \S*2.*\[2/22\]"),
     ("back x", "back \\[N\\]"),
     ("help", "back \\[N\\]: N steps back"),
+    ("set var *(char *)&StepTextbookLock = 1", ""),     # the reader's own doing is not taken for the kernel's
+    ("", r"NOT as announced: the lock word is 1, and should be 0\.\s+Have you moved the machine yourself\? `back 1` .*\[3/22\]"),
+    ("set var *(char *)&StepTextbookLock = 0", ""),
     ("break KiAddOne", "Breakpoint"),           # the reader's own stop comes before the guide's
     ("python import steps.cpus as c", ""),
     ("python c.Cpu(0).run_to(c.address_of('KiReleaseTextbookLock'))", "CPU 0 stopped in KiAddOne before it came to KiReleaseTextbookLock"),

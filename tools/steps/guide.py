@@ -164,6 +164,10 @@ def say(text, lead=""):
     print(textwrap.fill(text, columns(), initial_indent=lead, subsequent_indent=" " * len(lead)))
 
 
+MOVED = ("Have you moved the machine yourself? `back {}` returns to this step, `restart` to the first one, on the same machine "
+         "started again.")
+
+
 class Prompt:
     """The reader's prompt: an empty line does the next step; what is none of the guide's words is GDB's."""
     WORDS = {"n": "next", "next": "next", "panel": "panel", "plan": "plan", "back": "back", "restart": "restart",
@@ -174,6 +178,7 @@ class Prompt:
 
     def __init__(self, guide, again):
         self.guide, self.again = guide, again   # again(number): ends this GDB, and does so many steps on a new machine
+        self.is_touched = False                 # by a command of GDB's, since the last step
 
     def interact(self):
         """Until `gdb`, after which GDB reads on by itself; True: the reader wants to leave."""
@@ -204,11 +209,11 @@ class Prompt:
             if name:
                 getattr(self, f"do_{name}")(rest)
             else:
+                self.is_touched = True
                 gdb.execute(line, from_tty=True)
         except WalkError as problem:
             say(f"step: {problem}")
-            say("Have you moved the machine yourself? `back 0` returns to this step, `restart` to the first one, on the same machine "
-                "started again.")
+            say(MOVED.format(0))
         except gdb.error as problem:
             print(f"{problem}")
         except KeyboardInterrupt:
@@ -218,7 +223,11 @@ class Prompt:
         if self.guide.done == len(self.guide.steps):
             say("The walk is over. All of GDB still works; `back N` and `restart` go back, `quit` ends it, and the machine.")
             return
+        told = len(self.guide.broken)
         self.guide.advance()
+        if self.is_touched and len(self.guide.broken) > told:
+            say(MOVED.format(1), "      ")
+        self.is_touched = False
         self.guide.announce()
 
     def do_panel(self, _):
