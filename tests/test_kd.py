@@ -190,7 +190,7 @@ def test_printers_and_plain_gdb(dump):
              "-ex", "python import kd.target.modules; kd.target.modules.folders.append('" + str(OUT / "checked/drivers") + "')",
              "-ex", "python import kd.plain"]
     for text in ("p SecretLock", "p PsLoadedModuleList", "p *KiBug.Thread", "p KiProcessorBlock[0]->ReadyListHead[3]",
-                 "thread apply all -q p $_thread", "thread 2", "thread", "irql", "info threads"):
+                 "thread apply all -q p $_thread", "thread 2", "thread", "irql", "info threads", "pte nonsense"):
         words += ["-ex", text]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=dict(os.environ, PYTHONDONTWRITEBYTECODE="1"))
     assert f"0x1 held by CPU {cpu}, taken by secret!SecretStore+" in done.stdout, done.stdout + done.stderr
@@ -198,6 +198,7 @@ def test_printers_and_plain_gdb(dump):
     assert "= [empty]" in done.stdout and re.search(r"= 2\n.*= 1\n", done.stdout)
     assert "[Switching to thread 2 (" in done.stdout and "[Current thread is 2 (" in done.stdout
     assert "Debugger saved IRQL" in done.stdout and re.search(r"reaper +Waiting +WrTerminated", done.stdout)
+    assert done.stderr.endswith("kd: !pte: no symbol 'nonsense'; x nt!*nonsense* lists what there is\n") and "Exception" not in done.stderr
 
 
 def test_the_debugger_is_compiled_once_and_under_build(dump, kd):

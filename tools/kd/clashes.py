@@ -54,8 +54,9 @@ class Thread(gdb.Command):
 
 
 def run_ours(ours, argument):
-    if not ours.run(split_words(argument)):
-        raise gdb.GdbError("")
+    complaint = ours.complaint(split_words(argument))
+    if complaint:
+        raise gdb.GdbError(complaint)
 
 
 def described(thread):

@@ -35,31 +35,37 @@ class Command:
 
     def run(self, arguments):
         """Runs it; returns whether it succeeded, and has then printed why not."""
+        complaint = self.complaint(arguments)
+        if complaint:
+            print(complaint)
+        return not complaint
+
+    def complaint(self, arguments):
+        """Runs it; what there is to complain of, or nothing."""
         try:
             self.function(arguments)
-            return True
         except KdError as problem:
-            print(f"kd: {self.name}: {problem}")
+            return f"kd: {self.name}: {problem}"
         except gdb.MemoryError as problem:
-            print(f"kd: {self.name}: {memory_complaint(problem)}")
+            return f"kd: {self.name}: {memory_complaint(problem)}"
         except gdb.error as problem:
-            print(f"kd: {self.name}: {first_line(problem)}")
+            return f"kd: {self.name}: {first_line(problem)}"
         except UnicodeDecodeError:          # GDB's own words with names from the machine's memory in them
-            print(f"kd: {self.name}: a text in the machine's memory is damaged")
+            return f"kd: {self.name}: a text in the machine's memory is damaged"
         except KeyboardInterrupt:
-            print(f"kd: {self.name}: stopped by Ctrl-C")
+            return f"kd: {self.name}: stopped by Ctrl-C"
         except BrokenPipeError:
             raise
         except RecursionError:
-            print(f"kd: internal error in {self.name}: it called itself too often")
+            return f"kd: internal error in {self.name}: it called itself too often"
         except Exception as problem:        # the last resort: a defect of ours must not end the session
-            print(f"kd: internal error in {self.name}: {type(problem).__name__}: {first_line(problem)}")
             if os.environ.get("KD_TRACEBACK"):
                 traceback.print_exc()
+            return f"kd: internal error in {self.name}: {type(problem).__name__}: {first_line(problem)}"
         finally:
             for routine in afterwards:
                 routine()
-        return False
+        return None
 
 
 commands = {}                               # by the name at the prompt
@@ -100,8 +106,9 @@ class Overlay(gdb.Command):
         super().__init__(name, gdb.COMMAND_DATA, gdb.COMPLETE_EXPRESSION)
 
     def invoke(self, argument, from_tty):
-        if not self.command_.run(split_words(argument)):
-            raise gdb.GdbError("")
+        complaint = self.command_.complaint(split_words(argument))
+        if complaint:
+            raise gdb.GdbError(complaint)
 
 
 def split_words(text):
