@@ -43,7 +43,7 @@ def told(machine, path=KEPT):
     when = path.stat().st_mtime
     what = machine.cmdline.replace("scenario=", "")
     made = time.strftime("%H:%M:%S on %Y-%m-%d", time.localtime(when))
-    lines = [f"making again: {what}, seed {machine.seed}, {machine.cpus} CPUs, of {made}"]
+    lines = [f"making the run of {made} again: {what}, seed {machine.seed}, {machine.cpus} CPUs"]
     if later.exists() and later.stat().st_mtime > when:
         lines.append(f"a later run, {later.read_text().strip().replace('scenario=', '')}, had no seed and cannot be made again; "
                      "with --pvh --seed 1 it can")
