@@ -1,7 +1,7 @@
 """Single-stepping with a guide: `tools/bugcheck step spinlock|pagefault|pagein|dpc|switch [--auto]`.
 
 Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
-guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine has become.
+guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine looks like now.
 With --auto nobody is asked: the exit status is 0 when all went as announced, 1 when not, 2 when it could not.
 """
 
