@@ -173,6 +173,11 @@ $(B)/int/%.o: %.c | $(G)/offsets.inc
 	@echo "  CC [T]  $<"
 	@$(CC) $(CFLAGS) -ffunction-sections -c $< -o $@
 
+$(B)/int/%.o: %.asm
+	@mkdir -p $(@D)
+	@echo "  ASM [T] $<"
+	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ -o $@ $<
+
 define internal_rule
 $(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py tools/elffile.py
 	@mkdir -p $$(@D)
@@ -235,13 +240,15 @@ gdb:
 	@tools/bugcheck gdb $(SCENARIO)
 step:
 	@tools/bugcheck step $(SUBJECT)
+explore:
+	@tools/bugcheck explore $(NAME)
 kd:
 	@tools/bugcheck kd $(FILE)
 rewind:
 	@tools/bugcheck rewind $(if $(TO),--to $(TO))
 trace:
 	@tools/bugcheck trace $(FILE)
-.PHONY: step kd rewind trace
+.PHONY: step explore kd rewind trace
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
 # docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
@@ -284,6 +291,7 @@ help:
 #: make bench           the table of costs in instructions and seconds; build/bench.json
 #: make gdb             boot stopped, with GDB attached
 #: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, pagein, dpc or switch
+#: make explore         every schedule of two CPUs through a lock: NAME=spin_lock; without a name: what can be explored
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json

@@ -1,7 +1,7 @@
 /* ktest.c: the module ktest.sys: runs the tests that the command line names, one after the other, and ends the
  * machine. */
-#include "ktest.h"
 #include <ldr.h>
+#include "explore.h"
 
 #define RUNNER_PRIORITY 27 /* above every thread of a test, to see a hung one */
 #define TEST_PRIORITY 8
@@ -173,13 +173,6 @@ static VOID RunTests(const KTEST_CASE *Cases, ULONG Count, PCSTR Pattern) {
     KeEndMachine("tests", !HasFailed);
 }
 
-static VOID ListTests(const KTEST_CASE *Cases, ULONG Count) {
-    for (ULONG Index = 0; Index < Count; Index++) {
-        KdChannelf("# test %s\n", Cases[Index].Name);
-    }
-    KeEndMachine("tests", TRUE);
-}
-
 /* The array of cases that the linker has gathered in a section of this module. */
 static const void *FindCases(PCSTR SectionName, SIZE_T CaseBytes, ULONG *Count) {
     PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule((ULONG64)FindCases);
@@ -192,6 +185,18 @@ static const void *FindCases(PCSTR SectionName, SIZE_T CaseBytes, ULONG *Count) 
     }
     *Count = 0;
     return NULL;
+}
+
+static VOID ListTests(const KTEST_CASE *Cases, ULONG Count) {
+    for (ULONG Index = 0; Index < Count; Index++) {
+        KdChannelf("# test %s\n", Cases[Index].Name);
+    }
+    ULONG Explorations;
+    const KT_EXPLORATION *Rows = FindCases("kexplore", sizeof(KT_EXPLORATION), &Explorations);
+    for (ULONG Index = 0; Index < Explorations; Index++) {
+        KdChannelf("# explore %s %s\n", Rows[Index].Name, Rows[Index].Rule);
+    }
+    KeEndMachine("tests", TRUE);
 }
 
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
