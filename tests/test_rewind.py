@@ -186,7 +186,8 @@ def test_the_run_that_is_made_again_is_named(crash):
     later = note.with_suffix(".unseeded")
     later.unlink(missing_ok=True)
     [line] = lastrun.told(machine, note)
-    assert re.fullmatch(rf"making the run of \d\d:\d\d:\d\d on \d{{4}}-\d\d-\d\d again: paged, seed {machine.seed}, {machine.cpus} CPUs", line)
+    when = r"\d\d:\d\d:\d\d on \d{4}-\d\d-\d\d"
+    assert re.fullmatch(rf"making the run of {when} again: paged, seed {machine.seed}, {machine.cpus} CPUs", line)
     lastrun.remember(Machine(cmdline="scenario=mutex"), {"end": "completed"}, note)
     os.utime(later, (note.stat().st_mtime + 1,) * 2)
     assert lastrun.told(machine, note)[1].startswith("a later run, mutex, had no seed and cannot be made again")
