@@ -20,6 +20,13 @@ def test_the_rooms_are_no_more_tangled_than_they_were(build):
     assert len(found.upward) <= 5, found.upward
 
 
+def test_a_mechanism_reads_only_what_it_needs(build):
+    """The headers of ke/event.c: those of its concepts, not the whole of WDM."""
+    assert build
+    read = structure.headers("checked", structure.SAMPLE)
+    assert "kernel/include/thread.h" in read and sum(read.values()) <= 1350, read
+
+
 def test_a_cycle_is_found():
     """The search itself: of two cycles the larger, without what only leads into it."""
     edges = structure.defaultdict(set, {"a": {"b"}, "b": {"a"}, "c": {"d"}, "d": {"e"}, "e": {"c", "a"}, "f": {"c"}})

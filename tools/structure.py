@@ -4,8 +4,9 @@
     tools/tool structure --names [BUILD]  also the names that ke/ takes from the folders above it
     tools/tool structure --parts          how many files and lines the walk, the core and the ring have; needs no build
 
-Three numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, and the
-names that kernel/ke takes from the folders above it. tests/test_structure.py holds them.
+Four numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, the
+names that kernel/ke takes from the folders above it, and the lines of headers behind one of its sources. tests/test_structure.py
+holds them.
 """
 import re
 import subprocess
@@ -18,6 +19,8 @@ from toolchain import tool
 
 BELOW = ("rtl", "arch", "boot")                                     # the folders that ke may lean on: all others are above it
 EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}              # the compiler's, in each file
+
+SAMPLE = "kernel/ke/event.c"                                         # whose headers are counted: a mechanism that needs little
 
 Structure = namedtuple("Structure", "files pairs cycle upward")
 
@@ -86,6 +89,13 @@ def measure(build):
                                     if room(user) == "ke" and room(owner) not in ("ke", *BELOW)}))
 
 
+def headers(build, source):
+    """{header: lines} of each that a source reads, the compiler's own aside."""
+    rule = (OUT / build / "obj" / source).with_suffix(".d").read_text().split("\n\n")[0]
+    names = {word for word in re.sub(r"\\\n", " ", rule).split()[2:] if not word.endswith(":")}
+    return {name: len((TOP / name).read_text().splitlines()) for name in sorted(names)}
+
+
 def crossings(build):
     """(user, name, owner) for each name that a file of the core takes from one of the ring: none, for the ring registers itself."""
     core, ring = set(tables.listed("CORE")), set(tables.listed("RING"))
@@ -116,6 +126,7 @@ def main(words):
     print(f"folders that use each other both ways: {len(found.pairs)}: " + ", ".join("-".join(pair) for pair in found.pairs))
     print(f"the largest cycle of files: {len(found.cycle)} of {len(found.files)}")
     print(f"names that ke takes from higher folders: {len(found.upward)}")
+    print(f"lines of headers that {SAMPLE} reads: {sum(headers(builds[0], SAMPLE).values()):,}")
     if names:
         print("\n".join(f"    {owner:6} {name}" for owner, name in found.upward))
     return 0

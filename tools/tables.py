@@ -34,8 +34,8 @@ def scenarios():
 
 
 def ranks():
-    """The RANK_ names of ke.h with their numbers."""
-    body = re.search(r'enum \{\s*RANK_NONE(.*?)\}', source('kernel/include/ke.h'), re.S).group(0)
+    """The RANK_ names of spinlock.h with their numbers."""
+    body = re.search(r'enum \{\s*RANK_NONE(.*?)\}', source('kernel/include/spinlock.h'), re.S).group(0)
     return {name: int(value) for name, value in re.findall(r'(RANK_\w+) = (\d+)', body)}
 
 

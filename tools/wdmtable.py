@@ -12,6 +12,8 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 HEADERS = ROOT / 'kernel/include/ddk'
 DOCUMENT = ROOT / 'docs/wdm.md'
+# Parts of a header of Windows that the kernel's own files read alone.
+PARTS = {'intrincpu.h': 'intrin.h', 'nttypes.h': 'ntdef.h', 'wdmirql.h': 'wdm.h', 'wdmlist.h': 'wdm.h', 'wdmobject.h': 'wdm.h'}
 IRQL = re.compile(r'((?:<=|>=|=)? ?\b(?:PASSIVE|APC|DISPATCH|HIGH|IPI|SYNCH)(?:_LEVEL)?(?:\.\.(?:PASSIVE|APC|DISPATCH)\w*)?|'
                   r'[Aa]ny IRQL|<= DIRQL)')
 HEAD = """# What drivers may call
@@ -61,10 +63,10 @@ def sections():
 def headers_of():
     """{name: header}: the first that has it with a bracket or a semicolon behind it."""
     found = {}
-    for path in sorted(HEADERS.glob('*.h')):
+    for path in sorted(HEADERS.glob('*.h'), key=lambda path: PARTS.get(path.name, path.name)):
         text = re.sub(r'/\*.*?\*/', '', path.read_text(), flags=re.S)
         for name in re.findall(r'\b([A-Za-z_]\w*)\s*(?=[(;])', text):
-            found.setdefault(name, path.name)
+            found.setdefault(name, PARTS.get(path.name, path.name))
     return found
 
 
@@ -97,7 +99,7 @@ def inline_calls():
         text = path.read_text()
         for name in re.findall(r'^(?:static FORCEINLINE|static __attribute__\(\(unused\)\)) [^;{=]*?\b(\w+)\(', text, re.M):
             if name not in ('SAFE', 'aligned') and not name.startswith('RtlSafe'):
-                found[name] = path.name
+                found[name] = PARTS.get(path.name, path.name)
         for stem in re.findall(r'SAFE\((RtlString\w+)\)\(', text):
             found[stem + 'A'] = found[stem + 'W'] = 'ntstrsafe.h'
         found.update(dict.fromkeys(counted_calls(text), path.name))

@@ -7,7 +7,7 @@
 ;                       software interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 :=
 ;                       the old level
 ;
-; The stack after ENTER (KTRAP_FRAME, ke.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
+; The stack after ENTER (KTRAP_FRAME, trapframe.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
 ; aligned again at the bottom, as a C call needs it:
 ;
 ;       +00h  LinkRbp, LinkRip         with them it looks like a called function's frame: a walk along rbp crosses it

@@ -1,6 +1,6 @@
 /* event.c: the event: a flag to wait for. A notification event lets everyone through until it is reset, a
  * synchronization event lets one thread through and resets itself. */
-#include "ki.h"
+#include "dispatcher.h"
 
 /* Any IRQL; the event lies in resident memory. */
 VOID KeInitializeEvent(PRKEVENT Event, EVENT_TYPE Type, BOOLEAN State) {

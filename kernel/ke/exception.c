@@ -76,7 +76,7 @@ static VOID FillRecord(PEXCEPTION_RECORD Record, NTSTATUS Status, ULONG64 Addres
                                  .ExceptionInformation = {Detail0, Detail1}};
 }
 
-/* See ke.h. The fast fail is the one exception that no filter sees: 0x139 (code, frame, record, 0). */
+/* See exception.h. The fast fail is the one exception that no filter sees: 0x139 (code, frame, record, 0). */
 DECLSPEC_NORETURN VOID KiDispatchException(PKTRAP_FRAME Frame, NTSTATUS Status, ULONG64 Address, ULONG Count,
                                            ULONG_PTR Detail0, ULONG_PTR Detail1) {
     EXCEPTION_RECORD Record;
@@ -101,7 +101,7 @@ static VOID Copy(PVOID Context) {
     memcpy(Call->To, Call->From, Call->Bytes);
 }
 
-/* See ke.h. */
+/* See exception.h. */
 NTSTATUS KiCopyGuarded(PVOID To, const void *From, SIZE_T Bytes) {
     COPY Call = {To, From, Bytes};
     return KiCallGuarded(Copy, &Call);
@@ -113,7 +113,7 @@ static BOOLEAN IsGuarded(VOID) {
     return Thread != NULL && Thread->Guard != 0 && KiCurrentIrql() <= APC_LEVEL;
 }
 
-/* See ke.h. The context has what a call leaves in place: the caller's instruction and its stack. */
+/* See exception.h. The context has what a call leaves in place: the caller's instruction and its stack. */
 DECLSPEC_NORETURN VOID KiRaiseException(NTSTATUS Status, ULONG64 Address, const ULONG64 *StackFrame) {
     if (IsGuarded()) {
         KiEndGuarded(Status);

@@ -4,6 +4,8 @@
  * wait for, or hold, each of them only once. */
 #include "ki.h"
 
+C_ASSERT(NUMBERED_LOCKS == LockQueueMaximumLock);
+
 static KSPIN_LOCK QueuedLocks[LockQueueMaximumLock];
 
 /* A queue entry is the first part of an in-stack handle; the caller keeps the rest, the old IRQL. */
