@@ -115,6 +115,7 @@ CORE += kernel/io/block.c                # the list of disks
 
 # ---- The end of the machine
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
+CORE += kernel/ke/bugsteps.c             # the steps after the freeze
 CORE += kernel/report/bugtable.c         # bugcodes.def as data
 CORE += kernel/ke/exception.c            # exceptions and assertions, which no code handles
 CORE += kernel/ke/stackcheck.c           # the word that must not change

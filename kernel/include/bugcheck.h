@@ -53,6 +53,10 @@ typedef struct _BUG_STEP {
 #define KE_BUG_STEP(Order_, Run_, Faulted_) \
     static const BUG_STEP Run_##Step KE_ROW(".bugstep." #Order_) = {Run_, Faulted_}
 extern const BUG_STEP KiBugSteps[], KiBugStepsEnd[];
+/* For bugcheck.c alone (bugsteps.c). */
+VOID KiRunBugSteps(VOID); /* from the one where it stopped; ends the machine */
+/* A fault in the step that runs. TRUE: only the step is lost. FALSE: all that are left but the last. */
+BOOLEAN KiLoseBugStep(ULONG Code, PKTRAP_FRAME Frame, const ULONG64 *StackFrame);
 
 /* ---- The end that the scenario expects, told once (report/end.c) ---- */
 extern PCSTR KiEndName;                   /* of the scenario, for the verdict */

@@ -19,7 +19,7 @@ ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVE
 /* The first queued item that lies in the range, or whose routine does; NULL: none. <= DISPATCH_LEVEL. */
 PWORK_QUEUE_ITEM ExFindWorkItemInRange(ULONG64 Start, ULONG64 End);
 PKTHREAD ExQueryResourceOwner(PERESOURCE Resource); /* a thread that may be gone, or NULL; any IRQL, a snapshot */
-/* A thread that holds Lock, NULL: nobody, or unknown. Dispatcher lock held, or all other CPUs stopped. */
+/* A thread that holds Lock; NULL: none, or unknown. Dispatcher lock held, or all other CPUs stopped. */
 PKTHREAD ExQueryLockOwner(PVOID Lock, KLOCK_KIND Kind);
 PCSTR ExLockKindName(KLOCK_KIND Kind); /* "fast mutex", "push lock (shared)", ... Any IRQL */
 

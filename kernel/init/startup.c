@@ -24,11 +24,7 @@ static KPCR KiBootPcr = {
     .Prcb.DpcStack = (ULONG64)KiBootDpcStack};
 
 static VOID PrintBanner(VOID) {
-#ifdef CHECKED
-    PCSTR Build = "checked";
-#else
-    PCSTR Build = "free";
-#endif
+    PCSTR Build = DBG ? "checked" : "free";
     KdPrintf("Bugcheck, %s build, started by %s: %s\n", Build, KeBootInfo->Protocol, HalFeatures.Brand);
     KdPrintf("%u MiB of RAM, command line: %s\n", (ULONG)(KeBootInfo->TotalRam >> 20), KeBootInfo->CommandLine);
 }

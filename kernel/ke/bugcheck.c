@@ -11,7 +11,6 @@
 
 #include <arch.h>
 #include <pagefault.h>
-#include <rtl.h>
 #include <trace.h>
 
 #define FREEZE_LIMIT_MS 500
@@ -24,7 +23,6 @@ ULONG_PTR KiBugCheckData[5];
 BUG_STATE KiBug;
 static volatile LONG KiDyingProcessor = NO_PROCESSOR;
 static ULONG KiDyingDepth;
-static const BUG_STEP *KiStep = KiBugSteps; /* the one that runs */
 static volatile ULONG KiOtherCodes[MAXIMUM_PROCESSORS];
 static UCHAR KiBugStack[KERNEL_STACK_SIZE] DECLSPEC_ALIGN(16); /* the dying thread's own may be used up */
 
@@ -137,68 +135,32 @@ static VOID FreezeOthers(VOID) {
     }
 }
 
-/* ---- The steps and the end ---- */
+/* ---- The hand-over ---- */
 
-static VOID RunSteps(VOID) {
-    for (; KiStep < KiBugStepsEnd; KiStep++) {
-        KiStep->Run();
-    }
-    HalHalt();
-}
-
-/* A fault in a dispensable step: only the step is lost. The next one may fault too. */
-static VOID LoseStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
-    KiStep->Faulted(Code, Rip, FaultAddress);
-    KiDyingDepth = 1;
-    KiStep++;
-    RunSteps();
-}
-
-/* A fault in any other: straight to the UART, through no code that could have caused it. */
-static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
-    static CHAR Line[400];
-    RtlFormat(
-        Line, sizeof(Line),
-        "\n*** STOP 0x%08X (0x%016llX, 0x%016llX, 0x%016llX, 0x%016llX)\n*** at 0x%016llX on CPU %u; while dying: "
-        "0x%08X at 0x%016llX, address 0x%016llX\n",
-        KiBug.Code, KiBug.Parameter[0], KiBug.Parameter[1], KiBug.Parameter[2], KiBug.Parameter[3], KiBug.Rip,
-        KiBug.Processor, Code, Rip, FaultAddress);
-    HalSerialPut(1, Line);
-    KiBug.IsCut = TRUE;
-    while (KiStep + 1 < KiBugStepsEnd) { /* the last one is the end itself */
-        KiStep++;
-    }
-    RunSteps();
-}
-
-/* Where the machine died: the three registers that a stack walk needs. */
-typedef struct _BUG_SPOT {
-    ULONG64 Rip, Rbp, Rsp;
-} BUG_SPOT;
-
-/* From a function's frame: [0] its caller's rbp, [1] its return address, above them the stack of the caller. */
-static BUG_SPOT CallerOf(const ULONG64 *StackFrame) {
-    return (BUG_SPOT){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
-}
-
-static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, PKPRCB Prcb, KIRQL Irql) {
+/* A stack frame begins with the caller's rbp and the return address; above them is the stack of the caller. */
+static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULONG64 *StackFrame, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
     memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
     memcpy(KiBug.Parameter, Data + 1, sizeof(KiBug.Parameter));
     KiBug.Frame = Frame;
-    KiBug.Rip = Place.Rip;
-    KiBug.Rbp = Place.Rbp;
-    KiBug.Rsp = Place.Rsp;
+    KiBug.Rip = Frame ? Frame->Rip : StackFrame[1];
+    KiBug.Rbp = Frame ? Frame->Rbp : StackFrame[0];
+    KiBug.Rsp = Frame ? Frame->Rsp : (ULONG64)(StackFrame + 2);
     KiBug.Cr2 = __readcr2();
-    KiBug.Irql = Frame ? (KIRQL)Frame->PreviousIrql : Irql;
+    KiBug.Irql = Irql;
     KiBug.Prcb = Prcb;
     KiBug.Processor = Prcb ? Prcb->Number : 0;
     KiBug.Thread = Prcb ? Prcb->CurrentThread : NULL;
+    if (Prcb != NULL) {
+        KdTrace(TraceBugCheck, 0, Data[0], Data[1], KiBug.Rip);
+    }
 }
 
-/* Entered once for the bugcheck, and again for each fault while dying. */
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, const KD_REGISTERS *Registers) {
-    KIRQL Irql = KiCurrentIrql();
+/* Entered once for the bugcheck, and again for each fault while dying. StackFrame: of the function that was called to stop
+ * the machine; NULL where a trap did. */
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULONG64 *StackFrame,
+                                  const KD_REGISTERS *Registers) {
+    KIRQL Irql = Frame ? (KIRQL)Frame->PreviousIrql : KiCurrentIrql();
     _disable();
     KiSetIrql(HIGH_LEVEL);
     PKPRCB Prcb = FindPrcb();
@@ -207,17 +169,13 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT 
         if (Frame != NULL) {
             Rewrite(Data, Frame);
         }
-        RecordState(Data, Frame, Place, Prcb, Irql);
+        RecordState(Data, Frame, StackFrame, Prcb, Irql);
         KiBug.Registers = *Registers;
-        if (Prcb != NULL) {
-            KdTrace(TraceBugCheck, 0, Data[0], Data[1], Place.Rip);
-        }
         FreezeOthers();
-        KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), RunSteps);
-    } else if (KiDyingDepth == 2 && KiStep < KiBugStepsEnd && KiStep->Faulted != NULL) {
-        LoseStep((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
+        KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), KiRunBugSteps);
     } else if (KiDyingDepth == 2) {
-        ReportLess((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
+        KiDyingDepth -= KiLoseBugStep((ULONG)Data[0], Frame, StackFrame); /* the next step may fault too */
+        KiRunBugSteps();
     }
     HalHalt();
 }
@@ -227,7 +185,7 @@ DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2
                                           PKTRAP_FRAME Frame) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     const KD_REGISTERS Registers = {0}; /* the frame has them */
-    Die(Data, Frame, (BUG_SPOT){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp}, &Registers);
+    Die(Data, Frame, NULL, &Registers);
 }
 
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
@@ -235,7 +193,7 @@ DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULON
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
     HAL_CAPTURE_REGISTERS(Registers);
-    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
+    Die(Data, NULL, __builtin_frame_address(0), &Registers);
 }
 
 /* Stops the machine, without parameters. Any IRQL, any locks. */
@@ -243,5 +201,5 @@ DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
     HAL_CAPTURE_REGISTERS(Registers);
-    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
+    Die(Data, NULL, __builtin_frame_address(0), &Registers);
 }
