@@ -25,6 +25,7 @@ def test_a_mechanism_reads_only_what_it_needs(build):
     assert build
     read = structure.headers("checked", structure.SAMPLE)
     assert "kernel/include/thread.h" in read and sum(read.values()) <= 1350, read
+    assert "kernel/include/ke.h" not in structure.headers("checked", "arch/x86_64/halt.c"), "arch.h does not stand alone"
 
 
 def test_a_cycle_is_found():

@@ -3,6 +3,7 @@
 #define _HAL_H_
 
 #include <arch.h>
+#include <ke.h>
 
 /* ---- Descriptor tables (gdt.c, idt.c) ---- */
 #define IST_DOUBLE_FAULT 1

@@ -1,6 +1,7 @@
 /* offsets.c: structure offsets and constants for the assembler. It is compiled, never linked: the Makefile reads the "@OFFSET" lines
  * out of the compiler's assembly. */
 #include <arch.h>
+#include <ke.h>
 
 #define OFFSET(Name, Value) __asm__ volatile("@OFFSET " #Name " %0" : : "i"((LONG64)(Value)))
 

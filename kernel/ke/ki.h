@@ -5,6 +5,7 @@
 #include "dispatcher.h"
 
 #include <arch.h>
+#include <ke.h>
 
 /* ---- wait.c: dispatcher lock held ---- */
 NTSTATUS KiSleep(PKTHREAD Thread, PKWAIT_BLOCK First, KIRQL OldIrql, KWAIT_REASON Reason, KPROCESSOR_MODE Mode,

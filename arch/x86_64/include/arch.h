@@ -2,7 +2,7 @@
 #ifndef _ARCH_H_
 #define _ARCH_H_
 
-#include <ke.h>
+#include <prcb.h>
 
 /* ---- The one table of vectors (trap.asm has them from here): exceptions, then interrupts, whose level is vector >> 4 ---- */
 enum {
