@@ -1,4 +1,4 @@
-/* inspect.c: locks and work items as an observer finds them: who owns a lock, what is queued. */
+/* inspect.c: locks and work items as an observer finds them: owners and queues. */
 #include <ex.h>
 #include <inspect.h>
 

@@ -55,7 +55,7 @@ typedef struct _BUG_STEP {
 extern const BUG_STEP KiBugSteps[], KiBugStepsEnd[];
 /* For bugcheck.c alone (bugsteps.c). */
 VOID KiRunBugSteps(VOID); /* from the one where it stopped; ends the machine */
-/* A fault in the step that runs. TRUE: only the step is lost. FALSE: all that are left but the last. */
+/* A fault in the running step. TRUE: only that step is lost. FALSE: all the rest but the last. */
 BOOLEAN KiLoseBugStep(ULONG Code, PKTRAP_FRAME Frame, const ULONG64 *StackFrame);
 
 /* ---- The end that the scenario expects, told once (report/end.c) ---- */

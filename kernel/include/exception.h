@@ -1,4 +1,4 @@
-/* exception.h: exceptions, and the ends of the machine that ke/exception.c and ke/bugcheck.c make. */
+/* exception.h: exceptions, and the calls that end the machine (ke/exception.c, ke/bugcheck.c). */
 #ifndef _EXCEPTION_H_
 #define _EXCEPTION_H_
 

@@ -1,4 +1,4 @@
-/* inspect.h: questions of an observer, such as the judge: what there is, what is queued, who owns a lock.
+/* inspect.h: questions of an observer such as the judge: objects, queued work, owners of locks.
  *
  * The answers are in one file of each component, inspect.c; no mechanism asks. */
 #ifndef _INSPECT_H_

@@ -1,4 +1,4 @@
-/* prcb.h: the control block of a CPU, and its own words: GS and CR8. */
+/* prcb.h: the control block of a CPU, and the reads of its own GS and CR8. */
 #ifndef _PRCB_H_
 #define _PRCB_H_
 

@@ -1,4 +1,4 @@
-/* spinlock.h: the kernel's own spin locks: their ranks and declarations, and the books that the checked build keeps. */
+/* spinlock.h: the kernel's own spin locks: ranks, declarations, and the checked build's bookkeeping. */
 #ifndef _SPINLOCK_H_
 #define _SPINLOCK_H_
 

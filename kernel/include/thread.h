@@ -1,4 +1,4 @@
-/* thread.h: the thread: its control block, and the calls that start, end and find one. */
+/* thread.h: the thread: its control block, and the calls that start, end and reap one. */
 #ifndef _THREAD_H_
 #define _THREAD_H_
 

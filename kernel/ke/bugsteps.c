@@ -1,4 +1,4 @@
-/* bugsteps.c: the steps of a dying machine after the freeze; one that faults is lost, or the rest with it. */
+/* bugsteps.c: the steps after the freeze; a step that faults is lost, alone or with those behind it. */
 #include <bugcheck.h>
 
 #include <arch.h>

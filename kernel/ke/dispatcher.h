@@ -1,4 +1,4 @@
-/* dispatcher.h: the dispatcher lock and what is done under it: all that an object to wait for needs. */
+/* dispatcher.h: the dispatcher lock and the calls under it: all that the code of a waitable object needs. */
 #ifndef _DISPATCHER_H_
 #define _DISPATCHER_H_
 

@@ -26,7 +26,7 @@ static VOID KiExecuteDpc(PVOID Context) {
     }
 }
 
-/* A thread for each CPU that is up. The references are kept: they never end. */
+/* A thread for each CPU that is up. The references are kept: the threads never end. */
 static VOID InitializeThreadedDpcs(VOID) {
     for (ULONG Number = 0; Number < KeNumberProcessors; Number++) {
         CHAR Name[16];

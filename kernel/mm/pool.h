@@ -54,7 +54,7 @@ C_ASSERT(offsetof(POOL_HEADER, PoolTag) == 4);
 typedef enum _POOL_CALL { PoolCallClassic, PoolCallHeap } POOL_CALL;
 PVOID MiAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PVOID Caller, POOL_CALL Call);
 
-/* ---- What stops the machine (pooldamage.c) ---- */
+/* ---- Reasons to stop the machine (pooldamage.c) ---- */
 typedef enum _POOL_DAMAGE {
     PoolFreedTwice,
     PoolAllocatedTooHigh,

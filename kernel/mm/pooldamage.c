@@ -1,6 +1,6 @@
-/* pooldamage.c: the table of pool bugchecks: what was found, and the code that Windows has for it.
+/* pooldamage.c: the table of pool bugchecks: each kind of damage, with the code that Windows has for it.
  *
- * The first parameter tells the kinds apart; the other three are facts that the finder passes on. Damage to a block that
+ * The first parameter tells the kinds apart; the finder passes the other three. Damage to a block that
  * lies free is one more case: to callers of ExAllocatePool2 it is the heap's own 0x13A (0x12, heap, page, 0), the older
  * calls report what the classic allocator reports. */
 #include "pool.h"
