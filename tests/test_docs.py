@@ -163,9 +163,11 @@ def test_the_walk_is_as_long_as_the_documents_say():
 
 
 def test_the_readme_walks_the_same_way():
-    """README's table names no file that docs/walk.md does not, and the numbers are the same."""
+    """README's table names no file that docs/walk.md does not, and the numbers are the same. It comes before the tools."""
     readme, walk = ((ROOT / name).read_text() for name in ('README.md', 'docs/walk.md'))
     section = readme.split('## The walk')[1].split('## The map')[0]
+    headings = re.findall('^## (.*)', readme, re.M)
+    assert headings.index('The walk') < headings.index('Your driver')
     count, files = walked(re.search(r'<!-- walk: .*?```\n(.*?)```', walk, re.S)[1])
     for path in re.findall(r'\]\((\S+\.(?:c|asm))\)', section):
         assert f'](../{path})' in walk or path.split('/')[-1] in walk, path
