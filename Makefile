@@ -195,9 +195,9 @@ $(B)/symbols/%.sym: $(B)/drivers/%.sys tools/mksymbols.py
 	@$(TOOL) mksymbols $< $@
 
 # C: for machines without a disk for it.
-$(B)/c.img: tools/volume.py
+$(B)/c.img: tools/machine/volume.py
 	@mkdir -p $(@D)
-	@$(TOOL) volume ram $@
+	@$(TOOL) machine.volume ram $@
 
 $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 	@echo "  CPIO    $@"

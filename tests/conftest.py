@@ -24,8 +24,9 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 import ktap                                                                             # noqa: E402
-from machine import OUT, TOP, Machine, repeat_command                                  # noqa: E402
-from running import Outcome, Run, hang_report                                          # noqa: E402
+from host.paths import OUT, TOP                                                         # noqa: E402
+from machine.emulators import Machine, repeat_command                                   # noqa: E402
+from machine.process import Outcome, Run, hang_report                                   # noqa: E402
 import timing                                                                           # noqa: E402
 from timing import (pytest_addoption, pytest_collection_modifyitems, pytest_runtest_protocol,  # noqa: E402, F401
                     pytest_xdist_make_scheduler)

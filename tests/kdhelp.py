@@ -22,9 +22,10 @@ from pathlib import Path
 import pytest
 
 from conftest import ensure_built
-from crashdump import keep_dump
-from machine import OUT, TOP, Machine
-from running import Run, hang_report
+from host.paths import OUT, TOP
+from machine.dumpdisk import keep_dump
+from machine.emulators import Machine
+from machine.process import Run, hang_report
 
 KD_LIMIT = 120                              # seconds for one call of kd, on a host as busy as may be
 MACHINE_LIMIT = 120

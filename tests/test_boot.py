@@ -6,9 +6,10 @@ import subprocess
 
 import pytest
 
-from machine import OUT, QEMU, Machine, firmware_arguments
+from host.paths import OUT
+from machine.emulators import QEMU, Machine, firmware_arguments
+from machine.process import Run
 from picture import Picture
-from running import Run
 
 WAYS = ("pvh", "bios", "uefi")
 WRITE, DISPATCH_LEVEL = 1, 2

@@ -83,7 +83,7 @@ def test_a_second_fault_prints_less(boot):
 
 
 def test_a_third_fault_halts(start):
-    from machine import Machine
+    from machine.emulators import Machine
     run = start(Machine(cmdline="test=crash_third_fault_while_dying", cpus=2, leave=True))
     outcome = run.wait(8)
     run.end()

@@ -5,7 +5,7 @@ import re
 import subprocess
 
 from conftest import ensure_built
-from machine import OUT, TOP
+from host.paths import OUT, TOP
 
 APIC_TIMER_MHZ = 1000                           # QEMU's local APIC counts nanoseconds
 CPU_STOPS_US = 300

@@ -7,7 +7,7 @@ import pytest
 
 import structure
 import tables
-from machine import OUT, TOP
+from host.paths import OUT, TOP
 from test_scenarios import assert_end
 
 MOST_FILES, MOST_LINES = 120, 15_000            # what one reads whole

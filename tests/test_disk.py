@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from volume import make_volume
+from machine.volume import make_volume
 
 MIB = 1 << 20
 VIRTIO = "virtio-blk-pci,disable-legacy=on"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 import sessions
-from machine import TOP as ROOT
+from host.paths import TOP as ROOT
 
 
 def run(*command, **options):

@@ -12,8 +12,8 @@ import driverbuild
 import leaving
 import mkdriver
 import mksymbols
-from alone import alone_in
-from machine import OUT, TOP, CannotRun
+from host.folderlock import alone_in
+from host.paths import OUT, TOP, CannotRun
 
 ENTRY = """NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);

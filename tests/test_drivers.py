@@ -16,7 +16,7 @@ import driverbuild
 import driverheads
 import repair
 from conftest import ensure_built
-from machine import TOP, CannotRun
+from host.paths import TOP, CannotRun
 
 try:
     HEADS = driverheads.all_heads()

@@ -11,11 +11,11 @@ import zlib
 
 import pytest
 
-import dumpfile
 from kdhelp import dump, serial_of                                                      # noqa: F401
-from crashdump import keep_dump
-from machine import Machine
-from running import hang_report
+from machine import dumpfile
+from machine.dumpdisk import keep_dump
+from machine.emulators import Machine
+from machine.process import hang_report
 
 MIB = 1 << 20
 VIRTIO = "virtio-blk-pci,disable-legacy=on"

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from machine import OUT, TOP
+from host.paths import OUT, TOP
 
 # What the explorer must find: the fewest preemptions, and the rule.
 BROKEN = {"broken_no_lock": 1, "broken_test_then_set": 2, "broken_stack_without_sequence": 1, "broken_look_then_sleep": 1,

@@ -14,9 +14,9 @@ import driver
 import driverbuild
 import driverheads
 from conftest import ensure_built
+from machine.volume import list_files, make_volume, read_file
 from test_disk import page_table_entry
 from test_files import complaints
-from volume import list_files, make_volume, read_file
 
 STATUS_IO_DEVICE_ERROR = 0xFFFFFFFFC0000185
 READ_WRITE = 4 << 5                             # the protection field of a software PTE

@@ -9,9 +9,9 @@ import subprocess
 
 import pytest
 
+from machine.volume import copy_out, list_files, make_ram_volume, make_volume, mtool, read_file
 from modules import TOP, call
 from test_host import HOST, SANITIZED
-from volume import copy_out, list_files, make_ram_volume, make_volume, mtool, read_file
 
 CORE = [f"kernel/drivers/fastfat/{name}.c" for name in
         ("volume", "table", "scan", "directory", "index", "name", "file", "tree", "time")]

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from corefile import Core, symbols
+from host.paths import OUT, TOP
 from kdhelp import dump, kd, live, run_kd, serial_of, verdict_of        # noqa: F401
-from machine import OUT, TOP
 
 STACKS = ("story", "pageable-code", "wait-in-dpc", "double-free", "stack-overflow")
 TERMINAL_LIMIT = 60

@@ -19,9 +19,9 @@ import driverbuild
 import driverheads
 from conftest import ensure_built
 from corefile import symbols
-from crashdump import keep_dump
+from host.paths import OUT, TOP
 from kdhelp import MACHINE_LIMIT, dump, kd, run_kd, shared_folder, verdict_of       # noqa: F401
-from machine import OUT, TOP
+from machine.dumpdisk import keep_dump
 
 HEADS = {head.path.stem: head for head in driverheads.all_heads() if head.path.suffix == ".c"}
 # name of the driver: (bucket, words of the paragraph for a beginner, words of the advice)

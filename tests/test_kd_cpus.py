@@ -18,11 +18,12 @@ import pytest
 
 import driverbuild
 from conftest import ensure_built
-from crashdump import keep_dump
 from driver import SEEDED_SHIFT
+from host.paths import OUT, TOP
 from kdhelp import MACHINE_LIMIT, dump, kd, run_kd, serial_of, shared_folder                  # noqa: F401
-from machine import OUT, TOP, Machine
-from running import Run, hang_report
+from machine.dumpdisk import keep_dump
+from machine.emulators import Machine
+from machine.process import Run, hang_report
 
 KERNEL = OUT / "checked" / "kernel.elf"
 LEVELS = ("PASSIVE_LEVEL", "APC_LEVEL", "DISPATCH_LEVEL", *["DEVICE_LEVEL"] * 9, "SYNCH_LEVEL", "CLOCK_LEVEL", "IPI_LEVEL",

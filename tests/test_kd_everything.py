@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 import tables
+from host.paths import OUT
 from kdhelp import dump, kd, live, run_kd, serial_of, verdict_of    # noqa: F401
-from machine import OUT
 
 #        what crashes: (test or scenario, CPUs, build, level)
 CRASHES = [("crash_D1_page_file_written", 1, "checked", "full"), ("crash_A_dispatcher_lock_held", 4, "checked", "full"),

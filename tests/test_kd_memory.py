@@ -11,10 +11,11 @@ from collections import namedtuple
 import pytest
 
 from conftest import ensure_built
+from host.paths import OUT
 from kdhelp import MACHINE_LIMIT, dump, kd, live, run_kd, shared_folder, verdict_of      # noqa: F401
-from machine import OUT, Machine
+from machine.emulators import Machine
+from machine.process import Run, hang_report
 from modules import call, make_archive, make_driver
-from running import Run, hang_report
 
 PAGE = 4096
 MEMORY = 32                                     # MiB

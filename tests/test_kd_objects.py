@@ -10,11 +10,12 @@ import pytest
 
 from conftest import ensure_built
 from corefile import Core, symbols
-from crashdump import keep_dump
+from host.paths import OUT
 from kdhelp import MACHINE_LIMIT, dump, kd, live, run_kd, serial_of, shared_folder        # noqa: F401
-from machine import OUT, Machine
+from machine.dumpdisk import keep_dump
+from machine.emulators import Machine
+from machine.process import Run, hang_report
 from modules import call, make_archive, make_driver
-from running import Run, hang_report
 
 CODE, PARAMETERS = 0xDEAD0007, (0x11, 0x22, 0x33, 0x44)
 SEED = 3

@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from machine import TOP
+from host.paths import TOP
 
 BUILDS = ("checked", "free")
 SEEDS = range(1, 21)

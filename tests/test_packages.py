@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from machine import TOP
+from host.paths import TOP
 
 # Probed for, and done without: other systems' package managers, containers, trees of other systems, the way to become root.
 OPTIONAL = {"gdb-multiarch", "apt-get", "sudo", "debootstrap", "dnf", "pacman", "zypper", "podman", "docker"}
@@ -146,7 +146,7 @@ class Starts(ast.NodeVisitor):
         if isinstance(node, ast.Name) and node.id not in seen:
             return set().union(*(self.first_words(value, seen | {node.id}) for value in self.assigned.get(node.id, [])))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tool":
-            return self.first_words(node.args[0], seen)                     # tools/toolchain.py: with the host's prefix
+            return self.first_words(node.args[0], seen)                     # tools/host/toolchain.py: with the host's prefix
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in self.functions:
             returned = [each.value for each in ast.walk(self.functions[node.func.id]) if isinstance(each, ast.Return) and each.value]
             return set().union(*(self.first_words(value, seen | {node.func.id}) for value in returned if node.func.id not in seen))

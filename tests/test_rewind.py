@@ -10,13 +10,14 @@ import time
 
 import pytest
 
-import lastrun
 import rewind
-from alone import alone_in
 from conftest import ensure_built
 from corefile import symbols
-from machine import OUT, TOP, Machine, qemu_version
-from running import Run
+from host.folderlock import alone_in
+from host.paths import OUT, TOP
+from machine import lastcrash
+from machine.emulators import Machine, qemu_version
+from machine.process import Run
 
 LIMIT = 240
 PATTERN = 0x2A                                  # what secret.c stores
@@ -59,7 +60,7 @@ def crash(tmp_path_factory):
     ensure_built("checked")
     with Run(Machine(cmdline="scenario=paged", cpus=2, mem=32, seed=3), folder) as run:
         outcome = run.wait(LIMIT)
-    lastrun.remember(outcome.machine, outcome.verdict, folder / "last.json")
+    lastcrash.remember(outcome.machine, outcome.verdict, folder / "last.json")
     return folder / "last.json", outcome.verdict
 
 
@@ -129,7 +130,7 @@ def test_unless_told_it_is_the_last_event_of_the_cpu_that_crashed(tmp_path):
     for seed in range(1, 9):
         with Run(Machine(cmdline="scenario=double-free", cpus=4, mem=64, seed=seed), tmp_path / str(seed)) as run:
             outcome = run.wait(LIMIT)
-        lastrun.remember(outcome.machine, outcome.verdict, tmp_path / "last.json")
+        lastcrash.remember(outcome.machine, outcome.verdict, tmp_path / "last.json")
         text = go(tmp_path / "last.json", "-c", "to bugcheck; to -1")
         dying = re.search(r"^the bugcheck, on CPU (\d+): ", text, re.M)[1]
         first, last = re.findall(r"^event (\d+):\d+ ", text, re.M)
@@ -143,7 +144,7 @@ def test_a_crash_without_a_lock_has_no_moment_of_taking_it(tmp_path):
     ensure_built("checked")
     with Run(Machine(cmdline="test=crash_7E_division_by_zero", cpus=2, mem=32, seed=3), tmp_path) as run:
         outcome = run.wait(LIMIT)
-    lastrun.remember(outcome.machine, outcome.verdict, tmp_path / "last.json")
+    lastcrash.remember(outcome.machine, outcome.verdict, tmp_path / "last.json")
     assert "held no spin lock at the crash" in go(tmp_path / "last.json", "--to", "acquire", status=2)
 
 
@@ -182,17 +183,17 @@ def test_without_qemu_img_one_line_names_its_package(crash, tmp_path):
 def test_the_run_that_is_made_again_is_named(crash):
     """Which one, and that a later one without a seed is not it."""
     note, _ = crash
-    machine, _ = lastrun.recall(note)
+    machine, _ = lastcrash.recall(note)
     later = note.with_suffix(".unseeded")
     later.unlink(missing_ok=True)
-    [line] = lastrun.told(machine, note)
+    [line] = lastcrash.told(machine, note)
     when = r"\d\d:\d\d:\d\d on \d{4}-\d\d-\d\d"
     assert re.fullmatch(rf"making the run of {when} again: paged, seed {machine.seed}, {machine.cpus} CPUs", line)
-    lastrun.remember(Machine(cmdline="scenario=mutex"), {"end": "completed"}, note)
+    lastcrash.remember(Machine(cmdline="scenario=mutex"), {"end": "completed"}, note)
     os.utime(later, (note.stat().st_mtime + 1,) * 2)
-    assert lastrun.told(machine, note)[1].startswith("a later run, mutex, had no seed and cannot be made again")
+    assert lastcrash.told(machine, note)[1].startswith("a later run, mutex, had no seed and cannot be made again")
     os.utime(later, (note.stat().st_mtime - 1,) * 2)
-    assert len(lastrun.told(machine, note)) == 1
+    assert len(lastcrash.told(machine, note)) == 1
 
 
 def test_backwards_on_one_cpu(tmp_path):

@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from machine import TOP
+from host.paths import TOP
 
 READ, WRITE, EXECUTE = 0, 1, 8
 PASSIVE_LEVEL, DISPATCH_LEVEL = 0, 2

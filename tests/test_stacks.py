@@ -15,10 +15,10 @@ import driver
 import driverbuild
 from callframes import NAMES, RBP, RSP, CallFrames, rows_of, sections_of
 from conftest import ensure_built
-from crashdump import keep_dump
 from elffile import ElfFile
+from host.paths import OUT, TOP
 from kdhelp import live, run_kd     # noqa: F401
-from machine import OUT, TOP
+from machine.dumpdisk import keep_dump
 from test_dump import walk as plain_walk
 from test_host import RTL, build_host
 

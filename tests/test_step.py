@@ -15,7 +15,8 @@ import pytest
 
 import step
 from conftest import ensure_built
-from machine import OUT, TOP, Machine
+from host.paths import OUT, TOP
+from machine.emulators import Machine
 
 LIMIT = 180
 WORD = (1 << 64) - 1

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 import structure
 import tables
-from machine import TOP
+from host.paths import TOP
 
 
 def test_the_rooms_are_no_more_tangled_than_they_were(build):

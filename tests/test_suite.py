@@ -10,7 +10,7 @@ import pytest
 import driverheads
 import testtimes
 import timing
-from machine import TOP
+from host.paths import TOP
 
 
 def suite(*words, **environment):

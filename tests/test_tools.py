@@ -17,11 +17,12 @@ import pytest
 import building
 import driverbuild
 import hosts
-import machine
 import run
-from alone import alone_in
 from conftest import ensure_built
-from machine import OUT, TOP, CannotRun, Machine, repeat_command
+from host.folderlock import alone_in
+from host.paths import OUT, TOP, CannotRun
+from machine import emulators
+from machine.emulators import Machine, repeat_command
 
 BUGCHECK = str(TOP / "tools/bugcheck")
 
@@ -226,9 +227,9 @@ def test_another_cpu_gets_cross_tools(shell, tmp_path):
     wanted = "gcc-x86-64-linux-gnu g++-x86-64-linux-gnu binutils-x86-64-linux-gnu gdb-multiarch"
     assert done.returncode == 2 and log.read_text().splitlines()[-1].endswith(f"--no-install-recommends {wanted}")
     assert done.stderr.count("aarch64 compiles with x86_64-linux-gnu-gcc") == 1
-    assert re.search(r"^host +aarch64: .*x86_64-linux-gnu-gcc", shell(TOP / "tools/doctor", PATH=path).stdout, re.M)
+    assert re.search(r"^host +aarch64: .*x86_64-linux-gnu-gcc", shell(TOP / "tools/host/doctor", PATH=path).stdout, re.M)
     assert_one_line(shell(BUGCHECK, "test", PATH=path), "this is aarch64", "tools/bugcheck container test")
-    assert "aarch64" not in shell(TOP / "tools/doctor").stdout
+    assert "aarch64" not in shell(TOP / "tools/host/doctor").stdout
 
 
 def test_all_is_made_by_the_cross_tools(shell, tmp_path, own_output):
@@ -349,21 +350,21 @@ def test_a_display_that_cannot_be_opened_ends_in_a_file(shell, own_output):
 
 
 def test_no_space_for_the_page_file_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
+    monkeypatch.setattr(emulators.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1 << 20}))
     with pytest.raises(CannotRun, match="no space for .*pagefile.img.*64 MiB"):
-        machine.qemu_arguments(Machine(), tmp_path)
+        emulators.qemu_arguments(Machine(), tmp_path)
 
 
 @pytest.mark.parametrize("chosen,cpu", (({}, "max"), ({"seed": 1}, "max,-x2apic"),
                                         ({"extra": ("-icount", "shift=0")}, "max,-x2apic")))
 def test_a_counted_clock_goes_without_x2apic(chosen, cpu, tmp_path):
-    line = machine.qemu_arguments(Machine(disk=False, **chosen), tmp_path)
+    line = emulators.qemu_arguments(Machine(disk=False, **chosen), tmp_path)
     assert line[line.index("-cpu") + 1] == cpu
 
 
 def test_a_folder_that_cannot_be_written_is_one_line():
     with pytest.raises(CannotRun, match="cannot make /proc/pagefile.img"):
-        machine.make_disk(Path("/proc/pagefile.img"), 0)
+        emulators.make_disk(Path("/proc/pagefile.img"), 0)
 
 
 def test_run_leaves_the_serial_log_the_screen_and_the_verdict(shell, own_output):
@@ -492,7 +493,7 @@ def test_bochs_is_given_no_space(build, tmp_path, monkeypatch):
     folder = tmp_path / "my labs/build/run"
     folder.mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "my labs")
-    words = machine.bochs_arguments(Machine(way="bochs", cmdline="scenario=resident"), folder)
+    words = emulators.bochs_arguments(Machine(way="bochs", cmdline="scenario=resident"), folder)
     assert not [word for word in words if " " in word] and "my labs" not in (folder / "bochsrc").read_text()
 
 

@@ -11,10 +11,11 @@ import pytest
 import traceshapes
 from conftest import ensure_built
 from elffile import ElfFile
+from host.paths import OUT, TOP
 from kdhelp import dump, run_kd, serial_of, verdict_of      # noqa: F401
-from machine import OUT, TOP, Machine
+from machine.emulators import Machine
+from machine.process import Run, hang_report
 from picture import Picture
-from running import Run, hang_report
 
 LIMIT = 240
 LEAVES = ("irql", "spinlock", "queuedlock")     # the listings that the checked build wraps

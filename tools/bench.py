@@ -19,10 +19,11 @@ import tempfile
 import time
 from pathlib import Path
 
-from building import build
-from machine import OUT, TOP, Machine
-from running import Run, handle_signals
-from toolchain import tool
+from host.make import build
+from host.paths import OUT, TOP
+from host.toolchain import tool
+from machine.emulators import Machine
+from machine.process import Run, handle_signals
 
 STARTS = 5
 LIMIT = 120
@@ -89,7 +90,7 @@ def seconds_of_building(folder):
     start = time.monotonic()
     subprocess.run(make + ["archive"], check=True, stdout=subprocess.DEVNULL, timeout=900)
     script = ("import sys; sys.path.insert(0, sys.argv[1] + '/tools')\n"
-              "from machine import Machine; from running import Run\n"
+              "from machine.emulators import Machine; from machine.process import Run\n"
               "with Run(Machine(cmdline='scenario=paged'), sys.argv[1] + '/run') as run:\n"
               "    sys.exit((run.wait(60).verdict or {}).get('end') != 'bugcheck')\n")
     subprocess.run([sys.executable, "-c", script, tree], check=True, env=environment, timeout=120)

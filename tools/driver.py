@@ -14,14 +14,15 @@ import re
 import shutil
 import sys
 
-from alone import alone_in
-from crashdump import dump_line, forget_dump, keep_dump
 from driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
-from lastrun import remember
-from machine import DUMP_LEVELS, TOP, CannotRun, Machine, qemu_version, shown
+from host.folderlock import alone_in
+from host.paths import TOP, CannotRun, shown
+from machine.dumpdisk import dump_line, forget_dump, keep_dump
+from machine.emulators import DUMP_LEVELS, Machine, qemu_version
+from machine.lastcrash import remember
+from machine.process import Run, handle_signals, hang_report
+from machine.volume import VolumeError, copy_out
 from run import Parser, say, whole
-from running import Run, handle_signals, hang_report
-from volume import VolumeError, copy_out
 
 EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
 WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"

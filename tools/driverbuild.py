@@ -24,12 +24,12 @@ import literals
 import mkdriver
 import mkexports
 import mksymbols
-from alone import lock_of
-from building import make_command, told_if_long
 from elffile import SHN_UNDEF, ElfFile, readelf
-from machine import OUT, TOP, CannotRun
+from host.folderlock import lock_of
+from host.make import make_command, told_if_long
+from host.paths import OUT, TOP, CannotRun
+from host.toolchain import tool
 from repair import is_repair, source_of
-from toolchain import tool
 
 DDK = TOP / "kernel/include/ddk"
 LANGUAGES = {".c": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".c++": "c++"}

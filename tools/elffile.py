@@ -3,7 +3,7 @@ import re
 import subprocess
 from collections import namedtuple
 
-from toolchain import tool
+from host.toolchain import tool
 
 ET_REL = "REL"
 SHN_UNDEF, SHN_ABS = "UND", "ABS"

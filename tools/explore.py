@@ -12,10 +12,11 @@ import shutil
 import subprocess
 import time
 
-from alone import alone_in
-from building import build
-from machine import OUT, TOP, CannotRun, Machine, qemu_version
-from running import Run, handle_signals
+from host.folderlock import alone_in
+from host.make import build
+from host.paths import OUT, TOP, CannotRun
+from machine.emulators import Machine, qemu_version
+from machine.process import Run, handle_signals
 
 MEMORY = OUT / "explore.json"                   # {name: [schedules, seconds]} of the last time
 LIMIT = 600                                     # seconds for a machine

@@ -22,7 +22,7 @@ import sys
 import time
 from pathlib import Path
 
-from machine import TOP, CannotRun
+from host.paths import TOP, CannotRun
 
 #        host: (its system, as apt calls who makes it; its name and version; the keys that its packages are signed with)
 HOSTS = {"bookworm": ("Debian", "Debian 12", "debian-archive-keyring.gpg"),

@@ -15,10 +15,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import toolchain
-from dumpfile import NotADump, inspect
+from host import toolchain
+from host.paths import OUT, CannotRun
 from kd.target.fits import NotAnElf, core_reader, fits, is_core
-from machine import OUT, CannotRun
+from machine.dumpfile import NotADump, inspect
 
 BUILDS = ("checked", "free", "step", "ubsan", "core")
 FAILED = 2

@@ -17,7 +17,7 @@ import sys
 import tempfile
 
 from elffile import ElfFile, SHN_UNDEF
-from toolchain import tool
+from host.toolchain import tool
 
 CODE_SECTION = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*\Z")
 PRAGMA = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+alloc_text[ \t]*\(([^)]*)\)", re.MULTILINE)

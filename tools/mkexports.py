@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 
-from toolchain import tool
+from host.toolchain import tool
 
 
 def read_names(path):

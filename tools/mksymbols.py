@@ -26,7 +26,7 @@ import tempfile
 
 from callframes import RBP, RIP, RSP, CallFrames, rows_of
 from elffile import ET_REL, ElfFile
-from toolchain import tool
+from host.toolchain import tool
 
 SECTION_STEP = 1 << 24
 MOST_RULES = 256

@@ -10,7 +10,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from machine import OUT, CannotRun
+from host.paths import OUT, CannotRun
 
 SUFFIX = ".fix"
 FOLDER = OUT / "repaired"

@@ -8,11 +8,12 @@ import os
 from pathlib import Path
 
 import kdrun
-from alone import alone_in
-from building import build
-from machine import OUT, CannotRun, Machine, make_snapshots
+from host.folderlock import alone_in
+from host.make import build
+from host.paths import OUT, CannotRun
+from machine.emulators import Machine, make_snapshots
+from machine.process import Run
 from run import say, scenarios
-from running import Run
 
 LIMIT = 120                                     # seconds of the host for the recording
 STOPS = ("KiBugCheckFromTrap", "KeBugCheckEx")

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import kdrun
 import reverse
-from alone import alone_in
-from lastrun import KEPT, recall, told
-from machine import OUT, TOP, CannotRun, qemu_version
-from running import handle_signals
+from host.folderlock import alone_in
+from host.paths import OUT, TOP, CannotRun
+from machine.emulators import qemu_version
+from machine.lastcrash import KEPT, recall, told
+from machine.process import handle_signals
 
 PLUGIN = TOP / "tools/plugin/rewind.c"
 

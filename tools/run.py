@@ -14,13 +14,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-import toolchain
-from alone import alone_in
-from building import build_for
-from crashdump import dump_line, forget_dump, keep_dump, link_kernel
-from lastrun import remember
-from machine import DUMP_LEVELS, OUT, TOP, CannotRun, Machine, qemu_version, shown
-from running import Run, handle_signals, hang_report
+from host import toolchain
+from host.folderlock import alone_in
+from host.make import build_for
+from host.paths import OUT, TOP, CannotRun, shown
+from machine.dumpdisk import dump_line, forget_dump, keep_dump, link_kernel
+from machine.emulators import DUMP_LEVELS, Machine, qemu_version
+from machine.lastcrash import remember
+from machine.process import Run, handle_signals, hang_report
 
 BUILDS = ("checked", "free", "step", "ubsan", "core")
 

@@ -20,9 +20,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from crashdump import keep_dump
-from machine import TOP, Machine
-from running import Run
+from host.paths import TOP
+from machine.dumpdisk import keep_dump
+from machine.emulators import Machine
+from machine.process import Run
 
 MARK = re.compile(r"^<!-- kd(?: (\d+))? -->$")
 PROMPT = re.compile(r"^((?:\d+: )?kd> )", re.MULTILINE)

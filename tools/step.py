@@ -14,11 +14,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import toolchain
-from alone import alone_in
-from building import build
-from machine import OUT, CannotRun, Machine, qemu_version
-from running import Run, handle_signals
+from host import toolchain
+from host.folderlock import alone_in
+from host.make import build
+from host.paths import OUT, CannotRun
+from machine.emulators import Machine, qemu_version
+from machine.process import Run, handle_signals
 
 NOT_REACHED, AGAIN = 2, 3                        # AGAIN: GDB asks for a new machine, to go back (tools/steps/start.py)
 # GDB's, before it reads anything; a busy host's QEMU may take its time to answer.

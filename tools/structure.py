@@ -14,8 +14,8 @@ from collections import defaultdict, namedtuple
 from pathlib import Path
 
 import tables
-from machine import OUT, TOP, CannotRun
-from toolchain import tool
+from host.paths import OUT, TOP, CannotRun
+from host.toolchain import tool
 
 BELOW = ("rtl", "arch", "boot")                                     # the folders that ke may lean on: all others are above it
 EVERYWHERE = {"__stack_chk_guard", "__stack_chk_fail"}              # the compiler's, in each file

@@ -9,7 +9,7 @@ import math
 import os
 import re
 
-from machine import OUT
+from host.paths import OUT
 
 MEMORY = OUT / "tests.json"
 TESTS = 2400                                    # about; a run of all of them knows better

@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from machine import OUT, TOP, CannotRun
+from host.paths import OUT, TOP, CannotRun
 from traceshapes import MARKS, lanes_of, milestones
 
 TEMPLATE = TOP / "tools/tracepage.html"

@@ -12,10 +12,11 @@ import re
 import subprocess
 from pathlib import Path
 
-import toolchain
-from building import build
-from machine import OUT, TOP, CannotRun, Machine
-from running import Run
+from host import toolchain
+from host.make import build
+from host.paths import OUT, TOP, CannotRun
+from machine.emulators import Machine
+from machine.process import Run
 
 DOCUMENT = TOP / "docs/walk.md"
 PLACE = re.compile(r"(<!-- walk: tools/tool walk --update writes this -->\n```\n)(.*?)(```\n)", re.S)

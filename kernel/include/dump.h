@@ -5,7 +5,7 @@
  *   program headers, then the contents of memory, one PT_LOAD for each range of virtual addresses
  *
  * The header page is written first, as incomplete, and again at the end with the checksum: so a torn dump can be read
- * as far as it goes, and is known to be torn. All is little-endian; tools/dumpfile.py reads it on the host. */
+ * as far as it goes, and is known to be torn. All is little-endian; tools/machine/dumpfile.py reads it on the host. */
 #ifndef _DUMP_H_
 #define _DUMP_H_
 

@@ -13,7 +13,7 @@ static LIST_ENTRY BlockDevices = {&BlockDevices, &BlockDevices};
 static ULONG BlockDeviceCount;
 static PBLOCK_DEVICE volatile VolumeDisk, MarkedDumpDisk;
 
-#define DUMP_MARK "BUGCHECK DUMP DISK" /* tools/machine.py writes it at the disk's beginning */
+#define DUMP_MARK "BUGCHECK DUMP DISK" /* tools/machine/emulators.py writes it at the disk's beginning */
 #define ELF_CORE 4                     /* the byte at 16 of an ELF file that is a dump */
 
 static PCSTR RoleName(ULONG Role) {

@@ -6,12 +6,12 @@ import os
 
 import gdb
 
+from host.paths import CannotRun
 from kd import everything, overlay
 from kd.command import KdError, as_word, first_line
 from kd.commands.pastcommands import find, move, past
 from kd.target import modules
 from kd.target.session import interact, leave, run_line, session
-from machine import CannotRun
 
 
 def main():

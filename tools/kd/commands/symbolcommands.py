@@ -8,6 +8,7 @@ import time
 
 import gdb
 
+from host.toolchain import tool
 from kd.command import KdError, command
 from kd.model.threads import stack_in_scope
 from kd.target import scope
@@ -16,7 +17,6 @@ from kd.target.expression import evaluate
 from kd.target.memory import grave, structure, unicode_text
 from kd.target.modules import module_at, module_named, modules, refresh, text_of, unloaded_modules
 from kd.target.symbols import line_of, nearest, raw_symbol, symbol
-from toolchain import tool
 
 COUNT = 8                                   # instructions of u and ub
 MOST = 4096                                 # instructions of one command

@@ -21,9 +21,9 @@ from kd.target import modules, symbols
 from kd.target.memory import address_of, is_readable, offset_of, size_of
 from kd.target.processors import Processor, processors
 from kd.target.session import session
-from lastrun import recall
-from machine import make_snapshots
-from running import Run
+from machine.emulators import make_snapshots
+from machine.lastcrash import recall
+from machine.process import Run
 
 FIRST_STORES = 1
 LIMIT = 300                                 # seconds of the host that a run may take

@@ -24,7 +24,7 @@ class Session:
     def __init__(self):
         self.kind = "none"                  # "dump", "live"
         self.path = None                    # of the dump or the socket
-        self.dump = None                    # what tools/dumpfile.py knows of it, or None
+        self.dump = None                    # what tools/machine/dumpfile.py knows of it, or None
         self.thread = None                  # the KTHREAD that .thread chose, or None
         self.wants_end = False
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 
-from machine import OUT, TOP, CannotRun
+from host.paths import OUT, TOP, CannotRun
 
 PATIENCE = 5                    # seconds that a build may take without a word
 

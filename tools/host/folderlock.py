@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import time
 
-from machine import CannotRun, shown
+from host.paths import CannotRun, shown
 
 POLL_SECONDS = 0.1
 

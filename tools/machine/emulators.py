@@ -13,10 +13,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from volume import VolumeError, fresh_volume
+from host.paths import OUT, TOP, CannotRun
+from machine.volume import VolumeError, fresh_volume
 
-TOP = Path(os.path.abspath(__file__)).parent.parent
-OUT = Path(os.environ.get("OUT") or TOP / "build")
 OVMF = Path("/usr/share/OVMF")
 QEMU = "qemu-system-x86_64"
 SMALL_FIRMWARE = "../share/qemu/qboot.rom"      # beside QEMU
@@ -27,15 +26,6 @@ DUMP_MARK = b"BUGCHECK DUMP DISK\n"             # kernel/io/block.c looks for it
 DUMP_LEVELS = ("full", "small", "none")
 DUMP_GROWS_TO = 64 << 20                        # what a dump may need of the host's disk; the rest of it stays a hole
 LARGEST_SHARED_DUMP = 256 << 20                 # kernel/drivers/block/ivshmem.c maps no more
-
-
-class CannotRun(Exception):
-    """The machine could not be started at all; the text is one line for the user."""
-
-
-def shown(path):
-    """A path as the user would type it."""
-    return os.path.relpath(path) if Path(path).is_relative_to(Path.cwd()) else path
 
 
 @dataclass

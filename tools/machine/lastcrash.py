@@ -10,7 +10,8 @@ import time
 from dataclasses import asdict
 from pathlib import Path
 
-from machine import OUT, CannotRun, Machine
+from host.paths import OUT, CannotRun
+from machine.emulators import Machine
 
 KEPT = OUT / "last-crash.json"
 LOST = "run it again, and rewind then"

@@ -4,8 +4,8 @@ The disk's content is the file already: it only has to be cut to its length. Bes
 (pagefile.img, shared.img of a seeded run), where the debugger finds what was paged out.
 """
 
-from dumpfile import NotADump, inspect
-from machine import OUT, shown
+from host.paths import OUT, shown
+from machine.dumpfile import NotADump, inspect
 
 MIB = 1 << 20
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Whether what tools/packages looks for is there, by its name on this host: for the launcher and for the doctor, which read it in.
+# Tells whether what tools/packages looks for is there, by its name on this host. The launcher and the doctor read it in.
 
 # CROSS: what stands before the names of the compiler and of binutils. Nothing, unless this host is no x86-64.
 if [ -z "${CROSS+set}" ]; then

@@ -20,8 +20,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from machine import CannotRun, Machine, bochs_arguments, qemu_arguments, quote
-from toolchain import tool
+from host.paths import CannotRun
+from host.toolchain import tool
+from machine.emulators import Machine, bochs_arguments, qemu_arguments, quote
 
 INTERRUPTS_ON = 0x200                           # EFLAGS.IF
 

@@ -183,7 +183,7 @@ def inspect(path):
 
 def main(words):
     if len(words) != 1:
-        print("usage: tools/tool dumpfile FILE", file=sys.stderr)
+        print("usage: tools/tool machine.dumpfile FILE", file=sys.stderr)
         return 2
     try:
         dump = inspect(words[0])

@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 
-from machine import OUT, TOP
+from host.paths import OUT, TOP
 
 HERE = ("x86_64", "amd64")                       # as uname -m says it
 

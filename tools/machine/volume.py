@@ -1,9 +1,9 @@
 """The volume C: as an image on the host: makes one, lists what is on it, copies it out. mtools do the work.
 
-usage: tools/tool volume make IMAGE [MIB]     an empty FAT16 volume with Temp and Temp2
-       tools/tool volume ram IMAGE            the small one for machines without such a disk, cut behind its last byte
-       tools/tool volume list IMAGE           its files with their sizes
-       tools/tool volume copy IMAGE FOLDER    its files into a folder
+usage: tools/tool machine.volume make IMAGE [MIB]     an empty FAT16 volume with Temp and Temp2
+       tools/tool machine.volume ram IMAGE            the small one for machines without such a disk, cut behind its last byte
+       tools/tool machine.volume list IMAGE           its files with their sizes
+       tools/tool machine.volume copy IMAGE FOLDER    its files into a folder
 """
 
 import os
