@@ -121,9 +121,9 @@ $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.
 	@cmp -s $@.new $@ && touch $@ || mv $@.new $@
 
 # The core exports those names of the whole kernel's exports that it has.
-$(G)/exports.c: kernel/ldr/exports.def tools/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
+$(G)/exports.c: kernel/ldr/exports.def tools/build/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
 	@mkdir -p $(@D)
-	@$(TOOL) mkexports $< $@ $(filter %.o,$^)
+	@$(TOOL) build.mkexports $< $@ $(filter %.o,$^)
 
 $(B)/obj/generated/exports.o: $(G)/exports.c
 	@mkdir -p $(@D)
@@ -160,10 +160,10 @@ $(B)/drv/%.o: %.cc
 	@$(CXX) $(DRIVER_CXXFLAGS) -c $< -o $@
 
 define driver_rule
-$(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/mkdriver.py tools/elffile.py
+$(B)/drivers/$(1).sys: $(call DRIVER_OBJECTS,$(SOURCES_$(1))) tools/build/mkdriver.py tools/build/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS     $$@"
-	@$(TOOL) mkdriver --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
+	@$(TOOL) build.mkdriver --output $$@ $(SOURCES_$(1)) -- $(call DRIVER_OBJECTS,$(SOURCES_$(1)))
 endef
 $(foreach d,$(DRIVERS),$(eval $(call driver_rule,$(d))))
 
@@ -179,20 +179,20 @@ $(B)/int/%.o: %.asm
 	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ -o $@ $<
 
 define internal_rule
-$(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/mkdriver.py tools/elffile.py
+$(B)/drivers/$(1).sys: $(call INTERNAL_OBJECTS,$(SOURCES_$(1))) $(B)/kernel.elf tools/build/mkdriver.py tools/build/elffile.py
 	@mkdir -p $$(@D)
 	@echo "  SYS [T] $$@"
-	@$(TOOL) mkdriver --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))
+	@$(TOOL) build.mkdriver --output $$@ --kernel $(B)/kernel.elf $(SOURCES_$(1)) -- $(call INTERNAL_OBJECTS,$(SOURCES_$(1)))
 endef
 $(foreach d,$(INTERNAL_DRIVERS),$(eval $(call internal_rule,$(d))))
 
-$(B)/symbols/kernel.sym: $(B)/kernel.elf tools/mksymbols.py
+$(B)/symbols/kernel.sym: $(B)/kernel.elf tools/build/mksymbols.py
 	@mkdir -p $(@D)
-	@$(TOOL) mksymbols $< $@
+	@$(TOOL) build.mksymbols $< $@
 
-$(B)/symbols/%.sym: $(B)/drivers/%.sys tools/mksymbols.py
+$(B)/symbols/%.sym: $(B)/drivers/%.sys tools/build/mksymbols.py
 	@mkdir -p $(@D)
-	@$(TOOL) mksymbols $< $@
+	@$(TOOL) build.mksymbols $< $@
 
 # C: for machines without a disk for it.
 $(B)/c.img: tools/machine/volume.py
@@ -217,9 +217,9 @@ $(B)/driver.flags: Makefile
 # ---- ISO and tools ------------------------------------------------------------------------------------------------
 iso: $(B)/bugcheck.iso
 
-$(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/mkiso tools/scenarios kernel/story/scenarios.def
+$(B)/bugcheck.iso: $(B)/kernel.elf $(B)/boot.cpio boot/grub.cfg tools/build/mkiso tools/scenarios kernel/story/scenarios.def
 	@echo "  ISO     $@"
-	@tools/mkiso $(B)/kernel.elf $(B)/boot.cpio $@
+	@tools/build/mkiso $(B)/kernel.elf $(B)/boot.cpio $@
 
 run:
 	@tools/bugcheck run $(SCENARIO)
@@ -253,7 +253,7 @@ trace:
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
 # docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
 docs: archive
-	@for tool in tables quotes driverheads wdmtable sessions; do $(TOOL) $$tool --update || exit 1; done
+	@for tool in tables quotes driverheads wdmtable sessions; do $(TOOL) docs.$$tool --update || exit 1; done
 
 # Once for each file and content: cppcheck remembers those in which nothing has changed. Bounds that the linker sets look to it
 # like two objects; Debian 13's also tells how deep it looks.
@@ -267,7 +267,7 @@ C_SOURCES = $(shell git ls-files 'boot/*.[ch]' 'arch/*.[ch]' 'kernel/*.[ch]' 'ke
 lint:
 	@clang-format-19 --dry-run -Werror $(C_SOURCES)
 	@shellcheck -x $$(git grep -lE '^#!/bin/sh' -- tools .ci)
-	@for tool in tables quotes driverheads wdmtable; do $(TOOL) $$tool || exit 1; done
+	@for tool in tables quotes driverheads wdmtable; do $(TOOL) docs.$$tool || exit 1; done
 	@$(MAKE) --no-print-directory BUILD=$(BUILD) OUT=$(OUT)/lint ANALYZE=1 WERROR=1 kernel demos >/dev/null
 	@mkdir -p $(OUT)/lint/cppcheck
 	@cppcheck $(CPPCHECK) -j $(shell nproc) --cppcheck-build-dir=$(OUT)/lint/cppcheck $(KERNEL_C)
@@ -277,7 +277,7 @@ CHANGED = $(shell git diff --name-only --diff-filter=d HEAD)
 lint-changed:
 	@set -- $(filter $(C_SOURCES),$(CHANGED)); [ $$# = 0 ] || clang-format-19 --dry-run -Werror "$$@"
 	@for f in $(filter tools/% .ci/%,$(CHANGED)); do ! sed q "$$f" | grep -q '^#!/bin/sh' || shellcheck -x "$$f" || exit 1; done
-	@for tool in tables quotes driverheads wdmtable; do $(TOOL) $$tool || exit 1; done
+	@for tool in tables quotes driverheads wdmtable; do $(TOOL) docs.$$tool || exit 1; done
 	@set -- $(filter $(KERNEL_C),$(CHANGED)); [ $$# = 0 ] || cppcheck $(CPPCHECK) -j $(shell nproc) "$$@"
 
 help:

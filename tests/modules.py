@@ -8,8 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import mkdriver
-import mksymbols
+from build import mkdriver, mksymbols
 
 TOP = Path(__file__).parent.parent
 PYTHON = sys.executable

@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-import structure
-import tables
+from docs import structure, tables
 from host.paths import OUT, TOP
 from test_scenarios import assert_end
 

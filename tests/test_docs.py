@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-import sessions
+from docs import sessions
 from host.paths import TOP as ROOT
 
 
@@ -14,7 +14,7 @@ def run(*command, **options):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1200, check=False, **options)
 
 
-@pytest.mark.parametrize('tool', ['tables', 'quotes'])
+@pytest.mark.parametrize('tool', ['docs.tables', 'docs.quotes'])
 def test_documents_agree_with_the_code(tool):
     """README.md and docs/ hold no stale table, quotation or link."""
     result = run('/usr/bin/python3', 'tools/tool', tool)
@@ -22,9 +22,9 @@ def test_documents_agree_with_the_code(tool):
 
 
 @pytest.mark.parametrize('tool,document,old,new', [
-    ('tables', 'docs/lock-order.md', '| 70 |', '| 71 |'),
-    ('quotes', 'docs/walk.md', 'Frame->PreviousIrql > APC_LEVEL', 'Frame->PreviousIrql > PASSIVE_LEVEL'),
-    ('quotes', 'docs/walk.md', '(../kernel/mm/fault.c)', '(../kernel/mm/faults.c)'),
+    ('docs.tables', 'docs/lock-order.md', '| 70 |', '| 71 |'),
+    ('docs.quotes', 'docs/walk.md', 'Frame->PreviousIrql > APC_LEVEL', 'Frame->PreviousIrql > PASSIVE_LEVEL'),
+    ('docs.quotes', 'docs/walk.md', '(../kernel/mm/fault.c)', '(../kernel/mm/faults.c)'),
 ])
 def test_a_stale_document_is_found(tmp_path, tool, document, old, new):
     """The two tools are able to object: each finds a document that was made wrong."""
@@ -76,7 +76,7 @@ def test_the_top_level_is_what_a_reader_expects():
 
 def test_no_line_of_code_is_longer_than_140_columns():
     """In every kind of source; a row of a document's table, kept in a tool, is one line whatever its length."""
-    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/tool', 'tools/mkiso')
+    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/tool', 'tools/build/mkiso')
     names = run('git', 'ls-files', '--', *kinds).stdout.splitlines()
     texts = {name: (ROOT / name).read_text(errors='replace').splitlines() for name in names if (ROOT / name).is_file()}
     assert len(texts) > 500
@@ -148,14 +148,14 @@ def test_the_hook_judges_a_commit_message(tmp_path, files, message, problem):
 
 
 def walked(text):
-    """(instructions, [files]) of the table that tools/walk.py prints."""
+    """(instructions, [files]) of the table that tools/docs/walk.py prints."""
     instructions = int(re.search(r'^(\d+) instructions, \d+ files', text, re.M)[1])
     return instructions, re.findall(r'^ *\d+  (\S+\.(?:c|asm))', text, re.M)
 
 
 def test_the_walk_is_as_long_as_the_documents_say():
     """The files of docs/walk.md are those that the fatal fault enters; another compiler may take a tenth more or less."""
-    done = run('tools/tool', 'walk')
+    done = run('tools/tool', 'docs.walk')
     assert done.returncode == 0, done.stderr
     told = re.search(r'<!-- walk: .*?```\n(.*?)```', (ROOT / 'docs/walk.md').read_text(), re.S)[1]
     count, files = walked(done.stdout)

@@ -8,10 +8,7 @@ import time
 import pytest
 
 import driver
-import driverbuild
-import leaving
-import mkdriver
-import mksymbols
+from build import driverbuild, mkdriver, mksymbols, tryexits
 from host.folderlock import alone_in
 from host.paths import OUT, TOP, CannotRun
 
@@ -518,4 +515,4 @@ int f(void) {
     return 6;
 }
 """
-    assert [line for line, _ in leaving.differences(source)] == [4, 5, 6, 13]
+    assert [line for line, _ in tryexits.differences(source)] == [4, 5, 6, 13]

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 import driver
-import driverbuild
-import driverheads
-import repair
+from build import driverbuild, repair
 from conftest import ensure_built
+from docs import driverheads
 from host.paths import TOP, CannotRun
 
 try:

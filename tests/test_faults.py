@@ -11,9 +11,9 @@ import shutil
 import pytest
 
 import driver
-import driverbuild
-import driverheads
+from build import driverbuild
 from conftest import ensure_built
+from docs import driverheads
 from machine.volume import list_files, make_volume, read_file
 from test_disk import page_table_entry
 from test_files import complaints

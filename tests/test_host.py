@@ -123,7 +123,7 @@ def test_driver_has_no_debug_information(tmp_path):
 def test_exports_refuse_what_is_no_name(tmp_path):
     for bad in ("two words\n", "KeBugCheck\nKeBugCheck\n", "1abc\n"):
         (tmp_path / "bad.def").write_text(bad)
-        done = subprocess.run([PYTHON, TOP / "tools/tool", "mkexports", tmp_path / "bad.def", tmp_path / "out.c"],
+        done = subprocess.run([PYTHON, TOP / "tools/tool", "build.mkexports", tmp_path / "bad.def", tmp_path / "out.c"],
                               capture_output=True, text=True, check=False)
         assert done.returncode != 0 and "bad.def:" in done.stderr
 

@@ -15,10 +15,10 @@ from collections import namedtuple
 import pytest
 
 import driver
-import driverbuild
-import driverheads
+from build import driverbuild
 from conftest import ensure_built
 from corefile import symbols
+from docs import driverheads
 from host.paths import OUT, TOP
 from kdhelp import MACHINE_LIMIT, dump, kd, run_kd, shared_folder, verdict_of       # noqa: F401
 from machine.dumpdisk import keep_dump

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-import driverbuild
+from build import driverbuild
 from conftest import ensure_built
 from driver import SEEDED_SHIFT
 from host.paths import OUT, TOP

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-import tables
+from docs import tables
 from host.paths import OUT
 from kdhelp import dump, kd, live, run_kd, serial_of, verdict_of    # noqa: F401
 

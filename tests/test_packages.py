@@ -75,7 +75,13 @@ def programs(groups):
 # ---- What the tools and tests start ----
 
 def python_files():
-    return [path for folder in ("tools", "tests") for path in sorted((TOP / folder).rglob("*.py")) if "__pycache__" not in path.parts]
+    paths = [path for folder in ("tools", "tests") for path in sorted((TOP / folder).rglob("*.py")) if "__pycache__" not in path.parts]
+    return [*paths, TOP / "tools/tool"]
+
+
+def name_of(path):
+    """What a module is imported by: host.toolchain, conftest."""
+    return ".".join(path.relative_to(TOP).with_suffix("").parts[1:])
 
 
 class Starts(ast.NodeVisitor):
@@ -155,7 +161,7 @@ class Starts(ast.NodeVisitor):
 
 def started_by_python():
     """{program: the files that start it}."""
-    modules = {path.stem: Starts(path) for path in python_files()}
+    modules = {name_of(path): Starts(path) for path in python_files()}
     found = {}
     for path in python_files():
         module = Starts(path)
@@ -209,7 +215,7 @@ def recipes():
 
 def started_by_shell():
     found = {}
-    scripts = {path.name: path.read_text() for folder in ("tools", ".ci", "tools/hooks") for path in (TOP / folder).iterdir()
+    scripts = {path.name: path.read_text() for folder in ("tools", ".ci") for path in (TOP / folder).rglob("*")
                if path.is_file() and path.read_bytes().startswith(b"#!/bin/sh")}
     functions = set(re.findall(r"^(\w+)\(\) \{", "\n".join(scripts.values()), re.M))
     for name, text in scripts.items():
@@ -229,12 +235,12 @@ def test_every_program_that_is_started_comes_from_a_package():
         word for word, places in by_shell.items() if "Makefile" in places}
     brought = programs(GROUPS)
     lost = {word: sorted(places) for found in (by_python, by_shell) for word, places in found.items()
-            if re.match(r"[a-z]", word) and word not in brought and word not in OPTIONAL and not (TOP / "tools" / word).exists()}
+            if re.match(r"[a-z]", word) and word not in brought and word not in OPTIONAL and not list((TOP / "tools").rglob(word))}
     assert not lost, f"tools/packages has no package with these: {lost}"
 
 
 def test_every_module_of_python_comes_from_a_package():
-    own = {path.stem for path in python_files()} | {"kd", "steps", "gdb"}
+    own = {name_of(path).split(".")[0] for path in python_files()} | {"gdb"}
     missing, brought = {}, files_of(GROUPS)
     for path in python_files():
         for node in ast.walk(ast.parse(path.read_text())):
@@ -250,7 +256,7 @@ def test_every_module_of_python_comes_from_a_package():
 def test_every_file_of_the_system_comes_from_a_package():
     """Paths under /usr in tools and tests, what tools/packages looks for, and the library that clang links for its fuzzer."""
     brought, absent = files_of(GROUPS + ("window",)), {}
-    for path in [*python_files(), TOP / "Makefile", TOP / "tools/mkiso"]:
+    for path in [*python_files(), TOP / "Makefile", TOP / "tools/build/mkiso"]:
         for name in re.findall(r"(/usr/(?:bin|lib|share|include)/[\w./+-]*\w)(?![*\w{])", path.read_text()):
             elsewhere = "grub2" in name or OPTIONAL & set(name.split("/"))
             if name not in brought and not any(file.startswith(name + "/") for file in brought) and not elsewhere:

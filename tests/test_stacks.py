@@ -12,10 +12,10 @@ import subprocess
 import pytest
 
 import driver
-import driverbuild
-from callframes import NAMES, RBP, RSP, CallFrames, rows_of, sections_of
+from build import driverbuild
+from build.callframes import NAMES, RBP, RSP, CallFrames, rows_of, sections_of
+from build.elffile import ElfFile
 from conftest import ensure_built
-from elffile import ElfFile
 from host.paths import OUT, TOP
 from kdhelp import live, run_kd     # noqa: F401
 from machine.dumpdisk import keep_dump

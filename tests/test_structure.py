@@ -1,12 +1,11 @@
-"""The kernel's files lead to each other no more than they do today, counted from the objects (tools/structure.py)."""
+"""The kernel's files lead to each other no more than they do today, counted from the objects (tools/docs/structure.py)."""
 import ast
 import re
 import shutil
 import subprocess
 
 import pytest
-import structure
-import tables
+from docs import structure, tables
 from host.paths import TOP
 
 
@@ -36,7 +35,7 @@ def test_a_cycle_is_found():
 
 def test_a_build_that_was_not_made_is_one_line():
     """An unknown build is told, with what to type."""
-    done = subprocess.run([TOP / "tools/tool", "structure", "nonsense"], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([TOP / "tools/tool", "docs.structure", "nonsense"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2 and "make BUILD=checked kernel" in done.stderr and len(done.stderr.splitlines()) == 1
 
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-import driverheads
 import testtimes
 import timing
+from docs import driverheads
 from host.paths import TOP
 
 

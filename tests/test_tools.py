@@ -201,7 +201,7 @@ def test_grubs_tool_may_be_called_grub2(build, tmp_path):
     path = path_with(tmp_path / "bin", ("grub2-mkimage", f"#!/bin/sh\nexec {shutil.which('grub-mkimage')} \"$@\"\n"),
                      without=("grub-mkimage",))
     for name, environment in (("a.iso", {}), ("b.iso", {"PATH": str(path)})):
-        subprocess.run([TOP / "tools/mkiso", build["checked"] / "kernel.elf", build["checked"] / "boot.cpio", tmp_path / name],
+        subprocess.run([TOP / "tools/build/mkiso", build["checked"] / "kernel.elf", build["checked"] / "boot.cpio", tmp_path / name],
                        check=True, timeout=60, env=os.environ | environment)
     assert (tmp_path / "a.iso").read_bytes() == (tmp_path / "b.iso").read_bytes()
 
@@ -521,7 +521,7 @@ def test_the_menu_of_the_iso_shows_all_and_how_each_ends(build, tmp_path):
 
 def test_the_same_inputs_make_the_same_iso(build, tmp_path):
     for name in ("a.iso", "b.iso"):
-        subprocess.run([TOP / "tools/mkiso", build["free"] / "kernel.elf", build["free"] / "boot.cpio", tmp_path / name],
+        subprocess.run([TOP / "tools/build/mkiso", build["free"] / "kernel.elf", build["free"] / "boot.cpio", tmp_path / name],
                        check=True, timeout=60)
         time.sleep(1.1)                         # another second on the clock
     assert (tmp_path / "a.iso").read_bytes() == (tmp_path / "b.iso").read_bytes()

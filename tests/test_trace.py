@@ -9,8 +9,8 @@ import sys
 import pytest
 
 import traceshapes
+from build.elffile import ElfFile
 from conftest import ensure_built
-from elffile import ElfFile
 from host.paths import OUT, TOP
 from kdhelp import dump, run_kd, serial_of, verdict_of      # noqa: F401
 from machine.emulators import Machine

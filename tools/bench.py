@@ -79,7 +79,7 @@ def seconds_of_the_story(folder):
 def seconds_of_building(folder):
     """(a clean build with two jobs, a rebuild after one change until the blue screen), of a copy of the tree."""
     tree = folder / "tree"
-    shutil.copytree(TOP, tree, ignore=shutil.ignore_patterns("build", ".git", "__pycache__"))
+    shutil.copytree(TOP, tree, ignore=lambda place, names: ("build", ".git") if place == str(TOP) else ("__pycache__",))
     environment = dict(os.environ, OUT=str(tree / "build"))
     make = ["make", "-C", str(tree), "-j2", "OUT=build"]
     start = time.monotonic()

@@ -14,7 +14,7 @@ import re
 import shutil
 import sys
 
-from driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
+from build.driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
 from host.folderlock import alone_in
 from host.paths import TOP, CannotRun, shown
 from machine.dumpdisk import dump_line, forget_dump, keep_dump

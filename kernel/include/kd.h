@@ -25,12 +25,12 @@ typedef struct _KD_SYMBOL {
 BOOLEAN KdLookupAddress(ULONG64 Address, KD_SYMBOL *Symbol);
 /* "secret!SecretStore+0x31 (secret.c:42)" or "0xffff...". Returns the length. */
 int KdFormatAddress(PCHAR Buffer, SIZE_T Bytes, ULONG64 Address);
-/* Whether a symbol file (tools/mksymbols.py) is whole: the lookups then never leave it. Any IRQL. */
+/* Whether a symbol file (tools/build/mksymbols.py) is whole: the lookups then never leave it. Any IRQL. */
 BOOLEAN KdCheckSymbols(const void *File, SIZE_T Bytes);
 BOOLEAN KdLookupName(PCSTR Module, PCSTR Function, ULONG64 *Address);
 
 /* ---- Stack walk (report/stack.c) ---- */
-/* The way from an instruction to the caller of its function; tools/mksymbols.py makes these. The frame begins where rsp
+/* The way from an instruction to the caller of its function; tools/build/mksymbols.py makes these. The frame begins where rsp
  * was before the call. */
 typedef struct _KD_UNWIND_RULE {
     USHORT FrameOffset; /* where the frame begins, from rsp or rbp */

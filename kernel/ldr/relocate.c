@@ -58,7 +58,7 @@ static BOOLEAN ResolveSymbol(PLDRP_IMAGE Image, const ELF_SYMBOL *Symbol, ULONG6
         return TRUE;
     }
     if (Symbol->Section == SHN_COMMON) {
-        return LdrpRefuse(Image, "'%.64s' has no section yet: link with tools/mkdriver.py", Name);
+        return LdrpRefuse(Image, "'%.64s' has no section yet: link with tools/build/mkdriver.py", Name);
     }
     const LDR_SECTION *Section = LdrpPlacedSection(Image->Module, Symbol->Section);
     if (Section == NULL) {

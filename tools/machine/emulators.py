@@ -236,7 +236,7 @@ def bochs_arguments(machine, folder):
     if not shutil.which("bochs"):
         raise CannotRun("no Bochs: Debian packages bochs bochsbios vgabios bochs-term are not installed")
     files, folder = machine.files(), Path(os.path.relpath(folder))      # its configuration takes no space in a path
-    subprocess.run([TOP / "tools/mkiso", "--cmdline", machine.words(),
+    subprocess.run([TOP / "tools/build/mkiso", "--cmdline", machine.words(),
                     files / "kernel.elf", files / "boot.cpio", folder / "bochs.iso"], check=True, timeout=60)
     (folder / "bochsrc").write_text(BOCHS_CONFIGURATION.format(folder=folder, cpus=machine.cpus, mem=machine.mem))
     (folder / "continue").write_text("c\n")     # Debian's Bochs starts in its debugger

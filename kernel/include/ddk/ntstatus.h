@@ -1,5 +1,5 @@
 /* ntstatus.h: the status codes of NT by name. The two high bits are the severity: 0 success, 1 information, 2 warning,
- * 3 error. tools/statuses.py reads the names from here. */
+ * 3 error. tools/kd/model/statuses.py reads the names from here. */
 #ifndef _NTSTATUS_H_
 #define _NTSTATUS_H_
 

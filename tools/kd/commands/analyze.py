@@ -12,6 +12,7 @@ from kd.commands.stackcommands import print_instruction, print_registers, print_
 from kd.model import blame as blaming
 from kd.model.bugcodes import ACCESS_CODES, Bug, code_place, current, level, reached, row_of
 from kd.model.regions import region_of
+from kd.model.statuses import status_name
 from kd.model.threads import is_thread, name_of
 from kd.target.expression import evaluate
 from kd.target.memory import grave, is_readable, size_of, structure, unreadable, value_of
@@ -20,7 +21,6 @@ from kd.target.processors import processor
 from kd.target.registers import trap_registers
 from kd.target.session import session
 from kd.target.symbols import nearest, symbol
-from statuses import status_name
 
 WIDTH = 79
 SOURCE_LINES = 3                                # shown before and behind the guilty one

@@ -13,12 +13,12 @@ from kd.model.pages import explain, page_entry
 from kd.model.poolblocks import find_block, tag_text
 from kd.model.records import static
 from kd.model.regions import region_of
+from kd.model.statuses import status_name
 from kd.model.threads import is_thread, name_of, state_name
 from kd.model.waits import object_detail, object_kind
 from kd.target.memory import MASK, is_readable, size_of, structure, text_at, type_named, value_of
 from kd.target.processors import irql_name, processors
 from kd.target.symbols import nearest, symbol
-from statuses import status_name
 
 Row = namedtuple("Row", "code name kinds meanings why fix")
 VALID = 1                                       # of a page-table entry

@@ -8,7 +8,7 @@ import os
 import re
 from collections import namedtuple
 
-from elffile import SHN_ABS, SHN_UNDEF, ElfError, ElfFile, readelf
+from build.elffile import SHN_ABS, SHN_UNDEF, ElfError, ElfFile, readelf
 from kd.command import KdError
 from kd.model.records import records
 from kd.target.memory import MASK, address_of, structure, text_at, try_read, value_of

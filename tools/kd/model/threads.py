@@ -10,7 +10,7 @@ from collections import namedtuple
 
 import gdb
 
-from callframes import RBP, RIP, RSP
+from build.callframes import RBP, RIP, RSP
 from kd.command import KdError
 from kd.target import scope
 from kd.target.memory import MASK, address_of, grave, offset_of, size_of, structure, text_at, try_read, unreadable, walk_list

@@ -8,7 +8,7 @@ import gdb
 import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
-from callframes import NAMES, RBP, RBX, RIP, RSP
+from build.callframes import NAMES, RBP, RBX, RIP, RSP
 from kd.command import KdError
 from kd.model.threads import saved_context
 from kd.target import modules, scope

@@ -7,7 +7,7 @@ import struct
 from bisect import bisect_right
 
 MAGIC = b"BCSYM02\0"
-HEADER = struct.Struct("<8sQ14I")           # tools/mksymbols.py says what is where
+HEADER = struct.Struct("<8sQ14I")           # tools/build/mksymbols.py says what is where
 GROUP = struct.Struct("<7I")
 LINE = struct.Struct("<IHH")
 

@@ -13,7 +13,7 @@ from collections import namedtuple
 
 import gdb
 
-from callframes import CallFrames
+from build.callframes import CallFrames
 from kd.command import KdError, as_word
 from kd.target import linetable
 from kd.target.memory import address_of, printable, read, structure, value_of, walk_list

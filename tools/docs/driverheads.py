@@ -12,13 +12,12 @@ A head is the comment on top of a source, or the prose above the diff; lines tha
 usage: driverheads.py [--update]   compares, or rewrites, the README.md of tests/drivers/ and of each theme
 """
 import re
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import repair
+from build import repair
+from host.paths import TOP, CannotRun
 
-TOP = Path(__file__).resolve().parent.parent
 FOLDER = TOP / "tests/drivers"
 SOURCES = (".c", ".cc", ".cpp", ".C", repair.SUFFIX)
 BUGCHECK = re.compile(r"bugcheck (0x[0-9A-Fa-f]+) \((.*)\)(?: in (\*|[\w-]+)(?:!(\w+))?)?\s*$")
@@ -283,7 +282,7 @@ def main(words):
         return __doc__
     try:
         pages = documents()
-    except (HeadError, repair.CannotRun) as problem:
+    except (HeadError, CannotRun) as problem:
         return f"driverheads: {problem}"
     for path, fresh in pages.items():
         if update:

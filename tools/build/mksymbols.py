@@ -21,18 +21,18 @@ import pathlib
 import re
 import struct
 import subprocess
-import sys
 import tempfile
 
-from callframes import RBP, RIP, RSP, CallFrames, rows_of
-from elffile import ET_REL, ElfFile
+from build.callframes import RBP, RIP, RSP, CallFrames, rows_of
+from build.elffile import ET_REL, ElfFile
+from host.paths import TOP
 from host.toolchain import tool
 
 SECTION_STEP = 1 << 24
 MOST_RULES = 256
 FROM_RBP, INTERRUPTED, OUTERMOST = 1, 2, 4              # flags of a rule
 NO_RULE = bytes(8)
-DDK = pathlib.Path(__file__).resolve().parent.parent / "kernel/include/ddk"
+DDK = (TOP / "kernel/include/ddk").resolve()
 
 
 class TooManyRules(Exception):
@@ -72,7 +72,7 @@ def split(path, folder):
     """(elf to read, base, function that gives (group, offset) of an address)."""
     elf = ElfFile(path)
     if elf.type == ET_REL:
-        # The debug information of NAME.sys lies in NAME.dbg (tools/mkdriver.py); the indices are those of NAME.sys.
+        # The debug information of NAME.sys lies in NAME.dbg (tools/build/mkdriver.py); the indices are those of NAME.sys.
         debug = os.path.splitext(path)[0] + ".dbg"
         apart = link_apart(elf, debug if os.path.exists(debug) else path, folder)
         return apart, 0, lambda address: (address // SECTION_STEP, address % SECTION_STEP)
@@ -223,7 +223,7 @@ def make_symbols(path, output):
 
 def main(words):
     if len(words) != 2:
-        return "usage: tools/tool mksymbols kernel.elf|NAME.sys OUTPUT"
+        return "usage: tools/tool build.mksymbols kernel.elf|NAME.sys OUTPUT"
     try:
         make_symbols(*words)
     except TooManyRules as problem:

@@ -4,18 +4,18 @@ A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, lo
 arguments the tool compares; --update rewrites.
 """
 import ast
-import pathlib
 import re
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from host.paths import TOP
+
 TABLE = re.compile(r'(<!-- table (\w+) -->\n)(.*?)(<!-- end -->)', re.S)
 STRING = r'"((?:[^"\\]|\\.)*)"'
 
 
 def source(name):
     """A source file without its comments."""
-    return re.sub(r'/\*.*?\*/', '', (ROOT / name).read_text(), flags=re.S)
+    return re.sub(r'/\*.*?\*/', '', (TOP / name).read_text(), flags=re.S)
 
 
 def rows(header, lines):
@@ -42,8 +42,8 @@ def ranks():
 def locks():
     """Every KE_DECLARE_LOCK, in the order of ranks."""
     numbers, found = ranks(), []
-    for path in sorted((ROOT / 'kernel').rglob('*.c')):
-        name = path.relative_to(ROOT)
+    for path in sorted((TOP / 'kernel').rglob('*.c')):
+        name = path.relative_to(TOP)
         pattern = re.compile(rf'^(?:static )?KE_DECLARE_LOCK\((\w+),\s*([^,]+),\s*{STRING}\)', re.M)
         for lock, rank, guards in pattern.findall(source(name)):
             number = eval(rank, {'__builtins__': {}}, numbers)  # pylint: disable=eval-used
@@ -90,18 +90,18 @@ def thesis(path):
 
 def listed(name):
     """The sources that kernel/sources.mk lists under a name, in its order."""
-    return re.findall(rf'^{name} \+= (\S+)', (ROOT / 'kernel/sources.mk').read_text(), re.M)
+    return re.findall(rf'^{name} \+= (\S+)', (TOP / 'kernel/sources.mk').read_text(), re.M)
 
 
 def walk():
     """The files of the README's walk, in its order."""
-    section = re.search(r'^## The walk\n(.*?)^## ', (ROOT / 'README.md').read_text(), re.S | re.M).group(1)
+    section = re.search(r'^## The walk\n(.*?)^## ', (TOP / 'README.md').read_text(), re.S | re.M).group(1)
     return re.findall(r'^\| [^|]* \| \[[^\]]*\]\(([^)]*)\)', section, re.M)
 
 
 def size(names):
     """How many files, and how many lines they have."""
-    return len(names), sum(len((ROOT / name).read_text().splitlines()) for name in names)
+    return len(names), sum(len((TOP / name).read_text().splitlines()) for name in names)
 
 
 def parts():
@@ -118,9 +118,9 @@ def files():
     """Every source file of the kernel with its thesis, and which of them one reads whole."""
     lines, core, ring = [], set(listed('CORE')), set(listed('RING'))
     for folder in ('boot', 'arch', 'kernel'):
-        for path in sorted((ROOT / folder).rglob('*')):
+        for path in sorted((TOP / folder).rglob('*')):
             if path.suffix in ('.c', '.cc', '.h', '.asm', '.def', '.ld'):
-                name = path.relative_to(ROOT)
+                name = path.relative_to(TOP)
                 part = 'core' if str(name) in core else 'ring' if str(name) in ring else ''
                 lines.append((f'[{name}](../{name})', part, thesis(path).replace('|', '\\|')))
     return rows(['file', 'part', 'what it is'], lines)
@@ -129,7 +129,7 @@ def files():
 def registered():
     """{name: (usage, summary)} of the debugger's commands: the arguments of @command in tools/kd."""
     found = {}
-    for path in sorted((ROOT / 'tools/kd/commands').glob('*.py')):
+    for path in sorted((TOP / 'tools/kd/commands').glob('*.py')):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef):
                 found.update({call.args[0].value: (call.args[1].value, call.args[2].value) for call in node.decorator_list
@@ -140,7 +140,7 @@ def registered():
 def commands():
     """The debugger's commands beside WinDbg's (tools/kd/windbg.txt)."""
     listed, known = {}, registered()
-    for line in (ROOT / 'tools/kd/windbg.txt').read_text().splitlines():
+    for line in (TOP / 'tools/kd/windbg.txt').read_text().splitlines():
         if not line.startswith('#'):
             name, theirs, differs = (field.strip() for field in line.split('|'))
             listed[name] = (theirs, differs)
@@ -160,15 +160,15 @@ def main(words):
     """Checks or updates every document."""
     update = words == ['--update']
     if words and not update:
-        return 'usage: tools/tool tables [--update]'
+        return 'usage: tools/tool docs.tables [--update]'
     stale = []
-    for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]:
+    for path in [TOP / 'README.md', *sorted((TOP / 'docs').rglob('*.md'))]:
         text = path.read_text()
         fresh = TABLE.sub(lambda m: m.group(1) + MAKERS[m.group(2)]() + m.group(4), text)
         if fresh != text and update:
             path.write_text(fresh)
         elif fresh != text:
-            stale.append(str(path.relative_to(ROOT)))
+            stale.append(str(path.relative_to(TOP)))
     for name in stale:
         print(f'tables: {name}: a table is not what the kernel says; run: make docs', file=sys.stderr)
     return 1 if stale else 0

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-from elffile import ElfFile, SHN_UNDEF
+from build.elffile import SHN_UNDEF, ElfFile
 from host.toolchain import tool
 
 CODE_SECTION = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*\Z")

@@ -1,7 +1,7 @@
 """Counts the walk of docs/walk.md: which files a fatal page fault leads through, from vector 14 to the report.
 
-    tools/tool walk            one line for each file, in the order in which it is entered, with instructions and functions
-    tools/tool walk --update   writes them into docs/walk.md
+    tools/tool docs.walk            one line for each file, in the order in which it is entered, with instructions and functions
+    tools/tool docs.walk --update   writes them into docs/walk.md
 
 The free build runs the scenario "paged" on one CPU, and GDB steps through it from the gate of the page fault that is refused
 until the report has a stack of its own: after the latch and the freeze, where docs/walk.md begins its page on the report.
@@ -19,7 +19,7 @@ from machine.emulators import Machine
 from machine.process import Run
 
 DOCUMENT = TOP / "docs/walk.md"
-PLACE = re.compile(r"(<!-- walk: tools/tool walk --update writes this -->\n```\n)(.*?)(```\n)", re.S)
+PLACE = re.compile(r"(<!-- walk: tools/tool docs.walk --update writes this -->\n```\n)(.*?)(```\n)", re.S)
 LIMIT = 120
 
 # Runs in GDB. The gate's stub is known by its number; a refused fault by CR8, which is DISPATCH_LEVEL then.
@@ -82,7 +82,7 @@ def table(seen):
 
 def main(words):
     if words not in ([], ["--update"]):
-        raise CannotRun("usage: tools/tool walk [--update]")
+        raise CannotRun("usage: tools/tool docs.walk [--update]")
     lines = table(steps())
     print("\n".join(lines))
     if words:

@@ -11,11 +11,11 @@ The patterns are regular expressions; the quotation runs from the first line tha
 that matches the second (or the same line). A pattern may not contain a slash: write a dot. Without arguments the tool
 compares; --update rewrites the blocks.
 """
-import pathlib
 import re
 import sys
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+from host.paths import TOP
+
 MARK = re.compile(r'^<!-- quote (\S+) /(.*?)/ /(.*?)/ -->$')
 LINK = re.compile(r'\[[^\]]*\]\(([^)#\s]+)(?:#[^)]*)?\)')
 
@@ -26,7 +26,7 @@ class Problem(Exception):
 
 def find_quote(name, first, last):
     """The quoted lines of a file."""
-    path = ROOT / name
+    path = TOP / name
     if not path.is_file():
         raise Problem(f'{name}: no such file')
     lines = path.read_text().splitlines()
@@ -69,11 +69,11 @@ def main(words):
     """Checks or updates README.md and docs/."""
     update = words == ['--update']
     if words and not update:
-        return 'usage: tools/tool quotes [--update]'
+        return 'usage: tools/tool docs.quotes [--update]'
     problems = []
-    for path in [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]:
+    for path in [TOP / 'README.md', *sorted((TOP / 'docs').rglob('*.md'))]:
         text = path.read_text()
-        name = path.relative_to(ROOT)
+        name = path.relative_to(TOP)
         problems += [f'{name}: the link {target} leads nowhere' for target in broken_links(path, text)]
         try:
             fresh = refresh(text)

@@ -6,8 +6,8 @@ The body runs as a plain block (kernel/include/ddk/compiler.h): a `return` in it
 and a __leave inside a loop or switch of the body ends only that. The verdict may then be another one, so it is said aloud.
 """
 
-from literals import TOKEN
-from mkdriver import COMMENT, without_dead_code
+from build.literals import TOKEN
+from build.mkdriver import COMMENT, without_dead_code
 
 TRY, FINALLY, LEAVE = ("__try", "_try"), ("__finally", "_finally"), ("__leave", "_leave")
 ALIASES = {"try": "__try", "except": "__except", "finally": "__finally", "leave": "__leave"}    # of excpt.h, in C

@@ -1,8 +1,8 @@
 """Counts who uses whom in the kernel, from the objects' relocations: how far a reader who opens one file is led.
 
-    tools/tool structure [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
-    tools/tool structure --names [BUILD]  also the names that ke/ takes from the folders above it
-    tools/tool structure --parts          how many files and lines the walk, the core and the ring have; needs no build
+    tools/tool docs.structure [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
+    tools/tool docs.structure --names [BUILD]  also the names that ke/ takes from the folders above it
+    tools/tool docs.structure --parts          how many files and lines the walk, the core and the ring have; needs no build
 
 Four numbers: pairs of folders that use each other both ways, the largest set of files in which each leads to every other, the
 names that kernel/ke takes from the folders above it, and the lines of headers behind one of its sources. tests/test_structure.py
@@ -13,7 +13,7 @@ import subprocess
 from collections import defaultdict, namedtuple
 from pathlib import Path
 
-import tables
+from docs import tables
 from host.paths import OUT, TOP, CannotRun
 from host.toolchain import tool
 

@@ -1,9 +1,10 @@
-"""The names of the NTSTATUS codes, read from ntstatus.h: `tools/tool statuses 0xC000003A` prints STATUS_OBJECT_PATH_NOT_FOUND."""
+"""The names of the NTSTATUS codes, read from ntstatus.h: `tools/tool kd.model.statuses 0xC000003A` prints STATUS_OBJECT_PATH_NOT_FOUND."""
 import functools
-import pathlib
 import re
 
-HEADER = pathlib.Path(__file__).resolve().parent.parent / 'kernel/include/ddk/ntstatus.h'
+from host.paths import TOP
+
+HEADER = TOP / 'kernel/include/ddk/ntstatus.h'
 
 
 @functools.cache

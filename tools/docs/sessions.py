@@ -109,7 +109,7 @@ def refresh(text, dump):
 def main(words):
     update = words == ["--update"]
     if words and not update:
-        return "usage: tools/tool sessions [--update]"
+        return "usage: tools/tool docs.sessions [--update]"
     problems = []
     with tempfile.TemporaryDirectory(prefix="bugcheck-sessions-") as folder:
         dump = make_dump(Path(folder))

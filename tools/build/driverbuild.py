@@ -19,17 +19,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import leaving
-import literals
-import mkdriver
-import mkexports
-import mksymbols
-from elffile import SHN_UNDEF, ElfFile, readelf
+from build import literals, mkdriver, mkexports, mksymbols, tryexits
+from build.elffile import SHN_UNDEF, ElfFile, readelf
+from build.repair import is_repair, source_of
 from host.folderlock import lock_of
 from host.make import make_command, told_if_long
 from host.paths import OUT, TOP, CannotRun
 from host.toolchain import tool
-from repair import is_repair, source_of
 
 DDK = TOP / "kernel/include/ddk"
 LANGUAGES = {".c": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".c++": "c++"}
@@ -487,7 +483,7 @@ def build(paths, kind, folder=None, enter=None, settings=Settings()):
     for module in modules:
         module.objects = [objects[path] for path in module.sources]
         module.differences = [f"{path}:{line}: {what}" for path in module.sources
-                              for line, what in leaving.differences(read[path][0], language_of(path))]
+                              for line, what in tryexits.differences(read[path][0], language_of(path))]
         link(module, folder)
         if settings.integrity_check:
             mark_integrity(module.path)

@@ -1,0 +1,1 @@
+"""The build: drivers and symbol files are made, and ELF files read."""

@@ -1,0 +1,1 @@
+"""The documents: what docs/ and README.md take from the tree, counted, quoted and compared."""
