@@ -207,7 +207,7 @@ $(B)/boot.cpio: $(DRIVER_FILES) $(SYMBOL_FILES) $(B)/c.img
 archive: $(B)/boot.cpio
 .PHONY: archive
 
-# For tools/driver.py: the machine, and the two lines of flags (C, C++) to compile a driver with.
+# For tools/cli/driver.py: the machine, and the two lines of flags (C, C++) to compile a driver with.
 judge: $(B)/kernel.elf $(B)/boot.cpio $(B)/driver.flags
 $(B)/driver.flags: Makefile
 	@mkdir -p $(@D)
@@ -228,10 +228,10 @@ driver:
 test:
 	@tools/bugcheck test
 bench:
-	@OUT='$(OUT)' $(TOOL) bench
+	@OUT='$(OUT)' $(TOOL) cli.bench
 # Clean trees of other systems; the last commit is tried in them.
 hosts:
-	@$(TOOL) hosts $(HOSTS) $(if $(TESTS),--tests "$(TESTS)") $(if $(REUSE),--reuse) $(if $(TREES),--trees "$(TREES)") \
+	@$(TOOL) cli.hosts $(HOSTS) $(if $(TESTS),--tests "$(TESTS)") $(if $(REUSE),--reuse) $(if $(TREES),--trees "$(TREES)") \
 	    $(if $(MIRROR),--mirror "$(MIRROR)")
 .PHONY: hosts
 doctor:

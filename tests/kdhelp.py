@@ -94,8 +94,8 @@ def dump(tmp_path_factory):
 
 
 def run_kd(words, status=0, stdin="", limit=KD_LIMIT):
-    """Runs tools/kdrun.py; returns what it printed, errors too. No traceback and no internal error, ever."""
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "kdrun", *map(str, words)], input=stdin, capture_output=True,
+    """Runs tools/cli/kd.py; returns what it printed, errors too. No traceback and no internal error, ever."""
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.kd", *map(str, words)], input=stdin, capture_output=True,
                           text=True, errors="replace", timeout=limit, env=dict(os.environ, OUT=str(OUT)))
     text = done.stdout + done.stderr
     assert "Traceback" not in text and "internal error" not in text and "cannot be loaded" not in text, text

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-import driver
 from build import driverbuild, mkdriver, mksymbols, tryexits
+from cli import driver
 from host.folderlock import alone_in
 from host.paths import OUT, TOP, CannotRun
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import driver
 from build import driverbuild, repair
+from cli import driver
 from conftest import ensure_built
 from docs import driverheads
 from host.paths import TOP, CannotRun

@@ -10,8 +10,8 @@ import shutil
 
 import pytest
 
-import driver
 from build import driverbuild
+from cli import driver
 from conftest import ensure_built
 from docs import driverheads
 from machine.volume import list_files, make_volume, read_file

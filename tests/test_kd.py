@@ -267,7 +267,7 @@ def test_a_defect_of_the_debugger_is_status_2(dump, tmp_path, module, text, said
     tools = tmp_path / "tools"
     shutil.copytree(TOP / "tools", tools)
     (tools / "kd" / module).write_text(text)
-    done = subprocess.run([sys.executable, tools / "tool", "kdrun", dump("paged"), "-c", "k"], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, tools / "tool", "cli.kd", dump("paged"), "-c", "k"], capture_output=True, text=True,
                           timeout=120, stdin=subprocess.DEVNULL)
     assert done.returncode == 2 and said in done.stderr, done
     assert "Traceback" not in done.stderr or module == "target/session.py"
@@ -352,7 +352,7 @@ def test_prompt_names_the_cpu_and_survives_ctrl_c(dump):
     path = dump("story")
     verdict = verdict_of(path)
     master, terminal = pty.openpty()
-    process = subprocess.Popen(["setsid", "--ctty", "--wait", sys.executable, TOP / "tools/tool", "kdrun", path], stdin=terminal,
+    process = subprocess.Popen(["setsid", "--ctty", "--wait", sys.executable, TOP / "tools/tool", "cli.kd", path], stdin=terminal,
                                stdout=terminal, stderr=terminal, env=dict(os.environ, OUT=str(OUT), TERM="dumb"))
     os.close(terminal)
     try:

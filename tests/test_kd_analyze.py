@@ -14,8 +14,8 @@ from collections import namedtuple
 
 import pytest
 
-import driver
 from build import driverbuild
+from cli import driver
 from conftest import ensure_built
 from corefile import symbols
 from docs import driverheads

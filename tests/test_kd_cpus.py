@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from build import driverbuild
+from cli.driver import SEEDED_SHIFT
 from conftest import ensure_built
-from driver import SEEDED_SHIFT
 from host.paths import OUT, TOP
 from kdhelp import MACHINE_LIMIT, dump, kd, run_kd, serial_of, shared_folder                  # noqa: F401
 from machine.dumpdisk import keep_dump

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-import rewind
+from cli import rewind
 from conftest import ensure_built
 from corefile import symbols
 from host.folderlock import alone_in
@@ -65,7 +65,7 @@ def crash(tmp_path_factory):
 
 
 def go(note, *words, status=0):
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "rewind", "--run", note, *words], capture_output=True, text=True,
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.rewind", "--run", note, *words], capture_output=True, text=True,
                           timeout=LIMIT, stdin=subprocess.DEVNULL, env=dict(os.environ, OUT=str(OUT)))
     text = done.stdout + done.stderr
     assert "Traceback" not in text and "internal error" not in text, text
@@ -172,7 +172,7 @@ def test_without_qemu_img_one_line_names_its_package(crash, tmp_path):
     for name in ("qemu-system-x86_64", "gdb", "make", "setpriv", "readelf", "sh", "cat", "tr", "awk", "dirname"):
         (path / name).symlink_to(shutil.which(name))
     for words in (("--to", "trim"), ("--reverse",)):
-        done = subprocess.run([sys.executable, TOP / "tools/tool", "rewind", "--run", crash[0], *words, "-c", "k"], text=True,
+        done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.rewind", "--run", crash[0], *words, "-c", "k"], text=True,
                               capture_output=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
                               env=dict(os.environ, OUT=str(OUT), PATH=str(path)))
         text = done.stdout + done.stderr
@@ -199,7 +199,7 @@ def test_the_run_that_is_made_again_is_named(crash):
 def test_backwards_on_one_cpu(tmp_path):
     """Record and replay: the instruction before the bugcheck's first, and the last time the lock was taken."""
     ensure_built("checked")
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "rewind", "--reverse", "paged", "-c",
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.rewind", "--reverse", "paged", "-c",
                            "r rip; reverse-stepi; r rip; gdb hbreak KeAcquireSpinLockRaiseToDpc; reverse-continue; k"],
                           capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
                           env=dict(os.environ, OUT=str(OUT)))

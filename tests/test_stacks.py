@@ -11,10 +11,10 @@ import subprocess
 
 import pytest
 
-import driver
 from build import driverbuild
 from build.callframes import NAMES, RBP, RSP, CallFrames, rows_of, sections_of
 from build.elffile import ElfFile
+from cli import driver
 from conftest import ensure_built
 from host.paths import OUT, TOP
 from kdhelp import live, run_kd     # noqa: F401

@@ -13,7 +13,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-import step
+from cli import step
 from conftest import ensure_built
 from host.paths import OUT, TOP
 from machine.emulators import Machine
@@ -59,7 +59,7 @@ def walk(own_output):
     """walk(subject) takes a walk unattended, and returns what it has printed."""
     def runner(subject):
         if subject not in walks:
-            done = subprocess.run([sys.executable, TOP / "tools/tool", "step", subject, "--auto", "--timeout", "120"],
+            done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.step", subject, "--auto", "--timeout", "120"],
                                   capture_output=True, text=True, timeout=LIMIT, stdin=subprocess.DEVNULL,
                                   env=os.environ | {"OUT": str(own_output)})
             assert done.returncode == 0, done.stdout[-3000:] + done.stderr
@@ -241,7 +241,7 @@ def test_one_instruction_exchanges_the_stacks(walk):
 
 def without_build(code, *words):
     """A command that runs the launcher after some Python, on the kernel that is there."""
-    text = (f"import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); import step; step.build = lambda *_, **__: None; {code}; "
+    text = (f"import sys; sys.path.insert(0, {str(TOP / 'tools')!r}); from cli import step; step.build = lambda *_, **__: None; {code}; "
             f"sys.exit(step.main({list(words)!r}))")
     return [sys.executable, "-c", text]
 
@@ -388,7 +388,7 @@ TERMINAL = (
 
 
 def test_a_reader_takes_the_walk_at_a_small_terminal(own_output):
-    child = pexpect.spawn(sys.executable, [str(TOP / "tools/tool"), "step", "spinlock"], encoding="utf-8", timeout=LIMIT,
+    child = pexpect.spawn(sys.executable, [str(TOP / "tools/tool"), "cli.step", "spinlock"], encoding="utf-8", timeout=LIMIT,
                           dimensions=(24, 80), env=os.environ | {"OUT": str(own_output), "TERM": "dumb"})
     try:
         for words, answer in TERMINAL:

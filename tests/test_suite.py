@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-import testtimes
 import timing
+from cli import testtimes
 from docs import driverheads
 from host.paths import TOP
 
@@ -33,7 +33,7 @@ def test_a_build_that_fails_is_told_before_any_test(tmp_path):
 def test_a_reader_that_has_had_enough_ends_the_run_in_silence(tmp_path):
     """As with `tools/bugcheck test | head -1`."""
     (tmp_path / "make").symlink_to("/bin/true")  # nothing is to be built
-    with subprocess.Popen([sys.executable, TOP / "tools/tool", "testrun", "-n", "2", "-v", "tests/test_ktap.py"], stdout=subprocess.PIPE,
+    with subprocess.Popen([sys.executable, TOP / "tools/tool", "cli.test", "-n", "2", "-v", "tests/test_ktap.py"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, cwd=TOP, env=os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}) as run:
         run.stdout.readline()
         run.stdout.close()

@@ -14,11 +14,10 @@ from pathlib import Path
 import pexpect
 import pytest
 
-import building
-import driverbuild
-import hosts
-import run
+from build import driverbuild
+from cli import hosts, run
 from conftest import ensure_built
+from host import make as maker
 from host.folderlock import alone_in
 from host.paths import OUT, TOP, CannotRun
 from machine import emulators
@@ -247,7 +246,7 @@ def test_all_is_made_by_the_cross_tools(shell, tmp_path, own_output):
     source = tmp_path / "crossed.cc"
     source.write_text("#include <ntddk.h>\nstatic void Touch(volatile int *Where) {\n    *Where = 1;\n}\n"
                       'extern "C" NTSTATUS DriverEntry(PDRIVER_OBJECT, PUNICODE_STRING) {\n    Touch(nullptr);\n    return 0;\n}\n')
-    done = shell(sys.executable, TOP / "tools/tool", "driver", source, "--cpus", "1", PATH=path, OUT=own_output, CROSS=cross)
+    done = shell(sys.executable, TOP / "tools/tool", "cli.driver", source, "--cpus", "1", PATH=path, OUT=own_output, CROSS=cross)
     assert done.returncode == 3 and "in crossed!Touch" in done.stdout.splitlines()[-1], done.stdout[-2000:] + done.stderr[-2000:]
 
 
@@ -425,7 +424,7 @@ def test_a_hang_is_ended_with_a_diagnosis(shell, own_output):
 
 @pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT, signal.SIGKILL))
 def test_no_machine_outlives_its_launcher(own_output, number):
-    child = subprocess.Popen([sys.executable, "tools/tool", "run", "run", "--headless", "--qemu=-S"], cwd=TOP,
+    child = subprocess.Popen([sys.executable, "tools/tool", "cli.run", "run", "--headless", "--qemu=-S"], cwd=TOP,
                              env=os.environ | {"OUT": str(own_output)}, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
                              # A shell starts what runs in its background with SIGINT ignored, and that is inherited.
@@ -542,13 +541,13 @@ def test_doctor_lists_every_package(shell):
         assert f" {package} " in done.stdout
 
 
-@pytest.mark.parametrize("make", (lambda: building.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free")),
+@pytest.mark.parametrize("make", (lambda: maker.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free")),
                          ids=("step", "driver"))
 def test_a_long_build_that_shows_nothing_is_told(monkeypatch, capfd, make):
     for seconds, told in (("0", ""), ("0.6", "bugcheck: building the free kernel, which takes a minute or two the first time\n")):
-        for module in (building, driverbuild):
+        for module in (maker, driverbuild):
             monkeypatch.setattr(module, "make_command", lambda *_, seconds=seconds: ["sleep", seconds])
-        monkeypatch.setattr(building, "PATIENCE", 0.3)
+        monkeypatch.setattr(maker, "PATIENCE", 0.3)
         make()
         assert capfd.readouterr().err == told
 
@@ -651,7 +650,7 @@ def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
 @pytest.mark.parametrize("words,complaint", ((("sarge",), "unknown host 'sarge'; the hosts are: bookworm, trixie"),
                                              (("--nonsense",), "unrecognized arguments: --nonsense")))
 def test_clean_machines_are_refused_in_one_line(words, complaint, shell):
-    assert_one_line(shell(sys.executable, TOP / "tools/tool", "hosts", *words), complaint)
+    assert_one_line(shell(sys.executable, TOP / "tools/tool", "cli.hosts", *words), complaint)
 
 
 def test_a_tree_that_nobody_here_made_is_not_removed(tmp_path):

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-import traceshapes
 from build.elffile import ElfFile
+from cli import traceshapes
 from conftest import ensure_built
 from host.paths import OUT, TOP
 from kdhelp import dump, run_kd, serial_of, verdict_of      # noqa: F401
@@ -22,8 +22,8 @@ LEAVES = ("irql", "spinlock", "queuedlock")     # the listings that the checked 
 
 
 def draw(path, folder, *words):
-    """Runs tools/trace.py; returns (the Chrome trace, the page, what it said)."""
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "trace", path, "--json", folder / "t.json", "--html",
+    """Runs tools/cli/trace.py; returns (the Chrome trace, the page, what it said)."""
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.trace", path, "--json", folder / "t.json", "--html",
                            folder / "t.html", *words], capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return json.loads((folder / "t.json").read_text())["traceEvents"], (folder / "t.html").read_text(), done.stdout
@@ -238,7 +238,7 @@ def test_a_wrong_file_costs_one_line(tmp_path, content, complaint):
     path = tmp_path / "wrong.elf"
     if content is not None:
         path.write_bytes(content)
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "trace", path], capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.trace", path], capture_output=True, text=True, timeout=LIMIT)
     lines = done.stderr.strip().splitlines()
     assert done.returncode == 2 and len(lines) == 1 and str(path) in lines[0] and complaint in lines[0], done.stderr
     assert not done.stdout

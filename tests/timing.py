@@ -1,12 +1,12 @@
 """Which tests run, and in which order: the long ones first; with --quick a sample that fits into a minute.
 
-What a test cost, in CPU seconds of all its processes, is remembered for the next run (tools/testtimes.py).
+What a test cost, in CPU seconds of all its processes, is remembered for the next run (tools/cli/testtimes.py).
 """
 import re
 import resource
 
 import pytest
-from testtimes import expected, recalled, remember
+from cli.testtimes import expected, recalled, remember
 
 try:
     from xdist.scheduler import LoadScheduling

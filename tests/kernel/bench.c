@@ -1,4 +1,4 @@
-/* bench.c: runs the measurements and writes one line of JSON for each to COM2; tools/bench.py makes the table of
+/* bench.c: runs the measurements and writes one line of JSON for each to COM2; tools/cli/bench.py makes the table of
  * them. */
 #include "ktest.h"
 

@@ -47,7 +47,7 @@ def make_dump(folder):
 
 def ask(dump, lines):
     """Types the lines into one session: [(prompt, answer)], the first of them of how it opens, without a prompt."""
-    done = subprocess.run([sys.executable, TOP / "tools/tool", "kdrun", dump], capture_output=True, text=True, timeout=LIMIT,
+    done = subprocess.run([sys.executable, TOP / "tools/tool", "cli.kd", dump], capture_output=True, text=True, timeout=LIMIT,
                           input="".join(f"{line}\n" for line in lines) + "q\n")
     if done.returncode or done.stderr:
         sys.exit(f"sessions: kd failed:\n{done.stdout}{done.stderr}")

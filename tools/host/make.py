@@ -8,6 +8,7 @@ import threading
 
 from host.paths import OUT, TOP, CannotRun
 
+BUILDS = ("checked", "free", "step", "ubsan", "core")
 PATIENCE = 5                    # seconds that a build may take without a word
 
 

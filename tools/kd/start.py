@@ -1,4 +1,4 @@
-"""What GDB runs first: opens the dump or the live machine that the launcher (tools/kdrun.py) names, then the prompt."""
+"""What GDB runs first: opens the dump or the live machine that the launcher (tools/cli/kd.py) names, then the prompt."""
 
 import json
 import os

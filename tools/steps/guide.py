@@ -14,7 +14,7 @@ import textwrap
 
 import gdb
 
-from steps.cpus import Cpu, MachineGone, WalkError, selected
+from steps.cpus import Cpu, WalkError, selected
 
 BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if os.isatty(1) else ("", "")
 WIDEST, UNKNOWN = 120, 112                       # columns that are used at most; and where there is no terminal

@@ -1,4 +1,4 @@
-"""What GDB runs first: attaches to the machine that tools/step.py has started, then leads through the subject."""
+"""What GDB runs first: attaches to the machine that tools/cli/step.py has started, then leads through the subject."""
 
 import importlib
 import json
@@ -12,7 +12,7 @@ from kd.overlay import ThreadList
 from steps.cpus import Cpu, MachineGone, WalkError, quiet
 from steps.guide import Guide, Prompt, say
 
-AGAIN = 3                                       # the exit status that asks tools/step.py for a new machine
+AGAIN = 3                                       # the exit status that asks tools/cli/step.py for a new machine
 
 
 def main():
@@ -59,7 +59,7 @@ def walk(guide):
 
 
 def again(number, path):
-    """Ends this GDB and its machine; tools/step.py starts both anew, and so many steps are done in silence."""
+    """Ends this GDB and its machine; tools/cli/step.py starts both anew, and so many steps are done in silence."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(str(number))
     leave(AGAIN)

@@ -39,7 +39,7 @@ DECLSPEC_NORETURN VOID RtlAssert(PVOID FailedAssertion, PVOID FileName, ULONG Li
 #define NT_ASSERT(e) ((void)0)
 #define PAGED_CODE() ((void)0)
 #endif
-/* KD_PRINTS: a free build of a driver that prints all the same, without its assertions (tools/driver.py). */
+/* KD_PRINTS: a free build of a driver that prints all the same, without its assertions (tools/cli/driver.py). */
 #if DBG || defined(KD_PRINTS)
 #define KdPrint(Arguments) DbgPrint Arguments
 #define KdPrintEx(Arguments) DbgPrintEx Arguments

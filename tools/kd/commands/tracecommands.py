@@ -47,7 +47,7 @@ def trace(arguments):
 
 @command(".tracejson", "FILE", "writes the whole event trace as plain data, for tools/bugcheck trace")
 def trace_json(arguments):
-    """What tools/trace.py reads: every ring, with texts, thread names and the bugcheck."""
+    """What tools/cli/trace.py reads: every ring, with texts, thread names and the bugcheck."""
     if len(arguments) != 1:
         raise KdError("one file name is needed")
     try:

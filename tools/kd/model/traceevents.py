@@ -197,7 +197,7 @@ def words(event):
     return WORDS[event.kind](event)
 
 
-# ---- The whole trace, for tools/trace.py ----------------------------------------------------------------------------
+# ---- The whole trace, for tools/cli/trace.py ----------------------------------------------------------------------------
 
 def bugcheck():
     """What the machine died of; None when it lives."""

@@ -13,24 +13,18 @@ import sys
 import tempfile
 from pathlib import Path
 
+from cli.options import Parser
+from cli.traceshapes import MARKS, lanes_of, milestones
 from host.paths import OUT, TOP, CannotRun
-from traceshapes import MARKS, lanes_of, milestones
 
-TEMPLATE = TOP / "tools/tracepage.html"
+TEMPLATE = TOP / "tools/cli/tracepage.html"
 LIMIT = 300                                 # seconds for GDB
 ROWS = {"lock": 10, "wait": 10, "interrupt": 2, "dpc": 2}   # the first thread id of these bars in a Chrome trace
 LOCK_ROW_NAME, BAR_ROW_NAME = "spin locks", "interrupts and DPCs"
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck trace [FILE] [--json OUT] [--html OUT] [--kernel ELF]")
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck trace", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck trace", "usage: tools/bugcheck trace [FILE] [--json OUT] [--html OUT] [--kernel ELF]")
     parser.add_argument("file", nargs="?", type=Path)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--html", type=Path)
@@ -60,7 +54,7 @@ def read_trace(options):
         kernel = ["--kernel", options.kernel] if options.kernel else []
         try:
             done = subprocess.run(
-                [sys.executable, TOP / "tools/tool", "kdrun", options.file, *kernel, "-c", f".tracejson {path}"],
+                [sys.executable, TOP / "tools/tool", "cli.kd", options.file, *kernel, "-c", f".tracejson {path}"],
                 stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=LIMIT)
         except subprocess.TimeoutExpired:
             raise CannotRun(f"{options.file}: the debugger has not read the trace in {LIMIT} s") from None

@@ -14,31 +14,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from cli.options import Parser, say, scenarios, whole
 from host import toolchain
 from host.folderlock import alone_in
-from host.make import build_for
+from host.make import BUILDS, build_for
 from host.paths import OUT, TOP, CannotRun, shown
 from machine.dumpdisk import dump_line, forget_dump, keep_dump, link_kernel
 from machine.emulators import DUMP_LEVELS, Machine, qemu_version
 from machine.lastcrash import remember
 from machine.process import Run, handle_signals, hang_report
-
-BUILDS = ("checked", "free", "step", "ubsan", "core")
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line, and name what would have been right."""
-
-    def error(self, message):
-        options = " ".join(sorted(option for action in self._actions for option in action.option_strings
-                                  if option.startswith("--") and action.help != argparse.SUPPRESS))
-        raise CannotRun(f"{message}; the options are: {options}")
-
-
-def scenarios():
-    lines = subprocess.run([TOP / "tools/scenarios"], capture_output=True, text=True, check=True).stdout
-    return [line.split("\t")[0] for line in lines.splitlines()]
-
 
 def beyond_core():
     """The scenarios that need more than the kernel within the kernel."""
@@ -54,17 +38,8 @@ def check_core(options, known):
                         f"{', '.join(name for name in known if name not in beyond_core())}")
 
 
-def whole(least, most):
-    """A type for argparse: a whole number within bounds."""
-    def convert(text):
-        if not text.isdigit() or not least <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from {least} to {most}")
-        return int(text)
-    return convert
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck")
     parser.add_argument("command", choices=("run", "gdb"))
     parser.add_argument("scenario", nargs="?")
     parser.add_argument("--headless", action="store_true")
@@ -125,10 +100,6 @@ def has_window(options):
         say("no window: the package qemu-system-gui is not installed; the screen goes to a file")
         return False
     return True
-
-
-def say(text):
-    print(f"bugcheck: {text}", file=sys.stderr, flush=True)
 
 
 def judge(outcome):

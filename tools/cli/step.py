@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli.options import Parser
 from host import toolchain
 from host.folderlock import alone_in
 from host.make import build
@@ -45,15 +46,8 @@ SUBJECTS = {
 }
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck step {'|'.join(SUBJECTS)} [--auto] [--timeout S]")
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck step", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck step", f"usage: tools/bugcheck step {'|'.join(SUBJECTS)} [--auto] [--timeout S]")
     parser.add_argument("subject", nargs="?")
     parser.add_argument("--auto", action="store_true")
     parser.add_argument("--timeout", default="60")

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import time
 
+from cli.options import Parser
 from host.folderlock import alone_in
 from host.make import build
 from host.paths import OUT, TOP, CannotRun
@@ -23,15 +24,8 @@ LIMIT = 600                                     # seconds for a machine
 NARROWEST, WIDEST = 80, 160                     # columns
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck explore [NAME...] [--schedule A,5,15]")
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck explore", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck explore", "usage: tools/bugcheck explore [NAME...] [--schedule A,5,15]")
     parser.add_argument("names", nargs="*")
     parser.add_argument("--schedule")
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)

@@ -7,13 +7,13 @@ QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2
 import os
 from pathlib import Path
 
-import kdrun
+from cli import kd
+from cli.options import say, scenarios
 from host.folderlock import alone_in
 from host.make import build
 from host.paths import OUT, CannotRun
 from machine.emulators import Machine, make_snapshots
 from machine.process import Run
-from run import say, scenarios
 
 LIMIT = 120                                     # seconds of the host for the recording
 STOPS = ("KiBugCheckFromTrap", "KeBugCheckEx")
@@ -70,4 +70,4 @@ def replay(scenario, folder, commands):
         files = machine.files()
         settings = {"kind": "live", "target": str(link), "kernels": [str(files / "kernel.elf")], "dump": None,
                     "folders": [str(files / "drivers")], "commands": commands, "stops": STOPS}
-        return kdrun.debug(settings, "reversestart")
+        return kd.debug(settings, "reversestart")

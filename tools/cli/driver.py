@@ -15,6 +15,7 @@ import shutil
 import sys
 
 from build.driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
+from cli.options import Parser, say, whole
 from host.folderlock import alone_in
 from host.paths import TOP, CannotRun, shown
 from machine.dumpdisk import dump_line, forget_dump, keep_dump
@@ -22,7 +23,6 @@ from machine.emulators import DUMP_LEVELS, Machine, qemu_version
 from machine.lastcrash import remember
 from machine.process import Run, handle_signals, hang_report
 from machine.volume import VolumeError, copy_out
-from run import Parser, say, whole
 
 EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
 WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"
@@ -44,7 +44,7 @@ UPTIMES = range(300, 3601)
 
 
 def parse(words):
-    parser = Parser(prog="tools/bugcheck driver", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck driver")
     parser.add_argument("files", nargs="*", metavar="FILE")
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--seed", type=whole(0, (1 << 63) - 1))

@@ -1,7 +1,7 @@
 """Both commands of README on clean machines: a minimal tree of each system, with nothing in it but git; a fresh clone in it;
 `tools/bugcheck run --headless` and `tools/bugcheck test` without a terminal; at the end what each of them said last.
 
-usage: tools/tool hosts [--tests "WORDS"] [--reuse] [--trees DIR] [--mirror URL] [HOST...]
+usage: tools/tool cli.hosts [--tests "WORDS"] [--reuse] [--trees DIR] [--mirror URL] [HOST...]
        make hosts [HOSTS="bookworm trixie"] [TESTS="tests/test_clock.py"] [REUSE=1] [TREES=DIR] [MIRROR=URL]
 
 A HOST is one of HOSTS below; bookworm and trixie unless told. What is tried is the last commit. WORDS are arguments of pytest. A tree
@@ -12,7 +12,6 @@ Whatever runs in a tree has its own list of mounts and of processes (unshare): w
 and the mounts, however it ended.
 """
 
-import argparse
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ import sys
 import time
 from pathlib import Path
 
+from cli.options import Parser
 from host.paths import TOP, CannotRun
 
 #        host: (its system, as apt calls who makes it; its name and version; the keys that its packages are signed with)
@@ -61,15 +61,8 @@ chroot "$0" "$@"
 exit $?"""                                      # the shell stays, as the first process: it takes in the orphans
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; the hosts are: {', '.join(HOSTS)}")
-
-
 def parse(words):
-    parser = Parser(prog="make hosts", add_help=False, allow_abbrev=False)
+    parser = Parser("make hosts", f"the hosts are: {', '.join(HOSTS)}")
     parser.add_argument("hosts", nargs="*", metavar="HOST")
     parser.add_argument("--tests", default="")
     parser.add_argument("--reuse", action="store_true")

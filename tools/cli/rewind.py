@@ -13,8 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import kdrun
-import reverse
+from cli import kd, recording
+from cli.options import Parser
 from host.folderlock import alone_in
 from host.paths import OUT, TOP, CannotRun
 from machine.emulators import qemu_version
@@ -24,15 +24,8 @@ from machine.process import handle_signals
 PLUGIN = TOP / "tools/plugin/rewind.c"
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck rewind [--to EVENT] [-c COMMANDS]")
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck rewind", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck rewind", "usage: tools/bugcheck rewind [--to EVENT] [-c COMMANDS]")
     parser.add_argument("--to", default="last")
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("scenario", nargs="?")
@@ -72,7 +65,7 @@ def main(words):
     handle_signals()
     qemu_version()
     if options.reverse:
-        return reverse.debug(options.scenario or "paged", options.commands)
+        return recording.debug(options.scenario or "paged", options.commands)
     if options.scenario:
         raise CannotRun(f"'{options.scenario}': a scenario goes with --reverse; without it the last seeded run is taken")
     machine, _ = recall(options.run)
@@ -90,4 +83,4 @@ def debug(options, machine, folder):
     settings = {"target": str(folder), "kernel": str(machine.files() / "kernel.elf"),
                 "folders": [str(path) for path in places if path], "commands": options.commands, "to": options.to,
                 "plugin": str(build_plugin()), "run": str(options.run)}
-    return kdrun.debug(settings, "paststart")
+    return kd.debug(settings, "paststart")

@@ -11,28 +11,21 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
+from cli.options import Parser, say
 from host import toolchain
+from host.make import BUILDS
 from host.paths import OUT, CannotRun
 from kd.target.fits import NotAnElf, core_reader, fits, is_core
 from machine.dumpfile import NotADump, inspect
 
-BUILDS = ("checked", "free", "step", "ubsan", "core")
 FAILED = 2
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaints are one line."""
-
-    def error(self, message):
-        raise CannotRun(f"{message}; usage: tools/bugcheck kd [FILE|--live SOCKET] [--kernel FILE] [-c COMMANDS]")
-
-
 def parse(words):
-    parser = Parser(prog="tools/bugcheck kd", add_help=False, allow_abbrev=False)
+    parser = Parser("tools/bugcheck kd", "usage: tools/bugcheck kd [FILE|--live SOCKET] [--kernel FILE] [-c COMMANDS]")
     parser.add_argument("file", nargs="?")
     parser.add_argument("--live")
     parser.add_argument("--kernel")
@@ -42,10 +35,6 @@ def parse(words):
     if options.file and options.live:
         raise CannotRun("a dump or a live machine, not both")
     return options
-
-
-def say(text):
-    print(f"bugcheck: {text}", file=sys.stderr, flush=True)
 
 
 def gdb_words(start="start"):

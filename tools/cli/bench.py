@@ -1,6 +1,6 @@
 """Measures what the kernel costs, prints the table with the reach of each figure, and writes it as JSON.
 
-usage: tools/tool bench [--quick]      (--quick: only what is counted inside the kernel)
+usage: tools/tool cli.bench [--quick]      (--quick: only what is counted inside the kernel)
 
 Instructions are counted by the kernel itself (tests/kernel/bench_*.c) on a machine whose time-stamp counter counts
 them: the same on every host. Ratios come from one free run on two CPUs and one on four. Seconds are this host's, the

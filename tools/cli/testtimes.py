@@ -2,7 +2,7 @@
 
 CPU seconds, not seconds of the wall, which depend on what else the machine does.
 
-usage: tools/tool testtimes   prints how many tests there are and about how long they take here
+usage: tools/tool cli.testtimes   prints how many tests there are and about how long they take here
 """
 import json
 import math

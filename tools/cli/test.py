@@ -1,6 +1,6 @@
 """Runs pytest as the other commands run: a wrong argument is a 2, and a reader that has had enough ends it in silence.
 
-usage: tools/tool testrun ARGUMENTS of pytest
+usage: tools/tool cli.test ARGUMENTS of pytest
 """
 import os
 import sys
