@@ -6,9 +6,9 @@ import tempfile
 import gdb
 
 from kd import overlay
-from kd.command import commands, first_line
 from kd.start import quiet
 from kd.target import modules, scope
+from kd.target.command import commands, first_line
 from kd.target.session import run_command, session
 
 COUNT = 200

@@ -8,7 +8,7 @@ import re
 
 import gdb
 
-from kd.command import RENAMED, Overlay, commands, split_words
+from kd.target.command import RENAMED, Overlay, commands, split_words
 from kd.target.expression import is_kernel_expression
 
 

@@ -5,10 +5,10 @@ Both the debugger's own prompt (kd.start) and a plain GDB (kd.plain) install it.
 
 import gdb
 
-from kd.command import KdError, first_line
 from kd.model import printers, unwinder
 from kd.model.threads import all_threads, name_of, stack_of, state_name, top_frame
 from kd.target import modules, scope
+from kd.target.command import KdError, first_line
 from kd.target.memory import address_of, grave, is_readable, structure
 from kd.target.modules import NOWHERE
 from kd.target.processors import processors

@@ -8,9 +8,9 @@ import gdb
 
 from host.paths import CannotRun
 from kd import everything, overlay
-from kd.command import KdError, as_word, first_line
 from kd.commands.pastcommands import find, move, past
 from kd.target import modules
+from kd.target.command import KdError, as_word, first_line
 from kd.target.session import interact, leave, run_line, session
 
 

@@ -6,8 +6,8 @@ import os
 import gdb
 
 from kd import everything
-from kd.command import first_line
 from kd.start import open_target, quiet
+from kd.target.command import first_line
 from kd.target.session import interact, leave, run_line
 
 

@@ -7,8 +7,8 @@ import sys
 import gdb
 
 from kd import everything, overlay
-from kd.command import KdError, as_word, first_line
 from kd.target import modules
+from kd.target.command import KdError, as_word, first_line
 from kd.target.fits import fits
 from kd.target.memory import try_read
 from kd.target.processors import guilty

@@ -7,8 +7,8 @@ import sys
 
 import gdb
 
-from kd.command import as_word
 from kd.overlay import ThreadList
+from kd.target.command import as_word
 from steps.cpus import Cpu, MachineGone, WalkError, quiet
 from steps.guide import Guide, Prompt, say
 

@@ -5,7 +5,6 @@ import os
 
 import gdb
 
-from kd.command import KdError, command, reason
 from kd.commands.exceptioncommands import print_context, print_record
 from kd.commands.imagecommands import machine_line, print_machine
 from kd.commands.stackcommands import print_instruction, print_registers, print_stack as stack
@@ -14,6 +13,7 @@ from kd.model.bugcodes import ACCESS_CODES, Bug, code_place, current, level, rea
 from kd.model.regions import region_of
 from kd.model.statuses import status_name
 from kd.model.threads import is_thread, name_of
+from kd.target.command import KdError, command, reason
 from kd.target.expression import evaluate
 from kd.target.memory import grave, is_readable, size_of, structure, unreadable, value_of
 from kd.target.modules import module_at

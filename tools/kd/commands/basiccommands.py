@@ -1,6 +1,6 @@
 """The commands that every session begins with: what happened, the stack, registers, memory, symbols, modules."""
 
-from kd.command import KdError, command, commands
+from kd.target.command import KdError, command, commands
 from kd.target.expression import evaluate
 from kd.target.memory import grave, value_of
 from kd.target.session import session

@@ -2,9 +2,9 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.commands.threadcommands import owner_label, say_stack, show_thread
 from kd.model.waits import complaint, constant, place, thread_at, threads, time_of, waiters_of
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import address_of, offset_of, structure, value_of, walk_list
 from kd.target.processors import current_number, irql_name, is_dead, processor, processors

@@ -1,9 +1,9 @@
 """.exr and .cxr: an exception that nobody handled, and the registers at its moment; !analyze -v prints both."""
 
-from kd.command import KdError, command
 from kd.commands.stackcommands import print_instruction, print_registers
 from kd.model.bugcodes import status
 from kd.model.exceptions import record_at, touch_of
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import MASK, is_readable, size_of, structure, unreadable
 from kd.target.symbols import symbol

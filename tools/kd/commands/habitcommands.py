@@ -8,7 +8,6 @@ from fnmatch import fnmatchcase
 
 import gdb
 
-from kd.command import KdError, command
 from kd.commands.imagecommands import print_machine
 from kd.commands.poolcommands import print_block
 from kd.commands.stackcommands import select_gdb_frame, trap, where
@@ -20,6 +19,7 @@ from kd.model.records import static
 from kd.model.regions import range_of, region_of
 from kd.model.threads import stack_in_scope
 from kd.target import modules, scope
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import address_of, grave, read, text_at, try_read, value_of
 from kd.target.processors import processors

@@ -4,8 +4,8 @@ import time
 
 import gdb
 
-from kd.command import KdError, command, reason
 from kd.model.images import KINDS, exports, file_of, imports, is_code, missing_bytes, texts
+from kd.target.command import KdError, command, reason
 from kd.target.expression import evaluate
 from kd.target.memory import MASK, address_of, grave, is_readable, text_at, value_of, why_unreadable
 from kd.target.modules import module_named, modules

@@ -2,12 +2,12 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.model import threads as plain
 from kd.model.objects import find_object, look_up, own_name, path_of
 from kd.model.requests import (DEVICE, DRIVER, FILE, IRP, MAJOR, checked, devices_of, driver_name, driver_of_device,
                          location, major_at, major_name, pending, stack_locations)
 from kd.model.waits import complaint
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import grave, is_readable, size_of, structure, try_read, unicode_text, walk_list, why_unreadable
 from kd.target.symbols import symbol

@@ -2,10 +2,10 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.commands.threadcommands import due_in, owner_label
 from kd.model.waits import (POINTER_FLAGS, Obstacle, complaint, constant, enumeration, has_timeout, holders_of, listed,
                       object_kind, obstacle_of, place, resource_owners, threads, wait_blocks, waiters_of)
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import address_of, is_readable, offset_of, size_of, structure, try_read, u64, unreadable, walk_list
 from kd.target.processors import processors

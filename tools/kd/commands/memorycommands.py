@@ -2,7 +2,7 @@
 
 import gdb
 
-from kd.command import KdError, command
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import MASK, grave, try_read, type_named, unreadable
 from kd.target.symbols import nearest, symbol

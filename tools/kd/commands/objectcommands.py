@@ -2,11 +2,11 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.commands.iocommands import file_name
 from kd.model.objects import (directory_of, entries, find_handle, find_object, handles, link_target, look_up, object_at,
                         own_name, path_of, shown_handle)
 from kd.model.waits import complaint
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import grave, value_of
 

@@ -4,13 +4,13 @@ import textwrap
 
 import gdb
 
-from kd.command import KdError, command
 from kd.model.frames import LOCATIONS, is_ram, pfn_address
 from kd.model.pagetables import (NAMES, VALID, entry_address, flags, form, frame, frame_of, is_canonical, is_large,
                            protection, prototype, slot, walk)
 from kd.model.poolblocks import find_block, find_special
 from kd.model.regions import PAGE, STACK_GUARD_PAGES, history, region_of, regions
 from kd.model.threads import all_threads
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import grave, size_of, structure
 from kd.target.symbols import symbol

@@ -2,8 +2,8 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.model.past import Past, describe
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import PAGE, address_of, grave, u64
 from kd.target.processors import gdb_threads

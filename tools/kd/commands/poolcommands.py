@@ -4,11 +4,11 @@ from fnmatch import fnmatchcase
 
 import gdb
 
-from kd.command import KdError, command, reason
 from kd.model.poolblocks import (HEAPS, IN_USE, PARKED, PROTECTED, UNIT, find_large, find_special, free_list_faults, own_use,
                            pool_page, shadow_blocks, state, tag_text, walk_headers)
 from kd.model.pooltags import OTHERS, TagOwners, tag_uses
 from kd.model.regions import PAGE, history, region_of
+from kd.target.command import KdError, command, reason
 from kd.target.expression import evaluate
 from kd.target.memory import grave, is_readable, read, try_read, why_unreadable
 from kd.target.symbols import symbol

@@ -4,11 +4,11 @@ import re
 
 import gdb
 
-from kd.command import KdError, command
 from kd.model.threads import (is_thread, is_trap_frame, name_of, processor_stack, running_on, source_of, stack_in_scope,
                         stack_of)
 from kd.model.unwinder import saved_registers
 from kd.target import scope
+from kd.target.command import KdError, command
 from kd.target.disassembly import effective, show_at
 from kd.target.expression import evaluate
 from kd.target.memory import grave, structure, try_read

@@ -9,9 +9,9 @@ import time
 import gdb
 
 from host.toolchain import tool
-from kd.command import KdError, command
 from kd.model.threads import stack_in_scope
 from kd.target import scope
+from kd.target.command import KdError, command
 from kd.target.disassembly import before, function_bounds, instructions, show
 from kd.target.expression import evaluate
 from kd.target.memory import grave, structure, unicode_text

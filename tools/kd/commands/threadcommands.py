@@ -2,10 +2,10 @@
 
 import gdb
 
-from kd.command import KdError, command
 from kd.model.threads import source_of, stack_of
 from kd.model.waits import (TICK_MS, complaint, has_timeout, held_locks, object_detail, object_kind, obstacle_of, place,
                       thread_at, thread_named, threads, time_of, wait_blocks, waiters_of)
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import structure, value_of
 from kd.target.processors import current_number, processor

@@ -2,8 +2,8 @@
 
 import json
 
-from kd.command import KdError, command
 from kd.model.traceevents import collect, read_events, words
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.processors import current_number, processors
 

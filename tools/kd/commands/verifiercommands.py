@@ -8,11 +8,11 @@ import string
 
 import gdb
 
-from kd.command import KdError, command
 from kd.commands.lockcommands import LOCK_OWNER, spin_holders
 from kd.commands.threadcommands import frames_of, owner_label
 from kd.model.threads import described
 from kd.model.waits import Obstacle, circles, complaint, constant, enumeration, listed, place, thread_at, threads, waits_for
+from kd.target.command import KdError, command
 from kd.target.expression import evaluate
 from kd.target.memory import address_of, is_readable, offset_of, size_of, structure, text_at, unreadable, value_of
 from kd.target.processors import processors

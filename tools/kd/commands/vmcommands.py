@@ -4,12 +4,12 @@ from collections import Counter
 
 import gdb
 
-from kd.command import KdError, command, reason
 from kd.model.frames import LOCATIONS, pfn_address, ram_runs
 from kd.model.pagetables import form, page_table_entries
 from kd.model.poolblocks import special_arenas
 from kd.model.records import records
 from kd.model.regions import PAGE, RANGES, range_of, regions, used_pages
+from kd.target.command import KdError, command, reason
 from kd.target.memory import offset_of, read, size_of, value_of
 
 FRAMES_AT_ONCE = 1 << 14

@@ -10,9 +10,9 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
 from kd.model.records import static
 from kd.model.threads import is_thread, processor_stack
+from kd.target.command import KdError
 from kd.target.memory import structure, text_at, value_of
 from kd.target.modules import module_named, unloaded_at
 from kd.target.processors import guilty

@@ -7,7 +7,6 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
 from kd.model.exceptions import Touch, record_at, touch_of
 from kd.model.pages import explain, page_entry
 from kd.model.poolblocks import find_block, tag_text
@@ -16,6 +15,7 @@ from kd.model.regions import region_of
 from kd.model.statuses import status_name
 from kd.model.threads import is_thread, name_of, state_name
 from kd.model.waits import object_detail, object_kind
+from kd.target.command import KdError
 from kd.target.memory import MASK, is_readable, size_of, structure, text_at, type_named, value_of
 from kd.target.processors import irql_name, processors
 from kd.target.symbols import nearest, symbol

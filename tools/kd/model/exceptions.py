@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import MASK, grave, is_readable, size_of, structure, unreadable
 
 ACCESS_VIOLATION, IN_PAGE_ERROR = 0xC0000005, 0xC0000006

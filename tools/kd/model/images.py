@@ -9,8 +9,8 @@ import re
 from collections import namedtuple
 
 from build.elffile import SHN_ABS, SHN_UNDEF, ElfError, ElfFile, readelf
-from kd.command import KdError
 from kd.model.records import records
+from kd.target.command import KdError
 from kd.target.memory import MASK, address_of, structure, text_at, try_read, value_of
 
 Place = namedtuple("Place", "section offset kind symbol addend")

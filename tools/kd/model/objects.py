@@ -8,8 +8,8 @@ Nothing here trusts a pointer: an object is one whose header names a type in a m
 
 from collections import namedtuple
 
-from kd.command import KdError
 from kd.model.records import records, static
+from kd.target.command import KdError
 from kd.target.memory import (grave, is_readable, offset_of, size_of, structure, text_at, u64, unicode_text, unreadable,
                        value_of,
                        walk_list)

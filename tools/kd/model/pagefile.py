@@ -10,10 +10,10 @@ from contextlib import contextmanager
 
 import gdb
 
-from kd.command import KdError, afterwards
 from kd.model.pagetables import form, is_canonical, slot as slot_in, walk
 from kd.model.records import static
 from kd.model.regions import PAGE, region, region_of
+from kd.target.command import KdError, afterwards
 from kd.target.memory import grave, memory_itself, other_sources, structure, text_at, value_of
 from kd.target.session import session
 

@@ -11,8 +11,8 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
 from kd.model.regions import PAGE, region
+from kd.target.command import KdError
 from kd.target.memory import address_of, read
 
 VALID, WRITE, USER, WRITE_THROUGH, CACHE_DISABLE = 1 << 0, 1 << 1, 1 << 2, 1 << 3, 1 << 4

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import gdb
 
-from kd.command import KdError
 from kd.model import traceevents
 from kd.target import modules, symbols
+from kd.target.command import KdError
 from kd.target.memory import address_of, is_readable, offset_of, size_of
 from kd.target.processors import Processor, processors
 from kd.target.session import session

@@ -9,9 +9,9 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
 from kd.model.records import records, static
 from kd.model.regions import PAGE, region, region_of
+from kd.target.command import KdError
 from kd.target.memory import address_of, offset_of, read, size_of, structure, try_read, u64, value_of, why_unreadable
 
 UNIT = 16

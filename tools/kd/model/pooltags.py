@@ -4,11 +4,11 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
 from kd.model.pagefile import unannounced
 from kd.model.poolblocks import PROTECTED, tag_names, tag_text
 from kd.model.records import records
 from kd.model.regions import PAGE
+from kd.target.command import KdError
 from kd.target.memory import MASK, address_of, size_of, structure, try_read, walk_list
 
 MOST_CODE = 64 << 20                            # bytes of one section that are believed

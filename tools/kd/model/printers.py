@@ -6,9 +6,9 @@ A printer never follows memory without limit, and never fails: what is not there
 import gdb
 import gdb.printing
 
-from kd.command import KdError
 from kd.model.pages import describe_invalid
 from kd.model.threads import state_name
+from kd.target.command import KdError
 from kd.target.memory import MASK, grave, try_read, unicode_text
 from kd.target.processors import processors
 from kd.target.symbols import symbol

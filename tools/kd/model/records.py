@@ -2,7 +2,7 @@
 
 import gdb
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import field_type, offset_of, read, type_named
 
 CHUNK = 1 << 20

@@ -3,8 +3,8 @@
 from collections import namedtuple
 from functools import lru_cache
 
-from kd.command import KdError
 from kd.model.records import static
+from kd.target.command import KdError
 from kd.target.memory import address_of, grave, read, u64, value_of
 
 PAGE = 4096

@@ -9,11 +9,11 @@ import struct
 
 import gdb
 
-from kd.command import KdError
 from kd.model.poolblocks import find_block, state
 from kd.model.records import static
 from kd.model.regions import region
 from kd.model.waits import complaint, threads
+from kd.target.command import KdError
 from kd.target.memory import grave, is_readable, offset_of, size_of, structure, try_read, u8, unicode_text, value_of, walk_list
 from kd.target.modules import modules
 

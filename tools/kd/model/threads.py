@@ -11,8 +11,8 @@ from collections import namedtuple
 import gdb
 
 from build.callframes import RBP, RIP, RSP
-from kd.command import KdError
 from kd.target import scope
+from kd.target.command import KdError
 from kd.target.memory import MASK, address_of, grave, offset_of, size_of, structure, text_at, try_read, unreadable, walk_list
 from kd.target.modules import module_at
 from kd.target.processors import context_of_trap, current_number, processor, processors

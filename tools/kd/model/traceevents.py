@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import gdb
 
-from kd.command import KdError
 from kd.model.bugcodes import row_of
+from kd.target.command import KdError
 from kd.target.memory import PAGE, grave, offset_of, try_read, type_named, value_of
 from kd.target.processors import processors
 from kd.target.symbols import is_kernel_address, nearest, symbol

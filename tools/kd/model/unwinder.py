@@ -9,9 +9,9 @@ import gdb.unwinder
 from gdb.FrameDecorator import FrameDecorator
 
 from build.callframes import NAMES, RBP, RBX, RIP, RSP
-from kd.command import KdError
 from kd.model.threads import saved_context
 from kd.target import modules, scope
+from kd.target.command import KdError
 from kd.target.memory import MASK, structure, try_read, type_named, unreadable
 from kd.target.symbols import is_kernel_address, raw_symbol
 

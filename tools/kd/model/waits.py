@@ -9,8 +9,8 @@ import functools
 
 import gdb
 
-from kd.command import KdError, first_line, memory_complaint
 from kd.model.threads import all_threads
+from kd.target.command import KdError, first_line, memory_complaint
 from kd.target.memory import address_of, is_readable, printable, read, structure, type_named, unreadable, value_of, walk_list
 from kd.target.processors import processors
 from kd.target.symbols import symbol

@@ -4,7 +4,7 @@ import re
 
 import gdb
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import MASK, grave, read, try_read, unreadable
 from kd.target.symbols import nearest, raw_symbol, symbol
 

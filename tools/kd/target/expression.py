@@ -8,7 +8,7 @@ import re
 
 import gdb
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import MASK, read
 from kd.target.registers import value_of_register
 from kd.target.symbols import symbol_address

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import gdb
 
-from kd.command import KdError, explanations
+from kd.target.command import KdError, explanations
 
 PAGE = 4096
 MASK = (1 << 64) - 1

@@ -14,8 +14,8 @@ from collections import namedtuple
 import gdb
 
 from build.callframes import CallFrames
-from kd.command import KdError, as_word
 from kd.target import linetable
+from kd.target.command import KdError, as_word
 from kd.target.memory import address_of, printable, read, structure, value_of, walk_list
 
 Section = namedtuple("Section", "name start size index")

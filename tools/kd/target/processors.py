@@ -8,7 +8,7 @@ from collections import namedtuple
 
 import gdb
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import grave, is_readable, offset_of, structure, value_of
 
 # trap_frame: the KTRAP_FRAME that it was read from, or 0; is_call: rip is where a call would have returned to

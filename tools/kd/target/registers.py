@@ -2,8 +2,8 @@
 
 import gdb
 
-from kd.command import KdError
 from kd.target import scope
+from kd.target.command import KdError
 from kd.target.memory import MASK, structure
 from kd.target.processors import current_number, is_dead, processor
 

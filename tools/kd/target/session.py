@@ -10,7 +10,7 @@ import traceback
 
 import gdb
 
-from kd.command import KdError, commands, first_line, memory_complaint, split_words
+from kd.target.command import KdError, commands, first_line, memory_complaint, split_words
 from kd.target.processors import current_number
 
 LONGEST_RUN = 60                            # seconds, of a machine that goes on in rewind

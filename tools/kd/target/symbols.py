@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import gdb
 
-from kd.command import KdError
+from kd.target.command import KdError
 from kd.target.memory import MASK, grave
 from kd.target.modules import changed, module_at, module_named, unloaded_at
 
