@@ -3,6 +3,7 @@ import ast
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from docs import structure, tables
@@ -112,12 +113,14 @@ def test_a_range_of_blame_is_the_code_of_its_files(build, kind, room):
     assert known <= inside and inside == listed, (known - inside, inside ^ listed)
 
 
-LAYERS = ("target", "model", "commands")        # of tools/kd: each is above those before it
+# ---- The shelves of tools/ ----
+
+STARTED = {"bugcheck", "tool", "scenarios", "packages", "packages.elsewhere"}       # by a person, by make, or read by what is
 
 
-def imports_of_the_debugger():
-    """{module of tools/kd: the modules of it that it imports, wherever in the file}; modules as "kd.target.memory"."""
-    files = {".".join(path.relative_to(TOP / "tools").with_suffix("").parts): path for path in (TOP / "tools/kd").rglob("*.py")}
+def imports_of_the_tools():
+    """{module of tools/: the modules of it that it imports, wherever in the file}; modules as "kd.target.memory"."""
+    files = {".".join(path.relative_to(TOP / "tools").with_suffix("").parts): path for path in (TOP / "tools").rglob("*.py")}
     edges = {}
     for name, path in files.items():
         edges[name] = set()
@@ -130,10 +133,34 @@ def imports_of_the_debugger():
     return edges
 
 
-def test_no_modules_of_the_debugger_import_each_other():
-    """Not inside functions either; and target knows nothing of model, model nothing of commands."""
-    edges = imports_of_the_debugger()
-    assert len(edges) > 50 and "kd.target.memory" in edges["kd.model.threads"]
+def tools_of():
+    """The files of tools/, as paths below it."""
+    text = subprocess.run(["git", "ls-files", "tools"], cwd=TOP, capture_output=True, text=True, check=True).stdout
+    return [Path(name).relative_to("tools") for name in text.split()]
+
+
+def test_each_tool_is_on_the_shelf_of_its_kind():
+    """In tools/ itself is only what is started; every other file is in a folder that has a thesis."""
+    tools_there = tools_of()
+    assert {str(path) for path in tools_there if len(path.parts) == 1} == STARTED
+    assert {str(path.parent) for path in tools_there} == {".", *tables.SHELVES}
+    assert {str(path.parent) for path in tools_there if path.suffix == ".py"} == set(tables.SHELVES) - set(tables.OTHERS)
+    assert all((TOP / "tools" / shelf / "__init__.py").exists() for shelf in set(tables.SHELVES) - set(tables.OTHERS))
+
+
+def test_a_tool_imports_only_from_its_own_shelf_and_from_those_below():
+    """Not inside functions either; so no two folders import each other, and no two modules."""
+    edges = imports_of_the_tools()
+    assert len(edges) > 90 and "kd.target.memory" in edges["kd.model.threads"] and "host.paths" in edges["cli.run"]
     assert not structure.largest_cycle(edges)
-    layer = {name: LAYERS.index(name.split(".")[1]) for name in edges if name.split(".")[1] in LAYERS}
-    assert not [(name, other) for name in layer for other in edges[name] if layer.get(other, 0) > layer[name]]
+    height = {name: tables.SHELVES.index(name.rpartition(".")[0].replace(".", "/")) for name in edges}
+    upward = [(name, other) for name in height for other in edges[name] if height.get(other, 0) > height[name]]
+    assert not upward, upward
+
+
+def test_each_tool_says_what_it_is_in_one_line():
+    """A noun or a verb first, at most 90 columns: docs/files.md has the sentences."""
+    said = {path: tables.first_sentence(TOP / "tools" / path) for path in tools_of()}
+    wrong = {str(path): text for path, text in said.items() if len(text.replace("\\|", "|")) > 90 or not text.endswith(".")
+             or re.match(r"(What|Which|Who|Whose|How|Why|Whether|From)\b", text)}
+    assert not wrong, wrong

@@ -1,4 +1,4 @@
-"""DWARF's call frame information (.debug_frame) of an ELF file: how to get from any instruction to its caller.
+"""DWARF's call frame information (.debug_frame): the way from an instruction to its caller.
 
 A row holds from one address on: where the frame begins (the CFA: what rsp was before the call) and where the caller's
 registers are. Registers have DWARF's numbers. The kernel's table (mksymbols.py) and the debugger (kd) are made from this.

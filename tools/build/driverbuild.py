@@ -1,4 +1,6 @@
-"""Builds a driver that somebody else wrote, unmodified: headers in any letter case, pragmas, unknown calls told by name.
+"""Builds a driver from elsewhere, unmodified, and names each call that is unknown here.
+
+Headers are found in any letter case, and Microsoft's pragmas and literals are understood.
 
     modules = build(["lock.c"], "free")         # or Unbuildable, whose text is for the result line
     modules[0].path, modules[0].symbols

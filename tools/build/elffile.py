@@ -1,4 +1,4 @@
-"""What the build tools want to know of an ELF file, as binutils' readelf tells it: sections, symbols, source lines."""
+"""The sections, symbols and source lines of an ELF file, as binutils' readelf tells them."""
 import re
 import subprocess
 from collections import namedtuple

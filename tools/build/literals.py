@@ -1,4 +1,6 @@
-"""Bridges two literals of Microsoft's compiler that gcc has not: `__FUNCTION__ ": text"` and `5i64`, in preprocessed text.
+"""Two literals of Microsoft's compiler that gcc has not, rewritten in preprocessed text.
+
+They are `__FUNCTION__ ": text"` and `5i64`.
 
     if literals.are_in(source):
         text = literals.bridged(preprocessed)

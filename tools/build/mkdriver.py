@@ -1,6 +1,7 @@
-"""Joins the objects of one driver into NAME.sys, a relocatable ELF file, and honours #pragma alloc_text on the way.
+"""Joins a driver's objects into NAME.sys, an ELF file, sorted as #pragma alloc_text says.
 
-usage: mkdriver.py --output NAME.sys [--kernel kernel.elf] SOURCE... -- OBJECT...   (one object for each source)
+usage: tools/tool build.mkdriver --output NAME.sys [--kernel kernel.elf] SOURCE... -- OBJECT...
+       (one object for each source)
 
 gcc knows no alloc_text, code_seg, data_seg, bss_seg or const_seg. Drivers are built with -ffunction-sections (judged ones
 with -fdata-sections too), so each function has a section .text.FUNCTION; the linker script made here collects those that a

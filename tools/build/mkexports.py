@@ -1,6 +1,9 @@
-"""Makes the kernel's export table (generated/exports.c) from kernel/ldr/exports.def: one name a line, # comments.
+"""Makes the kernel's export table, generated/exports.c, from kernel/ldr/exports.def.
 
-    mkexports.py exports.def exports.c [OBJECT...]      with objects: only the names that one of them defines
+exports.def has one name a line, and comments behind a #.
+
+usage: tools/tool build.mkexports exports.def exports.c [OBJECT...]
+       (with objects: only the names that one of them defines)
 """
 import re
 import subprocess

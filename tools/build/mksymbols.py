@@ -1,7 +1,8 @@
-"""Makes the compact symbol file that the kernel reads when it walks and prints a stack: functions, data, source lines, and
-how to get from each instruction to the caller.
+"""Makes the symbol file by which the kernel walks and prints a stack.
 
-usage: mksymbols.py kernel.elf|NAME.sys OUTPUT
+It has functions, data and source lines, and how to get from each instruction to the caller.
+
+usage: tools/tool build.mksymbols kernel.elf|NAME.sys OUTPUT
 
 All numbers are little-endian 32-bit words unless noted. kernel/ldr/symbols.c is the reader.
   header   "BCSYM02\\0"; base, low word and high word; then count and file offset of: groups, symbols, lines, rows, rules,

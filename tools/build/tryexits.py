@@ -1,4 +1,4 @@
-"""Finds where a source leaves the body of a __try in a way that ends otherwise here than on Windows.
+"""Places where a source leaves a __try and ends otherwise here than on Windows.
 
     for line, text in leaving.differences(source): ...
 

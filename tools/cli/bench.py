@@ -1,4 +1,6 @@
-"""Measures what the kernel costs, prints the table with the reach of each figure, and writes it as JSON.
+"""Measures what the kernel costs, and sets each figure beside its reach.
+
+It prints a table, and writes the figures as JSON.
 
 usage: tools/tool cli.bench [--quick]      (--quick: only what is counted inside the kernel)
 

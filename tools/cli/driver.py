@@ -1,4 +1,4 @@
-"""Judges a driver: builds it unmodified, boots, loads it, watches it, and says in the last line how it ended.
+"""Judges a driver: builds, boots, loads, watches it; the last line says how it ended.
 
 The exit status is 0 completed, 1 failed or undecided, 2 unbuildable (or it could not be run), 3 bugcheck, 4 deadlock.
 tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options. The kernel's half is
@@ -17,7 +17,8 @@ import sys
 from build.driverbuild import Settings, Unbuildable, build, check_clients, make_archive, make_kernel
 from cli.options import Parser, say, whole
 from host.folderlock import alone_in
-from host.paths import TOP, CannotRun, shown
+from host.paths import CannotRun, shown
+from kd.model.statuses import status_name
 from machine.dumpdisk import dump_line, forget_dump, keep_dump
 from machine.emulators import DUMP_LEVELS, Machine, qemu_version
 from machine.lastcrash import remember
@@ -209,7 +210,7 @@ def judged(outcome, recorder, options):
         if verdict["end"] == "failed" and refused:
             facts["text"] = f"{facts['driver']}.sys: the loader refused it: {refused[1]}, {facts['status']}"
         if verdict["end"] == "failed" and "status" in facts:
-            facts["text"] = facts["text"].replace(facts["status"], status_name(facts["status"]))
+            facts["text"] = facts["text"].replace(facts["status"], with_name(facts["status"]))
         result |= {"result": verdict["end"], "text": facts.get("text", ""), "status": facts.get("status"),
                    "guestSeconds": facts["guestMs"] / 1000 if "guestMs" in facts else None}
     elif outcome.ended != "limit":
@@ -219,11 +220,10 @@ def judged(outcome, recorder, options):
     return result
 
 
-def status_name(text):
+def with_name(text):
     """"0xC000009A (STATUS_INSUFFICIENT_RESOURCES)" of "0xC000009A"."""
-    header = (TOP / "kernel/include/ddk/ntstatus.h").read_text()
-    found = re.search(rf"#define (STATUS_\w+) \(\(NTSTATUS\){text}\)", header, re.I)
-    return f"{text} ({found[1]})" if found else text
+    name = status_name(int(text, 16))
+    return f"{text} ({name})" if name.startswith("STATUS_") else text
 
 
 def result_line(result):

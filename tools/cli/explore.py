@@ -1,4 +1,6 @@
-"""Every schedule of two CPUs through a few instructions: `tools/bugcheck explore [NAME...] [--schedule SCHEDULE]`.
+"""Explores every schedule of two CPUs through a few instructions, one at a time.
+
+`tools/bugcheck explore [NAME...] [--schedule SCHEDULE]`
 
 Boots the tests inside the kernel (tests/kernel/test_explore.c), which try all schedules with at most two preemptions, an
 instruction at a time, and shows what broke a rule: the shortest schedule, as two columns of source lines. Exit 0 when the

@@ -1,5 +1,7 @@
-"""Both commands of README on clean machines: a minimal tree of each system, with nothing in it but git; a fresh clone in it;
-`tools/bugcheck run --headless` and `tools/bugcheck test` without a terminal; at the end what each of them said last.
+"""Tries both commands of README on clean machines: bare trees, with a fresh clone in each.
+
+The commands are `tools/bugcheck run --headless` and `tools/bugcheck test`, without a terminal; in the end it prints
+what each said last.
 
 usage: tools/tool cli.hosts [--tests "WORDS"] [--reuse] [--trees DIR] [--mirror URL] [HOST...]
        make hosts [HOSTS="bookworm trixie"] [TESTS="tests/test_clock.py"] [REUSE=1] [TREES=DIR] [MIRROR=URL]

@@ -1,4 +1,6 @@
-"""Opens the kernel debugger: `tools/bugcheck kd [FILE|--live SOCKET] [-c COMMANDS]`, on Debian's GDB and its Python.
+"""Opens the kernel debugger on a dump or a running machine: GDB with its Python.
+
+`tools/bugcheck kd [FILE|--live SOCKET] [-c COMMANDS]`
 
 FILE is a dump (build/run/crash.elf unless told: the last crash of `run`); --live is the Unix socket of a QEMU's GDB
 server. With -c it runs the commands, which `;` separates, and leaves: 0 when all went well, 1 when one failed, 2 when

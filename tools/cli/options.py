@@ -1,4 +1,4 @@
-"""The common ground of the commands: options judged in one line, notes, the scenarios' names."""
+"""The common ground of the commands: a parser, notes for the user, the scenarios' names."""
 
 import argparse
 import subprocess

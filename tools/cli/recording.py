@@ -1,5 +1,7 @@
-"""Backwards on one CPU: `tools/bugcheck rewind --reverse [SCENARIO]` records a run with QEMU's record/replay, replays it
-up to the bugcheck, and opens the debugger there: `reverse-stepi`, `reverse-continue` and `reverse-finish` work.
+"""Goes backwards on one CPU: records a run, replays it to the bugcheck, opens the debugger.
+
+`tools/bugcheck rewind --reverse [SCENARIO]` does so with QEMU's record/replay: `reverse-stepi`, `reverse-continue` and
+`reverse-finish` work.
 
 QEMU records one CPU only, with each disk behind blkreplay, snapshots in a qcow2 image, and without the APIC's vapic page.
 """

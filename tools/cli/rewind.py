@@ -1,5 +1,6 @@
-"""Goes back from a crash: `tools/bugcheck rewind [--to EVENT] [-c COMMANDS]` makes the last seeded run that crashed once
-more, stops it once, at an earlier event, and opens the debugger there.
+"""Goes back from a crash: makes the run again, stops it at an earlier event, debugs there.
+
+`tools/bugcheck rewind [--to EVENT] [-c COMMANDS]` takes the last seeded run that crashed.
 
 EVENT is trim, allocate, free, acquire, raise, fault, switch or bugcheck (the last one before the crash that concerns it), last
 (the last one of the CPU that crashed, the default), -N (the N-th event before the crash on any CPU), or CPU:N (an event by its

@@ -1,4 +1,4 @@
-"""Runs one scenario for a person: builds, boots, shows the story as it happens, keeps what it left, and judges the end.
+"""Runs one scenario for a person: builds, boots, shows the story, judges how it ended.
 
 The exit status is 0 if the scenario ended as expected, 1 if not, 2 if it could not be run.
 tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options.

@@ -1,4 +1,6 @@
-"""Single-stepping with a guide: `tools/bugcheck step spinlock|pagefault|pagein|dpc|switch [--auto]`.
+"""Steps one instruction at a time with a guide, by itself or with a reader.
+
+`tools/bugcheck step spinlock|pagefault|pagein|dpc|switch [--auto]`
 
 Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
 guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine looks like now.

@@ -1,4 +1,4 @@
-"""Runs pytest as the other commands run: a wrong argument is a 2, and a reader that has had enough ends it in silence.
+"""Runs pytest as the other commands run: wrong arguments are a 2, a closed pipe is no error.
 
 usage: tools/tool cli.test ARGUMENTS of pytest
 """

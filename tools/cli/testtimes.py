@@ -1,4 +1,4 @@
-"""How long the tests take: CPU seconds of each, as the last run on this machine measured them, and a guess before that.
+"""The tests' CPU seconds: measured by the last run on this machine, guessed before that.
 
 CPU seconds, not seconds of the wall, which depend on what else the machine does.
 

@@ -1,4 +1,6 @@
-"""Draws the event trace of a dump: `tools/bugcheck trace [FILE] [--json OUT] [--html OUT] [--kernel ELF]`.
+"""Draws the event trace of a dump, for Perfetto and as a page of its own.
+
+`tools/bugcheck trace [FILE] [--json OUT] [--html OUT] [--kernel ELF]`
 
 FILE is a crash dump (build/run/crash.elf unless told). Written beside it, unless told where: trace.json, for
 ui.perfetto.dev and chrome://tracing, and trace.html, one page that needs no network. GDB reads the rings out of the

@@ -1,4 +1,4 @@
-"""From the events of a trace to what can be drawn: threads, IRQL steps, bars for locks, interrupts and DPCs, marks.
+"""Shapes of a trace, ready to draw: threads, IRQL steps, marks, bars for locks and DPCs.
 
 All per CPU, times in microseconds from the first event. Nothing here knows of GDB or of a file format.
 """

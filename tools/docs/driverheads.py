@@ -1,4 +1,4 @@
-"""The tables of the test drivers: what each file of tests/drivers/ says in its head, as data and as pages.
+"""The tables of tests/drivers/: each driver's head, as data and as pages.
 
 Each folder there is a theme and has a page of its own. NAME.c is a driver; NAME.fix beside it is its repair, a diff (repair.py).
 A head is the comment on top of a source, or the prose above the diff; lines that begin with a key tell how the driver ends:
@@ -9,7 +9,7 @@ A head is the comment on top of a source, or the prose above the diff; lines tha
     run: OPTIONS        of tools/bugcheck driver; and --seeds N where several schedules matter
     with: FILE...       further sources
 
-usage: driverheads.py [--update]   compares, or rewrites, the README.md of tests/drivers/ and of each theme
+usage: tools/tool docs.driverheads [--update]   compares, or rewrites, the README.md of tests/drivers/ and of each theme
 """
 import re
 from dataclasses import dataclass, field

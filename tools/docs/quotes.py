@@ -1,4 +1,4 @@
-"""Keeps the code that docs/ quotes equal to the code: by file and pattern, never by line number.
+"""Keeps the code that docs/ quotes equal to the code, by file and pattern, never by line.
 
 In a document, a quotation is a comment followed by a fenced block:
 

@@ -1,4 +1,4 @@
-"""Keeps what docs/ shows of the debugger equal to what the debugger prints: on the dump of a seeded run.
+"""Keeps the sessions in docs/ equal to what the debugger prints on the dump of a seeded run.
 
 In a document, a part of the session is a comment followed by a fenced block that begins with a prompt and what is typed:
 

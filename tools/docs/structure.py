@@ -1,4 +1,6 @@
-"""Counts who uses whom in the kernel, from the objects' relocations: how far a reader who opens one file is led.
+"""Counts who uses whom in the kernel: how far a reader who opens one file is led.
+
+The objects' relocations tell it.
 
     tools/tool docs.structure [BUILD]          the counts, of the checked build unless told; build it first (make kernel)
     tools/tool docs.structure --names [BUILD]  also the names that ke/ takes from the folders above it

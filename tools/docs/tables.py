@@ -1,7 +1,7 @@
-"""Writes the tables of README.md and docs/ from the tables of the kernel, so that nothing is listed twice by hand.
+"""Writes the tables of README.md and docs/ from the kernel's own: none is kept by hand.
 
-A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, commands, parts. Without
-arguments the tool compares; --update rewrites.
+A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, tools, commands,
+parts. Without arguments the tool compares; --update rewrites.
 """
 import ast
 import re
@@ -126,6 +126,40 @@ def files():
     return rows(['file', 'part', 'what it is'], lines)
 
 
+# The folders of tools/, each above those that it may import from.
+SHELVES = ('host', 'machine', 'build', 'kd/target', 'kd/model', 'kd/commands', 'kd', 'steps', 'plugin', 'cli', 'docs', 'hooks')
+# What those say of themselves that are no packages of Python.
+OTHERS = {'plugin': 'The plugin: what QEMU loads to stop a seeded machine at a chosen store.',
+          'hooks': 'The hooks: what git runs when somebody commits.', '': 'The programs that a person or make starts.'}
+
+
+def first_sentence(path):
+    """The sentence on top of a tool, in its docstring or its first comment, without its name before it."""
+    text = path.read_text()
+    if path.suffix == '.py' or text.startswith('#!/usr/bin/python3'):
+        return ast.get_docstring(ast.parse(text)).splitlines()[0].replace('|', '\\|')
+    comment = re.search(r'<!--(.*?)-->|/\*(.*?)\*/|((?:^#(?!!)[^\n]*\n)+)', text, re.M | re.S)[0]
+    flat = ' '.join(re.sub(r'^[ #*/<!-]+', '', line).strip() for line in comment.splitlines()).removeprefix(f'{path.name}: ')
+    sentence = re.match(r'(.*?\w[")]?\.)(?: |$)', flat)
+    said = sentence[1] if sentence else flat.rstrip(' >-') + '.'
+    return (said[0].upper() + said[1:]).replace('|', '\\|')
+
+
+def tools():
+    """Every folder of tools/ with its thesis, from the ground up, and its files with theirs."""
+    lines = []
+    for shelf in ('', *SHELVES):
+        folder = TOP / 'tools' / shelf
+        place = f'tools/{shelf}'.rstrip('/')
+        said = OTHERS[shelf] if shelf in OTHERS else first_sentence(folder / '__init__.py')
+        lines.append((f'**[{place}/](../{place})**', f'**{said}**'))
+        for path in sorted(folder.iterdir()):
+            if path.is_file() and path.name != '__init__.py':
+                name = path.relative_to(TOP)
+                lines.append((f'[{name}](../{name})', first_sentence(path)))
+    return rows(['file', 'what it is'], lines)
+
+
 def registered():
     """{name: (usage, summary)} of the debugger's commands: the arguments of @command in tools/kd."""
     found = {}
@@ -153,7 +187,7 @@ def commands():
 
 
 MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files,
-          'parts': parts}
+          'parts': parts, 'tools': tools}
 
 
 def main(words):

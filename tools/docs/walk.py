@@ -1,4 +1,4 @@
-"""Counts the walk of docs/walk.md: which files a fatal page fault leads through, from vector 14 to the report.
+"""Counts the walk of docs/walk.md: the files from vector 14 to the report of a fatal fault.
 
     tools/tool docs.walk            one line for each file, in the order in which it is entered, with instructions and functions
     tools/tool docs.walk --update   writes them into docs/walk.md

@@ -1,4 +1,4 @@
-"""Writes docs/wdm.md: every call that a driver may import, or use inline, with its header, its IRQL and what differs here.
+"""Writes docs/wdm.md: each call for drivers, its header, its IRQL, what differs here.
 
 Sources: the names and headings of kernel/ldr/exports.def; the prototypes in kernel/include/ddk; the comment above each
 definition in kernel/, whose first words say the IRQL; and tools/docs/wdmtable.txt: since which Windows, and what differs.

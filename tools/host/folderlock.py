@@ -1,4 +1,4 @@
-"""Keeps two runs out of one folder: both would write the same page file, serial log and dump.
+"""The lock of a folder: of two runs that would write the same files, one waits.
 
     with alone_in(OUT / "run"):
         ...

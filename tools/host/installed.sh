@@ -1,5 +1,6 @@
 #!/bin/sh
-# Tells whether what tools/packages looks for is there, by its name on this host. The launcher and the doctor read it in.
+# The question whether a program of tools/packages is there, by its name on this host.
+# The launcher and the doctor read this file in.
 
 # CROSS: what stands before the names of the compiler and of binutils. Nothing, unless this host is no x86-64.
 if [ -z "${CROSS+set}" ]; then

@@ -1,4 +1,7 @@
-"""Calls make for the tools. Make takes a space in a path for the end of a word, so it is told paths from the top of the tree."""
+"""Calls of make, which builds a kernel, an archive or an ISO for the tools.
+
+Make takes a space in a path for the end of a word, so it is told paths from the top of the tree.
+"""
 
 import contextlib
 import os

@@ -1,4 +1,7 @@
-"""The programs that make and read x86-64 code, by their names on this host: with a prefix where it is another machine."""
+"""The programs that make and read x86-64 code, by their names on this host.
+
+On another machine than an x86-64 they have a prefix (CROSS).
+"""
 
 import os
 import platform

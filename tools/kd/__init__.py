@@ -1,1 +1,1 @@
-"""kd: the debugger's commands, which run inside GDB's Python."""
+"""The debugger inside GDB's Python: how each session starts, and what GDB itself gets."""

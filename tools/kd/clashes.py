@@ -1,4 +1,4 @@
-"""Commands of ours whose names GDB has given away: ours when the argument is a kernel address, GDB's own otherwise.
+"""Commands that share a name with GDB's: ours on a kernel address, GDB's own otherwise.
 
 A command that Python registers under GDB's name replaces GDB's, with its subcommands. So what GDB's command would do is
 done here by the other ways that lead to it: `file` is exec-file and symbol-file, `thread` is made of GDB's own threads.

@@ -1,4 +1,4 @@
-"""Loads every command; a file of commands that cannot be loaded costs its commands, with one line, and no others."""
+"""Loads every command: a file that cannot be loaded costs its commands, with one line."""
 
 import importlib
 import pkgutil

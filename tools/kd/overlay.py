@@ -1,4 +1,4 @@
-"""What GDB itself gets from us: printers, the unwinder, modules' symbols as they load, threads by their names.
+"""Our additions to GDB itself: printers, the unwinder, symbols of modules, thread names.
 
 Both the debugger's own prompt (kd.start) and a plain GDB (kd.plain) install it.
 """

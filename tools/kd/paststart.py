@@ -1,4 +1,4 @@
-"""What GDB runs first for `tools/bugcheck rewind`: makes the run that crashed again, goes to the event, then the prompt."""
+"""The start of GDB for `rewind`: makes the run again, goes to the event, then the prompt."""
 
 import atexit
 import json

@@ -1,4 +1,6 @@
-"""What a plain GDB loads (`tools/bugcheck gdb`): our commands without their `!`, printers, the unwinder, modules' symbols.
+"""Our commands in a plain GDB (`tools/bugcheck gdb`), without their `!`.
+
+Printers, the unwinder and modules' symbols come with them.
 
     gdb -ex "python import sys; sys.path.insert(0, 'tools'); import kd.plain" build/checked/kernel.elf
 """

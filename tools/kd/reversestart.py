@@ -1,4 +1,4 @@
-"""What GDB runs first for `tools/bugcheck rewind --reverse`: goes on in the recording to the bugcheck, then the prompt."""
+"""The start of GDB for `rewind --reverse`: goes on to the bugcheck, then the prompt."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What GDB runs first: opens the dump or the live machine that the launcher (tools/cli/kd.py) names, then the prompt."""
+"""The start of GDB for `kd`: opens the dump or the live machine, then the prompt."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What becomes of the dump disk after a run: the kernel's dump is cut out of it as crash.elf, or the disk goes away.
+"""The dump disk after a run: the kernel's dump becomes crash.elf, or the disk goes away.
 
 The disk's content is the file already: it only has to be cut to its length. Beside it stays the image of the page file
 (pagefile.img, shared.img of a seeded run), where the debugger finds what was paged out.

@@ -1,4 +1,4 @@
-"""Checks a crash dump without a debugger: what died, how much of memory is there, what is wrong with the file.
+"""A crash dump checked without a debugger: its bugcheck, its memory, its damage.
 
     found = inspect("build/run/crash.elf")
     found.code, found.parameters, found.problems            # problems is empty for a dump that is whole

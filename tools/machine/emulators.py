@@ -1,4 +1,4 @@
-"""The machines the kernel runs on, as command lines: what to boot, on what, and how to ask for the same again.
+"""The machines that the kernel runs on, as command lines of QEMU and Bochs.
 
 Ways to boot: "pvh" (qemu -kernel, the quick one), "bios" and "uefi" (QEMU from the GRUB ISO), "bochs" (the same files
 under a second, independent x86). A seed makes a pvh machine repeatable to the last instruction: one host thread, a

@@ -1,4 +1,4 @@
-"""The last seeded run that crashed, so that `tools/bugcheck rewind` can make the same run again.
+"""The last seeded run that crashed, noted so that `tools/bugcheck rewind` can make it again.
 
 OUT/last-crash.json has the machine, how it ended, and the checksums of what it ran: a seed repeats a run only with the
 very same kernel, drivers and volume.

@@ -1,4 +1,4 @@
-"""Running machines: starts one, watches COM1 and COM2, judges nothing, and ends it whatever happens.
+"""A machine that runs: started, watched on COM1 and COM2, and ended whatever happens.
 
     with Run(Machine(way="bios", cmdline="scenario=paged", cpus=2), folder) as run:
         outcome = run.wait(limit=30)

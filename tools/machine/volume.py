@@ -1,4 +1,4 @@
-"""The volume C: as an image on the host: makes one, lists what is on it, copies it out. mtools do the work.
+"""The volume C: as an image on the host: made, listed and copied out by mtools.
 
 usage: tools/tool machine.volume make IMAGE [MIB]     an empty FAT16 volume with Temp and Temp2
        tools/tool machine.volume ram IMAGE            the small one for machines without such a disk, cut behind its last byte

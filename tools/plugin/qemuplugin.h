@@ -1,5 +1,6 @@
-/* qemuplugin.h: the part of QEMU's plugin interface that is used here and in tests/host; QEMU documents it under "TCG plugins".
- * Debian ships QEMU with plugins, but no header. Each plugin is one file, and includes this once.
+/* qemuplugin.h: the part of QEMU's plugin interface that is used here and in tests/host.
+ *
+ * QEMU documents it under "TCG plugins". Debian ships QEMU with plugins, but no header. Each plugin is one file, and includes this once.
  *
  * A QEMU takes only plugins whose version lies between its oldest and its own: 1 before QEMU 9, 2 and more since. The part
  * below is the same in both, so one plugin serves: when it is loaded, it looks for a function that came with version 2. */

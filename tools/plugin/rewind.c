@@ -1,4 +1,4 @@
-/* rewind.c: a QEMU plugin that stops a seeded machine at the N-th store to an address, the same way every time.
+/* rewind.c: a QEMU plugin that stops a seeded machine at the N-th store to an address.
  *
  *   -plugin rewind.so,watch=ADDRESS:BYTES:N,...,log=FILE      (N = 0: only logs; numbers as strtoull reads them)
  *

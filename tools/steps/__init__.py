@@ -1,1 +1,1 @@
-"""What `tools/bugcheck step` runs inside GDB: guided walks, instruction by instruction, through five places."""
+"""Guided walks, instruction by instruction, inside GDB: `tools/bugcheck step`."""

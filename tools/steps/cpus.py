@@ -1,4 +1,4 @@
-"""The machine's CPUs, seen from GDB: look at one, step one alone while the others stand still, run one to a place.
+"""The machine's CPUs, seen from GDB: one is looked at, stepped alone, or run to a place.
 
 GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them move alone; QEMU masks interrupts while
 it steps unless told otherwise, so a step never ends in a handler that nobody asked for.

@@ -1,4 +1,4 @@
-"""A DPC: queued at DISPATCH_LEVEL, held back by the interrupt controller, run in the instant in which CR8 drops."""
+"""A DPC: queued at DISPATCH_LEVEL, held back, and run in the instant in which CR8 drops."""
 
 from steps.cpus import (MASKED, OPEN, Cpu, address_of, find_instruction, interrupts_of, read, stepping,
                         u64, value)

@@ -1,4 +1,4 @@
-"""The guide: announces each step, asks what will come of it, does it, shows what the machine looks like now, and tells why.
+"""The guide: announces a step, asks for a guess, does it, shows the machine, tells why.
 
 A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("what will be done",
 ask="what to predict", told="what came of it, and why"): the answer is in `told` alone. A step returns its promises, a list of

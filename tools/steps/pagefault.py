@@ -1,4 +1,4 @@
-"""A store to a page that is in the page file, at DISPATCH_LEVEL: page tables, trap, IRQL test, bugcheck."""
+"""A store to a paged-out page at DISPATCH_LEVEL: page tables, trap, IRQL test, bugcheck."""
 
 from steps import store
 from steps.cpus import MASKED, WORD, address_of, stepping, u64

@@ -1,4 +1,4 @@
-"""A store to a page that is in the page file, at PASSIVE_LEVEL: fault, read, wait, another thread, the page, the store again."""
+"""A store to a paged-out page at PASSIVE_LEVEL: fault, read, wait, and the store again."""
 
 from kd.model.threads import name_of, state_name
 from steps import store

@@ -1,4 +1,4 @@
-"""Source lines of the machine's code: the assembly with its comments, and the CPUs marked in it."""
+"""Source lines of the machine's code: the assembly with its comments, and the CPUs in it."""
 
 import functools
 import re

@@ -1,4 +1,4 @@
-"""Two CPUs and one lock: first the lock that works, then the one that tests and sets, and lets both in.
+"""Two CPUs and one lock: a lock that works, and one that tests and sets, and lets both in.
 
 The lock that works may take its word by any locked read-modify-write: the walk looks for the instruction by its kind.
 """

@@ -1,4 +1,4 @@
-"""What GDB runs first: attaches to the machine that tools/cli/step.py has started, then leads through the subject."""
+"""The start of GDB for `step`: attaches to the machine, then leads through the subject."""
 
 import importlib
 import json

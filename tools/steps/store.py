@@ -1,4 +1,4 @@
-"""The store that faults, and the page tables in which the CPU looks its address up: what both page-fault walks look at."""
+"""The store that faults, and the page tables in which the CPU looks its address up."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""!analyze: what the machine died of, whose fault it is, where to look in the source, and what to do, in one page."""
+"""!analyze: what the machine died of, whose fault it is, and what to do, in one page."""
 
 import hashlib
 import os

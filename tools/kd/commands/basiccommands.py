@@ -1,4 +1,4 @@
-"""The commands that every session begins with: what happened, the stack, registers, memory, symbols, modules."""
+"""The first commands of a session: what happened, the stack, registers, memory, symbols."""
 
 from kd.target.command import KdError, command, commands
 from kd.target.expression import evaluate

@@ -1,4 +1,4 @@
-"""!irql, !pcr, !prcb, !running, !ready, !dpcs, !timer, !ipi: what each CPU is doing, and what is queued for it."""
+"""!irql, !pcr, !prcb, !running, !ready, !dpcs, !timer, !ipi: each CPU and its queues."""
 
 import gdb
 

@@ -1,4 +1,7 @@
-""".exr and .cxr: an exception that nobody handled, and the registers at its moment; !analyze -v prints both."""
+""".exr and .cxr: an exception that nobody handled, and the registers at its moment.
+
+!analyze -v prints both.
+"""
 
 from kd.commands.stackcommands import print_instruction, print_registers
 from kd.model.bugcodes import status

@@ -1,4 +1,4 @@
-"""What fingers that know WinDbg type: it works where it has a meaning here, and says in one line why where it has none.
+"""WinDbg's other words: each works where it has a meaning here, or says why it has none.
 
 `elsewhere` is for words that name what this kernel does not have, or what is asked for by another word.
 """

@@ -1,4 +1,4 @@
-"""!irp, !file, !devobj and !drvobj: requests on their way, open files, devices and their drivers."""
+"""!irp, !file, !devobj and !drvobj: requests on their way, files, devices, drivers."""
 
 import gdb
 

@@ -1,4 +1,7 @@
-"""!locks, !qlocks, !spinlock, !mutex, !fastmutex, !pushlock, !event, !semaphore, !waiters: who holds and who waits."""
+"""!locks and a command for each kind of lock: who holds it, and who waits.
+
+!qlocks, !spinlock, !mutex, !fastmutex, !pushlock, !event, !semaphore, !waiters.
+"""
 
 import gdb
 

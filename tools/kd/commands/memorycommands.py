@@ -1,4 +1,4 @@
-"""Memory as the field shows it: db dd dq dc dps, dt of structures, and .formats of a number."""
+"""Memory as WinDbg shows it: db dd dq dc dps, dt of structures, .formats of a number."""
 
 import gdb
 

@@ -1,4 +1,4 @@
-"""!object and !handle: what stands in the name space and in the handle table, and who holds it."""
+"""!object and !handle: the name space, the handle table, and who holds an object."""
 
 import gdb
 

@@ -1,4 +1,4 @@
-"""!pte, !pfn and !address: where an address is now, and whether it may be touched at DISPATCH_LEVEL."""
+"""!pte, !pfn and !address: where an address is, and whether DISPATCH_LEVEL may touch it."""
 
 import textwrap
 

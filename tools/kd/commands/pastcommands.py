@@ -1,4 +1,7 @@
-"""Moving in the past of a seeded run: to, back, forward, events, why. Only `tools/bugcheck rewind` has a past."""
+"""Moves in the past of a seeded run: to, back, forward, events, why.
+
+Only `tools/bugcheck rewind` has a past.
+"""
 
 import gdb
 

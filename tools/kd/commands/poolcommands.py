@@ -1,4 +1,4 @@
-"""!pool, !poolval and !poolused: whose pool memory this is, whether its headers are whole, and who holds how much."""
+"""!pool, !poolval and !poolused: a block's owner, its page's headers, who holds how much."""
 
 from fnmatch import fnmatchcase
 

@@ -1,4 +1,4 @@
-"""Stacks and contexts: k kb kn .frame .trap .thread r, of the selected CPU, a thread that waits, or a trap frame."""
+"""k kb kn .frame .trap .thread r: stacks of a CPU, a waiting thread, or a trap frame."""
 
 import re
 

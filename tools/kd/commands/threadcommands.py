@@ -1,4 +1,4 @@
-"""!thread, !t, !stacks, !us, !lt, !tl: what each thread does or waits for, since when, who holds that, its stack."""
+"""!thread, !t, !stacks, !us, !lt, !tl: what each thread does or waits for, and its stack."""
 
 import gdb
 

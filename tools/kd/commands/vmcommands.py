@@ -1,4 +1,4 @@
-"""!vm and !memusage: what the memory is used for, by the kernel's own counters and by a count of every frame."""
+"""!vm and !memusage: the use of memory, by the kernel's counters and by a count of frames."""
 
 from collections import Counter
 

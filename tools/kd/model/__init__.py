@@ -1,1 +1,1 @@
-"""The kernel's parts as the commands see them: threads, stacks, pool, pages, objects, the crash."""
+"""The kernel's parts as the commands see them: threads, stacks, pool, pages, objects."""

@@ -1,4 +1,4 @@
-"""Whose fault a crash is: the stack that tells, and in it the first frame that is neither the kernel's nor the disk's.
+"""The guilty module of a crash: the first frame that is neither the kernel's nor the disk's.
 
 The kernel does what it is asked, and the file system works for whoever called it; so both are passed over. Where no
 driver is on the stack, because the damage is found late (at a thread's end, in a worker, in the reaper), it is the

@@ -1,4 +1,4 @@
-"""What a bugcheck means: the kernel's own table of codes, sub-codes and values, and its four parameters in words.
+"""The meaning of a bugcheck: the kernel's own table, and four parameters in words.
 
 The table is bugcodes.def as the kernel has it in its read-only data; the screen and the documents are made of the same.
 """

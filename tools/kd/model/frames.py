@@ -1,4 +1,4 @@
-"""The page-frame database: a record of 48 bytes for each frame of RAM; where it lies and what its states are called."""
+"""The page-frame database: 48 bytes for each frame of RAM, and the names of its states."""
 
 from kd.model.records import records
 from kd.model.regions import region

@@ -1,4 +1,4 @@
-"""The images of modules: what a driver imports and where each import was written, and the texts in an image.
+"""The images of modules: a driver's imports, where each was written, and the texts in it.
 
 A driver is a relocatable ELF file, bound to the kernel's export table by its relocations (ldr/relocate.c): each says
 which place gets the address of which symbol. binutils' readelf tells them; the memory tells what stands there now.

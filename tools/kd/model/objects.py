@@ -1,4 +1,4 @@
-"""Objects as the object manager keeps them: the header before each, its type, its name, the directories, the handles.
+"""Objects as the object manager keeps them: header, type, name, directories, handles.
 
     OBJECT_HEADER   PointerCount, HandleCount, Type, Name
     the object      <-- the address that everyone has

@@ -1,4 +1,4 @@
-"""The page file at hand: what was paged out is read from the disk's image beside the dump, or from RAM in its place.
+"""The page file at hand: paged-out memory, read from the disk's image or from RAM.
 
 The page-table entry of a paged-out address names a slot; slot N is the page at N * 4096 of the disk that the kernel
 pages to. A dump's folder has its image: pagefile.img, or shared.img of a seeded run. Whoever read from it is told so,

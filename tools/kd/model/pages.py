@@ -1,4 +1,4 @@
-"""Why memory is not there: the page tables of the machine, read through their self map, and the dump's own words.
+"""The reason why memory is not there, from the page tables and from the dump's own words.
 
 The self map makes every page-table entry readable as memory, on a dump as on a live machine.
 """

@@ -1,4 +1,4 @@
-"""The page tables as the machine walks them, read from memory: the entries of an address, and what each of them says.
+"""The page tables as the machine walks them: the entries of an address, and their meaning.
 
     entries = walk(address)         # [PXE, PPE, PDE, PTE], cut after the first that is not valid, or is a large page
     entries[-1].contents            # None where the memory that holds the entry cannot be read
@@ -90,17 +90,6 @@ def frame_of(address, entries):
     """The page frame behind an address whose last entry is valid."""
     last = entries[-1]
     return frame(last.contents) + (address >> 12 & (1 << 9 * (last.level - 1)) - 1)
-
-
-def physical_of(address):
-    """The physical address behind a valid address, or None."""
-    if not is_canonical(address):
-        return None
-    entries = walk(address)
-    last = entries[-1]
-    if last.contents is None or not last.contents & VALID:
-        return None
-    return frame_of(address, entries) * PAGE + address % PAGE
 
 
 def form(contents):

@@ -1,4 +1,4 @@
-"""Going back: the seeded run that crashed is made again, and stopped once, at an earlier event.
+"""The past: a seeded run that crashed, made again and stopped once, at an earlier event.
 
 A seeded run repeats to the last bit as long as nobody stops it on the way. So each move is a machine of its own, from
 power-on or from a snapshot: a plugin of QEMU (tools/plugin/rewind.c) counts the stores to one word and pauses the machine

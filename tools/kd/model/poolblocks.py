@@ -1,5 +1,6 @@
-"""Pool blocks as the allocator keeps them: headers in a page, shadows of paged-out pages, the table of large ones, and
-special pool. Reads memory and judges it; poolcommands.py prints.
+"""Pool blocks as the allocator keeps them: in a page, on their own, or in special pool.
+
+Reads memory and judges it, shadows of paged-out pages too; poolcommands.py prints.
 
     block = find_block(address)         # Block, Large, Special, or None
     page = pool_page(address)           # Page: blocks, where they were read from, what is wrong with the headers

@@ -1,4 +1,4 @@
-"""Pool tags: how much each holds, from the kernel's table, and which module's code contains it."""
+"""Pool tags: how much each holds, and which module's code contains it."""
 
 from collections import namedtuple
 

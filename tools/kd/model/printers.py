@@ -1,4 +1,4 @@
-"""How GDB prints the kernel's types: a UNICODE_STRING as its text, a list with its length, a lock with its owner.
+"""GDB's printers for the kernel's types: a string as its text, a lock with its owner.
 
 A printer never follows memory without limit, and never fails: what is not there is said to be so.
 """

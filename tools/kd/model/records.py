@@ -1,4 +1,4 @@
-"""Arrays of the kernel's structures, read in one piece: a table of a thousand entries costs one read."""
+"""Arrays of the kernel's structures, a thousand entries read in one piece."""
 
 import gdb
 

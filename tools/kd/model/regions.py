@@ -1,4 +1,4 @@
-"""The regions of the kernel's address space, from its one table, and which pages of them are given out."""
+"""The regions of the address space, from the kernel's one table, and their pages in use."""
 
 from collections import namedtuple
 from functools import lru_cache

@@ -1,4 +1,4 @@
-"""IRPs, devices and drivers as the I/O manager keeps them, and where the requests are that have not come back.
+"""IRPs, devices and drivers as the I/O manager keeps them, and requests not yet back.
 
 A request that ends in its requester is in the list of its thread (io/threadirp.c), in that of the orphans when the
 thread has ended, or waits in the queue of a device. One that a driver allocated for itself is in no list: the pool has

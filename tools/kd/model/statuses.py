@@ -1,4 +1,7 @@
-"""The names of the NTSTATUS codes, read from ntstatus.h: `tools/tool kd.model.statuses 0xC000003A` prints STATUS_OBJECT_PATH_NOT_FOUND."""
+"""The names of the NTSTATUS codes, read from ntstatus.h.
+
+`tools/tool kd.model.statuses 0xC000003A` prints STATUS_OBJECT_PATH_NOT_FOUND.
+"""
 import functools
 import re
 

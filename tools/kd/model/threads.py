@@ -1,4 +1,6 @@
-"""Kernel threads, and their stacks: by call frame information, through traps, as the kernel's own report walks them.
+"""Kernel threads and their stacks, walked through traps as the kernel's report walks them.
+
+Call frame information tells the way.
 
     a waiting thread: KernelStack -> r15 r14 r13 r12 rbx rbp, return address into the scheduler
 

@@ -1,4 +1,4 @@
-"""The event trace: reads each CPU's ring (kernel/include/trace.h) and says each event in words.
+"""The event trace: each CPU's ring (kernel/include/trace.h), with its events in words.
 
 The ring is read as bytes and piece by piece, because a small dump holds only a part of it. An event counts only when
 it is whole: its time is stored last, so a place that was taken but not filled shows a time from before the whole ring.

@@ -1,4 +1,4 @@
-"""GDB's way through what DWARF does not describe: code that is not there, and threads that wait.
+"""GDB's unwinder where DWARF is silent: code that is not there, and threads that wait.
 
 A chosen thread or trap frame (.thread, .trap) has no CPU whose registers GDB could show: its first frame is made the
 caller of frame 0, which a frame filter then hides. Nothing of the machine is changed, so that it works on a dump too.

@@ -1,4 +1,6 @@
-"""Who waits for whom: the rules of kernel/judge/watch.c and ke/autoboost.c, asked of a machine that stands still.
+"""The circle of waits in a machine that stands still: each thread, its lock, the owner.
+
+The rules are those of kernel/judge/watch.c and ke/autoboost.c.
 
 A thread waits on dispatcher objects (KTHREAD.WaitBlockList), perhaps on behalf of a lock that threads sleep on
 (KTHREAD.BlockingLock, BlockingKind). A KMUTEX, a fast mutex and a resource name their owners; a push lock does not, but

@@ -1,1 +1,1 @@
-"""What is debugged: its memory, symbols, modules, CPUs and registers, and the session that looks at it."""
+"""The target: its memory, symbols, modules, CPUs and registers, and the session on it."""

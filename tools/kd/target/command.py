@@ -1,4 +1,6 @@
-"""What a command of the debugger is: a function with a name, a line of help and a page of help; errors are one line.
+"""The command of the debugger: a function with a name, a line of help and a page of help.
+
+Errors are one line.
 
     @command("!pool", "ADDRESS [FLAGS]", "the pool block that holds an address, and its page")
     def pool(arguments):

@@ -1,4 +1,4 @@
-"""Instructions as the field shows them: address, bytes, text, and the memory that an instruction reaches."""
+"""Instructions as WinDbg shows them: address, bytes, text, and the memory they reach."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Numbers as the field types them: bare hex, 0n10, nt!Symbol, @rip, poi(x), fffff800`12345678, and sums of these.
+"""Numbers as WinDbg takes them: bare hex, 0n10, nt!Symbol, @rip, poi(x), and sums of these.
 
 What is not of this form is an expression of GDB's: &KiBug->Rip, $rip, KiProcessorBlock[1]->Number.
 """

@@ -1,4 +1,4 @@
-"""Which kernel.elf a memory belongs to: the one whose code is in it, byte for byte. Needs no GDB.
+"""The kernel.elf that a memory belongs to: its code is in it, byte for byte. Needs no GDB.
 
     fits("build/checked/kernel.elf", reader)        # True, False, or None where the memory has nothing to compare
 

@@ -1,5 +1,7 @@
-"""The source lines of NAME.sym: those that the kernel prints. GDB's own are not the same: it takes an instruction for a part
-of the next statement where the compiler has moved it there, and a call of an inline function of the headers for the header.
+"""The source lines of NAME.sym, which are those that the kernel prints.
+
+GDB's own are not the same: it takes an instruction for a part of the next statement where the compiler has moved it
+there, and a call of an inline function of the headers for the header.
 """
 
 import os

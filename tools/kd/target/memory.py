@@ -1,4 +1,4 @@
-"""Reading the machine's memory: bytes, words, structures, lists and texts, with one clear error where there is nothing.
+"""The machine's memory: bytes, words, structures, lists, texts, or one clear error.
 
 Works the same on a dump and on a live machine, because GDB reads both. A structure is a gdb.Value that reads its fields
 when they are asked for; types come from the kernel's own debug information.
@@ -75,14 +75,6 @@ def is_readable(address, length=1):
 
 def u8(address):
     return read(address, 1)[0]
-
-
-def u16(address):
-    return struct.unpack("<H", read(address, 2))[0]
-
-
-def u32(address):
-    return struct.unpack("<I", read(address, 4))[0]
 
 
 def u64(address):

@@ -1,4 +1,4 @@
-"""The loaded modules: PsLoadedModuleList, with symbols for each from its NAME.dbg at the sections' own addresses.
+"""The loaded modules, each with the symbols of its NAME.dbg where its sections are.
 
 The kernel is "nt". A driver's symbols are found beside the kernel's, or beside the dump for a driver that was judged.
 

@@ -1,4 +1,4 @@
-"""The CPUs: each with its KPRCB, the GDB thread that stands for it, and where it was when the machine stopped.
+"""The CPUs: each one's KPRCB, its GDB thread, and its place when the machine stopped.
 
 On a machine that has died the trap frame of the crash and those of the freeze say where each CPU was; what the CPUs do
 now (report, dump, halt) interests nobody. On any other machine it is the registers.

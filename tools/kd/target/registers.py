@@ -1,4 +1,4 @@
-"""Registers of what the commands speak of, by the names of the field: @rip, @eax, @efl, @cr8."""
+"""Registers of the selected scope, by WinDbg's names: @rip, @eax, @efl, @cr8."""
 
 import gdb
 

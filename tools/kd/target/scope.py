@@ -1,4 +1,4 @@
-"""What the commands of the stack speak of: the selected CPU, a thread (.thread), or a trap frame (.trap)."""
+"""The scope of the stack commands: a CPU, a thread (.thread), or a trap frame (.trap)."""
 
 from collections import namedtuple
 

@@ -1,4 +1,4 @@
-"""One session of the debugger: what it looks at, its prompt, and how a line becomes commands."""
+"""One session of the debugger: its target, its prompt, and a line turned into commands."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""From an address to "nt!KeAcquireSpinLock+0x12", and back: GDB's symbols under the names that the field uses.
+"""GDB's symbols under WinDbg's names: an address to "nt!KeAcquireSpinLock+0x12", and back.
 
 Local labels of the assembler (KiFoo.loop) count as their function, and so does what the compiler split off (Foo.cold),
 as in the kernel's own reports.
