@@ -34,8 +34,7 @@ CORE += kernel/ke/dpc.c                  # an interrupt's work put off for later
 CORE += kernel/ke/ipi.c                  # one CPU makes all the others do something
 CORE += arch/x86_64/clock.c              # each CPU's tick
 CORE += kernel/ke/clock.c                # the work of a tick
-CORE += kernel/ke/timer.c                # one list of timers in the order of due times
-CORE += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
+CORE += kernel/ke/clockdpc.c             # a DPC that waits for the clock
 
 # ---- Locks and waits
 CORE += arch/x86_64/spinlock.asm         # one exchange that only one CPU can win
@@ -43,6 +42,7 @@ CORE += kernel/ke/wait.c                 # waiting and being released
 CORE += kernel/ke/event.c                # a flag to wait for
 CORE += kernel/ke/semaphore.c            # a count of permits
 CORE += kernel/ke/mutex.c                # owned by one thread, as often as it likes
+CORE += kernel/ke/timer.c                # one list of timers in the order of due times
 CORE += kernel/ke/delay.c                # sleeping for a time
 CORE += kernel/ke/lockwait.c             # the locks that a thread holds, and the one it sleeps on
 CORE += kernel/ke/fastmutex.c            # one locked instruction each, and an event for waiters
@@ -51,22 +51,23 @@ CORE += kernel/ke/fastmutex.c            # one locked instruction each, and an e
 CORE += kernel/ke/scheduler.c            # which thread runs where
 CORE += arch/x86_64/switch.asm           # seven words on one stack, seven from another
 CORE += kernel/ke/thread.c               # a thread laid out, started, ended
+CORE += kernel/ke/affinity.c             # a thread binds itself to some CPUs for a while
 CORE += kernel/ke/apc.c                  # a routine that runs in a chosen thread
 CORE += kernel/ke/region.c               # counts that keep APCs away
 CORE += kernel/ob/object.c               # references, and the end of the last one
 CORE += kernel/ps/create.c               # system threads as objects
-CORE += kernel/ps/exit.c                 # the locks that an ending thread still holds
+CORE += kernel/ps/exit.c                 # the checks of a thread that ends
 CORE += kernel/ps/reaper.c               # frees ended threads and their stacks
 CORE += kernel/ex/work.c                 # work items and the threads that run them
 
 # ---- Memory: the map, frames, page tables
 CORE += kernel/mm/layout.c               # the one table of address regions
+CORE += kernel/mm/address.c              # an address's page-table entries
 CORE += kernel/mm/initialize.c           # from the boot page tables to a memory manager
 CORE += kernel/mm/pfn.c                  # one MMPFN for each frame of RAM
-CORE += kernel/mm/mapping.c              # pages behind addresses
-CORE += kernel/mm/address.c              # an address's page-table entries
 CORE += kernel/mm/range.c                # which pages of a region are given out
-CORE += kernel/mm/systempte.c            # address space for device registers and stacks
+CORE += kernel/mm/mapping.c              # pages behind addresses
+CORE += kernel/mm/systempte.c            # address space for device registers
 CORE += kernel/mm/stacks.c               # kernel stacks with guard pages
 CORE += kernel/mm/image.c                # memory for driver images, part of it pageable
 CORE += kernel/mm/contiguous.c           # frames side by side, for devices
@@ -88,7 +89,6 @@ CORE += kernel/mm/poolshadow.c           # the blocks of a page that is not in m
 CORE += kernel/mm/pooltag.c              # bytes and counts for each tag
 CORE += kernel/mm/poolfind.c             # which block an address lies in
 CORE += kernel/mm/pooldamage.c           # codes and parameters of pool damage
-CORE += kernel/mm/describe.c             # an address in words
 
 # ---- Drivers as modules
 CORE += kernel/ldr/load.c                # from a name to a running driver
@@ -109,24 +109,24 @@ CORE += kernel/io/interrupt.c            # a vector, a service routine and their
 CORE += kernel/io/msix.c                 # an interrupt is a write by the device
 CORE += kernel/io/pciconfig.c            # PCI configuration space, scanned once
 CORE += kernel/io/pcibar.c               # where a device's memory is, and how much
-CORE += kernel/ke/clockdpc.c             # a DPC that waits for the clock
 CORE += kernel/io/startup.c              # one disk driver after the other
 CORE += kernel/io/block.c                # the list of disks
 
 # ---- The end of the machine
+CORE += kernel/ke/exception.c            # exceptions and assertions, which no code handles
+CORE += kernel/ke/stackcheck.c           # the word that must not change
 CORE += kernel/ke/bugcheck.c             # rewrite, latch, freeze, hand over
 CORE += kernel/ke/bugsteps.c             # the steps after the freeze
 CORE += kernel/report/bugtable.c         # bugcodes.def as data
-CORE += kernel/ke/exception.c            # exceptions and assertions, which no code handles
-CORE += kernel/ke/stackcheck.c           # the word that must not change
 CORE += kernel/report/bugreport.c        # the parts of the report
-CORE += kernel/report/bugcpus.c          # each CPU's work when it died
+CORE += kernel/report/stack.c            # walks a stack, reads nothing unconfirmed
+CORE += kernel/ldr/symbols.c             # from an address to a function and a line
 CORE += kernel/report/bugdecode.c        # a parameter's meaning, in words
+CORE += kernel/mm/describe.c             # an address in words
+CORE += kernel/report/bugcpus.c          # each CPU's work when it died
 CORE += kernel/report/bugwindow.c        # paragraphs in a rectangle or on COM1
 CORE += kernel/report/bugscreen.c        # the blue screen
 CORE += kernel/report/end.c              # how it ended, for programs
-CORE += kernel/report/stack.c            # walks a stack, reads nothing unconfirmed
-CORE += kernel/ldr/symbols.c             # from an address to a function and a line
 CORE += kernel/kd/trace.c                # the rings of the event trace
 
 # ---- Text
