@@ -196,12 +196,12 @@ RING += kernel/ob/lookup.c               # from a path to an object
 RING += kernel/ob/name.c                 # from an object to its path
 RING += kernel/ob/symlink.c              # a name that stands for another
 RING += kernel/ob/handle.c               # the handle table
-RING += kernel/ob/handlecalls.c          # a second handle, and what a handle stands for
+RING += kernel/ob/handlecalls.c          # a second handle, and a handle described
 RING += kernel/ob/open.c                 # by name, by pointer, by OBJECT_ATTRIBUTES
 RING += kernel/ob/callback.c             # drivers asked before a handle is made
 RING += kernel/ps/thread.c               # threads with handles, for drivers
 RING += kernel/ps/process.c              # the two processes, System and Idle
-RING += kernel/ps/callback.c             # a set of routines that an event is told to
+RING += kernel/ps/callback.c             # a set of routines for a kind of event
 RING += kernel/ps/notify.c               # drivers told of processes, threads and images
 
 # ---- More of the memory manager

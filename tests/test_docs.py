@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from docs import sessions
+from docs import sessions, tables
 from host.paths import TOP as ROOT
 
 
@@ -117,12 +117,49 @@ def test_the_glossary_knows_each_abbreviation(document):
     assert not {word for word in used if not re.search(rf'\b{word}\b', known)}
 
 
-@pytest.mark.parametrize('document', ['README.md', 'docs/walk.md'])
-def test_the_first_documents_spell_irql_out(document):
-    """The words behind the abbreviation stand in front of, or right behind, its first use."""
-    text = prose(document)
-    first = text.index('IRQL')
-    assert 'interrupt request level' in text[max(first - 120, 0):first + 120].replace('\n', ' ')
+SPELLED_OUT = {'IRQL': 'interrupt request level', 'DPC': 'deferred procedure call', 'APC': 'asynchronous procedure call'}
+
+
+@pytest.mark.parametrize('document,abbreviations', [
+    ('README.md', ('IRQL', 'DPC')), ('docs/walk.md', ('IRQL', 'DPC')), ('docs/locks.md', ('IRQL', 'DPC')),
+    ('docs/stepping.md', ('IRQL', 'DPC')), ('docs/lock-order.md', ('IRQL', 'DPC')),
+    ('docs/verifier.md', ('IRQL', 'DPC', 'APC')), ('docs/glossary.md', ('IRQL', 'DPC', 'APC'))])
+def test_a_document_spells_an_abbreviation_out(document, abbreviations):
+    """Its words are close to its first use; a table's cells are too narrow for them."""
+    text = re.sub(r'^\|.*\n', '', prose(document), flags=re.M)
+    for abbreviation in abbreviations:
+        first = text.index(abbreviation)
+        assert SPELLED_OUT[abbreviation] in text[max(first - 120, 0):first + 120].replace('\n', ' '), abbreviation
+
+
+def sources():
+    """Every source of the kernel."""
+    kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.inc', '*.def', '*.ld', '*.mk', '*.cfg')
+    names = run('git', 'ls-files', '--', *(f'{folder}/{kind}' for folder in ('boot', 'arch', 'kernel') for kind in kinds))
+    found = [ROOT / name for name in names.stdout.splitlines() if (ROOT / name).is_file()]
+    assert len(found) > 300
+    return found
+
+
+def test_a_thesis_is_at_most_90_columns():
+    """The first sentence of each source file of the kernel, behind its name."""
+    theses = {path: tables.thesis(path) for path in sources() if path.suffix != '.mk' and path.suffix != '.cfg'}
+    assert all(theses.values())
+    assert not {str(path.relative_to(ROOT)): text for path, text in theses.items() if len(text) > 90}
+
+
+ACCENTS = (r'\b(nobody|somebody|everybody|anybody|whoever|whatever|for ever|who has an|'
+           r'stands (in|above|below|beside|behind)|(is|are|be) told (of|about|to|so|by|in))\b')
+MEANT = ('docs/CONTRIBUTING.md',        # says what not to write
+         'docs/debugging.md')           # what the debugger of this very build answers
+
+
+def test_no_sentence_has_the_accent():
+    """Words that a native editor would not print: see docs/CONTRIBUTING.md."""
+    documents = [ROOT / 'README.md', *ROOT.glob('docs/**/*.md')]
+    texts = {str(path.relative_to(ROOT)): path.read_text(errors='replace') for path in sources() + documents}
+    assert not [f'{name}:{text.count(chr(10), 0, found.start()) + 1}: {found[0]}' for name, text in texts.items() if name not in MEANT
+                for found in re.finditer(ACCENTS, text, re.I)]
 
 
 @pytest.mark.parametrize('files,message,problem', [

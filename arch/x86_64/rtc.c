@@ -41,7 +41,7 @@ ULONG64 HalReadRealTimeClock(VOID) {
     return Seconds * 10000000;
 }
 
-/* The clock, at this moment, stands at the uptime that the command line gives. */
+/* At this moment the clock shows the uptime that the command line gives. */
 static VOID SetDate(VOID) {
     KiBootTime += HalReadRealTimeClock();
 }

@@ -143,7 +143,7 @@ static PVOID AllocateFromPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Ta
     return ExAllocatePoolWithTag(PoolType, NumberOfBytes, Tag);
 }
 
-/* EX_LOOKASIDE_LIST_EX_FLAGS_RAISE_ON_FAIL: there is nobody to catch it, so it ends in a stop. */
+/* EX_LOOKASIDE_LIST_EX_FLAGS_RAISE_ON_FAIL: no code catches it, so it stops the machine. */
 static PVOID AllocateOrRaise(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PLOOKASIDE_LIST_EX Lookaside) {
     PVOID Block = AllocateFromPool(PoolType, NumberOfBytes, Tag, Lookaside);
     if (Block == NULL) {

@@ -6,14 +6,14 @@
  *      block | WAITING | ...   the waiters' blocks, newest first; with LOCKED owned; with MULTIPLE shared by as many as the
  *                              oldest block counts; with WAKING a thread is busy with the list
  *
- * The newest waiter pushes its block in front, hence the name. Only the holder of WAKING removes blocks,
- * and WAKING is set by a release that leaves the lock free with waiters: it takes out the oldest one, if that wants to be
- * exclusive and is not alone, else all. Who is woken is not given the lock, but tries again; so does everybody who comes by
- * meanwhile. That is unfair, and never leaves a free lock unused.
+ * The newest waiter pushes its block in front, hence the name. Only the holder of WAKING removes blocks, and WAKING is
+ * set by a release that leaves the lock free with waiters: it takes out the oldest one, if that wants to be exclusive
+ * and is not alone, else all. A woken thread is not handed the lock; it competes for it with any newcomer. That is
+ * unfair, and never leaves a free lock unused.
  *
- * A waiter first spins a little, for most owners are quick. Nobody is recorded as owner but in the lock entry of the
- * owner's thread (ke/autoboost.c), and nothing is recursive: a second acquire by the owner waits forever. The word may lie
- * in paged memory: it is touched below DISPATCH_LEVEL only. The owner must be in a critical region. */
+ * A waiter first spins a little, for most owners are quick. The owner is recorded only in its thread's lock entry
+ * (ke/autoboost.c), and nothing is recursive: a second acquire by the owner waits forever. The word may lie in paged
+ * memory: it is touched below DISPATCH_LEVEL only. The owner must be in a critical region. */
 #include <ex.h>
 
 #define LOCKED 1
@@ -31,7 +31,7 @@ enum { WaiterSpins, WaiterSleeps, WaiterWoken };
 typedef struct DECLSPEC_ALIGN(16) _PUSH_WAITER {
     struct _PUSH_WAITER *Next; /* older */
     struct _PUSH_WAITER *Last; /* the oldest one, in itself; NULL elsewhere */
-    volatile LONG ShareCount;  /* in the oldest one: who shares the lock, if MULTIPLE */
+    volatile LONG ShareCount;  /* in the oldest one: the sharers, if MULTIPLE */
     volatile LONG State;
     BOOLEAN IsExclusive;
     KEVENT Event;

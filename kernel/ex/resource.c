@@ -134,8 +134,8 @@ static BOOLEAN InstallTable(PERESOURCE Resource, POWNER_ENTRY Larger, ULONG Size
     return TRUE;
 }
 
-/* Makes room for one more owner beside those who own it or wait to share it: whoever lets them in cannot allocate. Lock
- * held in and out, but not in between; without memory it waits for some. */
+/* Makes room for one more owner beside those that own it or wait to share it: a release that lets them in cannot
+ * allocate. Lock held in and out, but not in between; without memory it waits for some. */
 static VOID ReserveEntry(PERESOURCE Resource, PKIRQL OldIrql) {
     while (Capacity(Resource) < Resource->ActiveEntries + Resource->NumberOfSharedWaiters + 1) {
         ULONG Size = Resource->OwnerTable ? 2 * Capacity(Resource) : FIRST_TABLE_SIZE;

@@ -4,9 +4,9 @@
  *              block | 1           rundown has begun: this block is on the stack of the thread that waits for it
  *              1                   rundown is over: no new users
  *
- * Cheaper than a lock, because users do not exclude each other and never wait. The cache-aware form has one count for each
- * CPU, so that users on different CPUs do not share a cache line; who enters on one CPU may leave on another, so only the
- * sum of the counts means something. */
+ * Cheaper than a lock, because users do not exclude each other and never wait. The cache-aware form has one count for
+ * each CPU, so that users on different CPUs do not share a cache line; a user may enter on one CPU and leave on
+ * another, so only the sum of the counts means something. */
 #include <ex.h>
 
 #define ACTIVE 1

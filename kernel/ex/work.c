@@ -4,8 +4,8 @@
  * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that
  * items that wait for each other do not wait forever (up to WORKERS_MAXIMUM).
  *
- * The threads are shared: what a routine leaves behind (a raised IRQL, an owned mutex, disabled APCs) would fall on
- * the next routine, so each return is checked, and names the guilty routine. */
+ * The threads are shared: a routine's raised IRQL, owned mutex or disabled APCs would fall on the next routine, so each
+ * return is checked, and names the guilty routine. */
 #include <ex.h>
 #include <ps.h>
 
@@ -91,7 +91,7 @@ static NTSTATUS AddWorker(EX_WORK_QUEUE *Queue) {
     return Status;
 }
 
-/* What the routine leaves behind, in NT's order. Item may have been freed: its address is only reported. */
+/* Checks the routine's leftovers, in NT's order. Item may have been freed: its address is only reported. */
 static VOID CheckReturn(PWORKER_THREAD_ROUTINE Routine, PVOID Parameter, PWORK_QUEUE_ITEM Item) {
     PKTHREAD Thread = KiCurrentThread();
     KIRQL Irql = KiCurrentIrql();

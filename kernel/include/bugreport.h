@@ -72,7 +72,7 @@ ULONG KiBugInk(CHAR Ink); /* its colour */
 VOID KiBugPrint(BUG_WINDOW *Window, ULONG Indent, PCSTR Format, ...);
 VOID KiBugHeading(BUG_WINDOW *Window); /* the title now, also without a line */
 
-/* ---- The parts of the report: each prints into a window, and registers where it stands ---- */
+/* ---- The parts of the report: each prints into a window, and registers its place ---- */
 typedef enum _BUG_AREA {
     AreaSerial, /* on COM1 only */
     AreaBand,   /* the areas of the screen, from the top: bugscreen.c */

@@ -1,4 +1,4 @@
-/* kd.h: symbols, stack walk and text output, for a dying or a debugged kernel: no allocation, lock or fault. */
+/* kd.h: symbols, stack walk and text output, without allocation, lock or fault: for a dying kernel. */
 #ifndef _KD_H_
 #define _KD_H_
 

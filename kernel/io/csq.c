@@ -1,4 +1,4 @@
-/* csq.c: cancel-safe queues: a driver's queue of requests, with the races of cancellation solved once.
+/* csq.c: cancel-safe queues: a driver's queue of requests, with cancellation's races solved once.
  *
  * The driver brings six routines: insert, remove, peek, lock, unlock, complete. Taking a request's cancel routine away
  * makes one the request's owner: a remover that gets it removes the request, and one that gets NULL leaves it to the

@@ -1,6 +1,6 @@
 /* address.c: the page tables' entry for an address, read through the self map without a fault.
  *
- * Page tables of the kernel's half are made and never freed, so the walk needs no lock; what it tells is true at one
+ * Page tables of the kernel's half are made and never freed, so the walk needs no lock; its answer is true at one
  * instant. */
 #include "mi.h"
 

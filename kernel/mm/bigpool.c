@@ -58,8 +58,8 @@ static BOOLEAN AddEntry(const POOL_BIG_PAGE *New) {
     }
 }
 
-/* The first word behind the block, at the next multiple of 16; NULL if the block fills its last page. What is written
- * there shows that the owner wrote past the end. */
+/* The first word behind the block, at the next multiple of 16; NULL if the block fills its last page. If it changes,
+ * the owner has written past the end. */
 static volatile ULONG64 *TailOf(const POOL_BIG_PAGE *Entry) {
     ULONG64 End = (Entry->Va + Entry->Bytes + POOL_UNIT - 1) & ~(ULONG64)(POOL_UNIT - 1);
     return BYTE_OFFSET(End) == 0 ? NULL : (volatile ULONG64 *)End;

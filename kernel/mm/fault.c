@@ -1,4 +1,4 @@
-/* fault.c: the page fault: what a failed translation means, and when the machine can survive it.
+/* fault.c: the page fault: the meaning of a failed translation, and when the machine can survive it.
  *
  * The first question is the IRQL. At DISPATCH_LEVEL or above nothing can be waited for, the dispatcher itself runs
  * there, and the interrupted code may hold the very locks that resolving a fault needs. So a fault at that level is

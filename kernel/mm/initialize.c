@@ -1,7 +1,7 @@
 /* initialize.c: from the boot code's page tables to a memory manager: direct map, PFN database, free pages.
  *
  * It runs once, on the boot CPU, with every interrupt masked. Frames come from a cursor that only moves up through
- * the RAM that the boot protocol reported, past the kernel image and the boot archive; what lies above the cursor at
+ * the RAM that the boot protocol reported, past the kernel image and the boot archive; the RAM above the cursor at
  * the end becomes the free list. Page tables are reached through the self map, so that nothing here depends on the
  * low identity map. */
 #include "mi.h"
@@ -95,7 +95,7 @@ static BOOLEAN OverlapsKernel(ULONG64 Base, ULONG64 Bytes) {
     return Base < Boot->KernelEnd && Base + Bytes > Boot->KernelBase;
 }
 
-/* What the kernel's own mapping of the page may not do, the direct map may not do either. */
+/* Accesses forbidden by the kernel's own mapping of the page are forbidden in the direct map too. */
 static MMPTE DirectMapBits(ULONG64 Physical) {
     ULONG Level;
     MMPTE Image = OverlapsKernel(Physical, PAGE_SIZE) ? MiReadPte(MM_KERNEL_BASE + Physical, &Level) : 0;

@@ -1,8 +1,7 @@
 /* pagein.c: resolving a legal fault: demand-zero, transition, or one read shared by all who fault.
  *
- * A fault is decided under MmPfnLock, by what the PTE says at that moment, and finished outside it. Whatever had to be
- * waited for (a page, a read), the instruction is then simply tried again: a fault that finds the PTE changed has
- * nothing to undo.
+ * A fault is decided under MmPfnLock, by the PTE at that moment, and finished outside it. After any wait (for a page,
+ * or a read) the instruction is simply tried again: a fault that finds the PTE changed has nothing to undo.
  *
  *   HardFault -> MI_INPAGE on the PFN (HasRead), PTE in transition form -> device ... DPC: event set
  *                  ^ a second CPU faults: finds HasRead, takes a reference, waits for the same event (a collided fault)

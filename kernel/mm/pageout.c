@@ -1,8 +1,8 @@
 /* pageout.c: the modified-page writer: dirty pages copied to the page file, to free their frames.
  *
  * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in
- * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. What its end means is read
- * from the PFN alone:
+ * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. The PFN alone tells what to
+ * do at the end:
  *
  *   IsDeleted                 -> frame and slot are freed
  *   Location is Active        -> mapped again. Its slot holds what was written; if it changed since, its PTE has D

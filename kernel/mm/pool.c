@@ -7,7 +7,7 @@
  *
  * The nonpaged heaps are guarded by a spin lock and usable up to DISPATCH_LEVEL. The paged heap's own headers and
  * lists are paged memory: walking them may fault and wait for the disk, so its lock is a mutex that can be slept on,
- * and its limit is APC_LEVEL. What is handed out is not cleared, except by ExAllocatePool2. Documented under:
+ * and its limit is APC_LEVEL. A new block is not cleared, except by ExAllocatePool2. Documented under:
  * ExAllocatePoolWithTag, ExAllocatePool2, ExFreePoolWithTag.
  */
 #include "mi.h"
@@ -221,8 +221,8 @@ static FORCEINLINE PVOID Allocate(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, U
     return AllocateSlowly(PoolType, Bytes, Tag, HeapIndex, Caller, Call);
 }
 
-/* What every call comes to that is not the most common one; apart, so that what these need of the stack is not paid
- * for by no-execute nonpaged pool. IRQL and results as ExAllocatePoolWithTag; Caller is blamed for a bad tag. */
+/* The way of every call but the most common one; apart, so that no-execute nonpaged pool does not pay for the stack
+ * that it needs. IRQL and results as ExAllocatePoolWithTag; Caller is blamed for a bad tag. */
 __attribute__((noinline)) PVOID MiAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag, PVOID Caller,
                                                POOL_CALL Call) {
     if (PoolType & PagedPool) {
@@ -249,8 +249,7 @@ PVOID ExAllocatePool(POOL_TYPE PoolType, SIZE_T NumberOfBytes) {
 
 /* ---- Freeing ---- */
 
-/* What is no pool address at all is the caller's mistake; a page-aligned pool address is an allocation of whole
- * pages. */
+/* An address outside the pool is a caller error; a page-aligned pool address is an allocation of whole pages. */
 static __attribute__((noinline)) VOID FreeUnusual(PVOID P, ULONG Tag, PVOID Caller) {
     ULONG64 Va = (ULONG64)P;
     if (P == NULL) {

@@ -112,7 +112,7 @@ static FORCEINLINE ULONG MiUnitInPage(const void *Header) {
     return BYTE_OFFSET(Header) / POOL_UNIT;
 }
 
-/* What the first 16 bytes of a parked block must hold still when it is handed out again: it has no owner meanwhile. */
+/* The first 16 bytes of a parked block: they must be unchanged when it is handed out again. */
 static FORCEINLINE ULONG64 MiPoolSeal(const POOL_HEADER *Header) {
     return ~(ULONG64)Header;
 }
@@ -122,7 +122,7 @@ static FORCEINLINE ULONG_PTR MiPoolHeaderSizes(const POOL_HEADER *Header) {
     return *(const ULONG *)Header;
 }
 
-/* ---- Tags: who holds how much. Counted without a lock; an entry is never removed ---- */
+/* ---- Tags: the pool's use by each. Counted without a lock; an entry is never removed ---- */
 #define POOL_TAGS 1024    /* a power of two */
 #define POOL_TAG_OTHERS 0 /* the entry that counts for all tags that found no room; never equal to a tag */
 
@@ -162,7 +162,7 @@ typedef struct _POOL_BIG_PAGE {
     ULONG TagIndex;
     ULONG Pages;
     ULONG HeapIndex;
-    SIZE_T Bytes; /* as asked for: what follows them in the last page is sealed */
+    SIZE_T Bytes; /* as asked for: the bytes behind them in the last page are sealed */
 } POOL_BIG_PAGE, *PPOOL_BIG_PAGE;
 
 #define POOL_BIG_DELETED 1 /* POOL_BIG_PAGE.Va of a removed entry: searches go on behind it */

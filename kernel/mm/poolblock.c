@@ -2,7 +2,7 @@
  *
  * Everything here runs with the heap's lock held, at the heap's IRQL; a paged heap's headers and lists lie in paged
  * memory and may fault. Sizes are in units of 16 bytes. Only PreviousSize of a block in use is ever written here: its
- * other bytes belong to its owner, who may free it at the same moment without the lock (pool.c).
+ * other bytes belong to its owner, which may free it at the same moment without the lock (pool.c).
  */
 #include "pool.h"
 

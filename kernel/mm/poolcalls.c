@@ -1,6 +1,6 @@
 /* poolcalls.c: newer allocation calls: by flags, with extended parameters, with quota, with a priority.
  *
- * There is one process, and it has no limit: no quota is charged. What is left of it is how a failure shows. */
+ * There is one process, and it has no limit: no quota is charged. Only the way a failure shows is left of it. */
 #include "pool.h"
 
 #define POOL_CACHE_ALIGNED 4

@@ -31,7 +31,7 @@ extern POOL_PARKS *MiPoolParks[MAXIMUM_PROCESSORS]; /* NULL until the CPU's firs
 
 /* Words of 64 bits throughout: each narrower one costs an instruction more.
  * A parked block of exactly this size, or NULL. Called and left at OldIrql, <= DISPATCH_LEVEL. Does not touch the
- * block. The trace is told here, where the CPU stays the same. */
+ * block. The trace gets its event here, where the CPU stays the same. */
 static FORCEINLINE PPOOL_HEADER MiTakeParked(ULONG64 HeapIndex, ULONG64 Units, ULONG64 OldIrql, SIZE_T Bytes, ULONG Tag,
                                              PVOID Caller) {
     PPOOL_HEADER Header = NULL;

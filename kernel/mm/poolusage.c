@@ -1,4 +1,4 @@
-/* poolusage.c: who holds the pool: a line for each tag, as the debugger prints it. */
+/* poolusage.c: the pool's use: a line for each tag, as the debugger prints it. */
 #include <kd.h>
 #include "pool.h"
 
@@ -43,7 +43,7 @@ VOID MmPrintPoolUsage(VOID) {
     PrintUse("TOTAL", &Total[0], &Total[1]);
 }
 
-/* What one tag holds in the nonpaged or the paged pools. Any IRQL. */
+/* One tag's use of the nonpaged or the paged pools. Any IRQL. */
 VOID MmQueryPoolTag(ULONG Tag, BOOLEAN IsPaged, MM_POOL_TAG_USE *Use) {
     const POOL_USE *Counted = &MiPoolUse[IsPaged][MiFindPoolTag(Tag)];
     Use->Allocs = (ULONG64)Counted->Allocs;

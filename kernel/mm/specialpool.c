@@ -5,8 +5,8 @@
  *
  * So a touch past the end faults at the instruction that makes it (0xCD, 0xD6), and so does a touch of a freed block
  * (0xCC, 0xD5): its page is unmapped at once, and its slot is used again only after all others, first freed first
- * reused. What a fault cannot see, writes before the block and into the last odd bytes, is found by the fill when the
- * block is freed (0xC1). Half of the slots are pageable. When slots or pages run short the caller takes normal pool. */
+ * reused. Writes that do not fault, before the block and into the last odd bytes, are found by the fill when the block
+ * is freed (0xC1). Half of the slots are pageable. When slots or pages run short the caller takes normal pool. */
 #include "mi.h"
 #include "pool.h"
 #include <bugcheck.h>
@@ -126,9 +126,8 @@ static BOOLEAN MapSlot(ULONG64 Va, BOOLEAN IsPaged, BOOLEAN IsExecutable) {
 
 /* ---- Allocating ---- */
 
-/* What is no fault of the caller's but does not fit (too large, no slot, no page), and what the normal pool has a
- * bugcheck for (tag, type), is left to the normal pool: NULL. IRQL as for the pool, else 0xC1 (IRQL, type, bytes,
- * 0x30). May fault (paged). */
+/* NULL: take the normal pool, for a request that does not fit (too large, no slot, no page), or that the normal pool
+ * has a bugcheck for (tag, type). IRQL as for the pool, else 0xC1 (IRQL, type, bytes, 0x30). May fault (paged). */
 PVOID MmAllocateSpecialPool(POOL_TYPE PoolType, SIZE_T NumberOfBytes, ULONG Tag) {
     BOOLEAN IsPaged = PoolType & PagedPool;
     SPECIAL_ARENA *In = &Arena[IsPaged];
@@ -180,8 +179,8 @@ const MM_SPECIAL_BLOCK *MmFindSpecialBlock(ULONG64 Va) {
     return Slot < In->Slots ? &In->Block[Slot] : NULL;
 }
 
-/* [From, To) holds the fill; anything else was written by code that does not own it. A single bit that
- * changed is told apart: that may be the hardware. */
+/* [From, To) holds the fill; anything else was written by code that does not own it. A single changed bit
+ * has a reason of its own: that may be the hardware. */
 static VOID CheckFill(const MM_SPECIAL_BLOCK *Block, ULONG64 From, ULONG64 To, ULONG Reason) {
     ULONG64 FirstBad = 0;
     ULONG Bad = 0;

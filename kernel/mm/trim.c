@@ -9,7 +9,7 @@
 #include <trace.h>
 
 #define PERIOD_TICKS (-10000000LL) /* 1 s */
-#define LARGE_SPAN 0x200000ULL     /* what one page table maps */
+#define LARGE_SPAN 0x200000ULL     /* mapped by one page table */
 #define TRIM_WINDOW 128            /* PTEs per lock hold */
 
 KEVENT MiTrimEvent;

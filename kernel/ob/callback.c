@@ -1,7 +1,7 @@
-/* callback.c: handle callbacks: drivers asked before a process or thread handle exists, told afterwards.
+/* callback.c: handle callbacks: drivers' routines before and after a process or thread handle is made.
  *
- * Registrations are sorted by altitude. Before a handle is made the highest is asked first, and each may take rights
- * away; afterwards they are told in the opposite order. A caller inside a registration's routines holds its rundown
+ * Registrations are sorted by altitude. Before a handle is made the highest is called first, and each may take rights
+ * away; afterwards they are called in the opposite order. A caller inside a registration's routines holds its rundown
  * protection from the first call to the second, so that unregistering waits for both. */
 #include "obp.h"
 #include <ps.h>

@@ -257,8 +257,8 @@ NTSTATUS ObCloseHandle(HANDLE Handle, KPROCESSOR_MODE PreviousMode) {
     return PreviousMode != KernelMode && IsKernels ? STATUS_INVALID_HANDLE : ZwClose(Handle);
 }
 
-/* PASSIVE_LEVEL by its documentation: a file is told of its last handle, and the object may be deleted. Above
- * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE; an error of the file system: the handle is closed, and what it has written is
+/* PASSIVE_LEVEL by its documentation: the last handle of a file means a CLEANUP, and the object may be deleted. Above
+ * DISPATCH_LEVEL never. STATUS_INVALID_HANDLE; an error of the file system: the handle is closed, and its writes are
  * not all on the disk. wdm.h: ZwClose. */
 NTSTATUS ZwClose(HANDLE Handle) {
     PVOID Object = TakeBack(Handle);

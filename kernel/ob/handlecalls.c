@@ -1,4 +1,4 @@
-/* handlecalls.c: calls that take a handle of any kind: to make a second one, and to tell what it stands for. */
+/* handlecalls.c: calls that take a handle of any kind: to make a second one, and to describe it. */
 #include "obp.h"
 #include <ps.h>
 
@@ -13,9 +13,9 @@ static NTSTATUS CheckProcess(HANDLE Process) {
 }
 
 /* PASSIVE_LEVEL. The new handle has DesiredAccess, or with DUPLICATE_SAME_ACCESS that of the source, whose attributes
- * DUPLICATE_SAME_ATTRIBUTES takes over. DUPLICATE_CLOSE_SOURCE closes the source whatever the status; with it TargetHandle
- * may be NULL. Callbacks are asked. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_ACCESS_DENIED (a process
- * handle without PROCESS_DUP_HANDLE), STATUS_INSUFFICIENT_RESOURCES. ntifs.h: ZwDuplicateObject. */
+ * DUPLICATE_SAME_ATTRIBUTES takes over. DUPLICATE_CLOSE_SOURCE closes the source in any case; with it TargetHandle may
+ * be NULL. Runs the handle callbacks. STATUS_INVALID_HANDLE, STATUS_OBJECT_TYPE_MISMATCH, STATUS_ACCESS_DENIED (a
+ * process handle without PROCESS_DUP_HANDLE), STATUS_INSUFFICIENT_RESOURCES. ntifs.h: ZwDuplicateObject. */
 NTSTATUS ZwDuplicateObject(HANDLE SourceProcessHandle, HANDLE SourceHandle, HANDLE TargetProcessHandle,
                            PHANDLE TargetHandle, ACCESS_MASK DesiredAccess, ULONG HandleAttributes, ULONG Options) {
     PVOID Object;

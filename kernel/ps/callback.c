@@ -5,7 +5,7 @@
  * Windows. */
 #include "psp.h"
 
-KE_DECLARE_LOCK(PspCallbackLock, RANK_OBJECT, "which routines are told of processes, threads and images");
+KE_DECLARE_LOCK(PspCallbackLock, RANK_OBJECT, "the notify routines for processes, threads and images");
 
 /* See psp.h. */
 BOOLEAN PspAddCallback(PPSP_CALLBACK_SET Set, PVOID Routine, ULONG_PTR Kind) {

@@ -1,4 +1,4 @@
-/* exit.c: the end of a thread: what it still holds is checked, since no one else could release it. */
+/* exit.c: the end of a thread, which must hold nothing: no other thread could release it. */
 #include "psp.h"
 
 /* In NT's order. Each of these leaves something locked forever, or kills a thread that is not the caller's to kill. */

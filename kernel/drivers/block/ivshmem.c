@@ -20,7 +20,7 @@
 
 #define BAR_MEMORY 2
 #define MAXIMUM_REQUEST_BYTES 0x100000
-#define LARGEST_DISK_BYTES (256ULL << 20) /* what is mapped of the memory */
+#define LARGEST_DISK_BYTES (256ULL << 20) /* mapped, at most */
 #define SHORTEST_DELAY 500                /* TSC ticks */
 #define DELAY_MASK 0xFFFF
 #define SLOW_ONE_OF 8               /* of the requests of the volume */

@@ -30,7 +30,7 @@
 #include <block.h>
 #include "virtio.h"
 
-#define QUEUE_ENTRIES 256 /* what there is room for; the device may want fewer */
+#define QUEUE_ENTRIES 256 /* room for so many; the device may want fewer */
 #define SLOT_COUNT (QUEUE_ENTRIES / 3)
 #define MAXIMUM_REQUEST_BYTES 0x100000
 #define TAG_BLOCK (ULONG)0x6B6C4256 /* "VBlk" */
@@ -286,7 +286,7 @@ static ULONG64 ReadCapacity(PVIRTIO_DEVICE Virtio) {
     return Capacity;
 }
 
-/* From whatever state the device is in to a live one with an empty ring. Any IRQL. Returns NULL, or what is wrong. */
+/* From any state to a live device with an empty ring. Any IRQL. Returns NULL, or the problem in words. */
 static PCSTR StartDevice(PDISK Disk, USHORT MsixVector) {
     PVIRTIO_DEVICE Virtio = &Disk->Virtio;
     ULONG64 Features;
@@ -411,7 +411,7 @@ static VOID AddDisk(PPCI_DEVICE Pci) {
     }
 }
 
-/* What is wrong with a disk is said where it is found; the driver itself is fine even when it has none to drive.
+/* A disk's problem is reported where it is found; the driver itself is fine even when it has none to drive.
  * Disks stay forever, so there is no way to unload. */
 NTSTATUS DriverEntry(PDRIVER_OBJECT DriverObject, PUNICODE_STRING RegistryPath) {
     UNREFERENCED_PARAMETER(DriverObject);

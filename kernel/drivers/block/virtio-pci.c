@@ -91,7 +91,7 @@ static VOID WriteFeatures(PVIRTIO_COMMON Common, ULONG64 Features) {
     Common->DriverFeature = (ULONG)(Features >> 32);
 }
 
-/* "Driver Requirements: Device Initialization", steps 1 to 6. Features: what the device offers of all that there is. */
+/* "Driver Requirements: Device Initialization", steps 1 to 6. Features: those that the device offers. */
 PCSTR VirtioNegotiate(PVIRTIO_DEVICE Device, ULONG64 Wanted, PULONG64 Features) {
     PVIRTIO_COMMON Common = Device->Common;
     if (!VirtioReset(Device)) {

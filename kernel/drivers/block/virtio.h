@@ -68,7 +68,7 @@ typedef struct _VIRTIO_DEVICE {
 } VIRTIO_DEVICE, *PVIRTIO_DEVICE;
 
 typedef struct _VIRTIO_QUEUE {
-    USHORT Size;                          /* in: what the driver has room for; out: what was agreed, a power of two */
+    USHORT Size;                          /* in: the driver's room; out: the size agreed, a power of two */
     USHORT MsixVector;                    /* entry of the MSI-X table, or VIRTIO_NO_VECTOR */
     ULONG64 Descriptors, Available, Used; /* physical addresses */
     volatile USHORT *Doorbell;

@@ -31,7 +31,7 @@ typedef struct _SECRET_REPORT {
 /* The variant's own file defines these. */
 extern PSECRET Secret;            /* NULL until SecretCreate */
 NTSTATUS SecretCreate(VOID);      /* PASSIVE_LEVEL */
-VOID SecretStore(ULONG64 Number); /* PASSIVE_LEVEL in and out; what it does in between is the lesson */
+VOID SecretStore(ULONG64 Number); /* PASSIVE_LEVEL in and out; in between is the lesson */
 VOID SecretLocate(PSECRET_REPORT Report);
 
 #ifdef __cplusplus

@@ -96,8 +96,8 @@ PAGEABLE static BOOLEAN HasPage(const FCB *Fcb, ULONG Offset) {
     return Fcb->Page.Bytes != NULL && Fcb->Page.Offset == Offset;
 }
 
-/* Makes the file's page the one at Offset, with what the disk has of it. STATUS_INSUFFICIENT_RESOURCES: no page can be had;
- * any other error: what the old page held, or the new one should hold, cannot be written or read. */
+/* Makes the file's page the one at Offset, with the disk's content. STATUS_INSUFFICIENT_RESOURCES: no page can be had;
+ * any other error: the old page cannot be written, or the new one cannot be read. */
 PAGEABLE static NTSTATUS TakePage(PVCB Vcb, PFCB Fcb, ULONG Offset) {
     PFAT_PAGE Page = &Fcb->Page;
     NTSTATUS Status = FatFlush(Vcb, Fcb);

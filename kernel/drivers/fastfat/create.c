@@ -1,10 +1,10 @@
 /* create.c: open and create: from a path to a file object with its control blocks.
  *
- * The order of the checks is the one that decides which status a caller sees: the path, the name, what is there,
- * whether it is about to be deleted, what was asked for, whether others allow it. */
+ * The order of the checks decides which status a caller sees: the path, the name, the kind of file there, a deletion
+ * under way, the access asked for, the share access of others. */
 #include "fastfat.h"
 
-/* What a create is about. */
+/* A create and its parts. */
 typedef struct _CREATE {
     PFILE_OBJECT File;
     ACCESS_MASK Access;
@@ -264,7 +264,7 @@ PAGEABLE static NTSTATUS CreateNew(PVCB Vcb, PCREATE Create) {
 
 /* ---- The rest ---- */
 
-/* For a rename: the directory of the last name is what is opened, and whether the name exists is told. */
+/* For a rename: opens the directory of the last name, and says whether the name exists. */
 PAGEABLE static NTSTATUS OpenTargetDirectory(PVCB Vcb, PCREATE Create) {
     ULONG Length = Create->Path.Length / sizeof(WCHAR) - Create->NameLength - 1;
     ULONG_PTR Information = Create->Exists ? FILE_EXISTS : FILE_DOES_NOT_EXIST;

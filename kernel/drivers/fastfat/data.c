@@ -70,7 +70,7 @@ PAGEABLE NTSTATUS FatCommonWrite(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
     return Status;
 }
 
-/* The volume's file object stands for all files. */
+/* The volume's file object means all files. */
 PAGEABLE NTSTATUS FatCommonFlush(PVCB Vcb, PIRP Irp, PIO_STACK_LOCATION Stack) {
     PFCB Fcb = Stack->FileObject->FsContext;
     UNREFERENCED_PARAMETER(Irp);

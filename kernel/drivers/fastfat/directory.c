@@ -2,8 +2,8 @@
  *
  * One sector is written at a time, and the machine may die in between. So an entry and the parts of its name lie in
  * one sector wherever they fit into one (names up to 195 characters, with sectors of 512 bytes): they come and go with
- * one write. A longer name is put behind the directory's end, and its last sector is written first: nobody sees any of
- * it before the first one moves the end. Only when such a name goes may parts of it stay behind. */
+ * one write. A longer name is put behind the directory's end, and its last sector is written first: none of it is
+ * visible before the first one moves the end. Only when such a name goes may parts of it stay behind. */
 #include "fat.h"
 
 #define HIGHEST_NUMBER 2000 /* tries for an unused short name */
@@ -298,7 +298,7 @@ PAGEABLE static NTSTATUS Remember(PFAT_VOLUME Volume, const FAT_FOUND *Found, PF
     return Status;
 }
 
-/* Sector by sector from the front: what is left of a name is then never without its entry. */
+/* Sector by sector from the front: the rest of a name is then never without its entry. */
 PAGEABLE static NTSTATUS DeleteSlots(PFAT_VOLUME Volume, const FAT_REMOVED *Removed) {
     UCHAR Entries[FAT_MAXIMUM_SLOTS * FAT_ENTRY_BYTES];
     NTSTATUS Status = STATUS_SUCCESS;

@@ -3,7 +3,7 @@
  * An open first looks at the boot sector, through a view that is mapped for it: is this still the volume that was
  * mounted? The disk is no removable one, so later requests of the file do not ask again; but any request at
  * DISPATCH_LEVEL does, and ends there: the view's page is not valid until it is touched, and touching it is a page
- * fault, which no one may have at that level. It happens before any lock is asked for, and whatever ran before. */
+ * fault, which is fatal at that level. It happens before any lock is taken, regardless of earlier operations. */
 #include "fastfat.h"
 
 #define BOOT_MARK_OFFSET 0x27 /* the serial number of FAT12 and FAT16; of FAT32: flags and the root's cluster */

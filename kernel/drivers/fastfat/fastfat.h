@@ -1,7 +1,7 @@
 /* fastfat.h: the driver around the core: the volume's device, control blocks, handlers of IRPs.
  *
- * What may be paged is paged: all code but the dispatch routine, the control blocks of files, what is known of the
- * volume. The volume's lock and the device are not. */
+ * Nearly all is paged: the code but for the dispatch routine, the control blocks of files, the facts about the volume.
+ * The volume's lock and the device are not. */
 #ifndef _FASTFAT_H_
 #define _FASTFAT_H_
 
@@ -34,7 +34,7 @@ typedef struct _FCB {
     UNICODE_STRING Path; /* "\Temp\a.txt", as it was asked for; its buffer belongs to the FCB */
 } FCB, *PFCB;
 
-/* What belongs to one file object. Paged. */
+/* The driver's part of one file object. Paged. */
 typedef struct _CCB {
     BOOLEAN DeletesOnClose;
     BOOLEAN HasScan; /* a directory has been listed in part */
@@ -45,14 +45,14 @@ typedef struct _CCB {
 /* The volume: the extension of its device. Nonpaged. */
 typedef struct _VCB {
     PBLOCK_DEVICE Disk;
-    ULONG BootMark;     /* four bytes of the boot sector: its serial number, or whatever stands there */
+    ULONG BootMark;     /* four bytes of the boot sector: its serial number, or others */
     ERESOURCE Resource; /* guards all below, and the volume on the disk */
     PFAT_VOLUME Volume; /* paged, like the members of the lists */
     LIST_ENTRY Fcbs;
     LIST_ENTRY Buckets[FCB_BUCKETS]; /* the same, by the places of their entries */
     LIST_ENTRY Pages;                /* FCB.Page, of the files that have one */
     ULONG PageCount;
-    PUCHAR SparePage; /* what the last file has left, for the next one; NULL: none */
+    PUCHAR SparePage; /* the last file's page, for the next one; NULL: none */
     BOOLEAN IsLazyWriterStarted;
     KTIMER LazyTimer; /* lazy.c's, like what follows */
     KDPC LazyDpc;
@@ -92,7 +92,7 @@ BOOLEAN FatIsDirty(const FCB *Fcb);
 /* IsThrough: on the disk when it returns. Otherwise perhaps later, but never more than the disk has room for. */
 NTSTATUS FatCachedWrite(PVCB Vcb, PFCB Fcb, ULONG64 Offset, ULONG Length, PCVOID Buffer, BOOLEAN IsThrough);
 NTSTATUS FatCachedRead(PVCB Vcb, PFCB Fcb, ULONG Offset, ULONG Length, PVOID Buffer); /* Length is within the file */
-NTSTATUS FatFlush(PVCB Vcb, PFCB Fcb); /* what is dirty goes to the disk; after an error it is still there */
+NTSTATUS FatFlush(PVCB Vcb, PFCB Fcb); /* writes the dirty page to the disk; after an error it is still dirty */
 VOID FatDiscard(PVCB Vcb, PFCB Fcb);   /* the page goes, and what is dirty is lost */
 
 /* ---- lazy.c: with the resource held, but for FatInitializeLazyWriter ---- */

@@ -15,7 +15,7 @@
  * (COPY_LIMIT in file.c).
  *
  * All functions: PASSIVE_LEVEL or APC_LEVEL, may fault and wait for the disk; the caller serialises those of one
- * volume. What is wrong on the disk ends in STATUS_DISK_CORRUPT_ERROR (the volume) or STATUS_FILE_CORRUPT_ERROR (a
+ * volume. Damage on the disk ends in STATUS_DISK_CORRUPT_ERROR (the volume) or STATUS_FILE_CORRUPT_ERROR (a
  * file or a directory), never in a loop. */
 #ifndef _FAT_H_
 #define _FAT_H_
@@ -74,7 +74,7 @@ typedef struct _FAT_VOLUME {
     ULONG64 TableStart, TableBytes;
     ULONG64 RootStart; /* FAT12, FAT16: the root directory is no chain */
     ULONG RootBytes;
-    ULONG RootCluster; /* FAT32; 0 with the others, where it stands for the root */
+    ULONG RootCluster; /* FAT32; with the others 0, which means the root */
     ULONG64 InfoStart; /* FAT32: the sector with the count of free clusters; 0: none */
     ULONG64 DataStart;
     ULONG ClusterCount;
@@ -106,7 +106,7 @@ typedef struct _FAT_SCAN {
 /* A file or directory that a scan has found. */
 typedef struct _FAT_FOUND {
     FAT_ENTRY Entry;
-    ULONG64 Disk;                 /* of its entry; what identifies a file */
+    ULONG64 Disk;                 /* of its entry; identifies a file */
     ULONG Parts;                  /* entries of its long name, 0: it has none */
     ULONG64 Part[FAT_NAME_PARTS]; /* where they are, in the order of the directory */
     USHORT NameLength;            /* characters */
@@ -138,7 +138,7 @@ typedef struct _FAT_INDEX {
     ULONG NoRoomBefore[FAT_MAXIMUM_SLOTS + 1]; /* slot, for each number of entries in a row */
 } FAT_INDEX, *PFAT_INDEX;
 
-/* What is known of a file that is in use. Entry is what the disk has. */
+/* A file in use. Entry is as on the disk. */
 typedef struct _FAT_NODE {
     ULONG Directory; /* first cluster of the directory that it is in */
     ULONG64 Disk;    /* of its entry; 0: the root, which has none */
@@ -202,7 +202,7 @@ NTSTATUS FatReadSlot(PFAT_VOLUME Volume, const FAT_INDEX *Index, ULONG Slot, PFA
 BOOLEAN FatMayHaveShortName(PFAT_INDEX Index, const UCHAR Short[11]); /* FALSE: no file has it */
 /* A scan that begins at a slot; FALSE: the directory ends before it. */
 BOOLEAN FatScanFromSlot(PFAT_SCAN Scan, PFAT_VOLUME Volume, const FAT_INDEX *Index, ULONG Slot);
-/* What has changed. FALSE: no memory; the caller forgets the index. */
+/* Notes a change. FALSE: no memory; the caller forgets the index. */
 BOOLEAN FatIndexFile(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG Slot, const WCHAR *Name, ULONG Length,
                      const FAT_ENTRY *Entry);
 VOID FatUnindexFile(PFAT_VOLUME Volume, PFAT_INDEX Index, ULONG Slot, const FAT_FOUND *Found);
@@ -225,7 +225,7 @@ VOID FatSetCluster(PFAT_VOLUME Volume, PFAT_ENTRY Entry, ULONG Cluster);
 NTSTATUS FatWriteEntry(PFAT_VOLUME Volume, PFAT_NODE Node, const FAT_ENTRY *Entry); /* both, or neither */
 /* Length is within the file. */
 NTSTATUS FatReadFile(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG Offset, ULONG Length, PVOID Buffer);
-/* The file grows when Offset + Length is beyond its end; what is between is zeros. */
+/* The file grows when Offset + Length is beyond its end; the bytes between are zeros. */
 NTSTATUS FatWriteFile(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Offset, ULONG Length, PCVOID Buffer);
 NTSTATUS FatSetSize(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG64 Size);
 NTSTATUS FatEmptyFile(PFAT_VOLUME Volume, PFAT_NODE Node, UCHAR Attributes); /* with one write of the entry */

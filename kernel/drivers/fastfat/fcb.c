@@ -1,13 +1,13 @@
 /* fcb.c: control blocks of open files, found by the place of their directory entry. A handle's last reference is the
- * cleanup, the file object's last one the close. A handle that is closed leaves nothing of the file unwritten; what
- * cannot be written is the cleanup's status, and so ZwClose's. */
+ * cleanup, the file object's last one the close. A handle that is closed leaves nothing of the file unwritten; an error
+ * of that write is the cleanup's status, and so ZwClose's. */
 #include "fastfat.h"
 
 PAGEABLE BOOLEAN FatIsDirectory(const FCB *Fcb) {
     return (Fcb->Node.Entry.Attributes & FAT_ATTRIBUTE_DIRECTORY) != 0;
 }
 
-/* Of a directory: what its entries are looked for by. */
+/* Of a directory: the key for a search of its entries. */
 PAGEABLE ULONG FatFirstCluster(PVCB Vcb, const FCB *Fcb) {
     return Fcb->Node.Disk == 0 ? Vcb->Volume->RootCluster : FatGetCluster(Vcb->Volume, &Fcb->Node.Entry);
 }
@@ -109,7 +109,7 @@ PAGEABLE BOOLEAN FatHasOpenChildren(PVCB Vcb, const FCB *Directory) {
     return FALSE;
 }
 
-/* With the last handle of a file that is to go. What cannot be removed stays. */
+/* With the last handle of a file that is to go. If it cannot be removed it stays. */
 PAGEABLE static VOID DeleteNow(PVCB Vcb, PFCB Fcb) {
     BOOLEAN IsEmpty = TRUE;
     if (FatIsDirectory(Fcb) && !NT_SUCCESS(FatIsDirectoryEmpty(Vcb->Volume, FatFirstCluster(Vcb, Fcb), &IsEmpty))) {

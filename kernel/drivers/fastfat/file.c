@@ -185,7 +185,7 @@ PAGEABLE static NTSTATUS ChangeByCopy(PFAT_VOLUME Volume, PFAT_NODE Node, ULONG 
         FatFreeChain(Volume, New);
         return Status;
     }
-    FatFreeChain(Volume, Old); /* what cannot be freed is lost, and the change is done all the same */
+    FatFreeChain(Volume, Old); /* clusters that cannot be freed are lost, and the change is done all the same */
     return STATUS_SUCCESS;
 }
 
@@ -292,7 +292,7 @@ PAGEABLE NTSTATUS FatEmptyFile(PFAT_VOLUME Volume, PFAT_NODE Node, UCHAR Attribu
     FatStampWrite(&Entry);
     NTSTATUS Status = FatWriteEntry(Volume, Node, &Entry);
     if (NT_SUCCESS(Status)) {
-        FatFreeChain(Volume, Old); /* what cannot be freed is lost, and the file is empty all the same */
+        FatFreeChain(Volume, Old); /* clusters that cannot be freed are lost, and the file is empty all the same */
     }
     return Status;
 }

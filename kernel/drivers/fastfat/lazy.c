@@ -1,10 +1,10 @@
-/* lazy.c: the lazy writer: what files have gathered reaches the disk within a second.
+/* lazy.c: the lazy writer: files' gathered writes reach the disk within a second.
  *
  *      first dirty page --> timer, LAZY_MS --> DPC --> work item: writes all of them, at PASSIVE_LEVEL
  *
  * The VCB's resource guards the pages, so a close, a deletion or a truncation comes before or after the work item, never
  * during it. IsLazyWriterStarted is set from the first dirty page until the work item has the resource: there is never a
- * second one. What cannot be written stays dirty, and starts the timer anew. */
+ * second one. A page that cannot be written stays dirty, and starts the timer anew. */
 #include "fastfat.h"
 
 #define LAZY_MS 1000

@@ -1,7 +1,7 @@
 /* list.c: directory listings: as many entries as the buffer holds, continued by the next call. */
 #include "fastfat.h"
 
-/* What the classes have in common: the name's place and whether there are times and sizes. */
+/* The traits of a class: the name's place and whether there are times and sizes. */
 typedef struct _LAYOUT {
     ULONG NameOffset, LengthOffset;
     BOOLEAN HasSizes, HasShortName;

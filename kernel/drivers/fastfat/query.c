@@ -23,7 +23,7 @@ PAGEABLE static VOID FillStandard(PVCB Vcb, const FCB *Fcb, PFILE_STANDARD_INFOR
     Info->Directory = FatIsDirectory(Fcb);
 }
 
-/* What fits, at the end of a buffer of Length bytes; STATUS_BUFFER_OVERFLOW when that is not all. */
+/* As much as fits, at the end of a buffer of Length bytes; STATUS_BUFFER_OVERFLOW when that is not all. */
 PAGEABLE static NTSTATUS FillName(const FCB *Fcb, PFILE_NAME_INFORMATION Info, ULONG Length, PULONG_PTR Used) {
     ULONG Room = Length - FIELD_OFFSET(FILE_NAME_INFORMATION, FileName), Bytes = Fcb->Path.Length;
     Info->FileNameLength = Bytes;

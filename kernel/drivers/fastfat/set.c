@@ -8,7 +8,7 @@ PAGEABLE static BOOLEAN IsGiven(LARGE_INTEGER Time) {
     return Time.QuadPart > 0;
 }
 
-/* What has gathered is written first: its time of writing is not to replace the one that is given here. */
+/* Gathered writes are done first: their time of writing is not to replace the one given here. */
 PAGEABLE static NTSTATUS SetBasic(PVCB Vcb, PFCB Fcb, const FILE_BASIC_INFORMATION *Info) {
     NTSTATUS Status = FatFlush(Vcb, Fcb);
     if (!NT_SUCCESS(Status)) {

@@ -136,7 +136,7 @@ PAGEABLE NTSTATUS FatAllocateChain(PFAT_VOLUME Volume, ULONG Count, PULONG First
     ULONG Previous = 0, Free;
     NTSTATUS Status = ForgetStoredCount(Volume);
     *First = 0;
-    if (NT_SUCCESS(Status) && (Count > 1 || Volume->ReservedClusters != 0)) { /* what cannot be is not begun */
+    if (NT_SUCCESS(Status) && (Count > 1 || Volume->ReservedClusters != 0)) { /* a change bound to fail is not begun */
         Status = FatCountFree(Volume, &Free);
         Status = NT_SUCCESS(Status) && Free < Count ? STATUS_DISK_FULL : Status;
     }
@@ -155,7 +155,7 @@ PAGEABLE NTSTATUS FatAllocateChain(PFAT_VOLUME Volume, ULONG Count, PULONG First
     return Status;
 }
 
-/* Ends also where a chain runs into itself: what has been freed is no link any more. */
+/* Ends also where a chain runs into itself: a freed cluster is no link any more. */
 PAGEABLE NTSTATUS FatFreeChain(PFAT_VOLUME Volume, ULONG First) {
     NTSTATUS Status = First == 0 ? STATUS_SUCCESS : ForgetStoredCount(Volume);
     while (NT_SUCCESS(Status) && FatIsCluster(Volume, First)) {

@@ -10,7 +10,8 @@
 extern "C" {
 #endif
 
-/* SYS: the system, ADM: administrators, WORLD: everybody, RES: restricted code; ALL, or R(ead), W(rite), (e)X(ecute). */
+/* SYS: the system, ADM: administrators, WORLD: all, RES: restricted code; ALL, or R(ead), W(rite),
+ * (e)X(ecute). */
 #define SDDL_DEVOBJ_DECLARE(Name_, Text_) \
     static const UNICODE_STRING Name_ __attribute__((unused)) = RTL_CONSTANT_STRING(Text_)
 SDDL_DEVOBJ_DECLARE(SDDL_DEVOBJ_KERNEL_ONLY, L"D:P");
