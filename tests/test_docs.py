@@ -133,9 +133,10 @@ def test_a_document_spells_an_abbreviation_out(document, abbreviations):
 
 
 def sources():
-    """Every source of the kernel."""
+    """Every source of the kernel, and of the tests inside it."""
     kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.inc', '*.def', '*.ld', '*.mk', '*.cfg')
-    names = run('git', 'ls-files', '--', *(f'{folder}/{kind}' for folder in ('boot', 'arch', 'kernel') for kind in kinds))
+    folders = ('boot', 'arch', 'kernel', 'tests/kernel')
+    names = run('git', 'ls-files', '--', *(f'{folder}/{kind}' for folder in folders for kind in kinds))
     found = [ROOT / name for name in names.stdout.splitlines() if (ROOT / name).is_file()]
     assert len(found) > 300
     return found
@@ -143,7 +144,7 @@ def sources():
 
 def test_a_thesis_is_at_most_90_columns():
     """The first sentence of each source file of the kernel, behind its name."""
-    theses = {path: tables.thesis(path) for path in sources() if path.suffix != '.mk' and path.suffix != '.cfg'}
+    theses = {path: tables.thesis(path) for path in sources() if path.suffix not in ('.mk', '.cfg') and 'tests' not in path.parts}
     assert all(theses.values())
     assert not {str(path.relative_to(ROOT)): text for path, text in theses.items() if len(text) > 90}
 

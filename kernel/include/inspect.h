@@ -12,7 +12,7 @@ PKTHREAD KeNextThreadObject(PKTHREAD Thread);
 /* In the order of due times; NULL: the first, and behind the last. Dispatcher lock held. */
 PKTIMER KeNextTimer(PKTIMER Timer);
 ULONG KeCountDpcs(BOOLEAN (*IsWanted)(PKDEFERRED_ROUTINE Routine)); /* IsWanted runs at HIGH_LEVEL; any IRQL */
-PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* what Thread runs; NULL: none. Dispatcher lock held */
+PKDEFERRED_ROUTINE KeQueryThreadedDpc(const KTHREAD *Thread); /* that Thread runs; NULL: none. Dispatcher lock held */
 
 /* ---- ex/inspect.c ---- */
 ULONG ExCountWorkItems(VOID); /* that wait for a worker thread; <= DISPATCH_LEVEL */

@@ -2,7 +2,7 @@
  *
  * Recorded in every build: waits, wake-ups, thread switches, interrupts, DPCs, IPIs, page faults, trims, page-ins,
  * pool operations, the bugcheck. In the checked build also every change of IRQL and every spin lock taken, waited for
- * and let go (ke/checkedlock.c); in the free build a lock is what spinlock.asm says and nothing else.
+ * and let go (ke/checkedlock.c); in the free build a lock is the code of spinlock.asm and nothing else.
  *
  * An event is 32 bytes and costs some ten instructions (`make bench` counts them). A CPU writes its own ring only, so
  * no lock is needed; only an interrupt on the same CPU could come in between, and it gets a place of its
@@ -13,7 +13,7 @@
 
 #include <ke.h>
 
-/* What A, B, Detail and Caller are. A caller is a return address; an instruction is the interrupted one. */
+/* The meaning of A, B, Detail and Caller. A caller is a return address; an instruction is the interrupted one. */
 typedef enum _KTRACE_KIND {
     TraceNone,
     TraceWait,         /* A object, B thread, Detail KWAIT_REASON */

@@ -2,7 +2,7 @@
  *
  * "verifier" on the kernel's command line is the standard set; verifier=OPTION,OPTION chooses; verify=NAME,NAME names
  * the drivers (otherwise each one that is not part of the machine: disks and their file system). A verified driver's
- * imports lead to thunks, which check and then call what was asked for. Documented as Driver Verifier, with its bits. */
+ * imports lead to thunks, which check and then make the call. Documented as Driver Verifier, with its bits. */
 #ifndef _VERIFIER_H_
 #define _VERIFIER_H_
 

@@ -1,4 +1,4 @@
-/* bench_files.c: what a small file costs, from its creation to its close, and a hundred small writes to an open one. */
+/* bench_files.c: the cost of a small file, from its creation to its close, and of a hundred small writes. */
 #include <ntifs.h>
 #include "ktest.h"
 

@@ -1,5 +1,5 @@
-/* bench_locks.c: what it costs to take and release a lock that nobody else wants; and, as ratios, how much gets through
- * one that all CPUs want, and how evenly. */
+/* bench_locks.c: the cost of an uncontended lock; and, as ratios, the throughput and the fairness of one that all CPUs
+ * want. */
 #include "ktest.h"
 
 KBENCH(BenchSpinLock, "KeAcquireSpinLock + KeReleaseSpinLock, uncontended", "instructions", 20) {
@@ -204,7 +204,7 @@ static ULONG64 Throughput(VOID (*Pair)(CONTENTION *This)) {
     return Contention.Counter * 100 / Spin;
 }
 
-/* Hundredths: what the unluckiest CPU got, of what the luckiest got. */
+/* Hundredths: the unluckiest CPU's share of the luckiest one's. */
 static ULONG64 Fairness(VOID (*Pair)(CONTENTION *This)) {
     ULONG64 Least = ~0ULL, Most = 1;
     Contend(Pair);

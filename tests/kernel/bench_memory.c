@@ -1,4 +1,4 @@
-/* bench_memory.c: what a small allocation costs, and the first touch of a page. */
+/* bench_memory.c: the cost of a small allocation, and of the first touch of a page. */
 #include "ktest.h"
 #include "pagehelp.h"
 

@@ -1,4 +1,4 @@
-/* bench_threads.c: what it costs to go from one thread to another on one CPU, and to get a DPC to run. */
+/* bench_threads.c: the cost of going from one thread to another on one CPU, and of getting a DPC to run. */
 #include "ktest.h"
 
 #define PARTNER_PRIORITY 27 /* the measuring thread's own */

@@ -1,4 +1,4 @@
-/* bench_trace.c: what one event of the trace costs whoever causes it. */
+/* bench_trace.c: the cost of one event of the trace to the code that causes it. */
 #include "ktest.h"
 
 #include <trace.h>

@@ -1,4 +1,4 @@
-/* crash.h: how a test that must stop the machine says with which code and parameters: "# expect CODE P1 P2 P3 P4". */
+/* crash.h: the line of a test that must stop the machine, with code and parameters: "# expect CODE P1 P2 P3 P4". */
 #ifndef _CRASH_H_
 #define _CRASH_H_
 

@@ -1,8 +1,8 @@
 /* crash_bugcheck.c: one way into each bugcheck that a trap or a broken rule causes. Each says first what it expects.
  *
- * The line "# expect CODE P1 P2 P3 P4" (hexadecimal, "any" for what cannot be known) goes to COM2; the host compares
- * all of it with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA
- * and 0xD3. */
+ * The line "# expect CODE P1 P2 P3 P4" (hexadecimal, "any" for an unknown one) goes to COM2; the host compares all of
+ * it with the verdict. This module counts as a driver: its own instructions make 0xD1, the kernel's make 0xA and
+ * 0xD3. */
 #include "../../kernel/ldr/ldrp.h"
 #include "../../kernel/mm/mi.h"
 #include "../../kernel/mm/pool.h"
@@ -253,7 +253,7 @@ KTEST_CRASH(1E_undefined_instruction_in_a_DPC) {
     KeInsertQueueDpc(&Dpc, NULL, NULL);
 }
 
-/* What a thread does at a raised IRQL is still the thread's. */
+/* An instruction at a raised IRQL is still the thread's. */
 KTEST_CRASH(7E_undefined_instruction_at_DISPATCH_LEVEL) {
     Expect(SYSTEM_THREAD_EXCEPTION_NOT_HANDLED, SIGN_EXTENDED(STATUS_ILLEGAL_INSTRUCTION), (ULONG64)CrashUndefined, ANY,
            ANY);
@@ -329,7 +329,7 @@ KTEST_CRASH(1E_assertion) {
     RtlAssert((PVOID) "Count > 0", (PVOID) "secret.c", 77, NULL);
 }
 
-/* ---- Who dies, and in which state ---- */
+/* ---- The dying code and its state ---- */
 
 KTEST_CRASH(E2_last_cpu) {
     KtPin(KeNumberProcessors - 1);
@@ -383,7 +383,7 @@ KTEST_CRASH(third_fault_while_dying) {
     KeBugCheckEx(MANUALLY_INITIATED_CRASH, 1, 2, 3, 4);
 }
 
-/* ---- The checker of undefined behaviour: the test stops the machine itself, after what BUILD=ubsan reports ---- */
+/* ---- The checker of undefined behaviour: the test stops the machine itself, after BUILD=ubsan's report ---- */
 
 KTEST_CRASH(E2_after_undefined_behaviour) {
     volatile LONG Large = MAXLONG;
@@ -408,7 +408,7 @@ static VOID AddData(KBUGCHECK_CALLBACK_REASON Reason, PKBUGCHECK_REASON_CALLBACK
     }
 }
 
-/* One that stays, one that is taken back, one for the dump; and what registering twice answers. */
+/* One that stays, one that is taken back, one for the dump; and the answers to registering twice. */
 KTEST_CRASH(bugcheck_with_callbacks) {
     static KBUGCHECK_CALLBACK_RECORD First, Second;
     static KBUGCHECK_REASON_CALLBACK_RECORD Third;

@@ -23,7 +23,7 @@ static VOID CountDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2)
     InterlockedIncrement(Context);
 }
 
-/* at=ADDRESS: a debug exception there, on whatever CPU comes there first. Until then the machine does some of everything:
+/* at=ADDRESS: a debug exception there, on the first CPU that comes. Until then the machine does some of everything:
  * thread switches, DPCs, spin locks; and with `low`, paging on a machine that is short of memory. */
 KTEST_CRASH(at_an_instruction) {
     static KDPC Dpc;

@@ -1,4 +1,4 @@
-/* crash_pool.c: pool and memory used wrongly: when the allocator notices, and what it says. The line "# expect ..." as in
+/* crash_pool.c: pool and memory used wrongly: when the allocator notices, and its code. The line "# expect ..." as in
  * crash_bugcheck.c. */
 #include "../../kernel/mm/mi.h"
 #include "../../kernel/mm/pool.h"
@@ -7,7 +7,7 @@
 
 #define USER_SPACE_END 0xFFFF800000000000ULL
 
-/* A block of a size that nobody else uses, freed: parked, or free in its page. */
+/* A freed block, of a size not used elsewhere: parked, or free in its page. */
 static PVOID Freed(POOL_TYPE Type, SIZE_T Bytes) {
     PVOID P = ExAllocatePoolWithTag(Type, Bytes, TAG);
     ExFreePoolWithTag(P, TAG);
@@ -48,7 +48,7 @@ KTEST_CRASH(19_header_of_a_freed_block_overwritten) {
     ExAllocatePoolWithTag(NonPagedPoolNx, 0x150, TAG);
 }
 
-#define WANTED 0x400 /* what is asked for until the damaged block's turn comes */
+#define WANTED 0x400 /* allocated until the damaged block's turn comes */
 
 /* A block too large to be parked: the header of the free rest of its page, large enough for WANTED, is overrun. */
 static PUCHAR OverrunIntoFreeBlock(VOID) {
@@ -153,7 +153,7 @@ KTEST_CRASH(DA_io_space_unmapped_twice) {
     MmUnmapIoSpace(Va, PAGE_SIZE);
 }
 
-/* ---- What is right ---- */
+/* ---- Correct use ---- */
 
 /* A section that is locked is touched at DISPATCH_LEVEL, after everything pageable was taken away. */
 KTEST(memory_locked_section_stays) {

@@ -13,7 +13,7 @@ static volatile LONG Failures; /* of the test that runs */
 static PCSTR SkipReason;
 static volatile LONG ReportTurn;
 
-/* ---- What a test calls ---- */
+/* ---- Calls of a test ---- */
 
 VOID KtFail(PCSTR File, ULONG Line, PCSTR Expression) {
     if (InterlockedIncrement(&Failures) <= REPORTED_FAILURES) {
@@ -48,8 +48,7 @@ static VOID PrintFrames(const KD_FRAME *First) {
     }
 }
 
-/* Each CPU in its turn says where it is: the stack walk crosses the interrupt into what it interrupted. At IPI_LEVEL.
- * */
+/* Each CPU in turn reports its place: the stack walk crosses the interrupt into the interrupted code. At IPI_LEVEL. */
 static ULONG_PTR ReportProcessor(ULONG_PTR Context) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     UNREFERENCED_PARAMETER(Context);
@@ -64,7 +63,7 @@ static ULONG_PTR ReportProcessor(ULONG_PTR Context) {
     return 0;
 }
 
-/* The threads that wait: for whom, and where. The list is read without its lock: nothing is expected to move. */
+/* The waiting threads, with their places. The list is read without its lock: nothing is expected to move. */
 static VOID ReportWaitingThreads(VOID) {
     for (PLIST_ENTRY Entry = KiThreadList.Flink; Entry != &KiThreadList; Entry = Entry->Flink) {
         PKTHREAD Thread = CONTAINING_RECORD(Entry, KTHREAD, ThreadListEntry);

@@ -1,4 +1,4 @@
-/* ktest.h: how a test inside the kernel is written: KTEST(Name_states_the_rule) { ... KT_EXPECT(...); }
+/* ktest.h: the frame of a test inside the kernel: KTEST(Name_states_the_rule) { ... KT_EXPECT(...); }
  *
  * Each test runs on a fresh system thread, at PASSIVE_LEVEL, priority 8, within a limit of guest time; it leaves the
  * machine as it found it. test=PREFIX on the kernel's command line runs the tests whose name starts so, test=all all
@@ -29,8 +29,8 @@ typedef struct _KTEST_CASE {
         __attribute__((used, no_reorder, section("ktests"), aligned(32))) = {#Name_, Name_, __FILE__, Kind_}; \
     static VOID Name_(VOID)
 #define KTEST(Name_) KTEST_DEFINE(Name_, KtConcurrent)
-/* One thread is all there is to it: another schedule cannot change what it finds, and it costs a good part of a second.
- * The host shows it under two seeds, not under each. */
+/* A test of one thread: another schedule cannot change its findings, and it costs a good part of a second. The host
+ * runs it under two seeds, not under each. */
 #define KTEST_ALONE(Name_) KTEST_DEFINE(Name_, KtAlone)
 /* Must stop the machine; runs only when test= names it in full. The host compares code and parameters. */
 #define KTEST_CRASH(Name_) KTEST_DEFINE(crash_##Name_, KtCrash)
@@ -66,7 +66,7 @@ VOID KtSkip(PCSTR Reason);
 VOID KtSleep(ULONG Milliseconds);
 
 /* Passes some time on this CPU without `pause`, which costs QEMU more than a thousand other instructions when they are
- * counted. For loops that wait for a tick of their own CPU; whoever waits for another CPU says YieldProcessor. */
+ * counted. For loops that wait for a tick of their own CPU; loops that wait for another CPU say YieldProcessor. */
 static FORCEINLINE VOID KtSpin(VOID) {
     for (ULONG Round = 0; Round < 1000; Round++) {
         _ReadWriteBarrier();

@@ -1,9 +1,9 @@
-/* kthelp.c: what tests are made of: threads on chosen CPUs, repeatable random numbers, how hard to try. */
+/* kthelp.c: building blocks of tests: threads on chosen CPUs, repeatable random numbers, how hard to try. */
 #include "ktest.h"
 
 #define WORKER_PRIORITY 8
 #define SEEDED_SHARE 16
-#define CROWDED_SHARE 4 /* more CPUs than the host may have cores: whoever is waited for is often not even running */
+#define CROWDED_SHARE 4     /* more CPUs than the host may have cores: the CPU waited for is often not even running */
 #define RENDEZVOUS_SHARE 40 /* ... and then each step costs the host's time slices */
 #define FEW_PROCESSORS 2
 

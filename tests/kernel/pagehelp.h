@@ -1,4 +1,4 @@
-/* pagehelp.h: what the tests of the memory manager share: bringing a page into each state, holding the disk, small
+/* pagehelp.h: helpers of the memory manager's tests: bringing a page into each state, holding the disk, small
  * machines. */
 #ifndef _PAGEHELP_H_
 #define _PAGEHELP_H_
@@ -21,10 +21,10 @@ VOID PageCheckLists(VOID);
 
 /* A disk between the page file and the real one: transfers stop in it, or fail, until the test says otherwise. */
 VOID DiskAttach(VOID);
-VOID DiskDetach(VOID); /* releases what is held */
+VOID DiskDetach(VOID); /* releases the held transfers */
 VOID DiskHold(BOOLEAN Reads, BOOLEAN Writes);
 ULONG DiskHeld(VOID);
-VOID DiskRelease(VOID);                          /* passes on what is held and holds nothing more */
+VOID DiskRelease(VOID);                          /* passes the held transfers on and holds no more */
 VOID DiskFail(ULONG Transfers, NTSTATUS Status); /* so many of the next ones end with Status */
 
 /* Makes the machine small: resident pool takes all but about Leave pages, and the trimmer's marks shrink with it. */

@@ -1,4 +1,4 @@
-/* test_apc.c: asynchronous procedure calls: at which level, into which wait, and what keeps them out. */
+/* test_apc.c: asynchronous procedure calls: at which level, into which wait, and kept out by what. */
 #include "ktest.h"
 
 typedef struct _APC_NOTE {
@@ -168,7 +168,7 @@ KTEST(apc_removed_from_its_queue_does_not_run) {
     KT_EXPECT_EQ(First.KernelRuns, 0);
 }
 
-/* ---- User APCs and alerts: what ends an alertable wait ---- */
+/* ---- User APCs and alerts: the ends of an alertable wait ---- */
 
 static volatile LONG Rundowns;
 
@@ -237,7 +237,7 @@ static VOID EndWhenTold(PVOID Context) {
     }
 }
 
-/* Whoever was told that an APC is queued gets it back before the thread's end can be seen. */
+/* An APC that was queued comes back before the thread's end can be seen. */
 KTEST(apc_for_user_mode_is_given_back_by_a_thread_that_ends_meanwhile) {
     static KAPC Apcs[LATE_APCS];
     KT_NEEDS_PROCESSORS(2);
@@ -315,7 +315,7 @@ KTEST(alert_comes_before_a_time_out_of_nothing) {
                  STATUS_TIMEOUT);
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 static VOID LeaveKernelRoutineRaised(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
                                      PVOID *Argument2) {

@@ -1,4 +1,4 @@
-/* test_block.c: the disk: what is written is read back, many requests at once, in whatever order they complete.
+/* test_block.c: the disk: writes are read back, many requests at once, completing in any order.
  *
  * The first disk holds the page file, which stays in use: the tests write to page-file slots that they have
  * allocated. */

@@ -1,5 +1,5 @@
-/* test_clock.c: the clock keeps time: ticks come as often as timer.c has calibrated, timers expire at their tick, and what
- * needs no clock does not wait for it. */
+/* test_clock.c: the clock keeps time: ticks come as often as timer.c has calibrated, timers expire at their tick, and a
+ * wake-up that needs no clock does not wait for it. */
 #include "ktest.h"
 
 #define TICKS 16
@@ -148,8 +148,8 @@ static ULONG64 TimeOfStall(ULONG MicroSeconds) {
     return Took;
 }
 
-/* A counted clock stands still while the host is busy: there a stall ends when it should, whatever it finds out of its
- * own speed. The least of a few: other CPUs may be given a turn in between, and count. */
+/* A counted clock does not move while the host is busy: there a stall ends when it should, at any speed that it
+ * measures of its own loop. The least of a few: other CPUs may be given a turn in between, and count. */
 KTEST(clock_stall_takes_its_time_and_little_more) {
     static const ULONG MicroSeconds[] = {0, 1, 2, 7, 50, 999, 5000};
     for (ULONG Index = 0; Index < RTL_NUMBER_OF(MicroSeconds); Index++) {

@@ -1,4 +1,4 @@
-/* test_describe.c: an address is described in words at any IRQL, whatever it is, and without a fault. */
+/* test_describe.c: any address is described in words, at any IRQL, without a fault. */
 #include "ktest.h"
 
 #define TAG 'tseT' /* "Test" */

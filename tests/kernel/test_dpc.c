@@ -3,7 +3,7 @@
 
 #define MANY 8
 
-/* ---- One DPC that writes down what it saw ---- */
+/* ---- One DPC that writes its findings down ---- */
 
 typedef struct _CALL {
     KDPC Dpc;
@@ -325,7 +325,7 @@ static VOID TakeMutexInDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argu
     KeWaitForSingleObject(Context, Executive, KernelMode, FALSE, &Poll);
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 static VOID LeaveAtApcLevel(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
     UNREFERENCED_PARAMETER(Dpc);

@@ -1,6 +1,7 @@
-/* test_exclusion.c: locks hammered without a pause. What breaks between two instructions shows only when two CPUs come to
- * them at nearly the same time, thousands of times: the critical section is one increment, and nothing else is done. (Not for the
- * queued lock: handed on in order of arrival, it would wait for each CPU that the host does not run at the moment.) */
+/* test_exclusion.c: locks hammered without a pause. A gap between two instructions shows only when two CPUs come to it
+ * at nearly the same time, thousands of times: the critical section is one increment, and nothing else is done. (Not
+ * for the queued lock: handed on in order of arrival, it would wait for each CPU that the host does not run at the
+ * moment.) */
 #include "ktest.h"
 
 typedef struct _HAMMER {
@@ -68,7 +69,7 @@ KTEST(exclusion_textbook_lock_loses_no_count) {
     ExpectNothingLost(UnderTextbookLock, 300000);
 }
 
-/* ---- A DPC without a target goes to the queue of whoever queues it: of two CPUs at one time, one wins it. A success of
+/* ---- A DPC without a target goes to its caller's queue: of two CPUs at one time, one wins it. A success of
  * KeInsertQueueDpc is one run, unless KeRemoveQueueDpc has taken it back ---- */
 
 typedef struct _CONTESTED {
@@ -112,7 +113,8 @@ KTEST(exclusion_dpc_is_won_by_one_queue) {
     KT_EXPECT_EQ(Contested.Runs, Contested.Queued);
 }
 
-/* ---- The pool's blocks kept per CPU: an allocation that a DPC of its own CPU cuts in two gets nobody else's block ---- */
+/* ---- The pool's blocks kept per CPU: an allocation that a DPC of its own CPU cuts in two gets a block of its own
+ * ---- */
 
 #define TORN_BYTES 48
 #define TORN_TAG 'nroT'

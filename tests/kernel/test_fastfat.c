@@ -1,5 +1,5 @@
-/* test_fastfat.c: C: through the Zw calls: contents, names, sharing, deletion, directories, lists; and what is left of
- * it when a disk's requests fail: a status, never other bytes than were written. */
+/* test_fastfat.c: C: through the Zw calls: contents, names, sharing, deletion, directories, lists; and, when a disk's
+ * requests fail, a status, never other bytes than were written. */
 #include <ntifs.h>
 #include <block.h>
 #include <rtl.h>
@@ -308,7 +308,7 @@ KTEST(files_small_writes_mix_with_other_changes) {
         return;
     }
     EXPECT(NT_SUCCESS(WriteLines(File, 10)));
-    SetEnd(File, 20); /* cut in the middle of what has gathered */
+    SetEnd(File, 20); /* cut in the middle of the gathered bytes */
     EXPECT(SizeOf(File) == 20 && Read(File, Bytes, sizeof(Bytes), 0, &Got) == STATUS_SUCCESS && Got == 20);
     LARGE_INTEGER At = {.QuadPart = 150}; /* a hole of zeros */
     IO_STATUS_BLOCK Io;
@@ -318,7 +318,7 @@ KTEST(files_small_writes_mix_with_other_changes) {
     SetEnd(File, 5000);
     EXPECT(SizeOf(File) == 5000 && Read(File, Bytes, 1, 4999, &Got) == STATUS_SUCCESS && Bytes[0] == 0);
     EXPECT(NT_SUCCESS(WriteLines(File, 2)));
-    HANDLE Second; /* whoever overwrites, cuts */
+    HANDLE Second; /* overwriting cuts */
     NTSTATUS Status = Open(&Second, "Temp\\mixed.txt", FILE_WRITE_DATA, FILE_SHARE_VALID_FLAGS, FILE_OVERWRITE, 0);
     EXPECT(NT_SUCCESS(Status));
     if (NT_SUCCESS(Status)) {
@@ -327,7 +327,7 @@ KTEST(files_small_writes_mix_with_other_changes) {
         ZwClose(Second);
     }
     EXPECT(NT_SUCCESS(Write(File, LINE, LINE_BYTES)));
-    FILE_DISPOSITION_INFORMATION Disposition = {TRUE}; /* it goes with what has gathered */
+    FILE_DISPOSITION_INFORMATION Disposition = {TRUE}; /* it goes with its gathered bytes */
     EXPECT(ZwSetInformationFile(File, &Io, &Disposition, sizeof(Disposition), FileDispositionInformation) ==
            STATUS_SUCCESS);
     EXPECT(ZwClose(File) == STATUS_SUCCESS);
@@ -366,7 +366,7 @@ KTEST(files_small_writes_are_refused_when_the_disk_is_full) {
     KT_EXPECT_EQ(WriteLines(Files[0], ClusterBytes / LINE_BYTES), STATUS_DISK_FULL);
     KT_EXPECT_EQ(WriteLines(Files[1], 2), STATUS_SUCCESS); /* within its cluster */
     for (ULONG i = 0; i < RTL_NUMBER_OF(Files); i++) {
-        KT_EXPECT_EQ(ZwClose(Files[i]), STATUS_SUCCESS); /* what was accepted has its place */
+        KT_EXPECT_EQ(ZwClose(Files[i]), STATUS_SUCCESS); /* accepted bytes have their place */
     }
     KT_EXPECT_EQ(FreeClusters(Filler, &ClusterBytes), 0);
     ZwClose(Filler);
@@ -383,7 +383,7 @@ static HANDLE OpenForLines(PCSTR Path, ULONG Options) {
     return File;
 }
 
-/* The machine ends with all files but one open. The host looks at what is on the disk: tests/test_files.py. */
+/* The machine ends with all files but one open. The host looks at the disk: tests/test_files.py. */
 KTEST(gathered_lines_are_on_the_disk_when_they_should_be) {
     LARGE_INTEGER Wait = {.QuadPart = -20000000};
     IO_STATUS_BLOCK Io;

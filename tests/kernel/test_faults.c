@@ -1,7 +1,7 @@
 /* test_faults.c: two short runs in which a disk may fail any one request: over files, and over paged memory.
  *
- * A byte tells which file and which offset it belongs to, in every version of the file. So whatever a read returns, after
- * whatever has failed, can be checked: a status is right, another byte is not. The host chooses the request that fails
+ * A byte tells which file and which offset it belongs to, in every version of the file. So any read's result, after any
+ * failure, can be checked: a status is right, another byte is not. The host chooses the request that fails
  * (tests/test_faults.py), and looks at the volume afterwards. */
 #include <ntifs.h>
 #include <block.h>
@@ -19,7 +19,7 @@ static UCHAR ByteAt(ULONG File, ULONG Offset) {
     return Byte == SOIL ? 0 : Byte;
 }
 
-/* The command line says so: every status is right then, and what is left on the volume is the host's to look at. */
+/* The command line says so: every status is right then, and the host checks the volume. */
 static BOOLEAN IsFaulty(VOID) {
     CHAR Word[16];
     return KeGetBootOption("files", Word, sizeof(Word));
@@ -105,7 +105,7 @@ static NTSTATUS Move(ULONG File) {
     return Change(File, FALSE, DELETE, &Target, sizeof(Target), FileRenameInformation);
 }
 
-/* Whatever can be read is right. Returns the length, or -1 where an error came before the end. */
+/* Each byte that can be read is right. Returns the length, or -1 where an error came before the end. */
 static LONG Check(ULONG File, BOOLEAN IsMoved) {
     HANDLE Handle;
     IO_STATUS_BLOCK Io;
@@ -140,7 +140,7 @@ static VOID CheckWhole(ULONG File, BOOLEAN IsMoved, LONG Length) {
     EXPECT(Found == Length);
 }
 
-/* Clusters that held something else before: whoever gives them away unwritten is found out. */
+/* Makes dirty clusters: giving one away unwritten shows. */
 static VOID Soil(VOID) {
     NTSTATUS Status = OpenAndWrite(FILES, FILE_OVERWRITE_IF, 0, SOIL_BYTES, TRUE);
     EXPECT(NT_SUCCESS(Status) && NT_SUCCESS(Delete(FILES, FALSE)));

@@ -1,4 +1,5 @@
-/* test_frames.c: frames change their owners: nobody sees what another has left, and the last ones go to those who make room. */
+/* test_frames.c: frames change their owners: no owner sees another's bytes, and the last ones go to those that make
+ * room. */
 #include "pagehelp.h"
 
 #define LEAVE 400

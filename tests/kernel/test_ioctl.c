@@ -129,7 +129,7 @@ KTEST(guarded_call_ends_with_the_status_that_is_raised_in_it) {
     KT_EXPECT_EQ(KiCurrentThread()->Guard, 0);
 }
 
-/* An APC comes to the thread in the middle of a guarded call: what it meets there is its own affair. */
+/* An APC comes to the thread in the middle of a guarded call: its own fault is its own affair. */
 static ULONG64 GuardInApc;
 
 static VOID LookAtGuard(PKAPC Apc, PKNORMAL_ROUTINE *Normal, PVOID *Context, PVOID *Argument1, PVOID *Argument2) {
@@ -179,7 +179,7 @@ KTEST(ioctl_by_handle_with_a_bad_buffer_is_an_access_violation) {
         ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, Good, BYTES, NOWHERE, BYTES),
         STATUS_SUCCESS);
     KT_EXPECT_EQ(Result.Status, STATUS_ACCESS_VIOLATION);
-    /* No input is none, whatever its length; and a status block where none can be is let pass. */
+    /* No input is none, of any length; and a status block where none can be is ignored. */
     KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, NOWHERE, CONTROL_BUFFERED, NULL, BYTES, Good, BYTES),
                  STATUS_SUCCESS);
     KT_EXPECT_EQ(*Sent, 2);
@@ -259,7 +259,7 @@ KTEST(ioctl_open_without_SYNCHRONIZE_cannot_be_synchronous) {
 
 /* ---- The null device ---- */
 
-/* A caller's status block is left alone by an error that comes at once: what it held shows that nothing was read. */
+/* A caller's status block is left alone by an error that comes at once: its old contents show that nothing was read. */
 KTEST(ioctl_the_null_device_takes_everything_and_gives_nothing) {
     static const PCWSTR Names[] = {L"\\Device\\Null", L"\\??\\NUL", L"\\DosDevices\\nul"};
     UCHAR Text[BYTES] = "kept";

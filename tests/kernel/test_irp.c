@@ -125,7 +125,7 @@ static VOID ResetSteps(VOID) {
     KeInitializeEvent(&Held, SynchronizationEvent, FALSE);
 }
 
-/* The upper driver's completion routine. Context: what it returns. */
+/* The upper driver's completion routine. Context: its result. */
 static NTSTATUS UpperDone(PDEVICE_OBJECT Device, PIRP Irp, PVOID Context) {
     KT_EXPECT_EQ(Device, Upper);
     Step(Irp->PendingReturned ? 'P' : 'U');
@@ -338,7 +338,7 @@ KTEST(irp_requests_of_all_cpus_do_not_mix) {
     IopDeleteDriverObject(Driver);
 }
 
-/* ---- What a new request looks like ---- */
+/* ---- The fields of a new request ---- */
 
 static VOID ExpectNew(PIRP Irp, CCHAR StackSize, NTSTATUS Status) {
     KT_EXPECT_EQ(Irp->Type, 6);
@@ -376,7 +376,7 @@ KTEST(irp_fields_after_IoAllocateIrp_are_those_of_NT) {
     KT_EXPECT_EQ(IoSizeOfIrp(3), sizeof(IRP) + 3 * sizeof(IO_STACK_LOCATION));
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 KTEST_CRASH(irp_completed_twice) {
     PDRIVER_OBJECT Driver = CreateStack();

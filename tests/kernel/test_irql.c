@@ -1,4 +1,4 @@
-/* test_irql.c: IRQL is CR8: what a level holds back comes when the level falls, and not before. */
+/* test_irql.c: IRQL is CR8: an interrupt that a level holds back comes when the level falls, and not before. */
 #include "ktest.h"
 
 KTEST(irql_KeGetCurrentIrql_is_CR8) {

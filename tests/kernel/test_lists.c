@@ -64,7 +64,7 @@ KTEST(slist_entry_has_one_owner_at_a_time) {
     KT_EXPECT_EQ(Found, COUNT);
 }
 
-/* What a pop does whose first entry is popped and freed between its two reads: the handler makes it begin again. */
+/* A pop whose first entry is popped and freed between its two reads: the handler makes it begin again. */
 KTEST(slist_pop_of_an_entry_that_is_gone_begins_again) {
     extern const UCHAR ExpInterlockedPopEntrySListFault[], ExpInterlockedPopEntrySListResume[];
     static ITEM Item;
@@ -92,7 +92,7 @@ static PSLIST_ENTRY PopFrom(PSLIST_HEADER Header, ULONG64 Alignment, const void 
     return (PSLIST_ENTRY)Rax;
 }
 
-/* The memory manager has its turn first, and only what it would refuse is fixed up: at any IRQL. */
+/* The memory manager has its turn first, and only a fault that it would refuse is fixed up: at any IRQL. */
 KTEST(slist_pop_of_an_entry_that_is_gone_faults_and_begins_again) {
     static ITEM Item;
     KIRQL OldIrql;

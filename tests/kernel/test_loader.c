@@ -1,4 +1,4 @@
-/* test_loader.c: drivers come and go without a trace; addresses have names; stacks are walked, whatever they hold. */
+/* test_loader.c: drivers come and go without a trace; addresses have names; any stack can be walked. */
 #include "ktest.h"
 #include <ldr.h>
 #include <rtl.h>
@@ -26,7 +26,7 @@ KTEST(loader_unloaded_driver_leaves_its_name_and_nothing_else) {
 KTEST(loader_rounds_of_loading_lose_no_memory) {
     MM_STATISTICS Before, After;
     PDRIVER_OBJECT Driver;
-    /* The ring of unloaded modules is filled first: from then on each round frees what an earlier one has left. */
+    /* The ring of unloaded modules is filled first: from then on each round frees an earlier one's entry. */
     for (ULONG Round = 0; Round < UNLOAD_RING + 4; Round++) {
         KT_REQUIRE(NT_SUCCESS(LdrLoadDriver("nonpaged", &Driver)));
         KT_REQUIRE(NT_SUCCESS(LdrUnloadDriver(Driver)));
@@ -231,7 +231,7 @@ KTEST(stack_walk_survives_any_registers) {
         ULONG64 Rip = (ULONG64)KernelTextStart + KtRandom(&Random, (ULONG)(KernelTextEnd - KernelTextStart));
         KT_EXPECT(WalkFrom(1, Rsp, Rbp, Frames) <= WALKED_FRAMES);
         KT_EXPECT(WalkFrom(Rip, Rsp, Rbp, Frames) <= WALKED_FRAMES);
-        /* whatever the instruction, with a stack that is there: its words taken for a return address and a frame */
+        /* any instruction, with a stack that is there: its words taken for a return address and a frame */
         KT_EXPECT(WalkFrom(Rip, (ULONG64)_AddressOfReturnAddress() & ~7ULL, Rbp, Frames) <= WALKED_FRAMES);
     }
 }

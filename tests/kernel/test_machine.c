@@ -1,4 +1,4 @@
-/* test_machine.c: what arch/x86_64 promises: levels, registers across interrupts, guard pages, protections, lines. */
+/* test_machine.c: the promises of arch/x86_64: levels, registers across interrupts, guard pages, protections, lines. */
 #include "ktest.h"
 
 #define TEST_LEVEL 9 /* no driver asks for it */
@@ -99,7 +99,7 @@ KTEST(machine_disconnected_routine_does_not_run) {
     UCHAR Vector = HalConnectVector(TEST_LEVEL, TakeNote, &Old), Other = HalConnectVector(TEST_LEVEL, TakeNote, &New);
     KT_REQUIRE(Vector != 0 && Other != 0);
     HalDisconnectVector(Vector);
-    HalRequestIpi(0, Vector); /* nobody's: counted and forgotten */
+    HalRequestIpi(0, Vector); /* without a routine: counted and forgotten */
     HalRequestIpi(0, Other);
     KT_WAIT_UNTIL(New.Runs == 1);
     KT_EXPECT_EQ(Old.Runs, 0);
@@ -215,7 +215,7 @@ KTEST(machine_every_stack_has_a_guard_page_below) {
     }
 }
 
-/* ---- What must stop the machine ---- */
+/* ---- Stops of the machine ---- */
 
 KTEST_CRASH(machine_exception_1F_is_no_APC_interrupt) {
     __asm__ volatile("int $0x1F");

@@ -1,4 +1,4 @@
-/* test_mdl.c: memory descriptor lists: what they describe, what they keep in memory, and where they are mapped. */
+/* test_mdl.c: memory descriptor lists: their frames, kept in memory, and mapped where. */
 #include "iotest.h"
 
 #define PAGES 5
@@ -22,7 +22,7 @@ KTEST(mdl_describes_a_buffer_across_pages) {
     ExFreePoolWithTag(Buffer, TAG);
 }
 
-/* The trimmer takes what it finds: locked pages stay, and their contents can be touched at DISPATCH_LEVEL. */
+/* The trimmer takes all it can: locked pages stay, and their contents can be touched at DISPATCH_LEVEL. */
 KTEST(mdl_keeps_paged_pool_in_memory_while_it_is_locked) {
     PUCHAR Buffer = ExAllocatePoolWithTag(PagedPool, PAGES * PAGE_SIZE, TAG);
     PMDL Mdl = IoAllocateMdl(Buffer, PAGES * PAGE_SIZE, FALSE, FALSE, NULL);
@@ -65,7 +65,7 @@ KTEST(mdl_mapping_is_the_same_memory_at_another_address) {
     MmUnlockPages(Mdl);
     KT_EXPECT(!MmIsAddressValid(Mapped));
     KT_EXPECT(!(Mdl->MdlFlags & (MDL_PAGES_LOCKED | MDL_MAPPED_TO_SYSTEM_VA)));
-    /* What was written through the mapping left no dirty bit in the pool's own PTEs, and must be written out anyway. */
+    /* Writes through the mapping left no dirty bit in the pool's own PTEs, and must be written out anyway. */
     MmTrimRange(Buffer, PAGES * PAGE_SIZE);
     MmFlushModifiedPages();
     MmPurgeStandby();
@@ -167,7 +167,7 @@ KTEST_CRASH(mdl_too_small_for_the_part_of_another) {
     PMDL Part = IoAllocateMdl(Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
     KT_REQUIRE(Buffer != NULL && Whole != NULL && Part != NULL);
     MmBuildMdlForNonPagedPool(Whole);
-    IoBuildPartialMdl(Whole, Part, Buffer, 23 * PAGE_SIZE); /* fits what there is room for */
+    IoBuildPartialMdl(Whole, Part, Buffer, 23 * PAGE_SIZE); /* just fits */
     IoBuildPartialMdl(Whole, Part, Buffer, 24 * PAGE_SIZE);
 }
 

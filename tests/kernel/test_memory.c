@@ -138,7 +138,7 @@ KTEST(memory_ranges_give_out_no_page_twice) {
     PageCheckLists();
 }
 
-/* ---- What must stop the machine ---- */
+/* ---- Stops of the machine ---- */
 
 KTEST_CRASH(memory_write_to_read_only_page) {
     PVOID Image = MakeCode();

@@ -1,4 +1,4 @@
-/* test_names.c: the name space: directories, symbolic links, what a path leads to, and handles with rights. */
+/* test_names.c: the name space: directories, symbolic links, paths and their objects, and handles with rights. */
 #include <ob.h>
 #include "../../kernel/io/iop.h"
 #include "iotest.h"
@@ -198,7 +198,8 @@ KTEST(names_are_made_by_the_system_when_asked) {
 
 #define FILLING 0x5555
 
-/* Room: of the buffer that is offered. Expected: whether it is enough; Terminator: what stands behind the text then. */
+/* Room: of the buffer that is offered. Expected: whether it is enough; Terminator: the character behind the text
+ * then. */
 static VOID Query(HANDLE Link, PCUNICODE_STRING Target, ULONG Room, PULONG Returned, BOOLEAN Expected,
                   WCHAR Terminator) {
     WCHAR Buffer[64];

@@ -1,4 +1,4 @@
-/* test_objects.c: events, semaphores, mutexes and timers by themselves: what each call returns and what a wait leaves. */
+/* test_objects.c: events, semaphores, mutexes and timers by themselves: the results of each call and of a wait. */
 #include "ktest.h"
 
 static LARGE_INTEGER Poll; /* 0 */

@@ -6,7 +6,7 @@ KTEST(overcommit_three_times_the_RAM_keeps_every_page) {
     PUCHAR P = MiAllocatePoolPages(TRUE, Pages, FALSE);
     KT_REQUIRE(P != NULL);
     MmTrimAllPageable();
-    MmFlushModifiedPages(); /* whatever else is pageable has its slot now */
+    MmFlushModifiedPages(); /* all other pageable memory has its slot now */
     ULONG64 Slots = Counter(&MiSlotsUsed), Reads = Counter(&MiCounters.PageReads);
     if (MiSlotCount - Counter(&MiSlotsUsed) < Pages) {
         KtSkip("the page file is too small");
@@ -119,7 +119,7 @@ KTEST(overcommit_thread_waits_for_a_page_until_there_is_one) {
     KT_REQUIRE(P != NULL);
     KT_EXPECT(SmallMachine(200));
     for (ULONG Page = 0; Page < PAGES; Page++) {
-        P[Page * 512] = ~(ULONG64)Page; /* twice what there is: the writer must make room */
+        P[Page * 512] = ~(ULONG64)Page; /* twice the frames: the writer must make room */
     }
     for (ULONG Page = 0; Page < PAGES; Page++) {
         KT_EXPECT_EQ(P[Page * 512], ~(ULONG64)Page);

@@ -1,4 +1,4 @@
-/* test_paging.c: each way of a page between valid, demand-zero, transition and page file, and what each CPU sees. */
+/* test_paging.c: each way of a page between valid, demand-zero, transition and page file, as each CPU sees it. */
 #include "pagehelp.h"
 
 static PULONG64 NewPages(ULONG Pages) {
@@ -35,7 +35,7 @@ KTEST(paging_trimmed_dirty_page_is_modified_and_comes_back_without_a_read) {
     KT_EXPECT_EQ(Counter(&MiCounters.PageReads), Reads);
     KT_EXPECT_EQ(Counter(&MiCounters.TransitionFaults), Soft + 1);
     KT_EXPECT_EQ(PageState((PVOID)P), PageValid);
-    KT_EXPECT(PagePfn((PVOID)P)->IsModified); /* never written: still dirty, whatever the new PTE says */
+    KT_EXPECT(PagePfn((PVOID)P)->IsModified); /* never written: still dirty, with a clean new PTE */
     MiFreePoolPages((PVOID)P, 1);
 }
 
@@ -202,7 +202,7 @@ static VOID FlushThread(PVOID Context) {
 
 /* Starts the write of a trimmed page and stops it in the disk. */
 static VOID BeginWrite(FLUSHER *Flusher, volatile ULONG64 *P) {
-    MmFlushModifiedPages(); /* what others have left */
+    MmFlushModifiedPages(); /* the pages of others */
     MmTrimRange((PVOID)P, 1);
     DiskAttach();
     DiskHold(FALSE, TRUE);
@@ -314,7 +314,7 @@ typedef struct _REMOTE {
     volatile ULONG64 Seen;
 } REMOTE;
 
-/* Touches the page once per odd step: the second touch comes with whatever the TLB of this CPU has kept. */
+/* Touches the page once per odd step: the second touch comes with the translation that this CPU's TLB has kept. */
 static VOID RemoteThread(PVOID Context) {
     REMOTE *Remote = Context;
     for (LONG Step = 1; Step <= 3; Step += 2) {

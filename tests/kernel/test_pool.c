@@ -301,7 +301,7 @@ KTEST(pool_counts_what_each_tag_holds) {
     KT_EXPECT_EQ(After.Bytes, Before.Bytes);
 }
 
-/* The table goes to COM1, for whoever reads it; here only that it may be printed at any level. */
+/* The table goes to COM1; this only tests that it may be printed at any level. */
 KTEST(pool_prints_its_usage_at_any_level) {
     KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
     MmPrintPoolUsage();
@@ -393,7 +393,7 @@ KTEST_ALONE(pool_without_memory_says_NULL_and_goes_on) {
     }
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 KTEST_CRASH(pool_small_block_freed_twice) {
     PVOID P = ExAllocatePoolWithTag(NonPagedPoolNx, 64, TAG);

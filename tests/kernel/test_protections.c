@@ -1,5 +1,5 @@
-/* test_protections.c: each CPU has on what its CPUID knows, and #DF, NMI and #MC have stacks of their own. The processor
- * itself is asked, not what the kernel has noted down about it. */
+/* test_protections.c: each CPU has its CPUID's protections on, and #DF, NMI and #MC have stacks of their own. The
+ * processor itself is asked, not the kernel's notes about it. */
 #include "../../arch/x86_64/hal.h"
 #include "ktest.h"
 

@@ -1,4 +1,4 @@
-/* test_pushlock.c: push locks, and the lock entries that tell who holds a push lock, a fast mutex or a guarded mutex. */
+/* test_pushlock.c: push locks, and the lock entries of the holders of push locks, fast mutexes and guarded mutexes. */
 #include "ktest.h"
 #include <inspect.h>
 
@@ -262,7 +262,7 @@ KTEST(lockentry_locks_may_be_released_in_any_order) {
     }
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 static FAST_MUTEX Fast;
 

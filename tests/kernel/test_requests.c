@@ -232,7 +232,7 @@ KTEST(remove_lock_waits_for_the_last_inside) {
     KtJoin(&Thread);
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 static VOID CancelAndKeepLock(PDEVICE_OBJECT Device, PIRP Irp) {
     UNREFERENCED_PARAMETER(Device);

@@ -1,4 +1,4 @@
-/* test_resource.c: resources: who gets in, who waits behind whom, who is the owner, and what a wrong release ends in. */
+/* test_resource.c: resources: who gets in, who waits behind whom, who is the owner, and the end of a wrong release. */
 #include "ktest.h"
 #include <inspect.h>
 
@@ -104,7 +104,7 @@ KTEST(resource_calls_with_a_critical_region_enter_and_leave_it) {
     ExDeleteResourceLite(&Resource);
 }
 
-/* ---- Several threads: who has come, in which order ---- */
+/* ---- Several threads, and the order of their arrival ---- */
 
 typedef struct _VISITOR {
     KT_THREAD Thread;
@@ -184,7 +184,7 @@ KTEST(resource_three_kinds_of_readers_meet_a_waiting_writer) {
     KT_WAIT_UNTIL(WaitsFor(&Writer, LockResourceExclusive));
     KT_EXPECT(ExAcquireResourceSharedLite(&Resource, FALSE)); /* for it is an owner already */
     KT_EXPECT(ExAcquireSharedStarveExclusive(&Resource, FALSE));
-    KT_EXPECT(!ExAcquireSharedWaitForExclusive(&Resource, FALSE)); /* an owner too, but this one waits for anybody */
+    KT_EXPECT(!ExAcquireSharedWaitForExclusive(&Resource, FALSE)); /* an owner too, but this one waits for any writer */
     Send(&Late, ExAcquireSharedStarveExclusive);
     KT_WAIT_UNTIL(Late.Arrival == 1); /* past the writer */
     SendAway(&Late);
@@ -318,7 +318,7 @@ KTEST(resource_keeps_writers_apart_from_everybody) {
     Finish();
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 static volatile BOOLEAN HasIt;
 
@@ -328,7 +328,7 @@ static VOID TakeAndStay(PVOID Context) {
     ExAcquireResourceExclusiveLite(&Resource, TRUE);
     HasIt = TRUE;
     KeWaitForSingleObject(Go, Executive, KernelMode, FALSE, NULL);
-    ExReleaseResourceLite(&Resource); /* somebody else has done so: the innocent one is caught */
+    ExReleaseResourceLite(&Resource); /* another thread has done so: the innocent one is caught */
     KeLeaveCriticalRegion();
 }
 

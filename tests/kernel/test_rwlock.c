@@ -1,4 +1,4 @@
-/* test_rwlock.c: reader/writer and numbered queued spin locks, and the CPU that says which lock it spins on. */
+/* test_rwlock.c: reader/writer and numbered queued spin locks, and a spinning CPU's note of its lock. */
 #include "ktest.h"
 
 #define WRITER ((LONG)0x80000000)
@@ -140,7 +140,7 @@ KTEST(queuedlock_raises_as_its_name_says) {
     KT_EXPECT_EQ(Lock, 0);
 }
 
-/* ---- Who spins ---- */
+/* ---- CPUs that spin ---- */
 
 static KSPIN_LOCK Held;
 

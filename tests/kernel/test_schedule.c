@@ -17,7 +17,8 @@ static VOID Append(ULONG Processor, PVOID Context) {
     }
 }
 
-/* FNV-1a over who wrote which entry. tests/test_kernel.py compares the line between runs of one seed and of several. */
+/* FNV-1a over the writer of each entry. tests/test_kernel.py compares the line between runs of one seed and of
+ * several. */
 KTEST(schedule_is_drawn_from_the_seed) {
     static TRACE Trace;
     ULONG64 Hash = 0xCBF29CE484222325ULL;

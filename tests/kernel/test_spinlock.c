@@ -1,5 +1,4 @@
-/* test_spinlock.c: at most one CPU holds a lock, whichever kind it is; queued locks are handed on in the order of
- * arrival. */
+/* test_spinlock.c: at most one CPU holds a lock, of any kind; queued locks are handed on in the order of arrival. */
 #include "ktest.h"
 
 /* ---- Mutual exclusion: a counter that is incremented in two steps loses counts unless the lock works ---- */
@@ -252,7 +251,7 @@ KTEST(spinlock_keeps_out_the_dpc_of_its_own_cpu) {
 }
 
 #if DBG
-/* ---- What the checked build refuses ---- */
+/* ---- Refusals of the checked build ---- */
 
 KTEST_CRASH(spinlock_taken_twice_by_one_cpu) {
     static KSPIN_LOCK Lock;

@@ -398,7 +398,7 @@ KTEST(thread_in_a_queue_is_taken_by_a_cpu_that_becomes_idle) {
     KT_WAIT_UNTIL(CountBusyProcessors(Spinner, Count) >= Count - 1);
     Late = (SPINNER){.IsOver = &IsLateOver};
     KT_REQUIRE(KtCreateThread(&Late.Thread, "late", 6, KT_ANY_PROCESSOR, Spin, &Late));
-    IsOver[Count - 1] = TRUE; /* whatever queue the late one is in */
+    IsOver[Count - 1] = TRUE; /* the late one may be in any queue */
     KT_WAIT_UNTIL(Late.Rounds != 0);
     IsLateOver = TRUE;
     for (ULONG i = 0; i < Count; i++) {

@@ -1,4 +1,4 @@
-/* test_trace.c: the event trace: a ring keeps the last events whole, whatever interrupts come in between. */
+/* test_trace.c: the event trace: a ring keeps the last events whole, even with interrupts in between. */
 #include "ktest.h"
 
 #include <trace.h>
@@ -38,7 +38,7 @@ KTEST(trace_an_event_says_what_happened_and_when) {
 }
 
 KTEST(trace_a_full_ring_forgets_the_oldest_event) {
-    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL); /* nobody else adds one */
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL); /* no interrupt adds one */
     PKPRCB Prcb = KeGetCurrentPrcb();
     ULONG64 Size = RingEvents(Prcb), Start = Prcb->TraceCount;
     for (ULONG64 i = 0; i < Size; i++) {
@@ -76,7 +76,7 @@ KTEST(trace_an_event_that_is_not_whole_is_not_found) {
     KT_EXPECT(IsFound);
 }
 
-/* What the checked build notes of two locks and a change of IRQL; the free build, nothing. */
+/* The checked build's notes of two locks and a change of IRQL; the free build has none. */
 KTEST_ALONE(trace_the_checked_build_notes_locks_and_irql) {
     static const KTRACE_KIND Noted[] = {TraceRaise, TraceAcquire, TraceRelease, TraceAcquire, TraceRelease, TraceLower};
     KTRACE_EVENT Found[RTL_NUMBER_OF(Noted)] = {0};
@@ -85,7 +85,7 @@ KTEST_ALONE(trace_the_checked_build_notes_locks_and_irql) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
     KIRQL Middle = KfRaiseIrql(SYNCH_LEVEL);
-    KfRaiseIrql(HIGH_LEVEL); /* nobody else adds an event */
+    KfRaiseIrql(HIGH_LEVEL); /* no interrupt adds an event */
     ULONG64 First = Prcb->TraceCount - 1;
     KeAcquireSpinLockAtDpcLevel(&Plain);
     KeReleaseSpinLockFromDpcLevel(&Plain);

@@ -12,7 +12,7 @@ static ULONG CountTransition(PUCHAR P, ULONG Pages) {
     return Count;
 }
 
-/* The machine wants half as many pages as nobody has touched lately: so it needs none of the others. */
+/* The machine wants half as many pages as have not been touched lately: so it needs none of the others. */
 KTEST(trim_spares_touched_pages_while_there_are_untouched_ones) {
     if (!MiHasPageFile) {
         KtSkip("nothing is trimmed without a page file");

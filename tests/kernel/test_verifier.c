@@ -1,4 +1,4 @@
-/* test_verifier.c: special pool as the verifier uses it: where a block lies, what stays inaccessible, what is paged. */
+/* test_verifier.c: special pool as the verifier uses it: the place of a block, its inaccessible neighbours, paging. */
 #include "../../kernel/mm/mi.h"
 #include "ktest.h"
 #include <verifier.h>

@@ -316,7 +316,7 @@ KTEST(wait_takes_each_permit_once) {
     KT_EXPECT_EQ(Market.Taken, KeNumberProcessors * KtStress(1000));
 }
 
-/* Wake-ups and time-outs race for the same waits: whoever comes first, the wait ends once. */
+/* Wake-ups and time-outs race for the same waits: either way, the wait ends once. */
 typedef struct _RACE {
     KEVENT Event;
     volatile LONG Woken, TimedOut;

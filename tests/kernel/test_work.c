@@ -148,7 +148,7 @@ KTEST(work_runs_with_the_context_that_it_was_queued_with) {
     IoDeleteDevice(Device);
 }
 
-/* ---- What stops the machine ---- */
+/* ---- Stops of the machine ---- */
 
 KTEST_CRASH(work_without_a_routine) {
     static WORK_QUEUE_ITEM Item;
@@ -174,7 +174,7 @@ KTEST_CRASH(work_of_a_device_freed_in_the_queue) {
     }
 }
 
-/* ---- What an interrupt service routine may not do ---- */
+/* ---- Forbidden to an interrupt service routine ---- */
 
 static BOOLEAN LeaveLowered(PKINTERRUPT Interrupt, PVOID Context) {
     UNREFERENCED_PARAMETER(Interrupt);
