@@ -28,8 +28,8 @@ KTEST(names_say_what_is_wrong_with_a_path) {
     KT_EXPECT_EQ(Probe(L"\\", 0), STATUS_SUCCESS);
     KT_EXPECT_EQ(Probe(L"\\device", 0), STATUS_OBJECT_NAME_NOT_FOUND);
     KT_EXPECT_EQ(Probe(L"\\device", OBJ_CASE_INSENSITIVE), STATUS_SUCCESS);
-    KT_EXPECT_EQ(Probe(L"\\Device\\Nobody", 0), STATUS_OBJECT_NAME_NOT_FOUND);
-    KT_EXPECT_EQ(Probe(L"\\Nowhere\\Nobody", 0), STATUS_OBJECT_PATH_NOT_FOUND);
+    KT_EXPECT_EQ(Probe(L"\\Device\\KtNone", 0), STATUS_OBJECT_NAME_NOT_FOUND);
+    KT_EXPECT_EQ(Probe(L"\\Nowhere\\KtNone", 0), STATUS_OBJECT_PATH_NOT_FOUND);
     KT_EXPECT_EQ(Probe(L"Device", 0), STATUS_OBJECT_PATH_SYNTAX_BAD);
     KT_EXPECT_EQ(Probe(L"", 0), STATUS_OBJECT_PATH_SYNTAX_BAD);
 }
