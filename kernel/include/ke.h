@@ -19,7 +19,7 @@ VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number);  /* PRCB, queues, idle thre
 VOID KeActivateProcessor(VOID);                       /* the CPU can take interrupts and threads now */
 DECLSPEC_NORETURN VOID KiIdleLoop(VOID);
 
-/* What the boot loader has said (bootinfo.h). */
+/* The boot loader's report (bootinfo.h). */
 struct _BOOT_INFO;
 extern struct _BOOT_INFO *KeBootInfo;
 /* Command-line options ("name=value" or "name"). Any IRQL. */

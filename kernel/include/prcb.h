@@ -64,7 +64,7 @@ typedef struct _KPRCB {
     PKTRAP_FRAME FreezeFrame; /* where the freeze found this CPU */
     KIRQL DebuggerSavedIRQL;
     PKTRAP_FRAME InterruptFrame;                /* innermost interrupt in progress, for watchdogs */
-    ULONG64 volatile SpinningWord;              /* what it found in that lock at first */
+    ULONG64 volatile SpinningWord;              /* its first look into that lock */
     PKSPIN_LOCK volatile SpinningOn;            /* the spin lock that this CPU waits for, or NULL */
     KSPIN_LOCK_QUEUE LockQueue[NUMBERED_LOCKS]; /* numbered queued spin locks (ke/queuedlock.c) */
     struct _KTRACE_EVENT *TraceRing;            /* the event trace (trace.h) */
@@ -78,7 +78,7 @@ typedef struct _KPRCB {
     };
 } KPRCB, *PKPRCB;
 
-/* The processor control region: what GS points to. */
+/* The processor control region, to which GS points. */
 typedef struct _KPCR {
     PVOID Reserved0[3];
     struct _KPCR *Self; /* +0x18 */

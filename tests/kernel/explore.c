@@ -1,6 +1,6 @@
 /* explore.c: the exploration of schedules: which context runs next, and which schedule is tried next.
  *
- * Both contexts run on one CPU, the other one lends its PRCB: it stands in the routine of an IPI meanwhile. A context is
+ * Both contexts run on one CPU, the other one lends its PRCB: it waits in the routine of an IPI meanwhile. A context is
  * preempted where the schedule says so. It gives way by itself at a `pause`, when it has returned, and after many
  * instructions, so that a wait without a pause ends too. A schedule that does not end breaks every rule. */
 #include "explore.h"
@@ -186,7 +186,7 @@ static VOID Note(KT_FINDINGS *Findings, BOOLEAN IsRight) {
 typedef struct _BATCH {
     const KT_EXPLORATION *What;
     KT_FINDINGS *Findings;
-    ULONG First, Preempt; /* in: what all schedules of the batch have in common */
+    ULONG First, Preempt; /* in: shared by all schedules of the batch */
     BOOLEAN IsLast;       /* out: after so many instructions there was nothing to preempt */
     BOOLEAN IsRight;      /* out, of one schedule: the rule held */
     volatile LONG StandingStill, IsOver;
@@ -273,7 +273,7 @@ VOID KtExplore(const KT_EXPLORATION *What, KT_FINDINGS *Findings) {
     KtUnpin();
 }
 
-/* ---- What was found ---- */
+/* ---- The findings ---- */
 
 static PCSTR FileOf(const KD_SYMBOL *Symbol) {
     return Symbol->File ? Symbol->File : "?";
@@ -339,7 +339,7 @@ VOID KtExpectExplored(const KT_EXPLORATION *What) {
     CHAR Text[32];
     KT_NEEDS_PROCESSORS(2);
     if (DBG) {
-        KtSkip("the free build is explored: what the checked one writes down for each lock is longer than the lock");
+        KtSkip("the free build is explored: the checked one's notes on each lock are longer than the lock");
         return;
     }
     if (!KtIsSeeded()) {

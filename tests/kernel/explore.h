@@ -3,7 +3,7 @@
  * A KEXPLORE row names what is explored: a fragment for each context, how the state begins, and the rule that holds when both
  * have returned. Each context is a CPU to the code that it runs: it has an IRQL, a PRCB and a current thread of its own. What
  * one instruction does is done at once; so a read-modify-write without LOCK looks whole, and a store is seen at once by both:
- * real threads are what finds those (docs/exploring.md). */
+ * real threads find those (docs/exploring.md). */
 #ifndef _EXPLORE_H_
 #define _EXPLORE_H_
 
@@ -14,7 +14,7 @@
 #define KT_NEVER (~0u)
 
 typedef struct DECLSPEC_ALIGN(64) _KT_EXPLORATION {
-    PCSTR Name, Rule;               /* the rule: what is broken when Holds says FALSE */
+    PCSTR Name, Rule;               /* the rule, broken when Holds says FALSE */
     VOID (*Prepare)(VOID);          /* before each schedule. IF = 0, no calls that wait */
     VOID (*Run[KT_CONTEXTS])(VOID); /* at Irql; the same IRQL on return */
     BOOLEAN (*Holds)(VOID);         /* after each schedule. IF = 0 */

@@ -1,4 +1,4 @@
-/* test_explore.c: what is explored: each lock, what works without one, and faults that the explorer must find.
+/* test_explore.c: the explored code: each lock, code that works without one, and faults that the explorer must find.
  *
  * A name says what two contexts do at one time. `tools/bugcheck explore` lists them. */
 #include "explore.h"
