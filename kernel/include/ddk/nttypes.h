@@ -1,4 +1,4 @@
-/* nttypes.h: the types and small macros of ntdef.h, which includes it; the kernel's own headers need no more. */
+/* nttypes.h: the types and small macros of ntdef.h, and all that the kernel's own headers need. */
 #ifndef _NTTYPES_H_
 #define _NTTYPES_H_
 
