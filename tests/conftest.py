@@ -12,7 +12,6 @@ the one command that repeats the run.
 """
 
 import fcntl
-import os
 import signal
 import subprocess
 import sys
@@ -24,7 +23,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent.parent / "tools"))
 
 import ktap                                                                             # noqa: E402
-from host.paths import OUT, TOP                                                         # noqa: E402
+from host.make import make_command, told_if_long                                        # noqa: E402
+from host.paths import OUT                                                              # noqa: E402
 from machine.emulators import Machine, repeat_command                                   # noqa: E402
 from machine.process import Outcome, Run, hang_report                                   # noqa: E402
 import timing                                                                           # noqa: E402
@@ -90,11 +90,9 @@ BUILDS = ("checked", "free")
 def make(name):
     """Makes a build complete, or raises BuildFailed with the compiler's words; others that want it at the same time wait."""
     OUT.mkdir(parents=True, exist_ok=True)
-    with open(OUT / f".{name}.lock", "w") as lock:
+    with open(OUT / f".{name}.lock", "w") as lock, told_if_long(name):
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-s", "-C", str(TOP), f"-j{os.cpu_count()}", f"BUILD={name}",
-                               f"OUT={os.path.relpath(OUT, TOP)}", "iso", "judge"],
-                              capture_output=True, text=True, errors="replace", timeout=600)
+        done = subprocess.run(make_command(name, "iso", "judge"), capture_output=True, text=True, errors="replace", timeout=600)
     if done.returncode:
         raise BuildFailed(f"the {name} build failed:\n{done.stderr[-4000:]}")
 
@@ -119,6 +117,9 @@ def pytest_sessionstart(session):
     if hasattr(config, "workerinput"):          # xdist's: its launcher has built
         built.update(config.workerinput["built"])
     elif not config.option.collectonly:
+        for word in config.args:
+            if not Path(config.invocation_params.dir, word.partition("::")[0]).exists():
+                pytest.exit(f"there is no {word}", returncode=pytest.ExitCode.USAGE_ERROR)
         try:
             for name in BUILDS:
                 make(name)

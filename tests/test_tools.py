@@ -14,6 +14,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
+import conftest
 from build import driverbuild
 from cli import hosts, run
 from conftest import ensure_built
@@ -89,6 +90,16 @@ def test_an_unknown_option_of_the_tests_is_refused(shell):
     done = shell(BUGCHECK, "test", "--nonsense")
     assert done.returncode == 2
     assert "--nonsense" in done.stderr and done.stderr.endswith("tools/bugcheck test --help lists the options\n")
+
+
+def test_a_file_that_is_none_of_the_tests_is_told_before_anything_is_built(shell, tmp_path):
+    done = shell(BUGCHECK, "test", "tests/nonsense.py::test", OUT=tmp_path)
+    assert done.returncode == 2 and "there is no tests/nonsense.py::test" in done.stderr, done.stderr
+    assert not list(tmp_path.glob("*/obj"))
+
+
+def test_an_unknown_group_of_packages_is_answered_with_the_list(shell):
+    assert_one_line(shell(BUGCHECK, "install", "nonsense"), "nonsense", "the groups are: gdb hosts iso rewind run test uefi window")
 
 
 def test_an_unknown_command_is_answered_with_the_list(shell):
@@ -541,11 +552,11 @@ def test_doctor_lists_every_package(shell):
         assert f" {package} " in done.stdout
 
 
-@pytest.mark.parametrize("make", (lambda: maker.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free")),
-                         ids=("step", "driver"))
+@pytest.mark.parametrize("make", (lambda: maker.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free"),
+                                  lambda: conftest.make("free")), ids=("step", "driver", "test"))
 def test_a_long_build_that_shows_nothing_is_told(monkeypatch, capfd, make):
     for seconds, told in (("0", ""), ("0.6", "bugcheck: building the free kernel, which takes a minute or two the first time\n")):
-        for module in (maker, driverbuild):
+        for module in (maker, driverbuild, conftest):
             monkeypatch.setattr(module, "make_command", lambda *_, seconds=seconds: ["sleep", seconds])
         monkeypatch.setattr(maker, "PATIENCE", 0.3)
         make()
