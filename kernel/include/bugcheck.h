@@ -22,6 +22,10 @@ typedef struct _BUG_STATE {
     BOOLEAN IsCut; /* a step has faulted, and the rest were left out */
 } BUG_STATE;
 extern BUG_STATE KiBug;
+/* A place where a function was left: the three registers that a stack walk needs. */
+typedef struct _BUG_SPOT {
+    ULONG64 Rip, Rbp, Rsp;
+} BUG_SPOT;
 BOOLEAN KiIsDying(VOID);
 ULONG KiOtherBugCheck(ULONG Processor); /* the code with which a frozen CPU wanted to stop too; 0: it did not */
 
@@ -56,7 +60,7 @@ extern const BUG_STEP KiBugSteps[], KiBugStepsEnd[];
 /* For bugcheck.c alone (bugsteps.c). */
 VOID KiRunBugSteps(VOID); /* from the one where it stopped; ends the machine */
 /* A fault in the running step. TRUE: only that step is lost. FALSE: all the rest but the last. */
-BOOLEAN KiLoseBugStep(ULONG Code, PKTRAP_FRAME Frame, const ULONG64 *StackFrame);
+BOOLEAN KiLoseBugStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress);
 
 /* ---- The end that the scenario expects, told once (report/end.c) ---- */
 extern PCSTR KiEndName;                   /* of the scenario, for the verdict */

@@ -137,15 +137,19 @@ static VOID FreezeOthers(VOID) {
 
 /* ---- The hand-over ---- */
 
-/* A stack frame begins with the caller's rbp and the return address; above them is the stack of the caller. */
-static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULONG64 *StackFrame, PKPRCB Prcb, KIRQL Irql) {
+/* From a function's frame: [0] its caller's rbp, [1] its return address, above them the stack of the caller. */
+static BUG_SPOT CallerOf(const ULONG64 *StackFrame) {
+    return (BUG_SPOT){.Rip = StackFrame[1], .Rbp = StackFrame[0], .Rsp = (ULONG64)(StackFrame + 2)};
+}
+
+static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, PKPRCB Prcb, KIRQL Irql) {
     KiBug.Code = (ULONG)Data[0];
     memcpy(KiBugCheckData, Data, sizeof(KiBugCheckData));
     memcpy(KiBug.Parameter, Data + 1, sizeof(KiBug.Parameter));
     KiBug.Frame = Frame;
-    KiBug.Rip = Frame ? Frame->Rip : StackFrame[1];
-    KiBug.Rbp = Frame ? Frame->Rbp : StackFrame[0];
-    KiBug.Rsp = Frame ? Frame->Rsp : (ULONG64)(StackFrame + 2);
+    KiBug.Rip = Place.Rip;
+    KiBug.Rbp = Place.Rbp;
+    KiBug.Rsp = Place.Rsp;
     KiBug.Cr2 = __readcr2();
     KiBug.Irql = Irql;
     KiBug.Prcb = Prcb;
@@ -156,10 +160,8 @@ static VOID RecordState(const ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULONG64
     }
 }
 
-/* Entered once for the bugcheck, and again for each fault while dying. StackFrame: of the function that was called to stop
- * the machine; NULL where a trap did. */
-static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULONG64 *StackFrame,
-                                  const KD_REGISTERS *Registers) {
+/* Entered once for the bugcheck, and again for each fault while dying. */
+static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, BUG_SPOT Place, const KD_REGISTERS *Registers) {
     KIRQL Irql = Frame ? (KIRQL)Frame->PreviousIrql : KiCurrentIrql();
     _disable();
     KiSetIrql(HIGH_LEVEL);
@@ -169,12 +171,13 @@ static DECLSPEC_NORETURN VOID Die(ULONG_PTR *Data, PKTRAP_FRAME Frame, const ULO
         if (Frame != NULL) {
             Rewrite(Data, Frame);
         }
-        RecordState(Data, Frame, StackFrame, Prcb, Irql);
+        RecordState(Data, Frame, Place, Prcb, Irql);
         KiBug.Registers = *Registers;
         FreezeOthers();
         KiCallOnStack((ULONG64)(KiBugStack + KERNEL_STACK_SIZE), KiRunBugSteps);
     } else if (KiDyingDepth == 2) {
-        KiDyingDepth -= KiLoseBugStep((ULONG)Data[0], Frame, StackFrame); /* the next step may fault too */
+        /* The next step may fault too. */
+        KiDyingDepth -= KiLoseBugStep((ULONG)Data[0], Place.Rip, Frame ? Frame->FaultAddress : 0);
         KiRunBugSteps();
     }
     HalHalt();
@@ -185,7 +188,7 @@ DECLSPEC_NORETURN VOID KiBugCheckFromTrap(ULONG Code, ULONG_PTR P1, ULONG_PTR P2
                                           PKTRAP_FRAME Frame) {
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     const KD_REGISTERS Registers = {0}; /* the frame has them */
-    Die(Data, Frame, NULL, &Registers);
+    Die(Data, Frame, (BUG_SPOT){.Rip = Frame->Rip, .Rbp = Frame->Rbp, .Rsp = Frame->Rsp}, &Registers);
 }
 
 /* Stops the machine. Any IRQL, any locks; documented in the WDK under KeBugCheckEx. */
@@ -193,7 +196,7 @@ DECLSPEC_NORETURN VOID KeBugCheckEx(ULONG Code, ULONG_PTR P1, ULONG_PTR P2, ULON
     ULONG_PTR Data[5] = {Code, P1, P2, P3, P4};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
     HAL_CAPTURE_REGISTERS(Registers);
-    Die(Data, NULL, __builtin_frame_address(0), &Registers);
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }
 
 /* Stops the machine, without parameters. Any IRQL, any locks. */
@@ -201,5 +204,5 @@ DECLSPEC_NORETURN VOID KeBugCheck(ULONG Code) {
     ULONG_PTR Data[5] = {Code, 0, 0, 0, 0};
     KD_REGISTERS Registers = {.OriginalRax = ~0ULL, .SegCs = SELECTOR_KERNEL_CODE, .SegSs = SELECTOR_KERNEL_DATA};
     HAL_CAPTURE_REGISTERS(Registers);
-    Die(Data, NULL, __builtin_frame_address(0), &Registers);
+    Die(Data, NULL, CallerOf(__builtin_frame_address(0)), &Registers);
 }

@@ -31,8 +31,7 @@ static VOID ReportLess(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
 }
 
 /* See bugcheck.h. */
-BOOLEAN KiLoseBugStep(ULONG Code, PKTRAP_FRAME Frame, const ULONG64 *StackFrame) {
-    ULONG64 Rip = Frame ? Frame->Rip : StackFrame[1], FaultAddress = Frame ? Frame->FaultAddress : 0;
+BOOLEAN KiLoseBugStep(ULONG Code, ULONG64 Rip, ULONG64 FaultAddress) {
     if (KiStep < KiBugStepsEnd && KiStep->Faulted != NULL) {
         KiStep->Faulted(Code, Rip, FaultAddress);
         KiStep++;

@@ -76,7 +76,7 @@ VOID PspStartThread(PETHREAD Thread) {
 }
 
 NTSTATUS PsCreateNamedThread(PETHREAD *Thread, PCSTR Name, KPRIORITY Priority, PKSTART_ROUTINE Start, PVOID Context) {
-    PETHREAD Unwanted, *Created = Thread != NULL ? Thread : &Unwanted;
+    PETHREAD Unwanted = NULL, *Created = Thread != NULL ? Thread : &Unwanted;
     NTSTATUS Status = PspCreateThread(Created, Name, Priority, Start, Context);
     if (NT_SUCCESS(Status)) {
         PspStartThread(*Created);
