@@ -174,6 +174,8 @@ def test_failed_and_undecided_are_exit_1(build, tmp_path):
     assert done.returncode == 1
     assert re.match(r"result: undecided thread 0x\w+ \(judge_spins!Poll\) is running in judge_spins!Poll\+0x\w+ "
                     r"\(judge_spins.c:\d+\), after [1-9]\.\d+ s on a CPU and 0 requests to drivers \[seed 1\]", last(done)), last(done)
+    done = tool("tests/drivers/judge/judge_timer_left.c", "--limit", "1")
+    assert (done.returncode, last(done)) == (1, "result: undecided timers, DPCs or work items still queued: 1 [seed 1]"), done.stdout
     done = tool(write(tmp_path, "spin.c", SPIN), "--free-running", "--timeout", "4")
     assert done.returncode == 1
     assert re.fullmatch(r"result: undecided no end within 4 s: thread 0x\w+ \(spin!DriverEntry\) is running in spin!DriverEntry\+0x\w+ "

@@ -259,7 +259,7 @@ static DECLSPEC_NORETURN VOID EndUndecided(BOOLEAN IsDone) {
         JudgeSummarizeLeft(Text, sizeof(Text));
     }
     if (Text[0] == 0) {
-        RtlFormat(Text, sizeof(Text), IsDone ? "%u timers, DPCs or work items are still queued" : "the load goes on",
+        RtlFormat(Text, sizeof(Text), IsDone ? "timers, DPCs or work items still queued: %u" : "the load goes on",
                   View.Pending);
     }
     PutVerdict(Text, STATUS_TIMEOUT);
