@@ -200,6 +200,17 @@ def test_the_walk_is_as_long_as_the_documents_say():
     assert walked(told)[1] == files and abs(walked(told)[0] - count) * 10 <= count, done.stdout
 
 
+@pytest.mark.parametrize('walk,first,also', [('thread', 'kernel/ps/thread.c', 'kernel/ke/scheduler.c'),
+                                             ('create', 'kernel/io/create.c', 'kernel/ob/lookup.c')])
+def test_other_walks_are_counted_too(walk, first, also):
+    """A new thread, and a file that is opened: their files in the order in which they are entered."""
+    done = run('tools/tool', 'docs.walk', walk)
+    assert done.returncode == 0, done.stderr
+    count, files = walked(done.stdout)
+    assert files[0] == first and also in files and count > 1000 and re.match(r'\d+ instructions, \d+ files, \d+ hops\n', done.stdout)
+    assert run('tools/tool', 'docs.walk', 'nowhere').stderr == 'bugcheck: usage: tools/tool docs.walk [fault|thread|create|--update]\n'
+
+
 def test_the_readme_walks_the_same_way():
     """README's table names no file that docs/walk.md does not, and the numbers are the same. It comes before the tools."""
     readme, walk = ((ROOT / name).read_text() for name in ('README.md', 'docs/walk.md'))

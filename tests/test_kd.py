@@ -261,7 +261,7 @@ def test_launcher_complains_in_one_line(dump, tmp_path):
 
 @pytest.mark.parametrize("module,text,said", (
     ("everything.py", "def load():\n    raise RuntimeError('a defect')\n", "bugcheck: internal error: RuntimeError: a defect"),
-    ("target/session.py", "this is no Python\n", "SyntaxError")))
+    ("target/session.py", "this is no Python\n", "invalid syntax")))
 def test_a_defect_of_the_debugger_is_status_2(dump, tmp_path, module, text, said):
     """GDB goes on when its Python fails, and would leave with 0."""
     tools = tmp_path / "tools"

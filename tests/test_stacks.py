@@ -341,7 +341,7 @@ def test_a_thread_preempted_in_a_leaf_has_its_callers(kind, tmp_path):
     line, line_of_call = (LEAF[:LEAF.index(mark)].count("\n") + 1 for mark in ("/* here */", "/* caller */"))
     assert re.search(rf"leaf!Leaf[^\n]*\[leaf\.cc @ {line}\]\n.*leaf!Spin[^\n]*\[leaf\.cc @ {line_of_call}\]\n.*nt!", said), said
     assert re.search(r"nt!\S+\n.*leaf!Leaf.*\n.*leaf!Spin.*\n.*nt!KiStartThread\S*\n.*nt!KiThreadStartup\S*\n", said), said
-    assert re.search(rf"(?: in |^#\d+ +)Leaf\((?:.*\n){{1,3}}.*leaf\.cc:{line}\n.* in Spin\(.*(?:\n.*)?leaf\.cc:{line_of_call}\n", said,
+    assert re.search(rf"(?: in |^#\d+ +)Leaf ?\((?:.*\n){{1,3}}.*leaf\.cc:{line}\n.* in Spin ?\(.*(?:\n.*)?leaf\.cc:{line_of_call}\n", said,
                      re.M), said                # GDB's
     assert re.search(r"^  \S+  Spin +Ready +leaf!Leaf", said, re.M), said
     assert re.search(r"^\* 1 +CPU 0: delayed worker +\S+ in KeBugCheckEx", said, re.M), said         # the CPU, whatever was chosen

@@ -11,6 +11,7 @@ import pytest
 def main(words):
     try:
         status = pytest.main(words)
+        sys.stdout.flush()
     except BrokenPipeError:             # `tools/bugcheck test | head`: the workers end with us, and with them their machines
         os._exit(1)
     if status == pytest.ExitCode.USAGE_ERROR:
