@@ -210,6 +210,13 @@ def test_the_debugger_is_compiled_once_and_under_build(dump, kd):
     assert list(folder.glob("regions.*.pyc"))
 
 
+def test_the_list_of_commands_fits_a_small_terminal(dump, kd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = kd(dump("story"), "help").splitlines()
+    assert max(map(len, lines)) < 80
+    assert lines[lines.index("!thread [ADDRESS | -t NUMBER] [FLAGS]") + 1].startswith(" " * 35 + "a thread: its state")
+
+
 def test_every_command_has_help_and_no_answer_is_a_traceback(dump, kd):
     path = dump("story")
     names = [line.split()[0] for line in kd(path, "help").splitlines() if line and not line[0].isspace()]
