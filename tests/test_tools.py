@@ -583,7 +583,7 @@ def test_qmp_errors_are_told(start):
 
 
 GDB_SESSION = (                                # what a reader types, and what must come before the next prompt
-    (None, r"hbreak MmAccessFault if Frame->PreviousIrql >= 2.*build for stepping.*nothing\s+is inlined"),
+    (None, r"`continue` lets it run.*hbreak MmAccessFault if Frame->PreviousIrql >= 2.*build for stepping.*nothing\s+is inlined"),
     ("hbreak MmAccessFault if Frame->PreviousIrql >= 2", "Hardware assisted breakpoint"),
     ("break SecretStore", r"Breakpoint 4 \(SecretStore\) pending"),
     ("continue", r"Thread \d hit Breakpoint 4, .*SecretStore.*\(Number=42\)"),

@@ -182,7 +182,7 @@ def command_gdb(options):
     with Run(machine, folder) as run:
         run.wait_for_debugger(link)
         if sys.stdin.isatty():
-            say("the machine stands at its first instruction; `continue` runs it into the crash")
+            say("the machine stands at its first instruction; `continue` lets it run")
             signal.signal(signal.SIGINT, signal.SIG_IGN)        # Ctrl-C is GDB's: it stops a machine that runs
             return subprocess.run(debugger).returncode
         say(f"the machine stands at its first instruction, for {options.timeout} s: "
