@@ -523,7 +523,7 @@ def test_f5_stops_in_the_kernel_and_in_a_driver(own_output, configuration):
 
     A breakpoint that a person has set in a driver's source is put in as the editor puts it in, and reached. The folder's name
     has a space in it, as many have."""
-    (spaced := own_output.parent / "my labs").symlink_to(own_output)
+    (spaced := own_output.with_name(f"my {own_output.name}")).symlink_to(own_output)
     task = next(task for task in vscode("tasks.json")["tasks"] if task["label"] == configuration["preLaunchTask"])
     machine = subprocess.Popen(task["command"], shell=True, cwd=TOP, env=os.environ | {"OUT": str(own_output)},
                                text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,

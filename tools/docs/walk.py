@@ -1,4 +1,4 @@
-"""Counts walks through the kernel: the files, instructions and hops from one event to another.
+"""Counts walks through the kernel: files, instructions and hops from one event to another.
 
     tools/tool docs.walk            of docs/walk.md: a fatal page fault, from vector 14 to the report
     tools/tool docs.walk thread     a new thread, from PsCreateSystemThread to the first instruction of KiStartThread

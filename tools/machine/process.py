@@ -1,4 +1,4 @@
-"""A machine that runs: started, watched on COM1 and COM2, and ended whatever happens.
+"""A machine that runs: started, watched on COM1 and COM2, and ended in every case.
 
     with Run(Machine(way="bios", cmdline="scenario=paged", cpus=2), folder) as run:
         outcome = run.wait(limit=30)

@@ -1,4 +1,4 @@
-""".exr and .cxr: an exception that nobody handled, and the registers at its moment.
+""".exr and .cxr: an exception without a handler, and the registers at its moment.
 
 !analyze -v prints both.
 """
