@@ -601,7 +601,7 @@ GDB_SESSION = (                                # what a reader types, and what m
     ("info breakpoints", r"if Frame->PreviousIrql >= 2\s+breakpoint already hit 1 time\b"),
     ("continue", r"hit Breakpoint 2, .*KiBugCheckFromTrap"),
     ("irql", "DISPATCH_LEVEL"),
-    ("continue", r"The machine is at its end: what it said is in .*serial\.log"),
+    ("continue", r"The machine is at its end; what it said: .*serial\.log"),
 )
 
 

@@ -53,7 +53,7 @@ class End(gdb.Breakpoint):
         self.serial = serial
 
     def stop(self):
-        print(f"The machine is at its end: what it said is in {self.serial}; `quit` leaves.")
+        print(f"The machine is at its end; what it said: {self.serial}. `quit` leaves.")
         return True
 
 
