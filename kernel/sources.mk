@@ -109,7 +109,7 @@ CORE += kernel/io/interrupt.c            # a vector, a service routine and their
 CORE += kernel/io/msix.c                 # an interrupt is a write by the device
 CORE += kernel/io/pciconfig.c            # PCI configuration space, scanned once
 CORE += kernel/io/pcibar.c               # where a device's memory is, and how much
-CORE += kernel/io/startup.c              # one disk driver after the other
+CORE += kernel/init/disks.c              # one disk driver after the other
 CORE += kernel/io/block.c                # the list of disks
 
 # ---- The end of the machine

@@ -12,7 +12,7 @@
 
 struct _KLDR_DATA_TABLE_ENTRY;
 VOID IoScanPci(VOID);          /* PASSIVE, first thread, while no other CPU runs: pcibar.c says why */
-VOID IoInitializeSystem(VOID); /* PASSIVE, first thread: the disk drivers in their order */
+VOID IoInitializeSystem(VOID); /* init/disks.c. PASSIVE, first thread: the disk drivers in their order */
 PDRIVER_OBJECT IopCreateDriverObject(struct _KLDR_DATA_TABLE_ENTRY *Module); /* NULL: no memory */
 VOID IopDeleteDriverObject(PDRIVER_OBJECT DriverObject);
 VOID IopReadyDevices(

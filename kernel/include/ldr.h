@@ -52,9 +52,7 @@ NTSTATUS LdrLoadDriver(PCSTR Name, PDRIVER_OBJECT *DriverObject);
 extern VOID (*LdrImageHook)(PUNICODE_STRING Name, PVOID Base, SIZE_T Bytes);
 NTSTATUS LdrUnloadDriver(PDRIVER_OBJECT DriverObject); /* PASSIVE; STATUS_INVALID_DEVICE_REQUEST without DriverUnload */
 PKLDR_DATA_TABLE_ENTRY LdrFindModule(ULONG64 Address); /* any IRQL */
-/* A file of the boot archive by its whole path. FALSE: not there. Any IRQL; the memory is never freed. */
-BOOLEAN LdrFindArchiveFile(PCSTR Path, const void **Data, SIZE_T *Bytes);
-BOOLEAN LdrIsKernelAddress(ULONG64 Address); /* in the kernel image: the 0xA / 0xD1 rule */
+BOOLEAN LdrIsKernelAddress(ULONG64 Address);           /* in the kernel image: the 0xA / 0xD1 rule */
 /* A range that a now unloaded driver had; its name, or NULL. Any IRQL. */
 PCSTR LdrFindUnloadedModule(ULONG64 Address);
 const LDR_SECTION *LdrFindSection(PKLDR_DATA_TABLE_ENTRY Module, ULONG64 Address);

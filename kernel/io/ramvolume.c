@@ -3,11 +3,13 @@
  *
  * The image in the archive stops behind its last byte that is not zero; the boot sector tells how large the disk is.
  * A page of it costs memory from the first time that something is written to it. */
+#include "iop.h"
+
+#include <bootinfo.h>
 #include <kd.h>
-#include <ldr.h>
 #include <mm.h>
 #include <ring.h>
-#include "iop.h"
+#include <rtl.h>
 
 #define MAXIMUM_PAGES 512 /* 2 MiB */
 #define SECTORS_PER_PAGE (PAGE_SIZE / BLOCK_SECTOR_SIZE)
@@ -136,7 +138,9 @@ static ULONG64 CountSectors(VOID) {
 /* Without the image there is no C:, and opening a file on it fails. */
 static VOID CreateRamVolume(VOID) {
     const void *Data;
-    if (IoGetVolumeDisk() != NULL || !LdrFindArchiveFile("c.img", &Data, &ImageBytes)) {
+    const void *Archive = MmPhysicalToVirtual(KeBootInfo->ArchiveBase);
+    if (IoGetVolumeDisk() != NULL ||
+        !RtlFindArchiveFile(Archive, KeBootInfo->ArchiveBytes, "c.img", &Data, &ImageBytes)) {
         return;
     }
     Image = Data;
@@ -148,12 +152,3 @@ static VOID CreateRamVolume(VOID) {
     }
 }
 KE_STARTUP_STEP(StartAfterDisks, CreateRamVolume);
-
-/* Paging works: the file system's code is pageable. Without a volume there is nothing to drive. */
-static VOID StartFileSystem(VOID) {
-    PDRIVER_OBJECT DriverObject;
-    if (IoGetVolumeDisk() != NULL) {
-        LdrLoadDriver("fastfat", &DriverObject); /* says itself what goes wrong */
-    }
-}
-KE_STARTUP_STEP(StartAfterPaging, StartFileSystem);

@@ -1,10 +1,11 @@
 /* options.c: the kernel's command line: "name" or "name=value", separated by blanks. */
 #include <bootinfo.h>
-#include <ke.h>
+#include <ring.h>
 
 static BOOT_INFO BootInfo;
 PBOOT_INFO KeBootInfo = &BootInfo;
 ULONG64 KeSeed;
+const KE_VERIFIER *KeVerifier; /* the options say whether there is one */
 
 /* The character behind "name" in the command line: '=', blank or 0; NULL when the option is not there. */
 static PCSTR FindOption(PCSTR Name) {

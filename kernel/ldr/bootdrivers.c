@@ -1,5 +1,7 @@
-/* bootdrivers.c: the drivers named by the boot option load=NAME,NAME,PREFIX*. */
+/* bootdrivers.c: the drivers of the boot option load=NAME,NAME,PREFIX*, and the file system. */
 #include "ldrp.h"
+
+#include <block.h>
 #include <ring.h>
 #include <rtl.h>
 
@@ -46,3 +48,12 @@ static VOID LoadBootDrivers(VOID) {
     }
 }
 KE_STARTUP_STEP(StartLast, LoadBootDrivers);
+
+/* Paging works: the file system's code is pageable. Without a volume there is nothing to drive. */
+static VOID StartFileSystem(VOID) {
+    PDRIVER_OBJECT DriverObject;
+    if (IoGetVolumeDisk() != NULL) {
+        LdrLoadDriver("fastfat", &DriverObject); /* says itself what goes wrong */
+    }
+}
+KE_STARTUP_STEP(StartAfterPaging, StartFileSystem);

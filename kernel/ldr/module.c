@@ -63,11 +63,6 @@ BOOLEAN LdrpFindFile(PCSTR Folder, PCSTR Name, PCSTR Extension, const void **Dat
     return Archive != NULL && RtlFindArchiveFile(Archive, ArchiveBytes, Path, Data, Bytes);
 }
 
-/* See ldr.h. */
-BOOLEAN LdrFindArchiveFile(PCSTR Path, const void **Data, SIZE_T *Bytes) {
-    return Archive != NULL && RtlFindArchiveFile(Archive, ArchiveBytes, Path, Data, Bytes);
-}
-
 /* Any IRQL. A missing or damaged symbol file costs the names in stacks, nothing else. */
 VOID LdrpFindSymbols(PKLDR_DATA_TABLE_ENTRY Module, PCSTR FileName) {
     if (!LdrpFindFile("symbols", FileName, "sym", &Module->Symbols, &Module->SymbolBytes) ||

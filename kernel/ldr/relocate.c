@@ -34,8 +34,6 @@ const void *LdrpFindExport(PCSTR Name) {
     return NULL;
 }
 
-const KE_VERIFIER *KeVerifier;
-
 /* The address for an import: the export, or for a verified driver the verifier's thunk for it. 0: there is none. */
 static ULONG64 BindImport(PLDRP_IMAGE Image, PCSTR Name) {
     const void *Export = LdrpFindExport(Name);

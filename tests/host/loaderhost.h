@@ -5,6 +5,7 @@
 #include <bootinfo.h>
 #include <kd.h>
 #include <mm.h>
+#include <ring.h>
 #include <rtl.h>
 #include "../../kernel/ldr/ldrp.h"
 
@@ -19,6 +20,7 @@ const UCHAR KernelImageStart[1], KernelImageEnd[1], KernelTextStart[1], KernelTe
     KernelRodataEnd[1], KernelDataStart[1], KernelDataEnd[1];
 static BOOT_INFO BootInfo;
 PBOOT_INFO KeBootInfo = &BootInfo;
+const KE_VERIFIER *KeVerifier;
 const LDR_EXPORT LdrExports[] = {{"DbgPrint", (PVOID)0x1000},
                                  {"KeBugCheckEx", (PVOID)0x1100},
                                  {"__stack_chk_fail", (PVOID)0x1200},

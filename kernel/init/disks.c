@@ -1,7 +1,7 @@
-/* startup.c: the I/O system's start: each disk driver in turn. */
-#include <kd.h>
+/* disks.c: the start of the disks: each disk driver in turn. */
+#include <io.h>
 #include <ldr.h>
-#include "iop.h"
+#include <pci.h>
 
 /* A driver is loaded where one of its devices is. The order gives the roles: block.c. */
 static const struct {
