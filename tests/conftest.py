@@ -7,7 +7,7 @@
     def test_locks(boot):
         boot(test="KeSpinLock", seed=7).assert_ktap()
 
-A machine that exceeds its limit fails the test with each CPU's whereabouts. Whatever fails shows the end of COM1 and
+A machine that exceeds its limit fails the test with each CPU's whereabouts. A failure shows the end of COM1 and
 the one command that repeats the run.
 """
 
@@ -112,7 +112,7 @@ def ensure_built(name):
 
 
 def pytest_sessionstart(session):
-    """The builds come first, once: a source that does not compile is told before anything is collected."""
+    """The builds come first, once: a source that does not compile is reported before anything is collected."""
     config = session.config
     if hasattr(config, "workerinput"):          # xdist's: its launcher has built
         built.update(config.workerinput["built"])
@@ -130,7 +130,7 @@ def pytest_sessionstart(session):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node):
-    """xdist: what each worker is told."""
+    """xdist: the settings of each worker."""
     node.workerinput["built"], node.workerinput["costs"] = sorted(built), node.config.known_costs
 
 

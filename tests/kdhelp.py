@@ -113,7 +113,7 @@ def kd():
 
 @pytest.fixture
 def live(request, tmp_path):
-    """live(scenario, **of Machine) -> (Run, socket): a machine that stands at its first instruction, for --live."""
+    """live(scenario, **of Machine) -> (Run, socket): a machine at its first instruction, for --live."""
     runs = request.node.runs = []
 
     def starter(scenario=None, *, append="", cpus=2, mem=64, **settings):

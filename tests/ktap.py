@@ -33,7 +33,7 @@ class Result:
 
 @dataclass
 class Report:
-    """The results in order, the subtests as "group/name", and whatever makes the report less than whole."""
+    """The results in order, the subtests as "group/name", and all that makes the report less than whole."""
     results: list
     problems: list
     verdict: dict | None

@@ -146,7 +146,7 @@ def test_the_screen_tells_the_story_as_com1_does(boot, way):
     assert [seen.count(line.strip()) for line in lines] == [1] * len(lines), seen
 
 
-# A machine the kernel cannot use is told in one line, and left.
+# A machine that the kernel cannot use gets one line, and is left.
 UNUSABLE = {
     "too little memory": (("-m", "8M"), "16 MiB"),
     "no NX": (("-cpu", "max,-nx"), "NX"),

@@ -75,7 +75,7 @@ def test_the_top_level_is_what_a_reader_expects():
 
 
 def test_no_line_of_code_is_longer_than_140_columns():
-    """In every kind of source; a row of a document's table, kept in a tool, is one line whatever its length."""
+    """In every kind of source; a row of a document's table, kept in a tool, is one line of any length."""
     kinds = ('*.c', '*.cc', '*.h', '*.asm', '*.ld', '*.py', '*.mk', 'Makefile', 'tools/bugcheck', 'tools/tool', 'tools/build/mkiso')
     names = run('git', 'ls-files', '--', *kinds).stdout.splitlines()
     texts = {name: (ROOT / name).read_text(errors='replace').splitlines() for name in names if (ROOT / name).is_file()}

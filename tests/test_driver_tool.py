@@ -108,7 +108,7 @@ def test_completed_within_three_seconds(build, tmp_path):
 
 
 def test_bugcheck_verdict(build, tmp_path):
-    """Exit 3; code, four parameters, name, module!function+offset and the user's line; the report stands above."""
+    """Exit 3; code, four parameters, name, module!function+offset and the user's line; the report is above."""
     source = write(tmp_path, "die.c", GOOD.replace("return STATUS_SUCCESS;", "*(volatile int *)0x10 = 1; return 0;"))
     done = tool(source, "--seed", "7")
     assert done.returncode == 3, done.stdout + done.stderr
@@ -136,7 +136,7 @@ def test_deadlock_is_explained(build):
 
 
 def test_uptime_is_drawn_by_the_seed_or_told(build, tmp_path):
-    """The driver sees it, by whatever clock it asks; what is told of the run counts from the machine's start."""
+    """The driver sees it, by any clock; the times of the run's report count from the machine's start."""
     lines = """LARGE_INTEGER Ticks, System, Later, Now, Hz, Second = {.QuadPart = -10000000};
     KEVENT Never;
     KeQuerySystemTime(&System);
@@ -184,7 +184,7 @@ def test_failed_and_undecided_are_exit_1(build, tmp_path):
 
 
 def test_a_machine_that_cannot_answer_is_looked_at_from_outside(build, tmp_path):
-    """Every CPU spins with interrupts off: nobody looks at the power button."""
+    """Every CPU spins with interrupts off: no code looks at the power button."""
     stop = ("#include <ntddk.h>\nDRIVER_INITIALIZE DriverEntry;\n"
             + ENTRY % '__asm__ volatile("cli");\n    for (;;) {\n    }')
     done = tool(write(tmp_path, "stop.c", stop), "--cpus", "1", "--timeout", "4")
@@ -368,7 +368,7 @@ def test_a_repair_finds_the_headers_beside_its_source(build, tmp_path):
 
 
 def test_with_is_checked_before_anything_is_built(tmp_path):
-    """A --with that is no driver, or a driver that is none, is told though neither could be compiled."""
+    """A --with that is no driver, or a driver that is none, is reported though neither could be compiled."""
     write(tmp_path, "broken.c", GOOD + "\nthis is no C\n")
     write(tmp_path, "part.c", "nor is this\n")
     done = tool("broken.c", "--with", "part.c", cwd=tmp_path)
@@ -449,7 +449,7 @@ def test_names_and_numbers_of_drivers_have_limits(tmp_path):
 
 
 def test_a_long_name_is_whole_wherever_it_is_told(build, tmp_path):
-    """A driver's name of 63 characters stands whole in the verdict, in the thread's words and in what DriverEntry is told."""
+    """A driver's name of 63 characters is whole in the verdict, in the thread's words and in DriverEntry's registry path."""
     name = "A" + "x" * 61 + "Z"
     entry = ENTRY % r"""HANDLE Thread;
     KeInitializeEvent(&Never, NotificationEvent, FALSE);

@@ -129,7 +129,7 @@ def test_a_dump_at(dump, build, tmp_path, where):
 
 
 def test_a_dump_with_the_stack_half_switched(dump, build, tmp_path):
-    """The stack is the new thread's from then on, whatever rbp says: both are in SwapThread, and begin where threads do."""
+    """The stack is the new thread's from then on, against rbp: both are in SwapThread, and begin where threads do."""
     place = instruction(build, "KiSwapContext", text=r"pop +%r13")
     path = dump(test="crash_at_an_instruction", append=f"at={place:#x}", mem=64)
     found = walk(path, tmp_path)[dumpfile.inspect(path).guilty]

@@ -1,4 +1,4 @@
-"""Arbitrary bytes for whatever reads what it did not write: modules, archives, formats, paths. Short runs of libFuzzer,
+"""Arbitrary bytes for each reader of foreign data: modules, archives, formats, paths. Short runs of libFuzzer,
 always the same, from a kept corpus; a longer one: build as below and run the program without -runs."""
 
 import shutil

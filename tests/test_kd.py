@@ -202,7 +202,7 @@ def test_printers_and_plain_gdb(dump):
 
 
 def test_the_debugger_is_compiled_once_and_under_build(dump, kd):
-    """Whatever the user's environment says of compiled Python."""
+    """With any setting of the user's environment for compiled Python."""
     folder = OUT / "pycache" / str(TOP / "tools/kd/model").lstrip("/")
     for file in folder.glob("regions.*"):
         file.unlink()

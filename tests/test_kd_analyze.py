@@ -99,7 +99,7 @@ def field(text, name):
 
 
 def part(text, first, last):
-    """What stands between two titles, in one line."""
+    """The text between two titles, in one line."""
     return " ".join(text.partition(first)[2].partition(last)[0].split())
 
 

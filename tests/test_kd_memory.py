@@ -45,7 +45,7 @@ NTSTATUS DriverEntry(PDRIVER_OBJECT Driver, PUNICODE_STRING Path) {
     Take("large", NonPagedPoolNx, 10000, 'glmK', 10000);
     Take("untouched", PagedPool, 3 * PAGE_SIZE, 'tumK', 100);
     ExFreePool(Take("freed", NonPagedPoolNx, 300, 'rfmK', 300));
-    ExFreePool(Take("given-back", PagedPool, 64 * PAGE_SIZE, 'bgmK', 10)); /* nobody needs its last pages again */
+    ExFreePool(Take("given-back", PagedPool, 64 * PAGE_SIZE, 'bgmK', 10)); /* its last pages are not needed again */
     PUCHAR Couple[8]; /* two of them leave 64 bytes of a page: what the scenario's driver asks for */
     for (ULONG Index = 0; Index < 8; Index++) {
         Couple[Index] = Take("couple", PagedPool, 2000, 'ucmK', 2000);

@@ -50,7 +50,7 @@ def config_writes(log):
 
 @pytest.mark.parametrize("way,seed", (("pvh", 1), ("pvh", None), ("uefi", None)))
 def test_no_address_moves_while_other_cpus_run(boot, tmp_path, way, seed):
-    """A device that stops decoding is no accident when nobody can be at it; QEMU 7.2 dies of it now and then otherwise."""
+    """A device that stops decoding is no accident when it is not in use; QEMU 7.2 dies of it now and then otherwise."""
     trace = tmp_path / "trace"
     boot("paged", cpus=2, way=way, seed=seed,
          extra=("-trace", "pci_cfg_write", "-trace", "apic_*_write*", "-D", str(trace)))

@@ -1,4 +1,4 @@
-"""No function is lost from a stack, wherever the machine stands in it.
+"""No function is lost from a stack, at any instruction in it.
 
 A machine is gone through instruction by instruction: a driver's functions, and all of the kernel that they call, with a
 page fault. At each the walks of the kernel (report/stack.c, compiled for this machine) and of kd must be GDB's own, by DWARF.
@@ -344,4 +344,4 @@ def test_a_thread_preempted_in_a_leaf_has_its_callers(kind, tmp_path):
     assert re.search(rf"(?: in |^#\d+ +)Leaf ?\((?:.*\n){{1,3}}.*leaf\.cc:{line}\n.* in Spin ?\(.*(?:\n.*)?leaf\.cc:{line_of_call}\n", said,
                      re.M), said                # GDB's
     assert re.search(r"^  \S+  Spin +Ready +leaf!Leaf", said, re.M), said
-    assert re.search(r"^\* 1 +CPU 0: delayed worker +\S+ in KeBugCheckEx", said, re.M), said         # the CPU, whatever was chosen
+    assert re.search(r"^\* 1 +CPU 0: delayed worker +\S+ in KeBugCheckEx", said, re.M), said         # the CPU, not the chosen thread

@@ -71,24 +71,24 @@ def walk(own_output):
     return runner
 
 
-# After each step: the lock word, who owns it, the sum; IRQL and register of CPU 0; of CPU 1. None: whatever it was before.
+# After each step: the lock word, who owns it, the sum; IRQL and register of CPU 0; of CPU 1. None: as it was before.
 SPINLOCK = [
-    (0, "nobody", 0, 2, None, 0, None),
-    (0, "nobody", 0, 2, None, 2, None),
-    (0, "nobody", 0, 2, "AL 1", 2, "AL 1"),
+    (0, "none", 0, 2, None, 0, None),
+    (0, "none", 0, 2, None, 2, None),
+    (0, "none", 0, 2, "AL 1", 2, "AL 1"),
     (1, "CPU 0", 0, 2, "AL 0", 2, "AL 1"),                   # CPU 0: 0 -> 1, wins
     (1, "CPU 0", 0, 2, "AL 0", 2, "AL 1"),                   # CPU 1: 1 -> 1, loses
     (1, "CPU 0", 0, 2, None, 2, "AL 1"),
     (1, "CPU 0", 0, 2, None, 2, "AL 1"),
     (1, "CPU 0", 0, 2, None, 2, "AL 1"),
     (1, "CPU 0", 1, 2, None, 2, "AL 1"),
-    (0, "nobody", 1, 2, None, 2, "AL 1"),                    # the release
+    (0, "none", 1, 2, None, 2, "AL 1"),                    # the release
     (1, "CPU 1", 1, 2, None, 2, "AL 0"),                     # CPU 1: 0 -> 1, wins
     (1, "CPU 1", 2, 2, None, 2, None),
-    (0, "nobody", 2, 0, None, 0, None),
-    (0, "nobody", 0, 2, None, 2, None),
-    (0, "nobody", 0, 2, "AL 0", 2, None),
-    (0, "nobody", 0, 2, "AL 0", 2, "AL 0"),                  # both have seen it free
+    (0, "none", 2, 0, None, 0, None),
+    (0, "none", 0, 2, None, 2, None),
+    (0, "none", 0, 2, "AL 0", 2, None),
+    (0, "none", 0, 2, "AL 0", 2, "AL 0"),                  # both have seen it free
     (1, "CPU 0", 0, 2, "AL 0", 2, "AL 0"),
     (1, "CPU 0 and CPU 1", 0, 2, "AL 0", 2, "AL 0"),         # both are in
     (1, "CPU 0 and CPU 1", 0, 2, "EAX 0", 2, "EAX 0"),
@@ -340,7 +340,7 @@ def test_a_panel_shows_whole_statements_of_the_functions_that_the_reader_knows(w
 
 
 def test_no_announcement_contains_its_answer(walk):
-    """Each step asks first; what came of it is told below the panel, and by a run without a reader too."""
+    """Each step asks first; its result is below the panel, and in a run without a reader too."""
     for subject in step.SUBJECTS:
         taken = walk(subject)
         assert not re.search(r"   in \S+ -> ", taken.text)        # where a CPU is has no before
@@ -501,7 +501,7 @@ def test_the_editor_starts_what_there_is():
 
 
 def test_the_editor_knows_the_headers_and_the_flags(build):
-    """What the Makefile gives the compiler; and with what the editor is told, it can read every kind of source."""
+    """The Makefile's options; and with those that the editor gets, it can read every kind of source."""
     (known,) = vscode("c_cpp_properties.json")["configurations"]
     makefile = (TOP / "Makefile").read_text()
     flags = re.search(r"^CFLAGS :=(?:.*\\\n)*.*", makefile, re.MULTILINE)[0] + " -Ikernel/include/ddk/crt"

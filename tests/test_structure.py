@@ -35,7 +35,7 @@ def test_a_cycle_is_found():
 
 
 def test_a_build_that_was_not_made_is_one_line():
-    """An unknown build is told, with what to type."""
+    """An unknown build is reported, with the words to type."""
     done = subprocess.run([TOP / "tools/tool", "docs.structure", "nonsense"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2 and "make BUILD=checked kernel" in done.stderr and len(done.stderr.splitlines()) == 1
 

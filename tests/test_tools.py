@@ -162,7 +162,7 @@ exit 100
 
 @pytest.mark.parametrize("times,words", ((1, ("waiting for it", "apt-get failed")), (1000, ("is still held by", "try again"))))
 def test_the_lock_of_apt_is_waited_for(shell, tmp_path, times, words):
-    """Somebody else's apt-get: it is named once, waited for, and not for longer than the limit."""
+    """Another user's apt-get: it is named once, waited for, and not for longer than the limit."""
     script = APT.replace("LOG", str(tmp_path / "log")).replace("TIMES", str(times))
     path = path_with(tmp_path / "bin", ("id", "#!/bin/sh\necho 0\n"), ("apt-get", script), without=("nasm",))
     done = shell(BUGCHECK, "run", "--headless", PATH=path, BUGCHECK_APT_SECONDS=3)

@@ -540,7 +540,7 @@ CORRECT = {
         ExAcquirePushLockShared(&Push);
         ExReleasePushLockShared(&Push);
         KeLeaveCriticalRegion();
-        /* A poll waits for nobody, so the other order is none. */
+        /* A poll does not wait, so the other order is none. */
         KeAcquireSpinLock(&OtherSpin, &Old);
         if (KeTryToAcquireSpinLockAtDpcLevel(&Spin)) {
             KeReleaseSpinLockFromDpcLevel(&Spin);

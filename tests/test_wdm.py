@@ -1,4 +1,4 @@
-"""The subset of WDM that drivers see: each name is declared, in C and C++, whatever the order of the headers, and is bound
+"""The subset of WDM that drivers see: each name is declared, in C and C++, with the headers in any order, and is bound
 to an export; each export has a row in docs/wdm.md."""
 
 import subprocess

@@ -18,7 +18,7 @@ SHARE = 2.5                                     # CPU seconds of each file in th
 FEW, MANY = 2, 8                                # tests that a worker gets at a time: long ones, short ones
 FIRST = 6                                       # and what its first test may cost, where that is more
 COST = "cpu seconds"
-# In the sample whatever they cost: the story; the tests inside the kernel under one schedule; lint of what was changed.
+# In the sample at any cost: the story; the tests inside the kernel under one schedule; lint of what was changed.
 ALWAYS = ("test_scenarios.py::test_ends_as_it_should[checked-story]", "test_kernel.py::test_inside_under_seed[7-2]",
           "test_docs.py::test_lint_of_changed_files", "test_ktap.py::")
 # Never in it: they take minutes, or are another's long form.

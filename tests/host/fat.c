@@ -56,7 +56,7 @@ static void NewName(MODEL *File) {
     while (Length < Wanted) {
         File->Name[Length++] = (WCHAR)('a' + Draw(26));
     }
-    File->Name[Length++] = (WCHAR)('A' + Number); /* so no two files have one name, whatever the case */
+    File->Name[Length++] = (WCHAR)('A' + Number); /* so no two files have one name, in any case of letters */
     File->Name[Length++] = '_';
     if (Draw(2)) {
         const char *Extension = Draw(2) ? ".txt" : ".LONGER";

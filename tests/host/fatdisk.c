@@ -37,7 +37,7 @@ static NTSTATUS StartRequest(ULONG64 Offset, ULONG64 Length) {
     return STATUS_SUCCESS;
 }
 
-/* A copy of the page on the heap: whoever reads beyond it, or after the end of the view, is caught. */
+/* A copy of the page on the heap: a read beyond it, or after the end of the view, is caught. */
 NTSTATUS MmMapDiskView(PBLOCK_DEVICE Device, ULONG64 Offset, PDISK_VIEW View) {
     ULONG64 Page = Offset & ~(PAGE_SIZE - 1ULL), End = Device->SectorCount * BLOCK_SECTOR_SIZE;
     NTSTATUS Status = StartRequest(Page, Page < End ? 1 : PAGE_SIZE);

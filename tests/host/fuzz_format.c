@@ -1,4 +1,4 @@
-/* fuzz_format.c: printing by arbitrary formats: whatever the format says, no byte outside the buffer is written, and the
+/* fuzz_format.c: printing by arbitrary formats: with any format, no byte outside the buffer is written, and the
  * text ends. Each argument is good for every conversion. Built with -fsanitize=fuzzer for libFuzzer. */
 #include <ntstrsafe.h>
 #include <rtl.h>

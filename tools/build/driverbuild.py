@@ -276,7 +276,7 @@ def headers_missing(command, subject, text, standins):
     rest = run_compiler(command, "-I", str(standins), "-fsyntax-only", subject).stderr if found else ""
     shutil.rmtree(standins, ignore_errors=True)
     errors = [match for match in map(ERROR.match, rest.splitlines()) if match]
-    # Types and macros may well stand in those headers; calls do too, and nobody has them either.
+    # Types and macros may well be in those headers; calls are too, and do not exist here either.
     return list(found.values()) + [item for item in unknown_names(errors) if item.use.startswith("calls ")] * bool(found)
 
 
@@ -407,7 +407,7 @@ def link(module, folder):
         raise Unbuildable(told(needed), details, needed)
     try:
         mksymbols.make_symbols(module.path, module.symbols)
-    except Exception:                   # whatever the compiler left: stacks without names are better than no run
+    except Exception:                   # any leavings of the compiler: stacks without names are better than no run
         module.symbols = None
 
 

@@ -5,7 +5,7 @@ They are `__FUNCTION__ ": text"` and `5i64`.
     if literals.are_in(source):
         text = literals.bridged(preprocessed)
 
-There __FUNCTION__ is a string literal, which joins those beside it; here it is a variable. So where one stands beside a
+There __FUNCTION__ is a string literal, which joins those beside it; here it is a variable. So where one is beside a
 literal, the name of the function around it is put in its place: a function is what begins with NAME(...) before a brace,
 outside any other.
 """

@@ -88,7 +88,7 @@ def collect_symbols(elf, base, place):
         if section is None or not section.is_allocated or symbol.value < base:
             continue
         # Local labels of the assembler ("KiFoo.loop") and of the compiler (".LC0") would hide their functions, as would the
-        # one that stands in KiCallOnStack for GDB. What the
+        # one that is in KiCallOnStack for GDB. What the
         # compiler made of a function ("Foo.isra.0", "Foo.cold") counts as that function.
         name = symbol.name.split(".")[0] if symbol.type == "FUNC" else symbol.name
         if symbol.type not in ("NOTYPE", "OBJECT", "FUNC") or re.search(r"^\.|^\$|\.[A-Za-z_]|^__morestack$", name):

@@ -1,4 +1,4 @@
-"""Repairs of drivers: NAME.fix is a diff beside NAME.c and stands for NAME_fixed.
+"""Repairs of drivers: NAME.fix is a diff beside NAME.c and means NAME_fixed.
 
 A .fix begins with prose: what the repair does, in a sentence, and how the repaired driver ends (the keys of driverheads.py).
 A unified diff of the source follows, which patch(1) applies. The repaired source is in build/repaired/, with the prose as its head.

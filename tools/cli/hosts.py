@@ -10,7 +10,7 @@ A HOST is one of HOSTS below; bookworm and trixie unless told. What is tried is 
 that was made before is made anew, or with --reuse kept, with all that was installed in it. The mirror is the one from which this
 machine's own apt takes that system, and the tree's apt goes the same way to it (proxies, checks of dates).
 
-Whatever runs in a tree has its own list of mounts and of processes (unshare): when the first process ends, so do the others
+A program in a tree has its own list of mounts and of processes (unshare): when the first process ends, so do the others
 and the mounts, however it ended.
 """
 

@@ -4,7 +4,7 @@
 
 Starts a small machine that repeats itself to the instruction, stopped before its first one, and opens GDB on it with a
 guide (tools/steps) that runs it to the place, then announces each step, does it, and shows what the machine looks like now.
-With --auto nobody is asked: the exit status is 0 when all went as announced, 1 when not, 2 when it could not.
+--auto waits for no answers: the exit status is 0 when all went as announced, 1 when not, 2 when it could not.
 """
 
 import argparse

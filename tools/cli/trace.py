@@ -42,7 +42,7 @@ def parse(words):
 
 
 def complaint(done, file):
-    """What the debugger says is wrong: its last line, without what stands in front of our own complaints anyway."""
+    """The debugger's complaint: its last line, without the words that our own complaints begin with anyway."""
     said = (done.stdout.strip() or done.stderr.strip() or "the debugger said nothing").splitlines()[-1]
     for word in ("bugcheck: ", "kd: ", ".tracejson: ", f"{file}: "):
         said = said.removeprefix(word)

@@ -30,7 +30,7 @@ WORDS = {"thread": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"), "nonpaged": ("MM_NON
          "systempte": ("MM_SYSTEM_PTES", "MM_PAGED_POOL")}
 
 
-# What lets two things happen at once, in the driver or on its behalf: threads and whatever is queued, the disk, other drivers.
+# Calls that let two things happen at once, in the driver or on its behalf: threads and queued work, the disk, other drivers.
 COMPANY = re.compile(r"Thread\b|Dpc|Timer|WorkItem|Apc|Queue|KeDelay|KeWait|Ipi|Cancel|Notify|Pending|PENDING|Callback|Stall|IoCall"
                      r"|Zw\w*File|PagedPool|POOL_FLAG_PAGED|PAGE|MmLock")
 
@@ -42,7 +42,7 @@ class HeadError(Exception):
 @dataclass
 class Expectation:
     """One way for a driver to end."""
-    text: str                                   # as it stands in the head
+    text: str                                   # as in the head
     kind: str
     must_come: bool = False
     rest: str = ""                              # what the verdict's text must contain, or the status
@@ -119,7 +119,7 @@ def parse_expectation(path, text, must_come):
 
 
 def head_lines(path):
-    """The lines of a source's first comment, or of what stands above a diff."""
+    """The lines of a source's first comment, or of the text above a diff."""
     if repair.is_repair(path):
         return repair.read(path)[0].splitlines()
     comment = repair.HEAD.match(path.read_text("utf-8", "replace"))

@@ -1,6 +1,6 @@
 """Writes the tables of README.md and docs/ from the kernel's own: none is kept by hand.
 
-A table stands between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, tools, commands,
+A table is between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks, regions, bugchecks, files, tools, commands,
 parts. Without arguments the tool compares; --update rewrites.
 """
 import ast

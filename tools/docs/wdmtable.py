@@ -158,7 +158,7 @@ def main(words):
     fresh = document()
     unknown = [name for name in notes() if f'`{name}`' not in fresh]
     if unknown:
-        return f'wdmtable: tools/docs/wdmtable.txt speaks of {", ".join(unknown)}, which nobody can call'
+        return f'wdmtable: tools/docs/wdmtable.txt speaks of {", ".join(unknown)}, which no driver can call'
     if update:
         DOCUMENT.write_text(fresh)
     elif not DOCUMENT.exists() or DOCUMENT.read_text() != fresh:

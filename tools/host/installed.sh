@@ -2,7 +2,7 @@
 # The question whether a program of tools/packages is there, by its name on this host.
 # The launcher and the doctor read this file in.
 
-# CROSS: what stands before the names of the compiler and of binutils. Nothing, unless this host is no x86-64.
+# CROSS: the prefix of the names of the compiler and of binutils. Empty, unless this host is no x86-64.
 if [ -z "${CROSS+set}" ]; then
     case $(uname -m) in
     x86_64 | amd64) CROSS= ;;

@@ -1,6 +1,6 @@
 """Calls of make, which builds a kernel, an archive or an ISO for the tools.
 
-Make takes a space in a path for the end of a word, so it is told paths from the top of the tree.
+Make takes a space in a path for the end of a word, so it gets paths from the top of the tree.
 """
 
 import contextlib

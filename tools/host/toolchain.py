@@ -13,7 +13,7 @@ HERE = ("x86_64", "amd64")                       # as uname -m says it
 
 
 def prefix():
-    """What stands before gcc, ld and the rest. The launcher and make say it in CROSS; nothing on an x86-64."""
+    """The prefix of gcc, ld and the rest. The launcher and make set it in CROSS; empty on an x86-64."""
     usual = "" if platform.machine().lower() in HERE else "x86_64-linux-gnu-"
     return os.environ.get("CROSS", usual)
 

@@ -71,7 +71,7 @@ def name_processors():
 
 
 class ThreadList(gdb.Command):
-    """info threads [N...]: the CPUs, each with the thread that it runs and where it stands; then the kernel threads that do not run.
+    """info threads [N...]: the CPUs, each with the thread that it runs and its place; then the kernel threads that do not run.
 
     It takes the place of GDB's own list, which has QEMU's word for each CPU that is not halted: running, also of a machine that
     stands still."""

@@ -67,7 +67,7 @@ def open_target(options):
 
 
 def open_core(path):
-    """Opens a dump. Since GDB 16 its name is one word of the command; before, it is all that stands behind the command."""
+    """Opens a dump. Since GDB 16 its name is one word of the command; before, it is the whole rest of the line."""
     try:
         quiet(f"core-file {as_word(path)}")
     except gdb.error:

@@ -3,7 +3,7 @@
     found = inspect("build/run/crash.elf")
     found.code, found.parameters, found.problems            # problems is empty for a dump that is whole
 
-The format stands in kernel/include/dump.h. A file that is no dump of this kernel raises NotADump with one line; a dump
+The format is in kernel/include/dump.h. A file that is no dump of this kernel raises NotADump with one line; a dump
 that is torn, truncated or damaged is described as far as it can be read. Run by itself, it prints what it finds.
 """
 
@@ -106,7 +106,7 @@ def checksum(stream, start, end):
 
 
 def header_checksum(page, offset):
-    """CRC-32 of the header page with 0 where the checksum itself stands; offset is that of KD_DUMP_HEADER."""
+    """CRC-32 of the header page with 0 in place of the checksum itself; offset is that of KD_DUMP_HEADER."""
     place = offset + HEADER.size - 32 - 64 - 4
     return zlib.crc32(page[:place] + bytes(4) + page[place + 4:])
 

@@ -113,7 +113,7 @@ def keep_to_one_cpu(process):
 
 
 class Run:
-    """One machine, running. Leaving the `with` block ends it, whatever happened."""
+    """One machine, running. Leaving the `with` block ends it in any case."""
     running = set()
 
     def __init__(self, machine, folder, on_line=None, on_channel=None):

@@ -1,7 +1,7 @@
 """The machine's CPUs, seen from GDB: one is looked at, stepped alone, or run to a place.
 
 GDB's threads are the CPUs. `set scheduler-locking on` is what lets one of them move alone; QEMU masks interrupts while
-it steps unless told otherwise, so a step never ends in a handler that nobody asked for.
+it steps unless told otherwise, so a step never ends in an unwanted handler.
 """
 
 import re
@@ -88,7 +88,7 @@ def find_instruction(function, pattern):
 
 
 class Cpu:
-    """One CPU. Whatever asks for it selects its thread in GDB first."""
+    """One CPU. Each question about it selects its thread in GDB first."""
     seconds = 60                                # how long one run may take
     moved = None                                # the CPU that has executed something last
 

@@ -9,7 +9,7 @@ TITLE = "A DPC, from the queue to its routine"
 INTRODUCTION = ("A thread is about to raise IRQL to DISPATCH_LEVEL, to queue a DPC, and to lower IRQL again: what "
                 "every interrupt service routine does in effect. We follow the one bit that makes the DPC run, in "
                 "the local APIC's request register (IRR).")
-LESSON = ("Nobody called the DPC. The APIC compares vector >> 4 with CR8 after every write of CR8, and that "
+LESSON = ("No code called the DPC. The APIC compares vector >> 4 with CR8 after every write of CR8, and that "
           "comparison is NT's rule `DPCs run when IRQL falls below DISPATCH_LEVEL`. It is also why code at "
           "DISPATCH_LEVEL may not wait: what would wake it, the DPC of a disk or a timer, is being held back by the "
           "very CR8 that it has raised.")

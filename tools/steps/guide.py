@@ -2,7 +2,7 @@
 
 A subject is a module with TITLE, LESSON, begin() and panel(); its steps are functions under @step("what will be done",
 ask="what to predict", told="what came of it, and why"): the answer is in `told` alone. A step returns its promises, a list of
-(what, what the machine shows, what it should): one that is not kept is told, and makes the walk fail. panel() returns the
+(what, what the machine shows, what it should): one that is not kept is shown, and makes the walk fail. panel() returns the
 lines above the values, and rows of values: [(title, {name: value})].
 """
 

@@ -10,7 +10,7 @@ TITLE = "The page fault at DISPATCH_LEVEL, from the store to the bugcheck"
 INTRODUCTION = ("secret.sys has taken its spin lock, so IRQL is 2. The next instruction writes to its structure in "
                 "paged pool, whose page the trimmer has sent to the page file. First we look at what the CPU will "
                 "look at: four tables.")
-LESSON = ("Nothing in the handler looked for the page: the IRQL test comes first, because at IRQL 2 nobody could "
+LESSON = ("Nothing in the handler looked for the page: the IRQL test comes first, because at IRQL 2 no code may "
           "wait for the disk. The same store at IRQL 0 takes the other branch of that one instruction, sleeps, and "
           "succeeds: tools/bugcheck run passive. The cure is not in the handler but in the driver: memory that is "
           "touched under a spin lock comes from NonPagedPoolNx.")

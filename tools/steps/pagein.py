@@ -172,8 +172,8 @@ def awake():
 @step("It takes the lock of the page frames once more, and writes one word.",
       act="The page",
       ask="which word, and which bits of it does the handler set, which not?",
-      told="The PTE: V = 1 with the frame, W for the right to write, A for accessed. D stays 0: nobody has changed the page since "
-           "it was read, and until somebody does, trimming it again costs no write.")
+      told="The PTE: V = 1 with the frame, W for the right to write, A for accessed. D stays 0: the page has not changed since "
+           "it was read, and until it does, trimming it again costs no write.")
 def the_page():
     CPU.step_until(lambda: store.entry_of(PTE) & 1, "the valid PTE", DISPATCHED_WITHIN)
     entry = store.entry_of(PTE)

@@ -112,7 +112,7 @@ def panel():
         if name in shown:
             lines += listing(name, CPUS) + [""]
     owners = [str(cpu) for cpu in CPUS if current.owns(cpu)]
-    rows = [(current.name, {"word": u8(address_of(current.word)), "owner": " and ".join(owners) or "nobody",
+    rows = [(current.name, {"word": u8(address_of(current.word)), "owner": " and ".join(owners) or "none",
                           "sum": read(address_of(current.sum), 4)})]
     return lines[:-1], rows + [(str(cpu), state(cpu)) for cpu in CPUS]
 

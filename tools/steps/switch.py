@@ -60,7 +60,7 @@ def panel():
 
 
 def stack_owner(rsp):
-    return next((name for name, thread in zip(NAMES, threads) if thread.has(rsp)), "nobody")
+    return next((name for name, thread in zip(NAMES, threads) if thread.has(rsp)), "none")
 
 
 def named(address):
@@ -117,8 +117,8 @@ def exchanges():
             ("the current thread, as the kernel sees it", named(current_thread()), NAMES[FIRST])]
 
 
-@step("The kernel is told: gs:[188h], the current thread of this CPU.",
-      ask="why was nobody misled between the two instructions?",
+@step("The kernel learns of it: gs:[188h], the current thread of this CPU.",
+      ask="why was no code misled between the two instructions?",
       told="Between them the kernel would have got a wrong answer; at DISPATCH_LEVEL, with the dispatcher lock "
            "held, nothing asks.")
 def tells():

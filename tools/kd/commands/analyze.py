@@ -325,7 +325,7 @@ def verdict(bug, number, frames, guilty):
     digest = hashlib.sha256(name.encode()).hexdigest()
     field("FAILURE_ID_HASH", "{" + "-".join((digest[:8], digest[8:12], digest[12:16], digest[16:20], digest[20:32]))
           + "}")
-    field("Followup", f"whoever wrote {guilty.module}" if guilty and guilty.module != "nt" else "the kernel's own team")
+    field("Followup", f"the author of {guilty.module}" if guilty and guilty.module != "nt" else "the kernel's own team")
     print("In plain words:\n" + filled(plain(bug, number, frames, guilty)) + "\n")
     print("What to do:\n" + filled(advice(bug, frames, guilty)))
 

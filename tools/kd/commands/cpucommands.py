@@ -225,14 +225,14 @@ def timer_owners():
 
 
 def timer_target(timer, owners, address):
-    """What a timer's expiry does: its DPC's routine, the thread whose time-out it is, or whoever waits for it."""
+    """The effect of a timer's expiry: its DPC's routine, the thread whose time-out it is, or its waiters."""
     dpc = int(timer["Dpc"])
     if dpc:
         return f"{dpc_text(dpc).partition(' ')[2] or dpc_text(dpc)} (DPC @ {dpc:016x})"
     if address in owners:
         return f"thread {owners[address].label()}"
     waiting = waiters_of(address)
-    return " ".join(f"thread {owner_label(waiter)}" for waiter in waiting) if waiting else "nobody waits for it"
+    return " ".join(f"thread {owner_label(waiter)}" for waiter in waiting) if waiting else "no waiter"
 
 
 @command("!timer", "[ADDRESS]", "the timers that are set, in the order of their due times")

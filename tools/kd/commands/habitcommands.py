@@ -201,7 +201,7 @@ def reload_modules(arguments):
 
 @command("!process", "[ADDRESS [FLAGS]]", "the process: there is one, the kernel's")
 def process(arguments):
-    """Whatever is asked for: the table of !tl. !stacks lists the threads, !thread ADDRESS shows one."""
+    """In any form: the table of !tl. !stacks lists the threads, !thread ADDRESS shows one."""
     task_list([])
     print("There is one process, the kernel's: !stacks lists its threads, !thread ADDRESS shows one.")
 
@@ -220,7 +220,7 @@ def cpuinfo(arguments):
 
 @command("!idt", "[VECTOR]", "the interrupt table: where each vector that has a meaning leads")
 def idt(arguments):
-    """All 256 gates lead to a stub of their own in trap.asm; a gate that leads elsewhere is told."""
+    """All 256 gates lead to a stub of their own in trap.asm; a gate that leads elsewhere is named."""
     base = address_of_table()
     gates = [GATE.unpack(read(base + 16 * vector, 16)) for vector in range(256)]
     stubs, wanted = address_of("KiVectorStubs"), evaluate(arguments[0]) if arguments else None

@@ -164,14 +164,14 @@ def print_summary(name, slots, words):
           + (f"  ({name}: {word})" if word else ""))
 
 
-@command("!imports", "[-a] MODULE", "what a driver takes from the kernel; -a: each place, and what stands there")
+@command("!imports", "[-a] MODULE", "a driver's imports from the kernel; -a: each place, and its content")
 def imports_command(arguments):
     """!imports MODULE: each routine and variable of the kernel's that a driver uses, with its address and how many
     places of the driver use it. !imports -a MODULE: each place: its address, section and offset, whether it is a call,
-    a relative or an absolute address, the address that stands there now, and whose that is.
+    a relative or an absolute address, the address that is there now, and its owner.
 
     A driver has no table of slots: the loader writes each address into the instructions themselves. Which places those
-    are is told by the driver's file (NAME.sys); what stands there is read from memory, and compared with the kernel's
+    are comes from the driver's file (NAME.sys); the content is read from memory, and compared with the kernel's
     table of exports. A verified driver is bound to the verifier's thunks instead."""
     words = [word for word in arguments if word != "-a"]
     if len(words) != 1:

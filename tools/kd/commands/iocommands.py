@@ -193,7 +193,7 @@ def print_control_block(file):
 @command("!file", "ADDRESS", "a file object: name, device, access, flags, position, and the file system's block")
 def file_command(arguments):
     """!file ADDRESS: what one open of a file or device is: its name and device, what it may do and lets others do, its
-    flags, where it stands; for a file on C: also the file system's control block (FCB), which all opens of that file
+    flags, its position; for a file on C: also the file system's control block (FCB), which all opens of that file
     share. `!handle 0 3 File` lists the files that are open."""
     if len(arguments) != 1:
         raise KdError("usage: !file ADDRESS; `!handle 0 3 File` lists the files that are open")

@@ -101,7 +101,7 @@ def show_resource(address, value):
 
 @command("!locks", "[-v] [ADDRESS]", "the ERESOURCEs that are held, with owners and waiters")
 def locks(arguments):
-    """Walks the list of all resources (ExpSystemResourcesList). -v shows those that nobody holds too. With an ADDRESS
+    """Walks the list of all resources (ExpSystemResourcesList). -v shows those that are free too. With an ADDRESS
     that resource alone. `<*>` marks a thread that owns it; the number before it says how often."""
     threads.cache_clear()
     words = [word for word in arguments if word not in ("-v", "-V")]
@@ -206,7 +206,7 @@ def say_spin_lock(lock):
     for cpu, held in holders:
         print(f"    {holder_text(cpu, held)}")
     if word == 1 and not holders:
-        print("    nobody has noted that it holds the lock: only the checked build notes that")
+        print("    no holder is on record: only the checked build keeps one")
     for number in waiting:
         print(f"    processor {number} waits for it")
 
@@ -315,7 +315,7 @@ def fast_mutex(arguments):
 
 @command("!event", "ADDRESS", "a KEVENT: whether it is signalled, and who waits for it")
 def event(arguments):
-    """A notification event lets everybody through until it is reset, a synchronization event one thread."""
+    """A notification event lets all threads through until it is reset, a synchronization event one thread."""
     threads.cache_clear()
     address = argument(arguments, "an event")
     show_object(address, ("NotificationEvent", "SynchronizationEvent"), "event")
@@ -374,7 +374,7 @@ def say_push_waiters(word):
         print("kd: the queue of waiters does not end")
 
 
-# ---- Everybody who waits ----
+# ---- All waiters ----
 
 @command("!waiters", "[ADDRESS]", "what threads wait for, who holds it, and who waits; with an address, for that")
 def waiters(arguments):

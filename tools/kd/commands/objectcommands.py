@@ -86,7 +86,7 @@ def marks(handle):
 
 
 def print_handle(handle, flags):
-    """One handle, and with flag 2 the object that it stands for."""
+    """One handle, and with flag 2 its object."""
     print(f"{shown_handle(handle):04x}: Object: {handle.object:016x}  GrantedAccess: {handle.access:08x}{marks(handle)} "
           f"Entry: {handle.entry:016x}")
     if not flags & OBJECTS:

@@ -155,8 +155,8 @@ def verdict(address, entries):
         return (f"no. The contents are still in {where}, but the entry is not valid: the touch is a page fault, and at "
                 f"that level every page fault is the end.")
     if kind == "page file":
-        return (f"no. The page is in the page file, slot 0x{slot(contents):x}: it must be read, whoever waits for the "
-                f"disk gives up the CPU, and the scheduler that would take it runs at DISPATCH_LEVEL itself.")
+        return (f"no. The page is in the page file, slot 0x{slot(contents):x}: it must be read, a wait for the disk "
+                f"gives up the CPU, and the scheduler that would take it runs at DISPATCH_LEVEL itself.")
     if kind == "demand zero":
         return ("no. The page was never touched: the first touch is a page fault that has to find a page frame, and "
                 "may have to wait for one.")
@@ -220,7 +220,7 @@ def pfn_flags(pfn):
 def pfn_command(arguments):
     """!pfn FRAME: the record (MMPFN) of a page frame; FRAME is a number as !pte prints it behind "pfn".
 
-    flink and blink link the frames of one list; a frame in no list shows what stands there in their place: the read in
+    flink and blink link the frames of one list; a frame in no list shows the word in their place: the read in
     progress, or the length of a contiguous allocation. "reference count" counts the locks that keep the page in memory.
     pteaddress is the one entry that maps or remembers a pageable page, restore pte what that entry becomes when the
     frame gets another owner (the page-file slot in bits 32-63), containing page the frame of the entry's page table.

@@ -126,7 +126,7 @@ def frames_here():
     while frame is not None and frame.is_valid():
         place = frame.find_sal()
         file = place.symtab.filename.rpartition("/")[2] if place.symtab else None
-        if file and file != "trace.h":          # where the event is written; whose it is stands in the next frame
+        if file and file != "trace.h":          # where the event is written; its owner is the next frame
             yield f"{symbol(frame.pc())} ({file}:{place.line})"
         frame = frame.older()
 

@@ -24,7 +24,7 @@ position = {"u": None}                      # where u goes on
 
 
 def start_and_count(arguments):
-    """(address, count) of "[ADDRESS] [LCOUNT]"; without an address: where the context stands."""
+    """(address, count) of "[ADDRESS] [LCOUNT]"; without an address: where the context is."""
     words, count = list(arguments), COUNT
     if words and re.fullmatch(r"[lL][0-9a-fA-F]+", words[-1]):
         count = min(evaluate(words.pop()[1:]), MOST)

@@ -187,7 +187,7 @@ def thread_command(arguments):
 # ---- !t ----
 
 def table(heads, rows):
-    """Columns as wide as what stands in them."""
+    """Columns as wide as their contents."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(line[i]) for line in [heads] + rows) for i in range(len(heads))]
     for line in [heads] + rows:
@@ -227,7 +227,7 @@ def say_wait_blocks(thread):
 
 
 def owners_in_words(obstacle):
-    """"owned by A and B"; "" where nobody is known."""
+    """"owned by A and B"; "" where no owner is known."""
     owners = " and ".join(owner_label(owner) for owner in obstacle.owners)
     return f"owned by {owners}" if owners and obstacle.kind != "Thread" else ""
 

@@ -1,6 +1,6 @@
 """!verifier and !deadlock: what Driver Verifier has counted, and who waits in a circle.
 
-!deadlock tells two things: the circle of lock orders that stopped the machine (0xC4 with 0x1001; nobody has to wait for
+!deadlock tells two things: the circle of lock orders that stopped the machine (0xC4 with 0x1001; no thread has to wait for
 that), and circles of threads that wait for each other now.
 """
 

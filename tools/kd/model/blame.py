@@ -1,6 +1,6 @@
 """The guilty module of a crash: the first frame that is neither the kernel's nor the disk's.
 
-The kernel does what it is asked, and the file system works for whoever called it; so both are passed over. Where no
+The kernel does its callers' bidding, and so does the file system; so both are passed over. Where no
 driver is on the stack, because the damage is found late (at a thread's end, in a worker, in the reaper), it is the
 routine that the parameters or the thread name, or the driver that was being loaded or unloaded.
 """
@@ -58,7 +58,7 @@ def path_of(address, file):
 
 
 def is_driver(address):
-    """Whether an address lies in a module that works for nobody else."""
+    """Whether an address lies in a module that does not work for another."""
     found = nearest(address)
     return found is not None and found[0] not in SERVANTS
 

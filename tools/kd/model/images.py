@@ -1,7 +1,7 @@
 """The images of modules: a driver's imports, where each was written, and the texts in it.
 
 A driver is a relocatable ELF file, bound to the kernel's export table by its relocations (ldr/relocate.c): each says
-which place gets the address of which symbol. binutils' readelf tells them; the memory tells what stands there now.
+which place gets the address of which symbol. binutils' readelf tells them; the memory tells the present content.
 """
 
 import os

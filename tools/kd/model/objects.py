@@ -58,7 +58,7 @@ def object_at(address):
         return found
     if address % 16 == 0 and not is_readable(header_of(address), size_of("OBJECT_HEADER")):
         raise unreadable(header_of(address))
-    raise KdError(f"{grave(address)} is no object: no header with a type stands before it; "
+    raise KdError(f"{grave(address)} is no object: no header with a type is before it; "
                   "`!object \\` lists the names")
 
 
@@ -106,7 +106,7 @@ def entries(directory):
 
 
 def link_target(address):
-    """What a symbolic link stands for."""
+    """The target of a symbolic link."""
     return unicode_text(structure("OBP_SYMBOLIC_LINK", address)["Target"])
 
 
@@ -134,7 +134,7 @@ def look_up(path):
 
 
 def named_in(directory, name):
-    """The object of that name in a directory, whatever its case, or None."""
+    """The object of that name in a directory, in either case, or None."""
     return next((address for found, address in entries(directory) if found.lower() == name.lower()), None)
 
 

@@ -1,7 +1,7 @@
 """The page file at hand: paged-out memory, read from the disk's image or from RAM.
 
 The page-table entry of a paged-out address names a slot; slot N is the page at N * 4096 of the disk that the kernel
-pages to. A dump's folder has its image: pagefile.img, or shared.img of a seeded run. Whoever read from it is told so,
+pages to. A dump's folder has its image: pagefile.img, or shared.img of a seeded run. The reader gets a note of that,
 once, at the end of the command.
 """
 
@@ -24,7 +24,7 @@ SLACK = 10                                      # seconds by which an image may 
 MOST_NAMED = 3                                  # pages that the line behind a command names
 
 used = {}                                       # page -> (slot, where from), since the command began
-silent = []                                     # not empty: nobody is told
+silent = []                                     # not empty: no note
 
 
 # ---- Where the slots are ----
@@ -156,7 +156,7 @@ def complaint(slot):
 
 @contextmanager
 def unannounced():
-    """Within it nobody is told that something was read from the page file."""
+    """Within it there is no note that something was read from the page file."""
     silent.append(True)
     try:
         yield

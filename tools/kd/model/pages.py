@@ -48,7 +48,7 @@ def explain(address):
 
 
 def describe_invalid(entry):
-    """What a PTE that is not valid stands for."""
+    """The meaning of a PTE that is not valid."""
     if entry & PROTOTYPE:
         return "a view of a cached page, mapped and not yet touched"
     if entry & TRANSITION:

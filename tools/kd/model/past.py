@@ -1,6 +1,6 @@
 """The past: a seeded run that crashed, made again and stopped once, at an earlier event.
 
-A seeded run repeats to the last bit as long as nobody stops it on the way. So each move is a machine of its own, from
+A seeded run repeats to the last bit unless it is stopped on the way. So each move is a machine of its own, from
 power-on or from a snapshot: a plugin of QEMU (tools/plugin/rewind.c) counts the stores to one word and pauses the machine
 at the N-th. For an event of the trace the word is its CPU's cursor, which moves by one for each event.
 

@@ -144,7 +144,7 @@ class PageEntry:
 
 
 def pte_text(entry):
-    """An entry with its letters, or with what it stands for where it is not valid."""
+    """An entry with its letters, or with its meaning where it is not valid."""
     if entry & 1:
         letters = "".join(letter if entry >> bit & 1 else "-" for bit, letter in (
             (9, "C"), (8, "G"), (7, "L"), (6, "D"), (5, "A"), (4, "N"), (3, "T")))

@@ -109,7 +109,7 @@ def location(irp, number):
 
 
 def in_threads():
-    """(irp, text) of the requests that threads wait for or will be told of, and of those whose thread has ended."""
+    """(irp, text) of the requests that threads wait for or will get an APC for, and of those whose thread has ended."""
     threads.cache_clear()
     for thread in threads():
         head = thread.address + offset_of("ETHREAD", "IrpList")

@@ -66,7 +66,7 @@ class KernelUnwinder(gdb.unwinder.Unwinder):
         return info
 
     def into_scope(self, pending, pc):
-        """The chosen context as the caller of whatever the CPU does; GDB wants callees to lie below their callers."""
+        """The chosen context as the caller of the CPU's own frames; GDB wants callees to lie below their callers."""
         registers = scope.context().registers
         return self.made(pending, registers["rsp"] - 8, pc, registers)
 
@@ -118,7 +118,7 @@ class Named(FrameDecorator):
 
 
 class Filter:
-    """A frame filter: frame 0 of a chosen context belongs to whatever the CPU does, and is not shown; nor is the
+    """A frame filter: frame 0 of a chosen context belongs to the CPU's own work, and is not shown; nor is the
     address 0 to which the outermost function of a thread would return."""
 
     name, priority, enabled = "kd", 1000, True

@@ -314,7 +314,7 @@ def has_timeout(thread):
 # ---- Circles ----
 
 def waits_for(everyone):
-    """{thread address: Obstacle} of the threads that wait without a limit for something that somebody holds."""
+    """{thread address: Obstacle} of the threads that wait without a limit for something that is held."""
     obstacles = {}
     for thread in everyone:
         if not (thread.is_waiting or thread["BlockingLock"]) or has_timeout(thread):

@@ -17,7 +17,7 @@ import traceback
 
 import gdb
 
-# What GDB calls something of its own, which cannot be told from ours by its arguments, gets another name there.
+# A name that GDB uses itself, where the arguments do not tell ours from its own, is another one there.
 RENAMED = {"handle": "khandle", "trace": "ktrace"}
 
 

@@ -32,7 +32,7 @@ class NotOurs(Exception):
 
 
 def tokens(text):
-    """[(kind, text)] of an expression; NotOurs where something else stands."""
+    """[(kind, text)] of an expression; NotOurs for anything else."""
     found, place, end = [], 0, len(text.rstrip())
     while place < end:
         match = TOKEN.match(text, place)

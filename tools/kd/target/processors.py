@@ -1,7 +1,7 @@
 """The CPUs: each one's KPRCB, its GDB thread, and its place when the machine stopped.
 
 On a machine that has died the trap frame of the crash and those of the freeze say where each CPU was; what the CPUs do
-now (report, dump, halt) interests nobody. On any other machine it is the registers.
+now (report, dump, halt) is of no interest. On any other machine it is the registers.
 """
 
 from collections import namedtuple
@@ -49,7 +49,7 @@ class Processor:
 
     @property
     def irql(self):
-        """Its IRQL when it stopped; None where nobody has noted it down."""
+        """Its IRQL when it stopped; None where it was not noted."""
         if self.is_guilty:
             return int(value_of("KiBug")["Irql"])
         if is_dead():

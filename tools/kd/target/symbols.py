@@ -37,7 +37,7 @@ def raw_symbol(address):
     if base == name:
         return name, offset
     before = raw_symbol(address - offset - 1)
-    if before and base in ("", before[0]):  # a label of the assembler: what stands before it counts
+    if before and base in ("", before[0]):  # a label of the assembler: the symbol before it counts
         return before[0], before[1] + offset + 1
     return (base, offset) if base else None
 
