@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import pexpect
 import pytest
 
 from corefile import Core, symbols
@@ -208,6 +209,30 @@ def test_the_debugger_is_compiled_once_and_under_build(dump, kd):
         file.unlink()
     kd(dump("story"), "r")
     assert list(folder.glob("regions.*.pyc"))
+
+
+def test_the_prompt_remembers_lines_lets_them_be_edited_and_obeys_ctrl_c(dump):
+    """As GDB's own prompt does; a line that is typed behind a Ctrl-C is a line of its own."""
+    path = dump("story")
+    child = pexpect.spawn(str(TOP / "tools/bugcheck"), ["kd", str(path), "--kernel", str(kernel_of(path))], encoding="utf-8", timeout=60,
+                          env=os.environ | {"TERM": "dumb"})
+    try:
+        child.expect("kd> ")
+        child.sendline("r rip")
+        child.expect(r"rip=(\w{16})\r\n.*kd> ")
+        rip = child.match[1]
+        child.sendline("\x10")                                 # Ctrl-P, as the arrow up: the line before
+        child.expect(rf"rip={rip}\r\n.*kd> ")
+        child.sendline("? 1+4\x02\x7f2")                       # Ctrl-B, and the letter before the cursor
+        child.expect(r"Evaluate expression: 292 .*kd> ")
+        child.sendintr()
+        child.expect("kd> ")
+        child.sendline("r rsp")
+        child.expect(r"rsp=\w{16}\r\n.*kd> ")
+        child.sendline("q")
+        child.expect(pexpect.EOF)
+    finally:
+        child.close(force=True)
 
 
 def test_the_list_of_commands_fits_a_small_terminal(dump, kd, monkeypatch):

@@ -14,6 +14,7 @@ import textwrap
 
 import gdb
 
+from kd.target.session import ask
 from steps.cpus import Cpu, WalkError, selected
 
 BOLD, PLAIN = ("\x1b[1m", "\x1b[0m") if os.isatty(1) else ("", "")
@@ -184,7 +185,7 @@ class Prompt:
         """Until `gdb`, after which GDB reads on by itself; True: the reader wants to leave."""
         while True:
             try:
-                line = input("(step) ").strip()
+                line = ask("(step) ").strip()
             except EOFError:
                 print()
                 return True

@@ -166,11 +166,23 @@ def prompt():
         return "kd> "
 
 
+def ask(text):
+    """A line of the reader's; at a terminal GDB's readline reads it, with its history: Python asks it where both ends are its own."""
+    gdb.flush()
+    ours = sys.stdout
+    if sys.stdin.isatty() and sys.__stdout__.isatty():
+        sys.stdout = sys.__stdout__
+    try:
+        return input(text)
+    finally:
+        sys.stdout = ours
+
+
 def interact():
     """Reads and runs lines until q or the end of the input."""
     while not session.wants_end:
         try:
-            line = input(prompt())
+            line = ask(prompt())
         except EOFError:
             print()
             return
