@@ -16,7 +16,7 @@
 #define JITTER_SHORTEST 400 /* TSC ticks; below about 300 the interrupts take all the time */
 #define JITTER_RANGE 5600
 
-/* What the next tick of this CPU waits for, in TSC ticks; only the CPU itself touches its row. */
+/* The due time of this CPU's next tick, in TSC ticks; only the CPU itself touches its row. */
 static ULONG64 NextTick[MAXIMUM_PROCESSORS];
 
 static ULONG64 TickPeriod(VOID) {

@@ -37,7 +37,7 @@ extern VOID (*KiErrorCodeHook)(PKTRAP_FRAME Frame); /* for a fault that is not s
 VOID HalpDetectFeatures(VOID); /* boot CPU, fills in HalFeatures */
 VOID HalpEnableFeatures(VOID); /* each CPU: CR0, CR4, as far as HalFeatures has them */
 
-/* ---- ACPI (acpi.c): what the machine has, by its own tables ---- */
+/* ---- ACPI (acpi.c): the machine's parts, by its own tables ---- */
 #define MAXIMUM_IO_APICS 8
 #define ISA_INTERRUPTS 16
 typedef struct _HAL_MACHINE {

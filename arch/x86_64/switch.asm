@@ -51,7 +51,7 @@ KiPrepareStack:
         lea     rdx, [rel KiThreadStartup]
         mov     [rdi - 08h], rcx                ; keeps the stack aligned
         mov     [rdi - 10h], rcx                ; "returns" to 0: a stack walk ends
-        mov     [rdi - 18h], rdx                ; what the first KiSwapContext returns to
+        mov     [rdi - 18h], rdx                ; the first KiSwapContext returns to it
         mov     [rdi - 20h], rcx                ; rbp
         mov     [rdi - 28h], rsi                ; rbx = Thread
         mov     [rdi - 30h], rcx                ; r12

@@ -47,8 +47,8 @@ OP_DEREF_SIZE       equ 94h             ; byte
         db      OP_BREG + DW_RIP, %1 & 7Fh, OP_DEREF_SIZE, 1
 %endmacro
 
-; %1, %2, %3: what is to be computed with a frame, at the entry or the exit of a function, and with rbp only pushed; %4:
-; the word of KiStopped that says the same. What looks like an entry may be a return address: behind a call that never
+; %1, %2, %3: the expression for code with a frame, at the entry or the exit of a function, and with rbp only pushed;
+; %4: the word of KiStopped that says the same. An apparent entry may be a return address: behind a call that never
 ; returns, the next function begins.
 %macro EXPRESSION 4
         dw      (%%end - %%start) & 7Fh | 80h | (%%end - %%start) >> 7 << 8 ; the length, in DWARF's form

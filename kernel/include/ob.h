@@ -39,7 +39,7 @@ extern POBJECT_TYPE ObpDirectoryType, ObpSymbolicLinkType;
 typedef struct _OB_LOOKUP {
     PVOID Object;        /* referenced; NULL: not found */
     PVOID Directory;     /* not found, but this directory, referenced, is where the last component would be */
-    UNICODE_STRING Rest; /* found: what follows the object's name, with its leading '\'; not found: that component */
+    UNICODE_STRING Rest; /* found: the text behind the object's name, with its leading '\'; not found: that component */
     PWCH Buffer;         /* of Rest; nonpaged */
 } OB_LOOKUP, *POB_LOOKUP;
 

@@ -8,7 +8,7 @@
 #include "iop.h"
 
 #define SYNCHRONOUS_OPTIONS (FILE_SYNCHRONOUS_IO_ALERT | FILE_SYNCHRONOUS_IO_NONALERT)
-/* What may be asked for together with FILE_DIRECTORY_FILE. */
+/* Options that are legal together with FILE_DIRECTORY_FILE. */
 #define DIRECTORY_OPTIONS                                                                                         \
     (FILE_DIRECTORY_FILE | SYNCHRONOUS_OPTIONS | FILE_WRITE_THROUGH | FILE_COMPLETE_IF_OPLOCKED |                 \
      FILE_OPEN_BY_FILE_ID | FILE_OPEN_FOR_BACKUP_INTENT | FILE_DELETE_ON_CLOSE | FILE_OPEN_FOR_FREE_SPACE_QUERY | \

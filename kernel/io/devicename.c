@@ -30,7 +30,7 @@ static NTSTATUS NameDevice(PDEVICE_OBJECT Device, PUNICODE_STRING Name, ULONG Ch
 }
 KE_ATTACH(IopNameHook, NameDevice);
 
-/* What to call a device in a message. */
+/* Reports a device by its name. */
 static VOID SayLeftBehind(PDEVICE_OBJECT Device) {
     struct {
         OBJECT_NAME_INFORMATION Information;

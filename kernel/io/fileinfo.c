@@ -42,7 +42,7 @@ static const CLASS_RULE Rules[FileMaximumInformation] = {
     [FileDispositionInformationEx] = SET_ONLY(ULONG, DELETE),
 };
 
-/* STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH. *Access: what the handle needs, any of it. */
+/* STATUS_INVALID_INFO_CLASS, STATUS_INFO_LENGTH_MISMATCH. *Access: the rights of which the handle needs one. */
 static NTSTATUS CheckClass(FILE_INFORMATION_CLASS Class, ULONG Length, BOOLEAN IsSet, ACCESS_MASK *Access) {
     if ((ULONG)Class >= FileMaximumInformation) {
         return STATUS_INVALID_INFO_CLASS;

@@ -164,7 +164,7 @@ typedef struct _IOP_CALL {
     PKEVENT Event; /* the caller's, referenced, or NULL */
 } IOP_CALL, *PIOP_CALL;
 
-/* What an open is to do, beside OBJECT_ATTRIBUTES. */
+/* The parameters of an open, beside OBJECT_ATTRIBUTES. */
 typedef struct _IOP_OPEN {
     ACCESS_MASK DesiredAccess; /* mapped */
     LARGE_INTEGER AllocationSize;

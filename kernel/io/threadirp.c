@@ -122,7 +122,7 @@ static PIRP FindOfThread(PETHREAD Thread, ULONG Index) {
     return Irp;
 }
 
-/* At APC_LEVEL none of the thread's requests can go away: what finishes one is an APC of the thread. */
+/* At APC_LEVEL none of the thread's requests can go away: an APC of the thread finishes each. */
 static VOID CancelAll(PETHREAD Thread) {
     PIRP Irp;
     KIRQL OldIrql = KfRaiseIrql(APC_LEVEL);

@@ -1,8 +1,8 @@
 /* judge.c: the judge: loads the drivers of the command line, watches them, reports how they ended.
  *
  *      completed   DriverEntry succeeded, every thread of the drivers has ended, none of their timers, DPCs, work items and
- *                  APCs is queued, no request is pending in one of them, and it stays so for SETTLE_MS: what the reaper
- *                  finds late (0x13C, 0x153) still comes
+ *                  APCs is queued, no request is pending in one of them, and it stays so for SETTLE_MS: late findings
+ *                  of the reaper (0x13C, 0x153) still come
  *      failed      DriverEntry, or the loader, returned an error
  *      deadlock    every thread of the drivers waits without limit, nothing is queued that could wake one, and nothing
  *                  has changed for STUCK_MS; or some have waited for each other in a circle for that long

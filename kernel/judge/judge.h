@@ -46,7 +46,7 @@ PVOID JudgeFindObject(PKTHREAD Thread, PCSTR *Kind);
 VOID JudgeRememberTimers(VOID);
 
 /* ---- deadlock.c: the explanation, on COM1 for people and on COM2 as data. PASSIVE ---- */
-VOID JudgeExplainThreads(VOID); /* each thread: what it waits for, since when, its stack; then the cycle */
+VOID JudgeExplainThreads(VOID); /* each thread: its lock or object, since when, its stack; then the cycle */
 VOID JudgeExplainPending(VOID); /* each timer, DPC and work item that is queued */
 VOID JudgeFormatName(ULONG64 Address, PCHAR Buffer, SIZE_T Bytes);   /* "secret!Work"; any IRQL */
 VOID JudgeSummarize(BOOLEAN IsDeadlock, PCHAR Buffer, SIZE_T Bytes); /* the same in one line */

@@ -15,7 +15,7 @@
 
 static struct {
     USHORT Text[MAXIMUM_ROWS][MAXIMUM_COLUMNS];  /* code points; 0 is blank */
-    USHORT Shown[MAXIMUM_ROWS][MAXIMUM_COLUMNS]; /* what the screen shows */
+    USHORT Shown[MAXIMUM_ROWS][MAXIMUM_COLUMNS]; /* the screen's content */
     ULONG Columns, Rows;
     ULONG Column, Row;         /* where the next character goes */
     BOOLEAN IsShown;           /* the screen has been cleared and is kept up to date */

@@ -29,7 +29,7 @@ static VOID FillLine(volatile ULONG *Pixel, ULONG Width, ULONG Color) {
     }
 }
 
-/* A box of one colour, in pixels; what lies outside the screen is cut off. Any IRQL. */
+/* A box of one colour, in pixels, cut off at the edges of the screen. Any IRQL. */
 VOID KdFillPixels(ULONG X, ULONG Y, ULONG Width, ULONG Height, ULONG Color) {
     ULONG Right = Smaller(X + Width, HalFramebuffer.Width), Bottom = Smaller(Y + Height, HalFramebuffer.Height);
     for (; HalFramebuffer.Base && X < Right && Y < Bottom; Y++) {

@@ -8,7 +8,7 @@
  *      thread 1: A, then B        A --> B          thread 2: B, then A        B --> A closes the circle
  *
  * An owner is a thread, or a CPU while it runs a DPC, which must not be taken for the thread that it interrupted. A
- * poll (Try..., a time-out) draws no edge, because it does not wait; what it acquires is held all the same.
+ * poll (Try..., a time-out) draws no edge, because it does not wait; a lock that it acquires is held all the same.
  *
  * Everything is kept in tables of fixed size, made at the start: a lock that finds no room is counted and not watched.
  * One lock guards all of it. It is taken at HIGH_LEVEL for some hundred instructions, under which nothing is called,
@@ -435,7 +435,7 @@ VOID VfLockAcquired(PVOID Lock, VF_LOCK_KIND Kind, VF_LOCK_MODE Mode) {
     UnlockDatabase(OldIrql);
 }
 
-/* Who is the current owner, unless a call names another thread. Not owned: 0xC4 (0x1007, lock); owned by another:
+/* Who: the current owner, unless a call names another thread. Not owned: 0xC4 (0x1007, lock); owned by another:
  * (0x1004, lock, owner, current thread). */
 VOID VfLockReleasedFor(PVOID Lock, VF_LOCK_KIND Kind, ULONG_PTR Who) {
     KIRQL OldIrql = LockDatabase();

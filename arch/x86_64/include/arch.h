@@ -101,7 +101,7 @@ extern const UCHAR KiGuardLanding[]; /* where it goes on after an access violati
 DECLSPEC_NORETURN VOID KiEndGuarded(NTSTATUS Status);
 
 /* ---- The end ---- */
-/* Into a KD_REGISTERS: what a debugger needs of a function to unwind from it, its place and the registers that it keeps
+/* Into a KD_REGISTERS: all that a debugger needs to unwind from a function, its place and the registers that it keeps
  * for its caller. A macro, because a debugger would show an inlined function as a frame of its own. */
 #define HAL_CAPTURE_REGISTERS(Now)                                                                               \
     __asm__ volatile("mov %%r15, %0\n\tmov %%r14, %1\n\tmov %%r13, %2\n\tmov %%r12, %3\n\t"                      \

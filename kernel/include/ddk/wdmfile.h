@@ -335,7 +335,7 @@ typedef struct _FILE_FS_ATTRIBUTE_INFORMATION {
 #define FILE_CASE_PRESERVED_NAMES 0x00000002
 #define FILE_UNICODE_ON_DISK 0x00000004
 
-/* ---- Files (PASSIVE_LEVEL; what they do above that is in docs/drivers.md) ---- */
+/* ---- Files (PASSIVE_LEVEL by their documentation) ---- */
 NTSTATUS ZwCreateFile(PHANDLE FileHandle, ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes,
                       PIO_STATUS_BLOCK IoStatusBlock, PLARGE_INTEGER AllocationSize, ULONG FileAttributes,
                       ULONG ShareAccess, ULONG CreateDisposition, ULONG CreateOptions, PVOID EaBuffer, ULONG EaLength);

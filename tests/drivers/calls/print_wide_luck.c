@@ -1,5 +1,5 @@
 /* print_wide_luck.c: %S at DISPATCH_LEVEL, without the verifier: the code page happens to be in memory, and nothing
- * happens. Nobody should rely on that; print_wide_at_dispatch.c shows why.
+ * happens. Do not rely on that; print_wide_at_dispatch.c shows why.
  *
  * expect: completed
  */

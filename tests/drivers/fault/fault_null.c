@@ -1,4 +1,4 @@
-/* fault_null.c: writes through a NULL pointer at PASSIVE_LEVEL: an exception that nobody handles.
+/* fault_null.c: writes through a NULL pointer at PASSIVE_LEVEL: an exception without a handler.
  *
  * expect: bugcheck 0x0000007E (0xFFFFFFFFC0000005, driver, stack, stack) in fault_null!DriverEntry
  */

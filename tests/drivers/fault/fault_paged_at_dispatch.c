@@ -1,4 +1,4 @@
-/* fault_paged_at_dispatch.c: writes to paged pool that nobody has touched yet, at DISPATCH_LEVEL.
+/* fault_paged_at_dispatch.c: writes to untouched paged pool at DISPATCH_LEVEL.
  *
  * expect: bugcheck 0x000000D1 (paged, 2, 1, driver) in fault_paged_at_dispatch!DriverEntry
  */

@@ -1,4 +1,4 @@
-/* trap_raised_status.c: raises an exception by a call, and nobody handles it.
+/* trap_raised_status.c: raises an exception by a call, without a handler.
  *
  * expect: bugcheck 0x0000007E (0xFFFFFFFFC000009A, driver, stack, stack) in trap_raised_status!DriverEntry
  */

@@ -1,4 +1,4 @@
-/* io_left_pending.c: DriverEntry sends its own device a request, which that queues, and returns: nobody ever completes it.
+/* io_left_pending.c: DriverEntry sends its own device a request, which that queues, and returns: it is never completed.
  *
  * expect: undecided (IRP_MJ_DEVICE_CONTROL) of thread
  */

@@ -1,4 +1,4 @@
-/* io_own_left_pending.c: a request of the driver's own, from IoAllocateIrp, is queued by its device, and nobody completes it.
+/* io_own_left_pending.c: a request of the driver's own, from IoAllocateIrp, is queued by its device, never completed.
  *
  * expect: undecided (IRP_MJ_READ) of no thread is pending in io_own_left_pending.sys
  */

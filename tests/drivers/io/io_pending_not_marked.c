@@ -1,5 +1,5 @@
-/* io_pending_not_marked.c: a read is pended by its return value alone, without IoMarkIrpPending: whoever completes it
- * does not know that its requester waits, and tells it nothing.
+/* io_pending_not_marked.c: a read is pended by its return value alone, without IoMarkIrpPending: its completion does
+ * not know that the requester waits, and tells it nothing.
  *
  * expect: deadlock waits for
  */

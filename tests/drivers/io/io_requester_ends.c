@@ -1,5 +1,5 @@
 /* io_requester_ends.c: a thread ends before its request, which the device cannot give back: it has no cancel routine. The
- * end of the thread takes five minutes (five seconds here), and then the request belongs to nobody.
+ * end of the thread takes five minutes (five seconds here), and then the request has no owner.
  *
  * expect: undecided (IRP_MJ_DEVICE_CONTROL) of a thread that has ended is pending in io_requester_ends.sys
  */

@@ -1,5 +1,5 @@
-/* io_returned_status.c: what a dispatch routine returns is what its caller gets, whatever it has completed the request with;
- * for an error that is returned at once the status block and the event stay as they were.
+/* io_returned_status.c: a dispatch routine's return value is its caller's, even if the request was completed otherwise;
+ * another; for an error that is returned at once the status block and the event stay as they were.
  *
  * expect: completed
  */

@@ -1,4 +1,4 @@
-/* io_shutdown.c: a device asks to be told of the machine's end in good order, and is.
+/* io_shutdown.c: a device asks for a notice of the machine's orderly end, and gets it.
  *
  * expect: bugcheck 0xDEAD0042 (1, 2, 3, 4) in io_shutdown!OnShutdown
  */

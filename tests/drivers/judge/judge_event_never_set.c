@@ -1,4 +1,4 @@
-/* judge_event_never_set.c: DriverEntry itself waits for an event that nobody sets, so the load never ends.
+/* judge_event_never_set.c: DriverEntry itself waits for an event that is never set, so the load never ends.
  *
  * expect: deadlock judge_event_never_set!DriverEntry) waits for synchronization event
  */

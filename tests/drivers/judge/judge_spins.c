@@ -1,4 +1,4 @@
-/* judge_spins.c: a thread polls a flag that nobody sets, at PASSIVE_LEVEL: no watchdog sees that.
+/* judge_spins.c: a thread polls a flag that is never set, at PASSIVE_LEVEL: no watchdog sees that.
  *
  * expect: undecided judge_spins!Poll
  * run: --limit 2

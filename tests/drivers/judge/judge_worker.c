@@ -1,4 +1,4 @@
-/* judge_worker.c: a thread waits until DriverUnload tells it to stop; whoever does not unload sees it wait forever.
+/* judge_worker.c: a thread waits until DriverUnload tells it to stop; without an unload it waits forever.
  *
  * expect: deadlock judge_worker!Serve) waits for notification event
  * repaired: judge_worker_unload.c

@@ -1,4 +1,4 @@
-/* lock_dispatch_fast.c: a fast mutex is acquired under a spin lock, at DISPATCH_LEVEL, where nobody may wait.
+/* lock_dispatch_fast.c: a fast mutex is acquired under a spin lock, at DISPATCH_LEVEL, where no code may wait.
  *
  * expect: bugcheck 0x00000192 (thread, driver, 2, 0) in lock_dispatch_fast!Worker
  */

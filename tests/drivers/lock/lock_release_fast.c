@@ -1,4 +1,4 @@
-/* lock_release_fast.c: a thread releases a fast mutex that nobody has acquired.
+/* lock_release_fast.c: a thread releases a fast mutex that was never acquired.
  *
  * expect: bugcheck 0x00000162 (thread, driver, 0xFFFFFFFF, 0) in lock_release_fast!Worker
  */

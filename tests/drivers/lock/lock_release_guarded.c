@@ -1,4 +1,4 @@
-/* lock_release_guarded.c: a thread releases a guarded mutex that nobody has acquired.
+/* lock_release_guarded.c: a thread releases a guarded mutex that was never acquired.
  *
  * expect: bugcheck 0x00000162 (thread, driver, 0xFFFFFFFF, 0) in lock_release_guarded!Worker
  */

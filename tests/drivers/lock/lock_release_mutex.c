@@ -1,4 +1,4 @@
-/* lock_release_mutex.c: a thread releases a mutex that nobody has acquired.
+/* lock_release_mutex.c: a thread releases a mutex that was never acquired.
  *
  * expect: bugcheck 0x0000007E (0xFFFFFFFFC0000046, *, *, *) in lock_release_mutex!Worker
  */

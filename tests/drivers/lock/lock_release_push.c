@@ -1,4 +1,4 @@
-/* lock_release_push.c: a thread releases a push lock that nobody has acquired.
+/* lock_release_push.c: a thread releases a push lock that was never acquired.
  *
  * expect: bugcheck 0x00000162 (thread, driver, 0xFFFFFFFF, 0) in lock_release_push!Worker
  */

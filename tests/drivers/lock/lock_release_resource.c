@@ -1,4 +1,4 @@
-/* lock_release_resource.c: a thread releases a resource that nobody has acquired.
+/* lock_release_resource.c: a thread releases a resource that was never acquired.
  *
  * expect: bugcheck 0x000000E3 (driver, thread, 0, 2) in lock_release_resource!Worker
  */

@@ -1,4 +1,4 @@
-/* lock_release_spin.c: a spin lock that nobody holds is released: the word is 0 before and after, and nobody notices.
+/* lock_release_spin.c: a spin lock that is not held is released: the word is 0 before and after, and nothing notices.
  *
  * expect: completed
  */

@@ -22,7 +22,7 @@ static VOID Short(PVOID Context) {
 static VOID Unload(PDRIVER_OBJECT DriverObject) {
     HANDLE Handle;
     UNREFERENCED_PARAMETER(DriverObject);
-    PsSetCreateThreadNotifyRoutine(OnThread); /* and nobody removes it */
+    PsSetCreateThreadNotifyRoutine(OnThread); /* and it is never removed */
     if (NT_SUCCESS(PsCreateSystemThread(&Handle, THREAD_ALL_ACCESS, NULL, NULL, NULL, Short, NULL))) {
         ZwClose(Handle);
     }

@@ -1,4 +1,4 @@
-/* notify_routines.c: a driver is told of threads and drivers, and of processes that never come; then it says no more.
+/* notify_routines.c: a driver's notify routines see threads and drivers, and processes that never come; then they end.
  *
  * expect: completed
  * run: --cpus 2 --unload

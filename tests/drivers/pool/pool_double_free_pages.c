@@ -1,4 +1,4 @@
-/* pool_double_free_pages.c: a block of whole pages is freed twice: nobody knows its address any more.
+/* pool_double_free_pages.c: a block of whole pages is freed twice: its address is no longer known.
  *
  * expect: bugcheck 0x00000019 (0x22, paged, 1, 0) in pool_double_free_pages!DriverEntry
  */

@@ -1,4 +1,4 @@
-/* verify_slack.c: one byte too many, in the padding behind a block: nobody is hurt, and special pool sees it at the free.
+/* verify_slack.c: one byte too many, in the padding behind a block: no harm, and special pool sees it at the free.
  *
  * expect: bugcheck 0x000000C1 (*, *, 0, 0x24) in verify_slack!DriverEntry
  * run: --verifier=special-pool

@@ -1,4 +1,4 @@
-/* verify_timer.c: a timer is set and its memory freed: it would expire in memory of somebody else's.
+/* verify_timer.c: a timer is set and its memory freed: it would expire in memory of another owner.
  *
  * expect: bugcheck 0x000000C4 (0x15, nonpaged, 0, nonpaged) in verify_timer!DriverEntry
  * run: --verifier=misc
