@@ -5,7 +5,8 @@
 #include <ntdef.h>
 
 #define BOOT_MAXIMUM_RANGES 64
-#define BOOT_MINIMUM_RAM (14ULL << 20) /* usable, above 1 MiB: 16 MiB less the firmware's part */
+#define IDENTITY_MAP_END 0x100000000ULL /* of entry.asm's; gone after MmReleaseBootMemory */
+#define BOOT_MINIMUM_RAM (14ULL << 20)  /* usable, above 1 MiB: 16 MiB less the firmware's part */
 
 typedef struct _BOOT_MEMORY_RANGE {
     ULONG64 Base, Bytes; /* usable RAM, page aligned, sorted, not overlapping; all of it above 1 MiB */

@@ -6,7 +6,6 @@
 #define VGA_TEXT 0xB8000
 #define VGA_TEXT_CELLS (80 * 25)
 #define WHITE_ON_BLUE 0x1F
-#define IDENTITY_MAP_END 0x100000000ULL
 
 static VOID PutOnTextScreen(PCSTR Text) {
     volatile USHORT *Cell = (volatile USHORT *)VGA_TEXT;

@@ -3,10 +3,10 @@
  * Firmware tables are input like any other: every length is checked before it is believed, a table with a wrong
  * checksum is not used, and fields are copied byte by byte, because nothing in them is aligned. */
 #include "hal.h"
+#include <bootinfo.h>
 #include <kd.h>
 #include <mm.h>
 
-#define IDENTITY_MAP_END 0x100000000ULL /* of entry.asm; gone after MmReleaseBootMemory */
 #define BIOS_AREA_START 0xE0000
 #define BIOS_AREA_END 0x100000
 #define EBDA_SEGMENT_POINTER 0x40E

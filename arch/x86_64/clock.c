@@ -4,7 +4,7 @@
  * timers, `pause` and `hlt`, always in the same way: races stay hidden. The jitter is an interrupt at pseudo-random
  * deadlines of some hundred to some thousand instructions (under -icount the TSC counts instructions), at CLOCK_LEVEL,
  * so that it also splits code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one
- * seed is one schedule. The real tick is done by whichever of these interrupts first finds its time passed. */
+ * seed is one schedule. The first of these interrupts to find a tick's time passed does the tick. */
 #include <io.h>
 #include <trace.h>
 #include "hal.h"
@@ -12,7 +12,6 @@
 #define LVT_PERIODIC 0x20000
 #define LVT_TSC_DEADLINE 0x40000
 #define MSR_TSC_DEADLINE 0x6E0
-#define TIMER_DIVIDE_BY_1 0x0B
 #define JITTER_SHORTEST 400 /* TSC ticks; below about 300 the interrupts take all the time */
 #define JITTER_RANGE 5600
 
@@ -49,14 +48,10 @@ static VOID ArmIn(ULONG64 Ticks) {
     HalpWriteApic(APIC_TIMER_INITIAL, Count != 0 ? (ULONG)Count : 1);
 }
 
-static VOID ArmJitter(PKPRCB Prcb) {
+/* A halted CPU has no jitter: an interrupt that may bring it work calls this too. CLOCK_LEVEL, or IF = 0. */
+VOID HalpArmJitter(PKPRCB Prcb) {
     ULONG64 Ticks = JITTER_SHORTEST + (NextRandom(Prcb) >> 32) % JITTER_RANGE;
     ArmIn(Ticks << JitterShift); /* the same number of instructions, however long each takes */
-}
-
-/* Seeded runs: an idle CPU got an interrupt that is not the clock's and may bring it work. At the interrupt's level. */
-VOID HalpWakeJitter(PKPRCB Prcb) {
-    ArmJitter(Prcb);
 }
 
 /* A deadline in the past fires at once: ticks that were missed (a stopped virtual machine) are skipped, not made up. */
@@ -81,16 +76,16 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     }
     ULONG64 Now = HalReadTsc();
     if (Prcb->CurrentThread == Prcb->IdleThread && Frame->PreviousIrql == PASSIVE_LEVEL && *Next > Now) {
-        ArmIn(*Next - Now); /* a halted CPU has no schedule to shake; HalpWakeJitter, when it wakes */
+        ArmIn(*Next - Now); /* a halted CPU has no schedule to shake */
         return;
     }
-    ArmJitter(Prcb); /* last: the deadline counts from the end of the handler */
+    HalpArmJitter(Prcb); /* last: the deadline counts from the end of the handler */
 }
 
 /* Vector 0xD1, at CLOCK_LEVEL. */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
-    KeReleaseClockDpc();
+    KeReleaseClockDpc(); /* ke/clockdpc.c */
     if (KeSeed != 0) {
         HandleJitter(Prcb, Frame);
         return;
@@ -110,7 +105,7 @@ VOID HalStartClock(VOID) {
         JitterShift = (ULONG)KeGetBootOptionNumber("shift", 0) & 15;
         SeedJitter(Prcb);
         HalpWriteApic(APIC_LVT_TIMER, VECTOR_CLOCK);
-        ArmJitter(Prcb);
+        HalpArmJitter(Prcb);
     } else if (HalFeatures.TscDeadline) {
         HalpWriteApic(APIC_LVT_TIMER, LVT_TSC_DEADLINE | VECTOR_CLOCK);
         KeMemoryBarrier(); /* xAPIC: the mode must be set before the MSR is written */

@@ -9,11 +9,6 @@
 #define TSS_AVAILABLE 0x89ULL              /* present, 64-bit TSS */
 #define MSR_KERNEL_GS_BASE 0xC0000102
 
-typedef struct _TABLE_POINTER {
-    USHORT Limit;
-    ULONG64 Base;
-} __attribute__((packed)) TABLE_POINTER;
-
 static VOID BuildTss(PKPCR Pcr, TASK_STATE *Tss) {
     memset(Tss, 0, sizeof(*Tss));
     Tss->Ist[IST_DOUBLE_FAULT - 1] = Pcr->IstStack[0];

@@ -10,6 +10,11 @@
 #define IST_NMI 2
 #define IST_MACHINE_CHECK 3
 
+typedef struct _TABLE_POINTER { /* the operand of lgdt and lidt */
+    USHORT Limit;
+    ULONG64 Base;
+} __attribute__((packed)) TABLE_POINTER;
+
 typedef struct _TASK_STATE { /* Intel: "64-Bit TSS Format" */
     ULONG Reserved0;
     ULONG64 Rsp[3];
@@ -66,10 +71,13 @@ VOID HalpWritePci(ULONG Function, ULONG Register, ULONG Value);
 
 /* ---- Local APIC (apic.c) ---- */
 #define APIC_EOI 0xB0
+#define APIC_ERROR_STATUS 0x280
 #define APIC_LVT_TIMER 0x320
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
 #define APIC_TIMER_DIVIDE 0x3E0
+#define LVT_MASKED 0x10000
+#define TIMER_DIVIDE_BY_1 0x0B
 #define MSR_X2APIC 0x800 /* + register offset / 16 */
 
 extern volatile UCHAR *HalpApicRegisters; /* xAPIC: mapped registers; NULL in x2APIC mode, and before apic.c has run */
@@ -104,6 +112,6 @@ BOOLEAN KiIsApcInterrupt(VOID);              /* from trap.asm, vector 0x1F, IF =
 VOID HalpCalibrateTimers(VOID);              /* boot CPU */
 extern ULONG64 HalpApicTimerHz;              /* with divisor 1 */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame); /* vector 0xD1 */
-VOID HalpWakeJitter(PKPRCB Prcb);            /* an idle CPU is interrupted by something else */
+VOID HalpArmJitter(PKPRCB Prcb);             /* seeded runs: draws this CPU's next deadline */
 
 #endif

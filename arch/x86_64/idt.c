@@ -12,11 +12,6 @@ typedef struct _GATE { /* Intel: "64-Bit IDT Gate Descriptors" */
     ULONG OffsetHigh, Reserved;
 } GATE;
 
-typedef struct _TABLE_POINTER {
-    USHORT Limit;
-    ULONG64 Base;
-} __attribute__((packed)) TABLE_POINTER;
-
 extern const UCHAR KiVectorStubs[]; /* trap.asm */
 
 static GATE Idt[GATES] __attribute__((aligned(4096)));

@@ -13,7 +13,6 @@
 #define LAST_DEVICE_LEVEL (VECTOR_LAST_DEVICE >> 4)
 #define DEVICE_VECTORS (VECTOR_LAST_DEVICE - VECTOR_FIRST_DEVICE + 1)
 #define APIC_IN_SERVICE 0x100 /* eight registers of 32 vectors, 16 bytes apart */
-#define APIC_ERROR_STATUS 0x280
 
 typedef struct _DEVICE_VECTOR {
     PHAL_INTERRUPT_ROUTINE Routine; /* NULL: free, or being set up */
@@ -99,7 +98,7 @@ static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);
     Prcb->InterruptCount++;
     if (KeSeed != 0 && Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
-        HalpWakeJitter(Prcb);
+        HalpArmJitter(Prcb); /* it may bring the idle CPU work: clock.c */
     }
 }
 

@@ -4,7 +4,8 @@
 ; and lowering is one write after which everything that became deliverable is delivered, before the next instruction.
 ; There is no queue of postponed interrupts to look into: the APIC is that queue.
 ;
-; The functions are leaves without a stack frame: the caller is at [rsp], as CFI_START tells the stack walk (report/stack.c).
+; The functions are leaves without a stack frame: the caller is at [rsp], as CFI_START (call-frame information, cfi.inc)
+; tells the stack walk (report/stack.c).
 ; The checked build wraps them (ke/checkedlock.c): there each change of IRQL is checked and goes to the event trace.
 
 %include "offsets.inc"

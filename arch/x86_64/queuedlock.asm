@@ -8,7 +8,7 @@
 ;       owner:   Lock = lock | OWNER    Next --> first waiter
 ;       waiter:  Lock = lock | WAIT     Next --> next waiter or 0 (tail)
 ;
-; Leaves without a stack frame (see irql.asm). The checked build wraps them: ke/checkedlock.c.
+; These are leaves without a stack frame (see irql.asm). The checked build wraps them: ke/checkedlock.c.
 
 %include "offsets.inc"
 %include "cfi.inc"

@@ -1,7 +1,7 @@
 /* smp.c: starting the other CPUs of the MADT: INIT to all, then one start-up IPI at a time.
  *
- * A CPU wakes in real mode, at a page below 1 MiB: arch/x86_64/ap.asm is copied there, walks to long mode, and takes its PCR
- * out of a mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing
+ * A CPU wakes in real mode, at a page below 1 MiB: ap.asm is copied there, goes to long mode, and takes its PCR out
+ * of a mailbox with an xchg. Because it is taken only once, a CPU that was given up and wakes late finds nothing
  * and halts. Numbers are given without gaps: the PCR of a CPU that stays silent goes to the next one. */
 #include "hal.h"
 #include <bootinfo.h>
@@ -70,6 +70,13 @@ static VOID DeleteProcessor(PROCESSOR *Processor) {
     ExFreePoolWithTag(Processor, PROCESSOR_TAG);
 }
 
+/* The CPU never ran: its control block is removed without a trace. */
+static VOID ForgetProcessor(PROCESSOR *Processor, ULONG Number) {
+    KiProcessorBlock[Number] = NULL;
+    MmDeleteKernelStack(Processor->Pcr.Prcb.IdleThread->StackBase, KERNEL_STACK_SIZE);
+    DeleteProcessor(Processor);
+}
+
 /* All that a CPU needs before its first instruction in the kernel; NULL: no memory. */
 static PROCESSOR *CreateProcessor(ULONG Number) {
     PROCESSOR *Processor = ExAllocatePoolWithTag(NonPagedPoolNx, sizeof(PROCESSOR), PROCESSOR_TAG);
@@ -89,22 +96,13 @@ static PROCESSOR *CreateProcessor(ULONG Number) {
         return NULL;
     }
     KeInitializeProcessor(Pcr, Number);
-    if (!KdCreateTraceRing(&Pcr->Prcb)) {
-        KiProcessorBlock[Number] = NULL;
-        MmDeleteKernelStack(IdleStack, KERNEL_STACK_SIZE);
-        DeleteProcessor(Processor);
-        return NULL;
-    }
     Pcr->Prcb.IdleThread->StackBase = IdleStack;
     Pcr->Prcb.IdleThread->StackLimit = IdleStack - KERNEL_STACK_SIZE;
+    if (!KdCreateTraceRing(&Pcr->Prcb)) {
+        ForgetProcessor(Processor, Number);
+        return NULL;
+    }
     return Processor;
-}
-
-/* The CPU never ran: its control block is removed without a trace. */
-static VOID ForgetProcessor(PROCESSOR *Processor, ULONG Number) {
-    KiProcessorBlock[Number] = NULL;
-    MmDeleteKernelStack(Processor->Pcr.Prcb.IdleThread->StackBase, KERNEL_STACK_SIZE);
-    DeleteProcessor(Processor);
 }
 
 static BOOLEAN MailboxIsTaken(ULONG Number) {

@@ -5,8 +5,8 @@
 ; load or store.
 ;
 ;       lock word 0     free
-;       lock word 1     held. By whom, the word does not say: a waiter's failed xchg writes its own 1 over the owner's, so a
-;                       name in the word would not survive. The checked build keeps a list of held locks per CPU instead
+;       lock word 1     held. The word does not name the owner: a waiter's failed xchg writes its own 1 over the
+;                       owner's; a name would not survive. The checked build keeps a list of held locks per CPU instead
 ;                       (KPRCB.HeldLock, ke/lockcheck.c): owner, caller, rank.
 ;
 ; The order matters: first CR8 := DISPATCH_LEVEL, then the exchange. A CPU that took the lock at PASSIVE_LEVEL could be
@@ -17,7 +17,7 @@
 ; shared copy, no bus traffic) until the word is 0 and only then tries again; `pause` tells the processor that this is a
 ; spin loop. Interrupts above DISPATCH_LEVEL stay open meanwhile: TLB shoot-downs and the clock reach a waiter.
 ;
-; Leaves without a stack frame (see irql.asm). The checked build wraps them: ke/checkedlock.c.
+; These are leaves without a stack frame (see irql.asm). The checked build wraps them: ke/checkedlock.c.
 
 %include "offsets.inc"
 %include "cfi.inc"
@@ -29,7 +29,7 @@
         global KeAcquireSpinLockRaiseToDpc, KeAcquireSpinLockRaiseToSynch, KeAcquireSpinLockAtDpcLevel
         global KeTryToAcquireSpinLockAtDpcLevel, KeReleaseSpinLock, KeReleaseSpinLockFromDpcLevel
 
-; ---- The textbook form, for reading and for single-stepping: a byte, an exchange, a loop -------------------------------
+; ---- The textbook form, for reading and for single-stepping: a byte, an exchange, a loop ---------------------------
 
 ; void KiAcquireTextbookLock(volatile unsigned char *Lock). IRQL is the caller's concern.
 KiAcquireTextbookLock:
@@ -44,7 +44,7 @@ KiReleaseTextbookLock:
         mov     byte [rdi], 0
         ret
 
-; ---- KSPIN_LOCK --------------------------------------------------------------------------------------------------------
+; ---- KSPIN_LOCK ----------------------------------------------------------------------------------------------------
 
 ; void KeInitializeSpinLock(PKSPIN_LOCK). Any IRQL. The word must lie in resident memory for as long as it is used.
 KeInitializeSpinLock:
@@ -81,7 +81,7 @@ KeAcquireSpinLockAtDpcLevel:
         test    ecx, ecx                ; 0: it was free, and is ours
         jnz     .held
         ret
-.held:  mov     [gs:PCR_SPINNING_WORD], rcx ; neither 0 nor 1: this lock was never initialised
+.held:  mov     [gs:PCR_SPINNING_WORD], rcx ; for a report: neither 0 nor 1, and it was never initialised
 .wait:  mov     [gs:PCR_SPINNING_ON], rdi ; for the watchdog's report; an interrupt's own spinning forgets ours
         pause
         cmp     qword [rdi], 0
@@ -107,7 +107,7 @@ KeTryToAcquireSpinLockAtDpcLevel:
 .busy:  pause
         ret
 
-; void KeReleaseSpinLock(PKSPIN_LOCK, KIRQL NewIrql). IRQL DISPATCH_LEVEL in, NewIrql out: first the lock, then the level.
+; void KeReleaseSpinLock(PKSPIN_LOCK, KIRQL NewIrql). DISPATCH_LEVEL in, NewIrql out: first the lock, then the level.
 KeReleaseSpinLock:
         mov     qword [rdi], 0
         movzx   esi, sil

@@ -122,7 +122,7 @@ KiCallOnStack:
         SAVE    rbp
         FRAME
         mov     rsp, rdi
-__morestack:                                    ; for GDB: under this name alone may a caller's stack lie anywhere
+__morestack:                                    ; GDB lets the caller's stack lie anywhere only under this name
         call    rsi
         mov     rsp, rbp
         END_FRAME

@@ -21,8 +21,6 @@
 #define MEASURE_HZ 250 /* each takes 4 ms */
 #define MAXIMUM_POLLS 1000000
 #define BETWEEN_POLLS 16 /* rounds: cheap beside a port read, and far fewer reads where instructions count */
-#define LVT_MASKED 0x10000
-#define TIMER_DIVIDE_BY_1 0x0B
 #define LONGEST_COUNT 0xFFFFFFFF
 
 ULONG64 HalpApicTimerHz;

@@ -7,8 +7,8 @@
 ;                       software interrupts KiApcInterrupt and KiDpcInterrupt, sends the EOI and sets IF; then CR8 :=
 ;                       the old level
 ;
-; The stack after ENTER (KTRAP_FRAME, trapframe.h); the CPU itself pushed SS..RIP on a stack that it aligned to 16, so rsp is
-; aligned again at the bottom, as a C call needs it:
+; The stack after ENTER_TRAP (KTRAP_FRAME, trapframe.h). The CPU itself pushed SS..RIP on a stack that it aligned to 16,
+; so rsp is aligned again at the bottom, as a C call needs it:
 ;
 ;       +00h  LinkRbp, LinkRip         with them it looks like a called function's frame: a walk along rbp crosses it
 ;       +10h  PreviousIrql             CR8
@@ -17,7 +17,7 @@
 ;       +98h  Vector, ErrorCode        pushed by the stub (the error code by the CPU for some exceptions)
 ;       +A8h  Rip, Cs, EFlags, Rsp, Ss pushed by the CPU
 ;
-; For a stack walk the frame of an interrupt begins above Ss (CFA = rbp + D0h), and all registers lie below it.
+; For a stack walk the frame of an interrupt begins above Ss (at rbp + D0h), and all registers lie below it.
 ;
 ; There is no user mode: no swapgs, and the caller's stack is always a kernel stack.
 

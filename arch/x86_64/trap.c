@@ -43,7 +43,7 @@ static BOOLEAN IsAccessViolation(const KTRAP_FRAME *Frame) {
 
 #define GUARD_TO_RBP 48 /* bytes from KTHREAD.Guard to rbp of its frame: switch.asm pushes six words */
 
-/* An access violation inside KiCallGuarded of the current thread ends that call. */
+/* An access violation inside KiCallGuarded (switch.asm) of the current thread ends that call. */
 static BOOLEAN LeaveGuardedCall(PKTRAP_FRAME Frame) {
     PKTHREAD Thread = KiCurrentThread();
     if (!IsAccessViolation(Frame) || Thread == NULL || Thread->Guard == 0 || Frame->Rsp > Thread->Guard) {
