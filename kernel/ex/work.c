@@ -1,8 +1,8 @@
 /* work.c: work items: a driver's routine, run later at PASSIVE_LEVEL on a system thread.
  *
- * One queue for each type of work, each with threads of its own priority. A queue is a list and a semaphore that counts it. It starts
- * with one thread; a thread that takes an item while no other one of its queue is free makes one more first, so that
- * items that wait for each other do not wait forever (up to WORKERS_MAXIMUM).
+ * One queue for each type of work, each with threads of its own priority. A queue is a list and a semaphore that counts
+ * it. It starts with one thread; a thread that takes an item while no other one of its queue is free makes one more
+ * first, so that items that wait for each other do not wait forever (up to WORKERS_MAXIMUM).
  *
  * The threads are shared: a routine's raised IRQL, owned mutex or disabled APCs would fall on the next routine, so each
  * return is checked, and names the guilty routine. */
@@ -49,8 +49,8 @@ static EX_WORK_QUEUE *FindQueue(PWORK_QUEUE_ITEM WorkItem, ULONG QueueType) {
 }
 
 /* <= DISPATCH_LEVEL. The item must stay resident until its routine runs; inside, it may be freed or queued again. 0xE4
- * when it is queued already (1), too early (5), to no queue that there is (6), or has no routine of the kernel's half of
- * the address space (7). wdm.h: ExQueueWorkItem. */
+ * when it is queued already (1), too early (5), to no queue that there is (6), or has no routine of the kernel's half
+ * of the address space (7). wdm.h: ExQueueWorkItem. */
 VOID ExQueueWorkItem(PWORK_QUEUE_ITEM WorkItem, WORK_QUEUE_TYPE QueueType) {
     if (!IsStarted) {
         KeBugCheckEx(WORKER_INVALID, 5, (ULONG_PTR)WorkItem, (ULONG_PTR)QueueType, 0);

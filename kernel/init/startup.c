@@ -1,7 +1,7 @@
 /* startup.c: the order of initialisation, from the first C statement to the first thread and the story.
  *
- * The boot CPU runs KiSystemStartup with interrupts off, becomes its own idle thread, and makes one system thread, which
- * does all that needs waiting: the other CPUs, the disk, the page file, the drivers. */
+ * The boot CPU runs KiSystemStartup with interrupts off, becomes its own idle thread, and makes one system thread. That
+ * does all that must wait: the other CPUs, the disk, the page file, the drivers. */
 #include <arch.h>
 #include <bootinfo.h>
 #include <ex.h>

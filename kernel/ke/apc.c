@@ -1,4 +1,4 @@
-/* apc.c: asynchronous procedure calls: a routine run in a chosen thread, once below APC_LEVEL.
+/* apc.c: asynchronous procedure calls: a routine run in a chosen thread, at APC_LEVEL or below.
  *
  * Like a DPC it waits in a queue and comes by a software interrupt (vector 0x1F, held back by the local APIC while CR8
  * is 1 or more); unlike a DPC it belongs to a thread, not to a CPU. A special kernel APC (no NormalRoutine) runs its

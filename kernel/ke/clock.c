@@ -1,16 +1,16 @@
 /* clock.c: time: 64 ticks a second on every CPU, each worth 15.625 ms, and all that a tick does.
  *
- * CPU 0 carries the time; the others only their own accounting. A tick arrives at CLOCK_LEVEL, above everything that takes
- * the dispatcher lock, so it never touches a thread or a timer itself: it counts, leaves a DPC or a flag, and asks for
- * the DISPATCH interrupt. */
+ * CPU 0 carries the time; the others only their own accounting. A tick arrives at CLOCK_LEVEL, above everything that
+ * takes the dispatcher lock (scheduler.c), so it never touches a thread's state or a timer: it counts, leaves a DPC or
+ * a flag, and asks for the DISPATCH interrupt. */
 #include <arch.h>
 #include <ke.h>
 
-VOID (*KiClockHook)(PKTRAP_FRAME Frame);
+VOID (*KiClockHook)(PKTRAP_FRAME Frame); /* watchdog.c */
 
 volatile ULONG64 KiInterruptTime;
 volatile ULONG64 KiTickCount;
-ULONG64 KiBootTime;
+ULONG64 KiBootTime; /* the system time at interrupt time 0 */
 ULONG64 KiUptimeSeconds;
 volatile ULONG64 KiTickTsc; /* at the last tick */
 
@@ -72,14 +72,10 @@ VOID KeQuerySystemTime(PLARGE_INTEGER CurrentTime) {
     CurrentTime->QuadPart = (LONGLONG)(KiBootTime + KiInterruptTime);
 }
 
-static ULONG64 PerformanceCounter(VOID) {
-    return HalReadTsc() + KiUptimeSeconds * HalFeatures.TscHz;
-}
-
 /* The time-stamp counter, as if it had counted all the uptime: under QEMU's -icount it counts executed instructions.
  * wdm.h: KeQueryPerformanceCounter. */
 LARGE_INTEGER KeQueryPerformanceCounter(PLARGE_INTEGER Frequency) {
-    LARGE_INTEGER Now = {.QuadPart = (LONGLONG)PerformanceCounter()};
+    LARGE_INTEGER Now = {.QuadPart = (LONGLONG)(HalReadTsc() + KiUptimeSeconds * HalFeatures.TscHz)};
     if (Frequency) {
         Frequency->QuadPart = (LONGLONG)HalFeatures.TscHz;
     }

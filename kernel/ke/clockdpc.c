@@ -1,7 +1,7 @@
 /* clockdpc.c: a DPC on every clock tick: the finest delay without a timer of one's own.
  *
  * A KTIMER counts ticks of 15.6 ms, which is sixteen million instructions of a seeded run: far too coarse for a disk.
- * The jitter that shuffles threads in such a run interrupts each CPU every thousand instructions or so. A driver that
+ * The jitter that shuffles threads in such a run interrupts each CPU every few thousand instructions. A driver that
  * wants to be called "a little later" leaves a DPC here, and the next interrupt queues it. One slot for each CPU,
  * changed by exchange only.
  *

@@ -1,8 +1,8 @@
 /* dpc.c: deferred procedure calls: an interrupt's rest, run at DISPATCH_LEVEL before any thread.
  *
- * Each CPU has one queue. Queuing a DPC asks for the DISPATCH software interrupt (vector 0x2F), which the local APIC holds
- * back until CR8 drops below 2: "the queue is drained when IRQL falls below DISPATCH_LEVEL" is the hardware's doing. The
- * drain runs on the CPU's own DPC stack, so that a DPC has room however much the interrupted thread has used up.
+ * Each CPU has one queue. Queuing a DPC asks for the DISPATCH software interrupt (vector 0x2F), which the local APIC
+ * holds back until CR8 drops below 2: "the queue is drained when IRQL falls below DISPATCH_LEVEL" is the hardware's
+ * doing. The drain runs on the CPU's own DPC stack, so that a DPC has room even where the interrupted thread has none.
  *
  *      importance      place   asks the CPU to drain
  *      low             tail    own CPU: when 4 are waiting, else the next clock tick does; other CPU: the same
@@ -15,7 +15,7 @@
 #include <trace.h>
 
 #define DEEP_QUEUE 4
-#define KIND_PLAIN 4 /* KDPC.Reserved: the check of TIMER_OR_DPC_INVALID that a return may fail */
+#define KIND_PLAIN 4 /* KDPC.Reserved: parameter 1 of TIMER_OR_DPC_INVALID, should the DPC's return fail its check */
 #define KIND_TIMER 5
 
 /* Any IRQL; the object lies in resident memory. wdm.h: KeInitializeDpc. */
@@ -78,7 +78,7 @@ static FORCEINLINE BOOLEAN Enqueue(PKPRCB Prcb, PKDPC Dpc, BOOLEAN IsOwnCpu) {
     return TRUE;
 }
 
-/* Puts a threaded DPC that has been won into its queue; the drain of the ordinary ones wakes the thread. Queue locked. */
+/* Puts a threaded DPC that was won into its queue; the drain of the ordinary ones wakes the thread. Queue locked. */
 static BOOLEAN EnqueueThreaded(PKPRCB Prcb, PKDPC Dpc) {
     InsertTailList(&Prcb->ThreadedDpcData.DpcListHead, &Dpc->DpcListEntry);
     Prcb->ThreadedDpcData.DpcQueueDepth++;
@@ -200,15 +200,15 @@ static VOID KiRetireDpcList(VOID) {
     }
 }
 
-/* Vector 0x2F: first the DPCs, then perhaps another thread. At DISPATCH_LEVEL, IF = 1, on the interrupted thread's stack. */
+/* Vector 0x2F: the DPCs, then perhaps another thread. DISPATCH_LEVEL, IF = 1, on the interrupted thread's stack. */
 VOID KiDispatchInterrupt(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     BOOLEAN IsRequested = Prcb->DpcInterruptRequested;
     if (IsRequested) {
         Prcb->DpcInterruptRequested = FALSE;
     }
-    /* The depth alone is not enough. A CPU that found the flag still set has sent no interrupt, and its ++DpcQueueDepth may
-     * be on its way while our store of FALSE is, too: then only the queue's lock, which the drain takes, shows the DPC. */
+    /* The depth alone is not enough. A CPU that found the flag still set has sent no interrupt, and its ++DpcQueueDepth
+     * may be on its way while our store of FALSE is: then only the drain, under the queue's lock, sees the DPC. */
     if (IsRequested || Prcb->DpcData.DpcQueueDepth != 0) {
         KiCallOnStack(Prcb->DpcStack, KiRetireDpcList);
     }

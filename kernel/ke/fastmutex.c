@@ -6,15 +6,15 @@
  *
  *      1  free    0  owned    4  owned, one waiter    8  owned, two waiters    7  free, one waiter, which is on its way
  *
- * The thread that clears bit 0 owns the mutex. A release does not hand it to a waiter: it sets bit 0 and wakes one, and a
- * running thread may be faster; then the waiter goes back to sleep. That is not fair, but no CPU idles while the mutex
- * is free. Bit 1 keeps several releases from waking several waiters for one mutex.
+ * The thread that clears bit 0 owns the mutex. A release does not hand it to a waiter: it sets bit 0 and wakes one, and
+ * a running thread may be faster; then the waiter goes back to sleep. That is not fair, but no CPU idles while the
+ * mutex is free. Bit 1 keeps several releases from waking several waiters for one mutex.
  *
- * Compare it with the spin lock (arch/x86_64/spinlock.asm): this one raises to APC_LEVEL only, so its owner may be switched
- * out and may touch pageable memory, while no APC can run on its thread and want the mutex again. At DISPATCH_LEVEL no
- * thread may wait, so acquiring there stops the machine.
+ * Compare it with the spin lock (spinlock.asm): this one raises to APC_LEVEL only, so its owner may be switched out and
+ * may touch pageable memory, while no APC can run on its thread and want the mutex again. At DISPATCH_LEVEL no thread
+ * may wait, so acquiring there stops the machine.
  *
- * The owner has the mutex in a lock entry of its thread (ke/autoboost.c), mostly in the first: releasing without one, or
+ * The owner has the mutex in a lock entry of its thread (autoboost.c), mostly in the first: releasing without one, or
  * ending with one, stops the machine too.
  *
  * Since Windows 8 a guarded mutex is the same lock under another name; a waiter says which of the two it waits for. */
@@ -102,8 +102,8 @@ static FORCEINLINE VOID Acquire(PFAST_MUTEX FastMutex, KLOCK_KIND Kind) {
     AcquireUnsafe(FastMutex, Kind, OldIrql);
 }
 
-/* <= APC_LEVEL in, APC_LEVEL out; may wait. 0x192 at DISPATCH_LEVEL or above. Not recursive: the checked build stops with
- * 0xBF, the free build waits for itself forever, as Windows does. wdm.h: ExAcquireFastMutex. */
+/* <= APC_LEVEL in, APC_LEVEL out; may wait. 0x192 at DISPATCH_LEVEL or above. Not recursive: the checked build stops
+ * with 0xBF, the free build waits for itself forever, as Windows does. wdm.h: ExAcquireFastMutex. */
 VOID ExAcquireFastMutex(PFAST_MUTEX FastMutex) {
     Acquire(FastMutex, LockFastMutex);
 }
@@ -122,8 +122,8 @@ BOOLEAN ExTryToAcquireFastMutex(PFAST_MUTEX FastMutex) {
 
 /* ---- Release ---- */
 
-/* The mutex is free again, and Count was not 0: wakes a waiter, unless one is on its way, or another thread has taken the
- * mutex in between, whose release will see to it. */
+/* The mutex is free again, and Count was not 0: wakes a waiter, unless one is on its way, or another thread has taken
+ * the mutex in between, whose release will see to it. */
 static VOID WakeOne(PFAST_MUTEX FastMutex, LONG Count) {
     Count += FREE;
     if (!(Count & WOKEN) && __atomic_compare_exchange_n(&FastMutex->Count, &Count, Count | WOKEN, FALSE,

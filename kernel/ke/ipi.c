@@ -1,9 +1,9 @@
 /* ipi.c: work that all other CPUs do at IPI_LEVEL while one waits: generic calls, TLB shoot-downs.
  *
- * There is one packet and one lock for it. The sender holds the lock at CLOCK_LEVEL, fills the packet and interrupts the
- * others with vector 0xE1. A CPU that waits for the lock spins below IPI_LEVEL with interrupts on, so it still answers
- * the sender that it waits for: no cycle can close, whichever lower-level locks the two hold. That is also why a TLB
- * shoot-down is legal under any lock whose waiters spin with IF = 1.
+ * There is one packet and one lock for it. The sender holds the lock at CLOCK_LEVEL, fills the packet and interrupts
+ * the others with vector 0xE1. A CPU that waits for the lock spins below IPI_LEVEL with interrupts on, so it still
+ * answers the sender that it waits for: no cycle can close, whichever lower-level locks the two hold. That is also why
+ * a TLB shoot-down is legal under any lock whose waiters spin with IF = 1.
  *
  *      sender                                  every other CPU (KiIpiInterrupt)
  *      Arriving = Finishing = others
@@ -105,7 +105,7 @@ static ULONG_PTR FlushRange(ULONG_PTR Context) {
 
 VOID KeFlushTb(PVOID Va, ULONG Count) {
     FLUSH_RANGE Range = {(ULONG64)Va, Count};
-    KeMemoryBarrier(); /* the PTE before the count: a CPU that is not counted yet flushes its TLB when it is, and sees the PTE */
+    KeMemoryBarrier(); /* the PTE before the count: a CPU not yet counted flushes its TLB when it is */
     if (KeNumberProcessors <= 1) {
         FlushRange((ULONG_PTR)&Range);
         return;

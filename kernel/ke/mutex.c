@@ -4,9 +4,9 @@
  *                  0       owned, acquired once
  *                 -1, ...  owned, acquired again
  *
- * KMUTEX and KMUTANT are one structure. Owning a KMUTEX (ApcDisable = 1) disables normal kernel APCs, and a thread
- * that ends with one stops the machine; a mutant (ApcDisable = 0) is abandoned: its next owner gets STATUS_ABANDONED.
- * */
+ * KMUTEX and KMUTANT are one structure. Owning a KMUTEX (ApcDisable = 1) disables normal kernel APCs (apc.c), and a
+ * thread that ends with one stops the machine; a mutant (ApcDisable = 0) passes to its next owner with
+ * STATUS_ABANDONED. */
 #include "ki.h"
 #include <ex.h>
 

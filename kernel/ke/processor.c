@@ -53,8 +53,8 @@ VOID KeInitializeProcessor(PKPCR Pcr, ULONG Number) {
     KiProcessorBlock[Number] = Prcb;
 }
 
-/* Run by the CPU itself once it can take interrupts: others may send it IPIs and threads from now on. CPUs activate in the
- * order of their numbers. */
+/* Run by the CPU itself once it can take interrupts: from now on others may send it IPIs and threads. CPUs activate in
+ * the order of their numbers. */
 VOID KeActivateProcessor(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     __atomic_fetch_or(&KeActiveProcessors, (KAFFINITY)1 << Prcb->Number, __ATOMIC_SEQ_CST);

@@ -3,8 +3,8 @@
  * The compiler puts the cookie there on entry and compares it on exit, in the kernel and in drivers. */
 #include <arch.h>
 
-/* Its lowest byte is 0, so that a string that runs over cannot write it back. Until start-up draws a value, one is
- * fixed. */
+/* Its lowest byte is 0, so that a string that runs over cannot write it back. This value holds until start-up draws
+ * one. */
 ULONG64 __stack_chk_guard = 0x5A17E0C00C1E5700ULL;
 DECLSPEC_NORETURN VOID __stack_chk_fail(VOID);
 

@@ -6,7 +6,7 @@
 #include "ki.h"
 #include <ps.h>
 
-LIST_ENTRY KiThreadList = {&KiThreadList, &KiThreadList};
+LIST_ENTRY KiThreadList = {&KiThreadList, &KiThreadList}; /* all threads but the idle ones; dispatcher lock */
 
 /* Ended threads that the reaper has not seen yet, linked by QueueListEntry; guarded by the dispatcher lock. */
 static LIST_ENTRY TerminatedThreads = {&TerminatedThreads, &TerminatedThreads};
@@ -94,7 +94,7 @@ static KIRQL LockAfterAllApcs(PKTHREAD Thread) {
 }
 
 /* The current thread ends; its object becomes signalled. <= APC_LEVEL. The exit checks are ps/exit.c's; here NT's
- * rundown: the mutexes first, then the APCs. */
+ * rundown: APCs that can run do, then mutexes pass on, and an APC that is left stops the machine. */
 DECLSPEC_NORETURN VOID KeTerminateThread(VOID) {
     PKTHREAD Thread = KiCurrentThread();
     KIRQL OldIrql = LockAfterAllApcs(Thread);

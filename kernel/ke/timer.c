@@ -1,7 +1,7 @@
 /* timer.c: timers: one list in order of due time, checked by the clock, drained by a DPC.
  *
- * The clock interrupt runs at CLOCK_LEVEL, where the dispatcher lock must not be taken. So it compares the time with
- * one word, KiNextTimerDue, and queues KiTimerExpireDpc when that has passed; everything else happens in the DPC, at
+ * The clock interrupt runs at CLOCK_LEVEL, where the dispatcher lock (scheduler.c) must not be taken. So it compares the
+ * time with one word, KiNextTimerDue, and queues KiTimerExpireDpc when that has passed; everything else happens in the DPC, at
  * DISPATCH_LEVEL. Due times are interrupt times (100 ns since the start), counted in steps of a clock tick. */
 #include "ki.h"
 
@@ -17,7 +17,7 @@ volatile USHORT KiTimerPages[KI_TIMER_PAGES]; /* written under the dispatcher lo
 
 /* Guarded by the dispatcher lock. */
 LIST_ENTRY KiTimerList = {&KiTimerList, &KiTimerList};
-VOID (*KeTimerCheckHook)(PVOID Start, SIZE_T Bytes);
+VOID (*KeTimerCheckHook)(PVOID Start, SIZE_T Bytes); /* timercheck.c */
 
 /* The clock reads the word on another CPU: it sees the old value or the new one, and looks again at the next tick. */
 static VOID PublishNextDue(VOID) {

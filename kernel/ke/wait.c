@@ -18,7 +18,7 @@
 #include <ex.h>
 #include <trace.h>
 
-const KI_ALERTS *KiAlerts;
+const KI_ALERTS *KiAlerts; /* alert.c's; NULL without the ring */
 
 static BOOLEAN IsSignalledFor(const DISPATCHER_HEADER *Object, const KTHREAD *Thread) {
     return Object->SignalState > 0 ||
@@ -225,7 +225,7 @@ static VOID CheckRecursion(const DISPATCHER_HEADER *Object, KIRQL OldIrql) {
 }
 
 /* STATUS_TIMEOUT: the wait is over before it began: a time-out of 0, or one in the past, polls. *DueTime is 0 at first,
- * and is kept when the wait is begun again. An alert that is there already comes first. */
+ * and is kept when the wait is begun again. */
 static NTSTATUS TestTimeout(PLARGE_INTEGER Timeout, ULONG64 *DueTime) {
     if (Timeout == NULL) {
         return STATUS_SUCCESS;

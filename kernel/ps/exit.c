@@ -17,8 +17,8 @@ static VOID CheckExit(PETHREAD Thread) {
     }
 }
 
-/* Ends the current thread; does not return. PASSIVE_LEVEL, nothing held: otherwise the machine stops (0x05 attached to a
- * process; 0xE9 in a worker thread; 0x20 with a mutex, in a critical region or at a raised IRQL). wdm.h: PsTerminateSystemThread. */
+/* Ends the current thread. PASSIVE_LEVEL, nothing held: otherwise the machine stops (0x05 attached to a process; 0xE9
+ * in a worker; 0x20 with a mutex, in a critical region or at a raised IRQL). wdm.h: PsTerminateSystemThread. */
 NTSTATUS PsTerminateSystemThread(NTSTATUS ExitStatus) {
     PETHREAD Thread = PsGetCurrentThread();
     CheckExit(Thread);
