@@ -49,6 +49,7 @@ const MM_REGION *MmGetRegions(ULONG *Count);
 #define MM_KERNEL_BASE 0xFFFFFFFF80000000ULL   /* the image is linked at this + its physical address */
 #define MM_DRIVER_IMAGES 0xFFFFFFFFA0000000ULL /* within +-2 GiB of the kernel, for 32-bit relocations */
 #define MM_DRIVER_IMAGES_END 0xFFFFFFFFC0000000ULL
+#define NULL_PAGES_END 0x10000ULL /* an address below is a NULL pointer, or a field's behind one */
 
 /* ---- Page-table entries (Intel's bits; software bits as on NT, nt-reference 2.1) ---- */
 typedef ULONG64 MMPTE;

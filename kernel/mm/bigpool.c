@@ -110,8 +110,8 @@ static VOID CheckPagesForTimers(const POOL_BIG_PAGE *Entry) {
 }
 
 /* Frees an allocation of whole pages. An address that the table does not know was freed before, or never allocated:
- * 0x19 (0x22, address, 1 paged or 0, 0); in the middle of a paged one: 0xC2 (0x41286, ...). A protected tag that differs:
- * 0xC2 (0xA, ...). Written past its end: 0x19 (0x21, ...). IRQL as the heap's. */
+ * 0x19 (0x22, address, 1 paged or 0, 0); in the middle of a paged one: 0xC2 (0x41286, ...). A protected tag that
+ * differs: 0xC2 (0xA, ...). Written past its end: 0x19 (0x21, ...). IRQL as the heap's. */
 VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     POOL_BIG_PAGE Entry = {0};
     KIRQL OldIrql;

@@ -6,20 +6,6 @@ static BOOLEAN IsTakable(ULONG64 Frame) {
     return MiGetPfn(Frame)->Location <= LocationStandby;
 }
 
-static VOID TakeFrame(PMMPFN Pfn) {
-    if (Pfn->Location == LocationStandby) {
-        MiRepurposeStandbyPage(Pfn);
-    } else {
-        MiUnlinkPage(Pfn);
-    }
-    Pfn->Location = LocationActive;
-    Pfn->IsPageable = FALSE;
-    Pfn->IsModified = FALSE;
-    Pfn->PteAddress = NULL;
-    Pfn->OriginalPte = 0;
-    Pfn->RunPages = 0;
-}
-
 static BOOLEAN CrossesBoundary(ULONG64 First, ULONG64 Last, ULONG64 Boundary) {
     return Boundary != 0 && First / Boundary != Last / Boundary;
 }
@@ -59,7 +45,7 @@ ULONG64 MiTakeRun(ULONG64 Count, const MI_RUN_LIMITS *Limits) {
             MiReturnCommit(Count, TRUE);
         }
         for (ULONG64 Page = 0; Frame != 0 && Page < Count; Page++) {
-            TakeFrame(MiGetPfn(Frame + Page));
+            MiTakeFrame(MiGetPfn(Frame + Page));
         }
         if (Frame != 0) {
             MiGetPfn(Frame)->RunPages = Count;

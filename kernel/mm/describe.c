@@ -8,7 +8,6 @@
 #include <ldr.h>
 #include <rtl.h>
 
-#define NULL_PAGES_END 0x10000ULL
 #define MAXIMUM_MODULES 256
 #define MAXIMUM_THREADS 4096
 

@@ -128,6 +128,7 @@ VOID MiUnlinkPage(PMMPFN Pfn);                     /* from the list that its Loc
  * low. */
 ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed);
 VOID MiGivePage(PMMPFN Pfn, BOOLEAN IsZeroed); /* to the free or zeroed list; wakes those who wait for a page */
+VOID MiTakeFrame(PMMPFN Pfn);                  /* an available one; active then, in no list, without an address */
 VOID MiRepurposeStandbyPage(PMMPFN Pfn);       /* off the standby list; its PTE becomes the page-file form */
 VOID MiDeletePage(PMMPFN Pfn);                 /* frees slot and frame, now or when its transfer ends */
 VOID MiRetirePage(PMMPFN Pfn);                 /* just trimmed and flushed: to the modified or standby list */

@@ -77,7 +77,7 @@ static FAULT_OUTCOME TransitionFault(FAULT *Fault, MMPTE Contents) {
     if (Pfn->Location <= LocationModified) {
         MiUnlinkPage(Pfn);
     }
-    MapPage(Pfn, Fault->Pte, Contents); /* clean even while it is being written: a change sets D (invariant I2) */
+    MapPage(Pfn, Fault->Pte, Contents); /* clean even while it is being written: a change sets D (mi.h: I2) */
     MiCounters.TransitionFaults++;
     return FaultResolved;
 }
@@ -114,7 +114,7 @@ static FAULT_OUTCOME DecideFault(FAULT *Fault) {
     if (Contents & PTE_VALID || Contents == 0) {
         return FaultResolved; /* another CPU was here first; if it freed the address, the next try finds that */
     }
-    if (Contents & PTE_PROTOTYPE) { /* a view: its mapper holds a reference to the page */
+    if (Contents & PTE_PROTOTYPE) { /* a view (view.c): its mapper holds a reference to the page */
         *Fault->Pte = *MiGetPrototype(Contents) | PTE_ACCESSED;
         MiCounters.TransitionFaults++;
         return FaultResolved;

@@ -51,7 +51,7 @@ static ULONG GatherBatch(PBOOLEAN NeedsSlots) {
         MiUnlinkPage(Pfn);
         Pfn->OriginalPte = (MMPTE)Slot << PTE_PAGEFILE_SHIFT;
         Pfn->HasWrite = TRUE;
-        Pfn->IsModified = FALSE; /* before the write begins: invariant I2 */
+        Pfn->IsModified = FALSE; /* before the write begins: invariant I2, mi.h */
         Writes[Count++].Pfn = Pfn;
     }
     MiReleasePfnLock(OldIrql);

@@ -84,7 +84,7 @@ static VOID MakeOwned(PMMPFN Pfn) {
     Pfn->RunPages = 0;
 }
 
-/* Tells those who can do something about it that pages run low, once until they answer. */
+/* Wakes the trimmer when pages run low: once, until it has looked. */
 static VOID CheckLowWater(VOID) {
     if (MiAvailablePages < MiLowPages && !MiIsTrimWanted && MiHasPageFile) {
         MiIsTrimWanted = TRUE;
@@ -98,6 +98,16 @@ static VOID CheckZeroed(VOID) {
         MiIsZeroWanted = TRUE;
         KeSetEvent(&MiZeroEvent, IO_NO_INCREMENT, FALSE);
     }
+}
+
+/* See mi.h. */
+VOID MiTakeFrame(PMMPFN Pfn) {
+    if (Pfn->Location == LocationStandby) {
+        MiRepurposeStandbyPage(Pfn);
+    } else {
+        MiUnlinkPage(Pfn);
+    }
+    MakeOwned(Pfn);
 }
 
 static BOOLEAN MayUseReserve(VOID) {
@@ -116,12 +126,7 @@ ULONG64 MiTakePage(BOOLEAN WantsZero, PBOOLEAN IsZeroed) {
     MI_PAGE_LIST *Second = WantsZero ? &MiFreeList : &MiZeroedList;
     MI_PAGE_LIST *List = First->Count != 0 ? First : Second->Count != 0 ? Second : &MiStandbyList;
     PMMPFN Pfn = MiGetPfn(List->First);
-    if (List == &MiStandbyList) {
-        MiRepurposeStandbyPage(Pfn);
-    } else {
-        MiUnlinkPage(Pfn);
-    }
-    MakeOwned(Pfn);
+    MiTakeFrame(Pfn);
     *IsZeroed = List == &MiZeroedList;
     return MiGetFrame(Pfn);
 }
@@ -154,8 +159,8 @@ VOID MiDeletePage(PMMPFN Pfn) {
     MiGivePage(Pfn, FALSE);
 }
 
-/* A page whose PTE is in transition form and flushed from all TLBs goes where its contents are safe (invariants I3,
- * I4). */
+/* A page whose PTE is in transition form and flushed from all TLBs goes where its contents are safe (mi.h: invariants
+ * I3, I4). */
 VOID MiRetirePage(PMMPFN Pfn) {
     if (Pfn->HasWrite) {
         Pfn->Location = LocationTransition;
@@ -195,8 +200,8 @@ VOID MiInitializePageEvents(VOID) {
     KeInitializeEvent(&MiZeroEvent, SynchronizationEvent, FALSE);
 }
 
-/* Declares that the caller is going to wait for a page or another scarce thing; MmPfnLock is still the one under
- * which it saw that there is none, so that no signal is lost. */
+/* Declares that the caller is going to wait for a page or another scarce thing. In the same hold of MmPfnLock in which
+ * it saw that there is none, so that no signal is lost. */
 VOID MiPreparePageWait(VOID) {
     KeClearEvent(&PageEvent);
     IsPageAwaited = TRUE;

@@ -82,7 +82,7 @@ static VOID CheckTag(POOL_TYPE PoolType, SIZE_T Bytes, ULONG Tag, PVOID Caller) 
     }
 }
 
-/* This CPU's parking places, at its first need of them; without memory it goes on without. */
+/* This CPU's parking places (poollookaside.h), at its first need of them; without memory it goes on without. */
 static VOID CreateParks(VOID) {
     KIRQL OldIrql = KiCurrentIrql();
     if (MiPoolParks[KeGetCurrentPrcb()->Number] != NULL) {

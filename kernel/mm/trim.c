@@ -8,9 +8,9 @@
 #include <ps.h>
 #include <trace.h>
 
-#define PERIOD_TICKS (-10000000LL) /* 1 s */
-#define LARGE_SPAN 0x200000ULL     /* mapped by one page table */
-#define TRIM_WINDOW 128            /* PTEs per lock hold */
+#define PERIOD (-10000000LL)   /* 1 s, in units of 100 ns */
+#define LARGE_SPAN 0x200000ULL /* mapped by one page table */
+#define TRIM_WINDOW 128        /* PTEs per lock hold */
 
 KEVENT MiTrimEvent;
 BOOLEAN MiIsTrimWanted;
@@ -146,7 +146,7 @@ static VOID RunClock(VOID) {
 /* While pages are plentiful nothing is trimmed: a page stays as long as its memory is not needed. */
 static VOID WorkingSetManager(PVOID Context) {
     UNREFERENCED_PARAMETER(Context);
-    LARGE_INTEGER Period = {.QuadPart = PERIOD_TICKS};
+    LARGE_INTEGER Period = {.QuadPart = PERIOD};
     for (;;) {
         KeWaitForSingleObject(&MiTrimEvent, WrVirtualMemory, KernelMode, FALSE, &Period);
         KIRQL OldIrql = MiAcquirePfnLock();

@@ -11,7 +11,6 @@
 #define MAXIMUM_FRAMES 256 /* a stack that ran over holds many */
 #define SERIAL_COLUMNS 110
 #define SERIAL_FRAMES 30
-#define NULL_PAGES_END 0x10000
 #define TEXT_BYTES 400
 #define WIDE_ENOUGH_FOR_ADDRESSES 70
 
@@ -87,21 +86,18 @@ static ULONG CollectFrames(PCSTR *Note) {
     return KdWalkStack(&Calling, Frames, MAXIMUM_FRAMES);
 }
 
-/* The first frame outside the kernel is the one to look at; Count when all is kernel. */
-static ULONG FindGuiltyFrame(ULONG Count) {
-    for (ULONG Index = 0; Index < Count; Index++) {
-        KD_SYMBOL Symbol;
-        if (KdLookupAddress(Frames[Index].Rip - (Frames[Index].IsTrap ? 0 : 1), &Symbol) &&
-            strcmp(Symbol.Module, "nt") != 0) {
-            return Index;
-        }
-    }
-    return Count;
-}
-
 static BOOLEAN IsDriverCode(ULONG64 Address) {
     KD_SYMBOL Symbol;
     return KdLookupAddress(Address, &Symbol) && strcmp(Symbol.Module, "nt") != 0;
+}
+
+/* The first frame outside the kernel is the one to look at; Count when all is kernel. */
+static ULONG FindGuiltyFrame(ULONG Count) {
+    ULONG Index = 0;
+    while (Index < Count && !IsDriverCode(Frames[Index].Rip - (Frames[Index].IsTrap ? 0 : 1))) {
+        Index++;
+    }
+    return Index;
 }
 
 static ULONG64 StartRoutineOf(const KTHREAD *Thread) {
