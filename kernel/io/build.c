@@ -1,8 +1,7 @@
-/* build.c: IRPs that drivers build for other drivers: transfers, control requests, their buffers.
+/* build.c: the control request that one driver builds for another.
  *
- * A synchronous one belongs to the thread that built it: completion copies the output back, fills the status block,
- * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. An asynchronous one is
- * freed by its builder's completion routine. */
+ * It is synchronous, and belongs to the thread that built it: completion copies the output back, fills the status block,
+ * frees the IRP and sets the event, all in that thread, which cancels it if it ends first. */
 #include "iop.h"
 
 /* The IRP is finished in this thread, which therefore must not go away before. */

@@ -1,4 +1,7 @@
-/* buildtransfer.c: reads, writes and their kin that drivers build for other drivers. */
+/* buildtransfer.c: reads, writes and their kin that drivers build for other drivers.
+ *
+ * A synchronous one is finished like a control request (build.c). An asynchronous one is freed by its builder's
+ * completion routine. */
 #include "iop.h"
 
 NTSTATUS IopAttachTransferBuffer(PIRP Irp, PDEVICE_OBJECT Device, PVOID Buffer, ULONG Length, BOOLEAN IsToDevice) {

@@ -5,8 +5,8 @@
  *
  * The last step writes to the requester's memory, which may be paged out, but completion usually comes from a DPC. So
  * it happens in the requesting thread: one that waits inside the I/O manager does it when its event is set
- * (request.c); for all others a special kernel APC comes to the thread. A thread that keeps APCs out, at APC_LEVEL or in
- * a guarded region, waits in vain for the event of such a request, as on NT. */
+ * (request.c); for all others a special kernel APC comes to the thread. A thread that keeps APCs out, at APC_LEVEL or
+ * in a guarded region, waits in vain for the event of such a request, as on NT. */
 #include "iop.h"
 
 static BOOLEAN WantsRoutine(const IO_STACK_LOCATION *Stack, PIRP Irp) {

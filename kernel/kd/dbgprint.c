@@ -1,8 +1,8 @@
 /* dbgprint.c: DbgPrint and its relatives: their limit, their filters, their code page.
  *
- * A call prints at most 512 bytes. Narrow text may be printed at any IRQL at which it is resident. Wide text (%S %ws %wZ
- * %C) goes through the code page, whose table is pageable, as on Windows: at DISPATCH_LEVEL or above that is luck while
- * the table is in memory, and the end of the machine (0x0A) when it is not. */
+ * A call prints at most 512 bytes. Narrow text may be printed at any IRQL at which it is resident. Wide text (%S %ws
+ * %wZ %C) goes through the code page, whose table is pageable, as on Windows: at DISPATCH_LEVEL or above that is luck
+ * while the table is in memory, and the end of the machine (0x0A) when it is not. */
 #include <arch.h>
 #include <kd.h>
 #include <mm.h>

@@ -7,7 +7,7 @@
 #include <kd.h>
 #include <rtl.h>
 
-#define LINE_BYTES 513     /* DbgPrint is documented to print at most 512 bytes a call */
+#define LINE_BYTES 513     /* as much as a call of DbgPrint prints (dbgprint.c) */
 #define CHANNEL_BYTES 1024 /* an object of a verdict, with names of drivers and their functions in it */
 
 KE_DECLARE_LOCK(KdPrintLock, RANK_PRINT, "the order of whole texts on COM1 and COM2");

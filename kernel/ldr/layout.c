@@ -52,7 +52,7 @@ LDR_SECTION *LdrpPlacedSection(PKLDR_DATA_TABLE_ENTRY Module, ULONG ElfIndex) {
     return NULL;
 }
 
-/* Lays the sections of one group behind *End, which is at a page boundary before and after. Start is an offset yet. */
+/* Lays the sections of one group behind *End, which is at a page boundary before and after. Start is still an offset. */
 static BOOLEAN PlaceGroup(PLDRP_IMAGE Image, ULONG Kind, ULONG64 *End) {
     PKLDR_DATA_TABLE_ENTRY Module = Image->Module;
     for (ULONG i = 1; i < Image->SectionCount; i++) {

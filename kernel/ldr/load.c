@@ -98,8 +98,8 @@ static BOOLEAN FindImage(PLDRP_IMAGE Image) {
     return TRUE;
 }
 
-/* PASSIVE, LoadMutex held. On success the module is in memory, ready to run, and in the list. FALSE: refused, nothing is
- * left. */
+/* PASSIVE, LoadMutex held. On success the module is in memory, ready to run, and in the list. FALSE: refused, nothing
+ * is left. */
 static BOOLEAN MapImage(PLDRP_IMAGE Image) {
     if (!FindImage(Image) || !LdrpParseImage(Image) || !CreateModule(Image)) {
         return FALSE;

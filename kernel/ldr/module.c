@@ -175,4 +175,4 @@ static ULONG FindPlace(ULONG64 Address) {
     }
     return LdrFindModule(Address) ? InDriver : LdrFindUnloadedModule(Address) ? InUnloadedDriver : 0;
 }
-KE_BUG_FINDER(FindPlace);
+KE_BUG_FINDER(FindPlace); /* for the rewrite of bugcheck.c */

@@ -289,10 +289,10 @@ static PCSTR AccessVerb(VOID) {
         BUG_KIND Kind = KiParameterKind(i, &Meaning);
         ULONG64 Value = KiBug.Parameter[i];
         if (Kind == KindACCESS) {
-            return Value == 8 ? "execution of " : Value == 1 ? "write to " : "read of ";
+            return Value == AccessExecute ? "execution of " : Value == AccessWrite ? "write to " : "read of ";
         }
         if (Kind == KindRAWACCESS) {
-            return Value & 0x10 ? "execution of " : Value & 2 ? "write to " : "read of ";
+            return Value & FAULT_FETCH ? "execution of " : Value & FAULT_WRITE ? "write to " : "read of ";
         }
     }
     return "";

@@ -32,7 +32,7 @@ DECLSPEC_NORETURN VOID KeEndMachine(PCSTR End, BOOLEAN IsExpected) {
     RtlFormat(Line, sizeof(Line), "%s{\"end\":\"%s\",\"scenario\":\"%s\",\"expected\":%s", KiIsDying() ? "\n" : "", End,
               KiEndName, IsExpected ? "true" : "false");
     if (KiIsDying()) {
-        KdEnterDying(); /* the report may not have come so far */
+        KdEnterDying(); /* the report may not have got that far */
         AppendBugCheck(Line, sizeof(Line));
     }
     KiAppend(Line, sizeof(Line), ",\"seed\":%llu,\"cpu\":%u}\n", KeSeed, Processor);

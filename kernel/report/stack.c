@@ -13,7 +13,7 @@
  *       a leaf: ...                    rsp + 8         8 below         rbp
  *       a trap: trap.asm, after it     rbp + D0h       28h below       60h below       (rsp: 10h below)
  *
- * Code without a rule (no symbols, or no code at all at an address that was called) leaves the chain of frame pointers. */
+ * For code without a rule (no symbols, or a call to where no code is) only the chain of frame pointers is left. */
 #include <kd.h>
 #include <ldr.h>
 #include <rtl.h>

@@ -42,8 +42,8 @@ NTSTATUS StoryRead(STORY_DRIVER *Driver, ULONG64 *Number) {
     return Status;
 }
 
-/* Does at once, step by step and only to this driver's page, what memory pressure does in its own time: the working-set
- * trimmer's step, the modified-page writer's, and the reuse of the frame. */
+/* Does at once what memory pressure does in its own time: the trimmer's step, for this driver's page alone, then the
+ * modified-page writer's and the reuse of frames, for all pages that are out of use. */
 NTSTATUS StoryPushOut(STORY_DRIVER *Driver) {
     PVOID Address = Driver->Report.Address;
     StoryShowPte("resident:", Address);

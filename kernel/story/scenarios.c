@@ -24,7 +24,7 @@ static const STORY_MODE_ROW *FindMode(VOID) {
     return NULL;
 }
 
-/* From the first moment: even a test may end before it has begun. */
+/* Early, because the machine may end before the test or scenario that it was started for begins. */
 static VOID NameMode(VOID) {
     const STORY_MODE_ROW *Mode = FindMode();
     KeExpectEnd(Mode != NULL ? Mode->Name : "start", 0);
