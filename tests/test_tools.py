@@ -624,11 +624,11 @@ def test_gdb_stops_in_a_driver_at_the_bare_lock_and_at_the_fatal_fault(own_outpu
         while answered:                         # a Ctrl-C before the machine runs is lost
             child.sendintr()
             answered = child.expect([r"\(gdb\) ", pexpect.TIMEOUT], timeout=2)
-        child.sendline("kill")
-        child.expect("y or n")
-        child.sendline("y")
+        child.sendline("info threads")
+        child.expect(r"CPU")                    # the machine is still there
         child.sendline("quit")
-        child.expect(pexpect.EOF)
+        while child.expect([pexpect.EOF, "y or n"]):        # "Quit anyway?", once more if a late Ctrl-C took the answer
+            child.sendline("y")
     finally:
         child.close(force=True)
 
