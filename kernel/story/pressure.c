@@ -68,5 +68,5 @@ NTSTATUS StoryUnderPressure(const SCENARIO_ROW *Scenario) {
             Status = StoryStore(&Driver, Round);
         }
     }
-    return StoryFail("%u rounds and the driver still lives", MAXIMUM_ROUNDS);
+    return NT_SUCCESS(Status) ? StoryFail("%u rounds and the driver still lives", MAXIMUM_ROUNDS) : Status;
 }
