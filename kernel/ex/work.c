@@ -4,7 +4,7 @@
  * it. It starts with one thread; a thread that takes an item while no other one of its queue is free makes one more
  * first, so that items that wait for each other do not wait forever (up to WORKERS_MAXIMUM).
  *
- * The threads are shared: a routine's DISPATCH_LEVEL, owned mutex or disabled APCs would fall on the next routine, so each
+ * The threads are shared: a routine's DISPATCH_LEVEL, mutex or disabled APCs would fall on the next routine, so each
  * return is checked, and names the guilty routine. */
 #include <ex.h>
 #include <ps.h>
