@@ -651,6 +651,15 @@ def test_a_driver_that_is_loaded_again_has_its_breakpoint_once(start, tmp_path):
     assert re.search(r"^\s+\S+ +zero-page +", threads, re.M), threads         # and the threads that do not run
 
 
+@pytest.mark.parametrize("seed,cpus", ((1, 1), (None, len(os.sched_getaffinity(0)))))
+def test_a_seeded_machine_keeps_to_one_cpu_of_the_host(start, seed, cpus):
+    """All of QEMU's threads; one that runs freely has all CPUs."""
+    run = start(Machine(cmdline="scenario=resident", seed=seed, leave=False))
+    run.wait(60)
+    threads = [int(path.name) for path in Path(f"/proc/{run.process.pid}/task").iterdir()]
+    assert len(threads) > 1 and {len(os.sched_getaffinity(thread)) for thread in threads} == {cpus}
+
+
 def test_an_emulator_that_dies_is_told_apart_from_the_kernel(start):
     run = start(Machine(cmdline="scenario=resident"))
     run.process.send_signal(signal.SIGSEGV)
