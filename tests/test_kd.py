@@ -392,9 +392,9 @@ def test_prompt_names_the_cpu_and_survives_ctrl_c(dump):
         os.write(master, b"\x03\n")
         said += expect(master, "kd> ")
         os.write(master, b"~0s\n")
-        expect(master, "0: kd> ")
         os.write(master, b".bugcheck\n")
-        assert "Bugcheck code 000000D1" in expect(master, "0: kd> ")
+        expect(master, "Bugcheck code 000000D1")
+        expect(master, "0: kd> ")               # behind the answer: the prompts of a late Ctrl-C have passed
         os.write(master, b"q\n")
         assert process.wait(TERMINAL_LIMIT) == 0
     finally:
