@@ -11,7 +11,6 @@
 #define LIMIT_INSTRUCTIONS 4096
 #define EFLAGS_TF 0x100
 #define EFLAGS_ALWAYS 2
-#define VECTOR_DEBUG 1
 #define GATES 256
 #define LOGGED 1024
 
@@ -222,9 +221,9 @@ static VOID WithStepTrap(VOID (*Routine)(BATCH *), BATCH *Batch) {
     ULONG64 Handler = (ULONG64)KtStepTrap;
     __asm__ volatile("sidt %0" : "=m"(Kernels));
     memcpy(Gates, (const void *)Kernels.Base, sizeof(Gates));
-    Gates[VECTOR_DEBUG].OffsetLow = (USHORT)Handler;
-    Gates[VECTOR_DEBUG].OffsetMiddle = (USHORT)(Handler >> 16);
-    Gates[VECTOR_DEBUG].OffsetHigh = (ULONG)(Handler >> 32);
+    Gates[VectorDebug].OffsetLow = (USHORT)Handler;
+    Gates[VectorDebug].OffsetMiddle = (USHORT)(Handler >> 16);
+    Gates[VectorDebug].OffsetHigh = (ULONG)(Handler >> 32);
     __asm__ volatile("lidt %0" : : "m"(Own));
     Routine(Batch);
     __asm__ volatile("lidt %0" : : "m"(Kernels));
