@@ -277,22 +277,36 @@ def path_of(folder, groups):
     return folder
 
 
-def test_each_command_runs_with_what_its_groups_bring(build, tmp_path):
-    """In this order: the later ones look at what the earlier ones left."""
-    out = tmp_path / "out"
-    out.mkdir()
+@pytest.fixture
+def clone(build, tmp_path):
+    """A copy of the tree, with what is built, in a folder with a space in its name."""
+    folder = tmp_path / "my labs"
+    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, text=True, check=True).stdout.split("\0")
+    for name in filter(None, tracked):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TOP / name, folder / name, follow_symlinks=False)
     for name in build:
-        (out / name).symlink_to(build[name])
-    for number, (words, groups, status) in enumerate((
-            ("run paged --pvh --seed 1 --cpus 2 --mem 64 --headless", "run", 0), ("kd -c k", "gdb", 0), ("trace", "gdb", 0),
-            ("rewind --to trim -c k", "run gdb rewind", 0), ("rewind --reverse paged -c r", "run gdb rewind", 0),
-            ("step dpc --auto", "run gdb", 0), ("gdb paged --timeout 1", "run gdb", 0), ("run resident --headless", "run iso", 0),
-            ("driver tests/drivers/judge/judge_two_mutexes.c", "run", 4), ("list", "", 0), ("doctor", "run iso uefi gdb rewind test", 0),
-            ("test --collect-only -q -n 0 tests/test_boot.py", "run iso uefi gdb rewind test", 0), ("help", "", 0))):
-        clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")}
+        shutil.copytree(build[name], folder / "build" / name)
+    return folder
+
+
+def test_each_command_runs_in_a_folder_with_a_space_by_what_its_groups_bring(clone, tmp_path):
+    """Builds nothing again. In this order: the later ones look at what the earlier ones left."""
+    clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "OUT")}
+    for number, (words, groups, status, contains) in enumerate((
+            ("run paged --pvh --seed 1 --cpus 2 --mem 64 --headless", "run", 0, ""), ("kd -c k", "gdb", 0, "secret!SecretStore"),
+            ("trace", "gdb", 0, ""), ("rewind --to raise -c k", "run gdb rewind", 0, "secret!SecretStore"),
+            ("rewind --reverse paged -c k", "run gdb rewind", 0, "secret!SecretStore"), ("step dpc --auto", "run gdb", 0, ""),
+            ("gdb paged --timeout 1", "run gdb", 0, ""), ("run resident --headless --bios", "run iso", 0, ""),
+            ("driver tests/drivers/judge/judge_two_mutexes.c", "run", 4, ""), ("list", "", 0, ""),
+            ("doctor", "run iso uefi gdb rewind test", 0, ""),
+            ("test -n 0 -q tests/test_boot.py::test_all_cpus_come_up[1]", "run iso uefi gdb rewind test", 0, "1 passed"),
+            ("help", "", 0, ""))):
         path = path_of(tmp_path / f"bin{number}", tuple(groups.split()))
-        done = subprocess.run([TOP / "tools/bugcheck", *words.split()], cwd=TOP, capture_output=True, text=True, timeout=240,
-                              stdin=subprocess.DEVNULL, env=clean | {"PATH": str(path), "OUT": str(out)})
+        done = subprocess.run([clone / "tools/bugcheck", *words.split()], cwd=clone, capture_output=True, text=True, timeout=240,
+                              stdin=subprocess.DEVNULL, env=clean | {"PATH": str(path)})
         text = done.stdout + done.stderr
         assert done.returncode == status and "Traceback" not in text, f"{words}: {done.returncode}\n{text[-3000:]}"
-        assert "installing" not in text, text
+        assert "installing" not in text and contains in text, text
+        assert not re.search(r"^  (CC|NASM|LD|SYS|ISO) ", text, re.M), f"{words} builds again what was built"
+    assert subprocess.run(["make", "-q", "iso"], cwd=clone, env=clean, timeout=60).returncode == 0

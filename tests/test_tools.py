@@ -473,31 +473,6 @@ def test_nothing_is_built_twice(build):
         assert done.returncode == 0, name
 
 
-def test_a_clone_may_have_a_space_in_its_path(build, tmp_path):
-    """A copy of the tree, with what is built: every command works in it, and builds nothing again."""
-    clone = tmp_path / "my labs"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=TOP, capture_output=True, text=True, check=True).stdout.split("\0")
-    for name in filter(None, tracked):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(TOP / name, clone / name, follow_symlinks=False)
-    for name in build:
-        shutil.copytree(build[name], clone / "build" / name)
-    clean = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY", "OUT")}
-    said = {}
-    for words, status in (("run paged --pvh --seed 1 --cpus 2 --mem 64", 0), ("kd -c k", 0), ("trace", 0), ("rewind --to raise -c k", 0),
-                          ("rewind --reverse paged -c k", 0), ("step dpc --auto", 0), ("gdb paged --timeout 1", 0),
-                          ("run resident --bios", 0), ("driver tests/drivers/judge/judge_two_mutexes.c", 4), ("list", 0), ("doctor", 0),
-                          ("test -n 0 -q tests/test_boot.py::test_all_cpus_come_up[1]", 0)):
-        done = subprocess.run([clone / "tools/bugcheck", *words.split()], cwd=clone, env=clean, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=240)
-        said[words] = done.stdout + done.stderr
-        assert done.returncode == status, f"{words}: {done.returncode}\n{said[words][-3000:]}"
-        assert not re.search(r"^  (CC|NASM|LD|SYS|ISO) ", said[words], re.M), f"{words} builds again what was built"
-    for words in ("kd -c k", "rewind --to raise -c k", "rewind --reverse paged -c k"):
-        assert "secret!SecretStore" in said[words], said[words]
-    assert subprocess.run(["make", "-q", "iso"], cwd=clone, env=clean, timeout=60).returncode == 0
-
-
 def test_bochs_is_given_no_space(build, tmp_path, monkeypatch):
     """Its configuration has no way to write one."""
     folder = tmp_path / "my labs/build/run"

@@ -24,7 +24,6 @@
 #define COMMAND_PENDING 0x1000 /* xAPIC: the last one has not been accepted yet */
 #define COMMAND_ASSERT 0x4000
 #define COMMAND_TO_SELF 0x40000
-#define EFLAGS_IF 0x200
 
 #define MSR_APIC_BASE 0x1B
 #define APIC_BASE_X2 (1ULL << 10)

@@ -4,8 +4,6 @@
  * used with the ordinary spin lock calls at the same time, and everything touched must be resident. */
 #include <ex.h>
 
-#define EFLAGS_IF 0x200
-
 /* Returns whether interrupts were enabled. */
 static BOOLEAN LockWithoutInterrupts(PKSPIN_LOCK Lock) {
     ULONG64 Flags;

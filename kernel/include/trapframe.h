@@ -4,6 +4,8 @@
 
 #include <nttypes.h>
 
+#define EFLAGS_IF 0x200ULL /* interrupts are enabled */
+
 /* The frame that trap.asm leaves on the interrupted stack, lowest address first. Rip..SegSs are the CPU's own. */
 typedef struct _KTRAP_FRAME {
     ULONG64 LinkRbp; /* with LinkRip a stack frame: .trap knows a KTRAP_FRAME by it */

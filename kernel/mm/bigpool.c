@@ -77,7 +77,7 @@ PVOID MiAllocateBigPool(PPOOL_HEAP Heap, SIZE_T NumberOfBytes, ULONG Tag, ULONG 
     }
     POOL_BIG_PAGE New = {(ULONG64)Va, Tag, TagIndex, (ULONG)Pages, Heap->Index, NumberOfBytes};
     if (!AddEntry(&New)) {
-        MiReleaseHeapPages(Heap, Va, Pages);
+        MiReleaseHeapPages(Va, Pages);
         return NULL;
     }
     volatile ULONG64 *Tail = TailOf(&New);
@@ -143,7 +143,7 @@ VOID MiFreeBigPool(PVOID P, ULONG Tag, PVOID Caller) {
     CheckPagesForTimers(&Entry);
     MiCountPoolFree(Entry.TagIndex, MiIsPagedHeap(Heap), (SIZE_T)Entry.Pages * PAGE_SIZE);
     KdTracePoolAt(KiCurrentIrql(), TracePoolFree, MiIsPagedHeap(Heap), P, Entry.Bytes, Entry.Tag, Caller);
-    MiReleaseHeapPages(Heap, P, Entry.Pages);
+    MiReleaseHeapPages(P, Entry.Pages);
 }
 
 /* The allocation that contains an address, by looking at all of them. Any IRQL, no locks: for a dying machine. */

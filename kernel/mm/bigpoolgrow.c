@@ -37,8 +37,7 @@ static BOOLEAN GrowTable(ULONG SeenEntries) {
     }
     KeReleaseSpinLock(&MiBigPoolLock, OldIrql);
     if (!IsFirst) {
-        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], New,
-                           BYTES_TO_PAGES(sizeof(POOL_BIG_TABLE) + New->Entries * sizeof(POOL_BIG_PAGE)));
+        MiReleaseHeapPages(New, BYTES_TO_PAGES(sizeof(POOL_BIG_TABLE) + New->Entries * sizeof(POOL_BIG_PAGE)));
     }
     return TRUE;
 }

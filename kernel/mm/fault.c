@@ -9,7 +9,6 @@
 #include <pagefault.h>
 
 #define USER_END 0x0000800000000000ULL
-#define EFLAGS_IF 0x200ULL
 #define INTERRUPTS_OFF 0xFF /* in place of the IRQL, as on NT */
 
 /* The fourth parameter of PAGE_FAULT_IN_NONPAGED_AREA. */

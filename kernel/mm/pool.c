@@ -41,8 +41,7 @@ PVOID MiGetHeapPages(PPOOL_HEAP Heap, SIZE_T Pages) {
     return MiAllocatePoolPages(MiIsPagedHeap(Heap), (ULONG)Pages, Heap->Index == POOL_HEAP_EXECUTABLE);
 }
 
-VOID MiReleaseHeapPages(PPOOL_HEAP Heap, PVOID Va, SIZE_T Pages) {
-    UNREFERENCED_PARAMETER(Heap);
+VOID MiReleaseHeapPages(PVOID Va, SIZE_T Pages) {
     MiFreePoolPages(Va, (ULONG)Pages);
 }
 
@@ -101,7 +100,7 @@ static VOID CreateParks(VOID) {
     }
     KiSetIrql(OldIrql);
     if (IsTaken) {
-        MiReleaseHeapPages(&MiPoolHeap[POOL_HEAP_NX], Parks, BYTES_TO_PAGES(sizeof(*Parks)));
+        MiReleaseHeapPages(Parks, BYTES_TO_PAGES(sizeof(*Parks)));
     }
 }
 
@@ -118,7 +117,7 @@ static PPOOL_HEADER GrowHeap(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits) {
     }
     UnlockHeap(Heap, OldIrql);
     if (Header == NULL) {
-        MiReleaseHeapPages(Heap, Page, 1);
+        MiReleaseHeapPages(Page, 1);
     }
     return Header;
 }
@@ -278,7 +277,7 @@ static __attribute__((noinline)) VOID ReturnToHeap(PPOOL_HEADER Header) {
     }
     UnlockHeap(Heap, OldIrql);
     if (EmptyPage != NULL) {
-        MiReleaseHeapPages(Heap, EmptyPage, 1);
+        MiReleaseHeapPages(EmptyPage, 1);
     }
 }
 

@@ -198,6 +198,6 @@ extern const MI_SPECIAL_POOL *MiSpecialPool;
 
 /* ---- Pages of a heap, from the page-granular allocator ---- */
 PVOID MiGetHeapPages(PPOOL_HEAP Heap, SIZE_T Pages);
-VOID MiReleaseHeapPages(PPOOL_HEAP Heap, PVOID Va, SIZE_T Pages);
+VOID MiReleaseHeapPages(PVOID Va, SIZE_T Pages);
 
 #endif

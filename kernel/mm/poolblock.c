@@ -153,9 +153,9 @@ static VOID CheckRun(PPOOL_HEAP Heap, PPOOL_HEADER Run, ULONG RunUnits, POOL_CAL
     }
 }
 
-/* Takes the best fitting free block and gives back what is too much of it. AlignUnits: the alignment, in
- * units, of the caller's part of it, which begins behind the header; a power of two. Returns a block marked in use, or NULL: the heap needs
- * a page. Heap lock held. */
+/* Takes the best fitting free block and gives back what is too much of it. AlignUnits: the alignment, in units, of the
+ * caller's part of it, which begins behind the header; a power of two. Returns a block marked in use, or NULL: the heap
+ * needs a page. Heap lock held. */
 PPOOL_HEADER MiTakePoolBlock(PPOOL_HEAP Heap, ULONG Units, ULONG AlignUnits, POOL_CALL Call) {
     /* Where the free block lies decides how much of its front is lost; with the most possible loss every block fits. */
     ULONG RunUnits = FindListedSize(Heap, Units + AlignUnits - 1);

@@ -136,8 +136,8 @@ class Recorder:
             self.put(("" if self.at_line_start else "\n") + text + "\n")
 
 
-def machine_of(options, modules, folder):
-    haste = FREE_RUNNING_HASTE if options.free_running else HASTE
+def machine_of(options, modules, folder, haste=None):
+    haste = haste or (FREE_RUNNING_HASTE if options.free_running else HASTE)
     words = [f"driver={','.join(module.name for module in modules)}", f"haste={haste}"]
     uptime = drawn_uptime(options.seed) if options.uptime is None else options.uptime
     words += [f"uptime={uptime}"]

@@ -43,23 +43,33 @@ WALKS = {
     "create": Walk("test=files_hold", "&ZwCreateFile", "&'kernel/io/ramvolume.c'::Submit"),
 }
 
-# Runs in GDB.
+# Runs in GDB. QEMU logs each instruction, so that GDB need not ask where the machine is after each.
 STEPPER = r"""
-import gdb, json, os
+import gdb, json, os, re
 gdb.execute("set confirm off"); gdb.execute("set pagination off")
 begin, end, condition = json.loads(os.environ["BETWEEN"])
+log = os.environ["WALK"] + ".log"
 address = lambda text: int(gdb.parse_and_eval(text).cast(gdb.lookup_type("unsigned long")))
+where = lambda: int(gdb.selected_frame().pc())
+
+def place(pc):
+    block, found = gdb.block_for_pc(pc), gdb.find_pc_line(pc).symtab
+    while block and not block.function:
+        block = block.superblock
+    return (found.filename if found else "a driver"), (block.function.name if block else "")
+
 gdb.execute(f"hbreak *{address(begin)} if {condition}"); gdb.execute("continue"); gdb.execute("delete")
-seen, end = [], address(end)
-while (pc := int(gdb.selected_frame().pc())) != end and len(seen) < 200000:
-    place, function = gdb.find_pc_line(pc), gdb.selected_frame().function()
-    seen.append((place.symtab.filename if place.symtab else "a driver", function.name if function else ""))
+gdb.execute(f"hbreak *{address(end)}"); gdb.execute(f"monitor logfile {log}"); gdb.execute("monitor log exec,nochain")
+while where() != address(end) and os.path.getsize(log) < 100 << 20:
     try:
-        gdb.execute("stepi", to_string=True)
+        gdb.execute("stepi 100000", to_string=True)
     except gdb.MemoryError:                     # the step is done; its frame has no caller that could be shown
         pass
+gdb.execute("monitor log none")
+passed = [int(found[1], 16) for found in re.finditer(r"^Trace \d+: \S+ \[[0-9a-f]+/([0-9a-f]+)/", open(log).read(), re.M)]
+places = {pc: place(pc) for pc in set(passed)}
 with open(os.environ["WALK"], "w") as file:
-    json.dump(seen if pc == end else [], file)
+    json.dump([places[pc] for pc in passed] if where() == address(end) else [], file)
 gdb.execute("kill")
 """
 
@@ -72,7 +82,8 @@ def steps(name):
     run = Run(Machine(**settings), folder)
     link = f"{run.sockets}/gdb"
     run.machine = Machine(**settings, extra=("-S", "-chardev", f"socket,path={link},server=on,wait=off,id=gdb", "-gdb", "chardev:gdb"))
-    found.unlink(missing_ok=True)
+    for old in folder.glob("steps.json*"):
+        old.unlink()
     script = folder / "stepper.py"
     with run:
         run.wait_for_debugger(Path(link))
