@@ -1,6 +1,5 @@
 /* timercheck.c: set timers in memory that is about to go: the check behind 0xC7. */
 #include "ki.h"
-#include <inspect.h>
 #include <ring.h>
 
 static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
@@ -9,14 +8,17 @@ static BOOLEAN IsInRange(const VOID *Address, ULONG64 Start, ULONG64 End) {
 
 /* The first timer that lies in the range, or whose DPC or routine does; NULL: none. <= DISPATCH_LEVEL. */
 static PKTIMER FindTimerInRange(ULONG64 Start, ULONG64 End) {
+    PKTIMER Found = NULL;
     KIRQL OldIrql = KiLockDispatcher();
-    PKTIMER Timer = KeNextTimer(NULL);
-    while (Timer != NULL && !IsInRange(Timer, Start, End) && !IsInRange(Timer->Dpc, Start, End) &&
-           (Timer->Dpc == NULL || !IsInRange(Timer->Dpc->DeferredRoutine, Start, End))) {
-        Timer = KeNextTimer(Timer);
+    for (PLIST_ENTRY Entry = KiTimerList.Flink; Entry != &KiTimerList && Found == NULL; Entry = Entry->Flink) {
+        PKTIMER Timer = CONTAINING_RECORD(Entry, KTIMER, TimerListEntry);
+        if (IsInRange(Timer, Start, End) || IsInRange(Timer->Dpc, Start, End) ||
+            (Timer->Dpc != NULL && IsInRange(Timer->Dpc->DeferredRoutine, Start, End))) {
+            Found = Timer;
+        }
     }
     KiUnlockDispatcher(OldIrql);
-    return Timer;
+    return Found;
 }
 
 /* The memory goes: 0xC7 if a set timer lies in it (0), its DPC (1), or the DPC's routine (2). */
