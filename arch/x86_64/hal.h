@@ -15,6 +15,14 @@ typedef struct _TABLE_POINTER { /* the operand of lgdt and lidt */
     ULONG64 Base;
 } __attribute__((packed)) TABLE_POINTER;
 
+#define GATES 256      /* of an interrupt table */
+typedef struct _GATE { /* Intel: "64-Bit IDT Gate Descriptors" */
+    USHORT OffsetLow, Selector;
+    UCHAR Ist, Type;
+    USHORT OffsetMiddle;
+    ULONG OffsetHigh, Reserved;
+} GATE;
+
 typedef struct _TASK_STATE { /* Intel: "64-Bit TSS Format" */
     ULONG Reserved0;
     ULONG64 Rsp[3];

@@ -2,15 +2,7 @@
 #include "hal.h"
 
 #define GATE_INTERRUPT 0x8E /* present, ring 0, 64-bit interrupt gate */
-#define GATES 256
-#define STUB_BYTES 16 /* trap.asm aligns them so */
-
-typedef struct _GATE { /* Intel: "64-Bit IDT Gate Descriptors" */
-    USHORT OffsetLow, Selector;
-    UCHAR Ist, Type;
-    USHORT OffsetMiddle;
-    ULONG OffsetHigh, Reserved;
-} GATE;
+#define STUB_BYTES 16       /* trap.asm aligns them so */
 
 extern const UCHAR KiVectorStubs[]; /* trap.asm */
 

@@ -46,8 +46,9 @@ SOURCES_cplusplus  := kernel/drivers/demo/cplusplus.cc kernel/drivers/demo/devic
 # Test modules that reach into the kernel itself; the same SOURCES_<name>, built with the kernel's headers.
 INTERNAL_DRIVERS := ktest
 SOURCES_ktest := tests/kernel/ktest.c tests/kernel/kthelp.c
-SOURCES_ktest += tests/kernel/explore.c tests/kernel/exploreturn.asm
-SOURCES_ktest += tests/kernel/test_explore.c
+SOURCES_ktest += tests/kernel/explore.c tests/kernel/explorecpus.c tests/kernel/exploreaccess.c
+SOURCES_ktest += tests/kernel/explorereport.c tests/kernel/exploreturn.asm
+SOURCES_ktest += tests/kernel/test_explore.c tests/kernel/test_exploresleep.c tests/kernel/test_explorepages.c
 SOURCES_ktest += tests/kernel/test_irql.c
 SOURCES_ktest += tests/kernel/test_trace.c
 SOURCES_ktest += tests/kernel/test_spinlock.c

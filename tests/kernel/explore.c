@@ -1,23 +1,22 @@
 /* explore.c: the exploration of schedules: which context runs next, and which schedule is tried next.
  *
- * Both contexts run on one CPU, the other one lends its PRCB: it waits in the routine of an IPI meanwhile. A context is
- * preempted where the schedule says so. It gives way by itself at a `pause`, when it has returned, and after many
- * instructions, so that a wait without a pause ends too. A schedule that does not end breaks every rule. */
-#include "explore.h"
-#include <ldr.h>
+ * A context is preempted where the schedule says so. It gives way by itself at a `pause`, when it has returned or sleeps, and
+ * after many instructions, so that a wait without a pause ends too. A schedule that does not end breaks every rule, and so
+ * does one at whose end a context sleeps.
+ *
+ * The schedules form a tree: one without a preemption for each context that begins, below it those with one at each of its
+ * instructions, and below each of these those with a second. Of two neighbours, which preempt a context before and behind one
+ * instruction, the second is not tried if the instruction touches nothing that the other context touches in its turn: the
+ * two do the same. */
+#include "explore-private.h"
 
 #define STACK_BYTES 8192
 #define TURN_INSTRUCTIONS 64 /* of a context that waits without a pause */
+#define SLEEPERS_TURN 1024   /* their code is longer, and all of it waits with a pause */
 #define LIMIT_INSTRUCTIONS 4096
+#define PROGRESS_BATCHES 16
 #define EFLAGS_TF 0x100
 #define EFLAGS_ALWAYS 2
-#define GATES 256
-#define LOGGED 1024
-
-typedef struct _FRAME { /* exploreturn.asm */
-    ULONG64 Registers[15];
-    ULONG64 Rip, Cs, EFlags, Rsp, Ss;
-} FRAME;
 
 typedef struct _CONTEXT_STATE {
     FRAME *Frame;
@@ -26,50 +25,54 @@ typedef struct _CONTEXT_STATE {
     BOOLEAN IsDone;
 } CONTEXT_STATE;
 
-typedef struct _GATE { /* Intel: "64-Bit IDT Gate Descriptors" */
-    USHORT OffsetLow, Selector;
-    UCHAR Ist, Type;
-    USHORT OffsetMiddle;
-    ULONG OffsetHigh, Reserved;
-} GATE;
-
-typedef struct _TABLE_POINTER {
-    USHORT Limit;
-    ULONG64 Base;
-} __attribute__((packed)) TABLE_POINTER;
-
-extern const UCHAR KtStepTrap[], KtContextEnd[]; /* exploreturn.asm */
-VOID KtRunContexts(PVOID Frame);
-PVOID KtTurn(FRAME *Frame);
-
 ULONG64 KtCountdown; /* instructions until the next turn */
+ULONG64 KtFaults;    /* contexts that a page fault has ended */
 FRAME *KtMainFrame;  /* of the explorer itself */
 
 static DECLSPEC_ALIGN(16) UCHAR Stacks[KT_CONTEXTS][STACK_BYTES];
 static CONTEXT_STATE Contexts[KT_CONTEXTS];
 static CONTEXT_STATE *Current;
-static GATE Gates[GATES];
 
 static KT_SCHEDULE Schedule;   /* that is tried */
-static ULONG Due, Made;        /* of its preemptions: come to, and made; none is where the other context has returned */
+static ULONG Due, Made;        /* of its preemptions: come to, and made; none is where the other context cannot go on */
 static ULONG64 Steps, Granted; /* instructions of both contexts */
-static ULONG64 TurnEnd;        /* then the other one has its turn though nothing is planned */
+static ULONG64 Turn, TurnEnd;  /* then the other one has its turn though nothing is planned */
 
-typedef struct _LOG_ROW {
-    ULONG Context;
-    ULONG64 Rip;
-} LOG_ROW;
-static LOG_ROW Log[LOGGED];
-static ULONG LogCount;
-static BOOLEAN IsLogging;
+/* What is written down of a schedule: from its last preemption on, and of one that has others below it all the rest. */
+typedef struct _LOG {
+    ULONG From, End, SwitchedAt;                /* SwitchedAt: the end of the turn that begins at From */
+    BOOLEAN IsWhole;                            /* not only that turn */
+    KT_STEP Steps[LIMIT_INSTRUCTIONS + 1];      /* in place n: behind n instructions */
+    KT_ACCESS Accesses[LIMIT_INSTRUCTIONS + 1]; /* of the instruction that follows */
+} LOG;
+static LOG Logs[KT_PREEMPTIONS + 1]; /* by the number of preemptions */
+static LOG *Log;
 
-static VOID LogNext(const CONTEXT_STATE *Context) {
-    if (IsLogging && LogCount < LOGGED) {
-        Log[LogCount++] = (LOG_ROW){(ULONG)(Context - Contexts), Context->Frame->Rip};
+static BOOLEAN IsLogging(VOID) {
+    return Steps >= Log->From && (Log->IsWhole || Log->SwitchedAt == 0);
+}
+
+static VOID LogNext(const CONTEXT_STATE *Context, BOOLEAN MaySwitch) {
+    if (Steps > Log->From && Log->SwitchedAt == 0 && Log->Steps[Steps - 1].Context != Context - Contexts) {
+        Log->SwitchedAt = (ULONG)Steps;
+    }
+    if (IsLogging()) {
+        Log->Steps[Steps] = (KT_STEP){Context->Frame->Rip, (UCHAR)(Context - Contexts), Context->Irql, MaySwitch};
+        Log->Accesses[Steps] = KtAccessOf(Context->Frame, Context->Pcr);
+        Log->End = (ULONG)Steps + 1;
     }
 }
 
 /* ---- One schedule ---- */
+
+/* It is in its idle thread, and no thread has been made ready for it. */
+static BOOLEAN IsAsleep(const CONTEXT_STATE *Context) {
+    return Context->Frame->Rip == (ULONG64)KtSleeping && Context->Pcr->Prcb.NextThread == NULL;
+}
+
+static BOOLEAN CanGoOn(const CONTEXT_STATE *Context) {
+    return !Context->IsDone && !IsAsleep(Context);
+}
 
 static VOID Grant(VOID) {
     ULONG64 Until = min(TurnEnd, LIMIT_INSTRUCTIONS);
@@ -79,12 +82,15 @@ static VOID Grant(VOID) {
     if (Due < KT_PREEMPTIONS) {
         Until = min(Until, Schedule.Preempt[Due]);
     }
-    KtCountdown = Granted = IsLogging ? 1 : Until - Steps;
+    if (Steps < Log->From) {
+        Until = min(Until, Log->From);
+    }
+    KtCountdown = Granted = IsLogging() ? 1 : Until - Steps;
 }
 
 static VOID Become(CONTEXT_STATE *Context) {
     Current = Context;
-    TurnEnd = Steps + TURN_INSTRUCTIONS;
+    TurnEnd = Steps + Turn;
     __writemsr(MSR_GS_BASE, (ULONG64)Context->Pcr);
     KiSetIrql(Context->Irql);
 }
@@ -97,81 +103,158 @@ static BOOLEAN IsPlanned(VOID) {
     return TRUE;
 }
 
-/* The context that goes on; NULL: none does. */
-static CONTEXT_STATE *NextContext(CONTEXT_STATE *Me, BOOLEAN GivesWay) {
+/* The context that goes on; NULL: none does. *MaySwitch: the other one could. */
+static CONTEXT_STATE *NextContext(CONTEXT_STATE *Me, BOOLEAN GivesWay, BOOLEAN *MaySwitch) {
     CONTEXT_STATE *Other = &Contexts[Me == &Contexts[0]];
-    BOOLEAN IsPreempted = IsPlanned() && !Me->IsDone && !Other->IsDone;
+    BOOLEAN ICan = CanGoOn(Me), OtherCan = CanGoOn(Other);
+    BOOLEAN IsPreempted = IsPlanned() && ICan && OtherCan;
     Made += IsPreempted;
-    if (Steps >= LIMIT_INSTRUCTIONS || (Me->IsDone && Other->IsDone)) {
+    *MaySwitch = ICan && OtherCan && !GivesWay && !IsPreempted;
+    if (Steps >= LIMIT_INSTRUCTIONS || (!ICan && !OtherCan)) {
         return NULL;
     }
-    return IsPreempted || Me->IsDone || (GivesWay && !Other->IsDone) ? Other : Me;
+    return OtherCan && (IsPreempted || GivesWay || !ICan) ? Other : Me;
 }
 
 /* From KtStepTrap. Returns the frame that goes on. */
 PVOID KtTurn(FRAME *Frame) {
     CONTEXT_STATE *Me = Current;
     BOOLEAN IsEarly = KtCountdown != 0; /* before a pause, or at the end: this instruction is not counted yet */
+    BOOLEAN MaySwitch;
     Me->Frame = Frame;
     Me->Irql = KiCurrentIrql();
     Me->IsDone = Frame->Rip == (ULONG64)KtContextEnd;
     Steps += Granted - KtCountdown + IsEarly;
-    CONTEXT_STATE *Next = NextContext(Me, IsEarly || Steps == TurnEnd);
+    CONTEXT_STATE *Next = NextContext(Me, IsEarly || Steps == TurnEnd, &MaySwitch);
     if (Next == NULL) {
         return KtMainFrame;
     }
     if (Next != Me || Steps == TurnEnd) {
         Become(Next);
     }
+    LogNext(Next, MaySwitch);
     Grant();
-    LogNext(Next);
     return Next->Frame;
 }
 
 static VOID ResetContext(ULONG Index, const KT_EXPLORATION *What) {
-    FRAME *Frame = (FRAME *)(Stacks[Index] + STACK_BYTES - 16 - sizeof(FRAME));
-    ULONG64 *Return = (ULONG64 *)(Frame + 1);
+    ULONG64 *Return =
+        (ULONG64 *)(Stacks[Index] + STACK_BYTES) - 3; /* rsp as a call leaves it: 8 above a multiple of 16 */
+    FRAME *Frame = (FRAME *)Return - 1;
     *Frame = (FRAME){.Rip = (ULONG64)What->Run[Index],
                      .Cs = SELECTOR_KERNEL_CODE,
                      .EFlags = EFLAGS_TF | EFLAGS_ALWAYS,
                      .Rsp = (ULONG64)Return,
                      .Ss = SELECTOR_KERNEL_DATA};
     *Return = (ULONG64)KtContextEnd;
-    Contexts[Index].Frame = Frame;
-    Contexts[Index].Irql = What->Irql;
-    Contexts[Index].IsDone = FALSE;
+    Contexts[Index] = (CONTEXT_STATE){.Frame = Frame, .Pcr = KtPcrOf(What, Index), .Irql = What->Irql};
 }
 
-/* IF = 0. TRUE: both contexts have returned, at the IRQL at which they began, and the rule holds. */
-static BOOLEAN Try(const KT_EXPLORATION *What) {
+static KT_ENDING EndingOf(const KT_EXPLORATION *What) {
+    if (KtFaults != 0 && !What->MayFault) {
+        return KtFaulted;
+    }
+    for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
+        if (!Contexts[Index].IsDone) {
+            return Steps >= LIMIT_INSTRUCTIONS ? KtEndless : KtAsleep;
+        }
+        if (Contexts[Index].Irql != What->Irql && KtFaults == 0) {
+            return KtWrongIrql;
+        }
+    }
+    return What->Holds() ? KtHeld : KtBroken;
+}
+
+/* IF = 0. The schedule is written down from so many instructions on. */
+static KT_ENDING Try(const KT_EXPLORATION *What, ULONG LogFrom) {
+    KtResetCpus(What);
     What->Prepare();
-    Due = Made = LogCount = 0;
-    Steps = 0;
+    Log->From = LogFrom;
+    Log->End = Log->SwitchedAt = 0;
+    Due = Made = 0;
+    Steps = KtFaults = 0;
+    Turn = What->Sleeps ? SLEEPERS_TURN : TURN_INSTRUCTIONS;
     for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
         ResetContext(Index, What);
     }
     PKPCR Pcr = KeGetPcr();
     KIRQL Irql = KiCurrentIrql();
     Become(&Contexts[Schedule.First]);
+    LogNext(Current, FALSE);
     Grant();
-    LogNext(Current);
     KtRunContexts(Current->Frame);
     __writemsr(MSR_GS_BASE, (ULONG64)Pcr);
     KiSetIrql(Irql);
-    for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
-        if (!Contexts[Index].IsDone || Contexts[Index].Irql != What->Irql) {
-            return FALSE;
+    return EndingOf(What);
+}
+
+/* ---- Which schedules differ ---- */
+
+#define MARKS 4096 /* of eight bytes of memory each; two that share one are taken for the same */
+static ULONG Marks[MARKS], Epoch;
+static BOOLEAN IsEverythingMarked, TriesAlike; /* TriesAlike: also those that do the same */
+
+static ULONG PlaceOf(ULONG64 Address) {
+    return (ULONG)((Address >> 3) * 0x9E3779B97F4A7C15ULL >> 52);
+}
+
+static VOID Mark(KT_ACCESS Access) {
+    IsEverythingMarked |= Access.Bytes == KT_EVERYTHING;
+    for (ULONG64 At = Access.Address & ~7ULL; At < Access.Address + Access.Bytes && !IsEverythingMarked; At += 8) {
+        Marks[PlaceOf(At)] = Epoch;
+    }
+}
+
+static BOOLEAN IsMarked(KT_ACCESS Access) {
+    if (IsEverythingMarked || Access.Bytes == KT_EVERYTHING) {
+        return Access.Bytes != 0;
+    }
+    for (ULONG64 At = Access.Address & ~7ULL; At < Access.Address + Access.Bytes; At += 8) {
+        if (Marks[PlaceOf(At)] == Epoch) {
+            return TRUE;
         }
     }
-    return What->Holds();
+    return FALSE;
+}
+
+/* Marks what the context touches whose turn began with the last preemption of the schedule that was tried. */
+static VOID MarkTurn(const KT_EXPLORATION *What, const LOG *Tried) {
+    ULONG End = Tried->SwitchedAt ? Tried->SwitchedAt : Tried->End;
+    Epoch++;
+    IsEverythingMarked = What->ChangesPtes || TriesAlike;
+    for (ULONG At = Tried->From; At < End; At++) {
+        Mark(Tried->Accesses[At]);
+    }
+}
+
+static VOID MarkEverything(VOID) {
+    IsEverythingMarked = TRUE;
+}
+
+/* The next preemption of the schedule in Above, behind At, that differs from the one there. KT_NEVER: there is none. */
+static ULONG NextPoint(const LOG *Above, ULONG At) {
+    BOOLEAN Differs = FALSE;
+    for (ULONG Next = At + 1; Next < Above->End; Next++) {
+        Differs |= IsMarked(Above->Accesses[Next - 1]) || Above->Steps[Next].Context != Above->Steps[Next - 1].Context;
+        if (Differs && Above->Steps[Next].MaySwitch) {
+            return Next;
+        }
+    }
+    return KT_NEVER;
 }
 
 /* ---- All schedules ---- */
 
-static VOID Note(KT_FINDINGS *Findings, BOOLEAN IsRight) {
+typedef struct _BATCH {
+    const KT_EXPLORATION *What;
+    KT_FINDINGS *Findings;
+    ULONG First, Preempt; /* shared by all schedules of the batch; Preempt then becomes the next batch's */
+} BATCH;
+
+static VOID Note(KT_FINDINGS *Findings, KT_ENDING Ending) {
     Findings->Schedules++;
     Findings->Instructions += Steps;
-    if (IsRight) {
+    if (Ending == KtHeld) {
         return;
     }
     if (Findings->Failures++ == 0 || Made < Findings->ShortestPreemptions ||
@@ -182,174 +265,97 @@ static VOID Note(KT_FINDINGS *Findings, BOOLEAN IsRight) {
     }
 }
 
-typedef struct _BATCH {
-    const KT_EXPLORATION *What;
-    KT_FINDINGS *Findings;
-    ULONG First, Preempt; /* in: shared by all schedules of the batch */
-    BOOLEAN IsLast;       /* out: after so many instructions there was nothing to preempt */
-    BOOLEAN IsRight;      /* out, of one schedule: the rule held */
-    volatile LONG StandingStill, IsOver;
-} BATCH;
+/* Tries Schedule, which has so many preemptions, and writes it down from the last one on. */
+static VOID TryOne(const BATCH *Batch, ULONG Preemptions, BOOLEAN IsWhole) {
+    Log = &Logs[Preemptions];
+    Log->IsWhole = IsWhole;
+    Note(Batch->Findings, Try(Batch->What, Preemptions ? Schedule.Preempt[Preemptions - 1] : 0));
+}
 
-static VOID RunBatch(BATCH *Batch) {
-    if (Batch->Findings == NULL) { /* the schedule that is set already */
-        Batch->IsRight = Try(Batch->What);
-        return;
-    }
+static VOID RunFirst(PVOID Context) {
+    BATCH *Batch = Context;
+    Schedule = (KT_SCHEDULE){Batch->First, {KT_NEVER, KT_NEVER}};
+    TryOne(Batch, 0, TRUE);
+    MarkEverything();
+    Batch->Preempt = NextPoint(&Logs[0], 0);
+}
+
+/* With one preemption, and with each second one behind it. */
+static VOID RunBatch(PVOID Context) {
+    BATCH *Batch = Context;
     Schedule = (KT_SCHEDULE){Batch->First, {Batch->Preempt, KT_NEVER}};
-    BOOLEAN IsRight = Try(Batch->What);
-    Batch->IsLast = Made == 0;
-    if (Batch->IsLast && Batch->Preempt != KT_NEVER) {
-        return; /* the same as without a preemption */
+    TryOne(Batch, 1, TRUE);
+    MarkEverything();
+    for (ULONG At = Batch->Preempt; (At = NextPoint(&Logs[1], At)) != KT_NEVER;) {
+        Schedule.Preempt[1] = At;
+        TryOne(Batch, 2, FALSE);
+        MarkTurn(Batch->What, &Logs[2]);
     }
-    Note(Batch->Findings, IsRight);
-    if (Batch->IsLast) {
-        return;
+    MarkTurn(Batch->What, &Logs[1]);
+    Batch->Preempt = NextPoint(&Logs[0], Batch->Preempt);
+}
+
+static BOOLEAN Open(const KT_EXPLORATION *What) {
+    if (What->Begin != NULL && !What->Begin()) {
+        return FALSE;
     }
-    for (Schedule.Preempt[1] = Batch->Preempt + 1;; Schedule.Preempt[1]++) {
-        IsRight = Try(Batch->What);
-        if (Made < KT_PREEMPTIONS) {
-            return;
-        }
-        Note(Batch->Findings, IsRight);
+    if (KtOpenCpus(What)) {
+        return TRUE;
+    }
+    if (What->End != NULL) {
+        What->End();
+    }
+    return FALSE;
+}
+
+static VOID Close(const KT_EXPLORATION *What) {
+    KtCloseCpus(What);
+    if (What->End != NULL) {
+        What->End();
     }
 }
 
-/* IF = 0. #DB has a gate of its own meanwhile. */
-static VOID WithStepTrap(VOID (*Routine)(BATCH *), BATCH *Batch) {
-    TABLE_POINTER Own = {sizeof(Gates) - 1, (ULONG64)Gates}, Kernels;
-    ULONG64 Handler = (ULONG64)KtStepTrap;
-    __asm__ volatile("sidt %0" : "=m"(Kernels));
-    memcpy(Gates, (const void *)Kernels.Base, sizeof(Gates));
-    Gates[VectorDebug].OffsetLow = (USHORT)Handler;
-    Gates[VectorDebug].OffsetMiddle = (USHORT)(Handler >> 16);
-    Gates[VectorDebug].OffsetHigh = (ULONG)(Handler >> 32);
-    __asm__ volatile("lidt %0" : : "m"(Own));
-    Routine(Batch);
-    __asm__ volatile("lidt %0" : : "m"(Kernels));
-}
-
-/* On every CPU at once, at IPI_LEVEL: the boot CPU explores, the others stand still, and CPU 1 lends its PRCB. */
-static ULONG_PTR Explore(ULONG_PTR Context) {
-    BATCH *Batch = (BATCH *)Context;
-    if (KeGetCurrentPrcb()->Number != 0) {
-        InterlockedIncrement(&Batch->StandingStill);
-        while (!Batch->IsOver) {
-            YieldProcessor();
-        }
-        return 0;
-    }
-    while (Batch->StandingStill < (LONG)KeNumberProcessors - 1) {
-        YieldProcessor();
-    }
-    _disable();
-    for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
-        Contexts[Index].Pcr = CONTAINING_RECORD(KiProcessorBlock[Batch->What->SharesCpu ? 0 : Index], KPCR, Prcb);
-    }
-    WithStepTrap(RunBatch, Batch);
-    _enable();
-    Batch->IsOver = TRUE;
-    return 0;
-}
-
-static VOID CallEverywhere(BATCH *Batch) {
-    Batch->StandingStill = Batch->IsOver = FALSE;
-    KeIpiGenericCall(Explore, (ULONG_PTR)Batch);
-}
-
-VOID KtExplore(const KT_EXPLORATION *What, KT_FINDINGS *Findings) {
+BOOLEAN KtExplore(const KT_EXPLORATION *What, BOOLEAN Alike, KT_FINDINGS *Findings) {
     BATCH Batch = {.What = What, .Findings = Findings};
     *Findings = (KT_FINDINGS){0};
-    KtPin(0);
+    TriesAlike = Alike;
+    if (!Open(What)) {
+        return FALSE;
+    }
     for (Batch.First = 0; Batch.First < KT_CONTEXTS; Batch.First++) {
-        Batch.Preempt = KT_NEVER;
-        CallEverywhere(&Batch);
-        Batch.IsLast = FALSE;
-        for (Batch.Preempt = 1; !Batch.IsLast; Batch.Preempt++) {
-            CallEverywhere(&Batch);
+        KtCallAlone(What, RunFirst, &Batch);
+        for (ULONG Count = 1; Batch.Preempt != KT_NEVER; Count++) {
+            if (Count % PROGRESS_BATCHES == 0) {
+                KdChannelf("# progress %c %u %u\n", 'A' + Batch.First, Batch.Preempt, Logs[0].End);
+            }
+            KtCallAlone(What, RunBatch, &Batch);
         }
     }
-    KtUnpin();
+    Close(What);
+    return TRUE;
 }
 
-/* ---- The findings ---- */
+typedef struct _ONE {
+    const KT_EXPLORATION *What;
+    KT_ENDING Ending;
+} ONE;
 
-static PCSTR FileOf(const KD_SYMBOL *Symbol) {
-    return Symbol->File ? Symbol->File : "?";
+static VOID RunOne(PVOID Context) {
+    ONE *One = Context;
+    Log = &Logs[0];
+    Log->IsWhole = TRUE;
+    One->Ending = Try(One->What, 0);
 }
 
-/* One row for each source line that a context comes to. */
-static VOID PrintLog(VOID) {
-    ULONG Context = KT_CONTEXTS;
-    KD_SYMBOL Last = {0}, Symbol;
-    for (ULONG Index = 0; Index < LogCount; Index++) {
-        if (!KdLookupAddress(Log[Index].Rip, &Symbol) || Symbol.Function == NULL ||
-            (Log[Index].Context == Context && Symbol.Line == Last.Line && Symbol.Function == Last.Function)) {
-            continue;
-        }
-        Context = Log[Index].Context;
-        Last = Symbol;
-        KdChannelf("# step %c %s:%u %s\n", 'A' + Context, FileOf(&Symbol), Symbol.Line, Symbol.Function);
+KT_ENDING KtTrySchedule(const KT_EXPLORATION *What, const KT_SCHEDULE *Tried, const KT_STEP **Written, ULONG *Count) {
+    ONE One = {.What = What, .Ending = KtBroken};
+    *Count = 0;
+    if (Open(What)) {
+        Schedule = *Tried;
+        KtCallAlone(What, RunOne, &One);
+        Close(What);
+        *Written = Log->Steps;
+        *Count = Log->End;
     }
-}
-
-/* Tries one schedule, and writes down each instruction. TRUE: the rule holds. */
-static BOOLEAN ShowSchedule(const KT_EXPLORATION *What, const KT_SCHEDULE *Shown) {
-    BATCH Batch = {.What = What, .Findings = NULL};
-    Schedule = *Shown;
-    IsLogging = TRUE;
-    KtPin(0);
-    CallEverywhere(&Batch);
-    KtUnpin();
-    IsLogging = FALSE;
-    KdChannelf("# schedule %c", 'A' + Shown->First);
-    for (ULONG Index = 0; Index < KT_PREEMPTIONS && Shown->Preempt[Index] != KT_NEVER; Index++) {
-        KdChannelf(",%u", Shown->Preempt[Index]);
-    }
-    KdChannelf("\n");
-    PrintLog();
-    return Batch.IsRight;
-}
-
-/* "A,5,15": A begins, B has the CPU after 5 instructions, A after 15. Anything else begins with A and preempts nowhere. */
-static KT_SCHEDULE ReadSchedule(PCSTR Text) {
-    KT_SCHEDULE Read = {Text[0] == 'B', {KT_NEVER, KT_NEVER}};
-    Text += Text[0] != 0;
-    for (ULONG Index = 0; Index < KT_PREEMPTIONS && *Text == ','; Index++) {
-        Read.Preempt[Index] = 0;
-        for (Text++; *Text >= '0' && *Text <= '9'; Text++) {
-            Read.Preempt[Index] = Read.Preempt[Index] * 10 + (ULONG)(*Text - '0');
-        }
-    }
-    return Read;
-}
-
-static VOID ExploreAll(const KT_EXPLORATION *What) {
-    KT_FINDINGS Findings;
-    KtExplore(What, &Findings);
-    KdChannelf("# explored %llu %llu %llu\n", Findings.Schedules, Findings.Instructions, Findings.Failures);
-    if (Findings.Failures) {
-        ShowSchedule(What, &Findings.Shortest);
-    }
-    KT_EXPECT_EQ(Findings.Failures != 0, What->IsBroken);
-}
-
-VOID KtExpectExplored(const KT_EXPLORATION *What) {
-    CHAR Text[32];
-    KT_NEEDS_PROCESSORS(2);
-    if (DBG) {
-        KtSkip("the free build is explored: the checked one's notes on each lock are longer than the lock");
-        return;
-    }
-    if (!KtIsSeeded()) {
-        KtSkip("needs a seed: the other CPUs stand still, which costs a host's threads their time slices");
-        return;
-    }
-    KdChannelf("# rule %s\n", What->Rule);
-    if (KeGetBootOption("schedule", Text, sizeof(Text))) {
-        KT_SCHEDULE Given = ReadSchedule(Text);
-        KT_EXPECT(ShowSchedule(What, &Given));
-    } else {
-        ExploreAll(What);
-    }
+    return One.Ending;
 }

@@ -9,29 +9,37 @@
 ;
 ; IF = 0 from KtRunContexts on until it returns.
 
+%include "offsets.inc"
+%include "cfi.inc"
+
 PAUSE_BYTES     equ 90F3h
 
         section .text
-        global  KtStepTrap, KtRunContexts, KtContextEnd
-        extern  KtTurn, KtCountdown, KtMainFrame
+        global  KtStepTrap, KtFaultTrap, KtRunContexts, KtContextEnd, KtIdle, KtSleeping
+        extern  KtTurn, KtCountdown, KtMainFrame, KtFaults
+        extern  KiDispatcherLock, KeReleaseSpinLockFromDpcLevel, KiDispatchThreadSwitch
 
 %macro SAVE_ALL 0
-        push    rax
-        push    rcx
-        push    rdx
-        push    rbx
-        push    rbp
-        push    rsi
-        push    rdi
-        push    r8
-        push    r9
-        push    r10
-        push    r11
-        push    r12
-        push    r13
-        push    r14
-        push    r15
+        SAVE    rax
+        SAVE    rcx
+        SAVE    rdx
+        SAVE    rbx
+        SAVE    rbp
+        SAVE    rsi
+        SAVE    rdi
+        SAVE    r8
+        SAVE    r9
+        SAVE    r10
+        SAVE    r11
+        SAVE    r12
+        SAVE    r13
+        SAVE    r14
+        SAVE    r15
 %endmacro
+
+        ; "S": the frame of an interrupt, whose own part the CPU pushed: a debugger in KtTurn sees the context as its caller.
+        CFI_OPEN {"S"}, DW_CFA, DW_RSP, 28h, DW_AT + DW_RIP, 5, DW_AT + DW_RSP, 2
+        CFI_COUNT_FROM_RSP 28h
 
 ; The gate of #DB leads here; TF is 0 inside. Most steps take the seven instructions to the first iretq.
 KtStepTrap:
@@ -46,10 +54,11 @@ KtStepTrap:
         pop     rax
         iretq
 .turn:  pop     rax
-        SAVE_ALL
+Turn:   SAVE_ALL
         mov     rdi, rsp
         cld
         call    KtTurn                  ; rax := the frame of the context that goes on
+KtTurned:                               ; where a debugger may stop
         mov     rsp, rax
 Resume: pop     r15
         pop     r14
@@ -68,7 +77,16 @@ Resume: pop     r15
         pop     rax
         iretq
 
+; The gate of #PF: the context ends here, as if it had returned.
+KtFaultTrap:
+        add     rsp, 8                  ; the error code
+        inc     qword [rel KtFaults]
+        push    qword [rel EndAddress]
+        pop     qword [rsp]             ; Rip
+        jmp     Turn
+
 ; void KtRunContexts(PVOID Frame): goes on with a context, and returns when KtTurn chooses KtMainFrame.
+        CFI_LEAF
 KtRunContexts:
         pop     rax
         mov     rcx, rsp
@@ -87,6 +105,17 @@ KtRunContexts:
 ; Where a context returns to. It never runs: the trap behind the `ret` finds it as the next instruction.
 KtContextEnd:
         jmp     KtContextEnd
+
+; The idle thread of a context that sleeps. It begins as every thread does, behind a switch and with the dispatcher lock.
+; KtSleeping is the place where such a context gives way; it has nothing to do as long as it has no NextThread.
+        CFI_OUTERMOST
+KtIdle: lea     rdi, [rel KiDispatcherLock]
+        call    KeReleaseSpinLockFromDpcLevel
+KtSleeping:
+        pause
+        call    KiDispatchThreadSwitch
+        jmp     KtSleeping
+        CFI_END
 
         section .rodata
 EndAddress:

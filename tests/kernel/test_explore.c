@@ -92,24 +92,24 @@ static VOID CountUnderTriedMutex(VOID) {
     }
 }
 
-#define BOTH(Routine_) .Run = {Routine_, Routine_}
 #define ONE_AT_A_TIME "between acquire and release there is one context at a time"
 
-KEXPLORE(textbook_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(CountUnderTextbook),
+KEXPLORE(textbook_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderTextbook),
          .Holds = CountedBoth);
-KEXPLORE(spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(CountUnderSpinLock), .Holds = CountedBoth);
-KEXPLORE(tried_spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(CountUnderTriedLock),
+KEXPLORE(spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderSpinLock),
          .Holds = CountedBoth);
-KEXPLORE(queued_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(CountUnderQueuedLock),
+KEXPLORE(tried_spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderTriedLock),
+         .Holds = CountedBoth);
+KEXPLORE(queued_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderQueuedLock),
          .Holds = CountedBoth);
 KEXPLORE(tried_push_lock, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Prepare = PrepareCounter,
-         BOTH(CountUnderTriedPushLock), .Holds = CountedAllThatCameIn);
+         KT_BOTH(CountUnderTriedPushLock), .Holds = CountedAllThatCameIn);
 KEXPLORE(tried_fast_mutex, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Prepare = PrepareCounter,
-         BOTH(CountUnderTriedMutex), .Holds = CountedAllThatCameIn);
+         KT_BOTH(CountUnderTriedMutex), .Holds = CountedAllThatCameIn);
 
-KEXPLORE(broken_no_lock, .Rule = "each of two increments counts", .Prepare = PrepareCounter, BOTH(Count),
+KEXPLORE(broken_no_lock, .Rule = "each of two increments counts", .Prepare = PrepareCounter, KT_BOTH(Count),
          .Holds = CountedBoth, .IsBroken = TRUE);
-KEXPLORE(broken_test_then_set, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(CountUnderBroken),
+KEXPLORE(broken_test_then_set, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderBroken),
          .Holds = CountedBoth, .IsBroken = TRUE);
 
 /* ---- S-lists: a pop, a pop and a push against a pop: an entry has one owner, also when the first comes back ---- */
@@ -221,7 +221,7 @@ static BOOLEAN NobodyIsIn(VOID) {
     return Rundown.Count == 0;
 }
 
-KEXPLORE(rundown_users, .Rule = "each user that enters leaves", .Prepare = PrepareRundown, BOTH(UseTwice),
+KEXPLORE(rundown_users, .Rule = "each user that enters leaves", .Prepare = PrepareRundown, KT_BOTH(UseTwice),
          .Holds = NobodyIsIn);
 
 /* ---- A DPC without a target: each of two CPUs queues it to itself, and one of them wins ---- */
@@ -272,7 +272,7 @@ static BOOLEAN QueuedOrRemoved(VOID) {
     return LeaveQueues(Queued == 1 && (Dpc.DpcData == NULL) == (Removed == 1));
 }
 
-KEXPLORE(dpc_queued_by_two, .Rule = "one of two CPUs queues a DPC, once", .Prepare = PrepareDpc, BOTH(QueueDpc),
+KEXPLORE(dpc_queued_by_two, .Rule = "one of two CPUs queues a DPC, once", .Prepare = PrepareDpc, KT_BOTH(QueueDpc),
          .Holds = QueuedOnce);
 KEXPLORE(dpc_queued_and_removed, .Rule = "a DPC that was queued is in the queue or was removed", .Prepare = PrepareDpc,
          .Run = {QueueDpc, RemoveDpc}, .Holds = QueuedOrRemoved);
@@ -305,50 +305,6 @@ static BOOLEAN SignalIsKept(VOID) {
 KEXPLORE(event_set_and_polled, .Rule = "a signal is taken by one wait, or is still there", .Prepare = PrepareEvent,
          .Run = {SetEvent, TakeEvent}, .Holds = SignalIsKept);
 
-/* ---- Faults of the kinds that a kernel can have, as small as they can be ---- */
-
-static volatile ULONG Flag, Data, IsAsleep, IsWoken;
-
-static VOID PrepareFlags(VOID) {
-    Flag = Data = IsAsleep = IsWoken = 0;
-}
-
-static VOID LookThenSleep(VOID) {
-    if (!Flag) {
-        IsAsleep = TRUE;
-    }
-}
-
-static VOID WakeThenSet(VOID) {
-    if (IsAsleep) {
-        IsWoken = TRUE;
-    }
-    Flag = TRUE;
-}
-
-static BOOLEAN NoWakeUpIsLost(VOID) {
-    return !IsAsleep || IsWoken;
-}
-
-static VOID AnnounceSleepThenLook(VOID) {
-    IsAsleep = TRUE;
-    if (Flag) {
-        IsAsleep = FALSE;
-    }
-}
-
-static VOID SetThenWake(VOID) {
-    Flag = TRUE;
-    if (IsAsleep) {
-        IsWoken = TRUE;
-    }
-}
-
-KEXPLORE(sleep_announced, .Rule = "no sleeper misses its wake-up", .Prepare = PrepareFlags,
-         .Run = {AnnounceSleepThenLook, SetThenWake}, .Holds = NoWakeUpIsLost);
-KEXPLORE(broken_look_then_sleep, .Rule = "no sleeper misses its wake-up", .Prepare = PrepareFlags,
-         .Run = {LookThenSleep, WakeThenSet}, .Holds = NoWakeUpIsLost, .IsBroken = TRUE);
-
 static VOID UnlockBeforeTheLastStore(VOID) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&SpinLock);
     ULONG64 Old = Counter;
@@ -356,70 +312,8 @@ static VOID UnlockBeforeTheLastStore(VOID) {
     Counter = Old + 1;
 }
 
-KEXPLORE(broken_unlock_before_store, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, BOTH(UnlockBeforeTheLastStore),
-         .Holds = CountedBoth, .IsBroken = TRUE);
-
-/* A PTE: the processor sets the dirty bit, the trimmer takes the page away. */
-static volatile ULONG64 Pte, IsWritten;
-
-static VOID PreparePte(VOID) {
-    Pte = PTE_VALID;
-    Data = IsWritten = 0;
-}
-
-static VOID WriteThroughPte(VOID) { /* as the processor does it: at once, or not at all */
-    if (InterlockedCompareExchange64((volatile LONG64 *)&Pte, PTE_VALID | PTE_DIRTY, PTE_VALID) == PTE_VALID) {
-        Data = 1;
-    }
-}
-
-static VOID TrimByPlainStore(VOID) {
-    IsWritten = Pte & PTE_DIRTY;
-    Pte = 0;
-}
-
-static VOID TrimByExchange(VOID) {
-    IsWritten = (ULONG64)InterlockedExchange64((volatile LONG64 *)&Pte, 0) & PTE_DIRTY;
-}
-
-static BOOLEAN NoWriteIsLost(VOID) {
-    return !Data || IsWritten || (Pte & PTE_DIRTY);
-}
-
-KEXPLORE(pte_trimmed_by_exchange, .Rule = "a page that was written is written to the page file", .Prepare = PreparePte,
-         .Run = {WriteThroughPte, TrimByExchange}, .Holds = NoWriteIsLost);
-KEXPLORE(broken_pte_trimmed_by_store, .Rule = "a page that was written is written to the page file",
-         .Prepare = PreparePte, .Run = {WriteThroughPte, TrimByPlainStore}, .Holds = NoWriteIsLost, .IsBroken = TRUE);
-
-/* A DPC object that is free for the next call before this call's arguments have been read. */
-static volatile ULONG IsObjectBusy, Argument, Seen[2], SeenCount, Sent;
-
-static VOID PrepareArguments(VOID) {
-    IsObjectBusy = TRUE;
-    Argument = 1;
-    SeenCount = 0;
-    Sent = 1;
-}
-
-static VOID FreeThenRead(VOID) {
-    IsObjectBusy = FALSE;
-    Seen[SeenCount++] = Argument;
-}
-
-static VOID SendTwo(VOID) {
-    if (!IsObjectBusy) {
-        Argument = 2;
-        IsObjectBusy = TRUE;
-        Sent = 2;
-    }
-}
-
-static BOOLEAN FirstCallSawOne(VOID) {
-    return Seen[0] == 1;
-}
-
-KEXPLORE(broken_dpc_freed_before_read, .Rule = "a call gets the arguments that it was queued with",
-         .Prepare = PrepareArguments, .Run = {FreeThenRead, SendTwo}, .Holds = FirstCallSawOne, .IsBroken = TRUE);
+KEXPLORE(broken_unlock_before_store, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter,
+         KT_BOTH(UnlockBeforeTheLastStore), .Holds = CountedBoth, .IsBroken = TRUE);
 
 /* ---- The trace: two that share a CPU, as a thread and the interrupt that comes to it do ---- */
 

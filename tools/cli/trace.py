@@ -137,7 +137,7 @@ def page_data(trace, lanes, end):
             "bug": bug and {"text": bug_text(trace), "cpu": bug["cpu"], "time": died,
                             "parameters": [f"0x{value:X}" for value in bug["parameters"]]},
             "way": [[event.time, event.cpu, event.index, event.text] for event in milestones(trace)],
-            "lanes": [page_lane(trace, lane, counts) for lane in lanes]}
+            "lanes": [page_lane(trace, lane, counts) for lane in lanes], "schedule": trace.get("schedule")}
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
