@@ -138,7 +138,7 @@ def parse_block(lines, start, problems, group):
 
 
 def wrong_totals(text, results, where):
-    """What a '# Totals:' line says against the results themselves."""
+    """A '# Totals:' line against the results themselves."""
     said = {key: int(value) for key, value in re.findall(r"(\w+):(\d+)", text)}
     counted = {"pass": sum(result.ok and result.directive != "SKIP" for result in results),
                "fail": sum(result.failed for result in results),

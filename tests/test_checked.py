@@ -1,4 +1,4 @@
-"""What the checked build alone finds: each of its rules about locks and IRQL stops the machine when it is broken.
+"""The checked build's own findings: each of its rules about locks and IRQL stops the machine when it is broken.
 
 tests/kernel/crash_checked.c says on COM2 what it is about to cause; the verdict of the dying kernel must say the same.
 """

@@ -14,7 +14,7 @@ SEED = 11
 
 LAYOUT = (TOP / "boot/kernel.ld").read_text()
 
-# What the core is there for: the story, and one of each way to die or to live on.
+# The core's purpose: the story, and one of each way to die or to live on.
 SCENARIOS = ("story", "pressure", "passive", "mutex", "pageable-code", "wait-in-dpc", "double-free", "stack-overflow")
 
 

@@ -69,7 +69,7 @@ def test_lint():
 
 
 def test_the_top_level_is_what_a_reader_expects():
-    """What a compiler or an editor leaves there is not committed along."""
+    """The leavings of a compiler or an editor are not committed along."""
     files = {name for name in run('git', 'ls-files').stdout.split() if '/' not in name}
     assert files == {'.clang-format', '.editorconfig', '.gitignore', '.pytest.ini', 'LICENSE', 'Makefile', 'README.md'}
 

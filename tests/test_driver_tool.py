@@ -469,7 +469,7 @@ VOID Start(PVOID Context) { KeWaitForSingleObject(&Never, Executive, KernelMode,
 
 
 def test_own_archive_round_trip(tmp_path):
-    """What is packed can be unpacked, also by cpio."""
+    """A packed archive can be unpacked, also by cpio."""
     content = {"drivers/a.sys": b"12345", "symbols/a.sym": b""}
     packed = b"".join(driverbuild.entry(*item) for item in content.items()) + driverbuild.entry("TRAILER!!!", b"")
     assert dict(driverbuild.entries(packed)) == content
@@ -499,7 +499,7 @@ def test_inline_call_is_blamed_on_the_line_that_makes_it(build):
 
 
 def test_a_return_out_of_try_is_told():
-    """What runs otherwise than on Windows is named by its line; what does not differ is not."""
+    """A line that runs otherwise than on Windows is named; one that does not differ is not."""
     source = """
 int f(void) {
     __try {                                 /* return */

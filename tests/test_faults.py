@@ -70,7 +70,7 @@ def assert_inpage_error(outcome):
 # ---- C: ----
 
 def byte_at(file, offset):
-    """What test_faults.c writes there."""
+    """The bytes that test_faults.c writes there."""
     byte = (file * 53 + offset * 31 + (offset >> 8) * 17 + 1) & 0xFF
     return 0 if byte == 0xEE else byte
 

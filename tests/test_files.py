@@ -18,7 +18,7 @@ CORE = [f"kernel/drivers/fastfat/{name}.c" for name in
 CORE += ["tests/host/fatdisk.c", "kernel/rtl/string.c"]
 FSCK = shutil.which("fsck.fat") or "/usr/sbin/fsck.fat"
 
-# What mformat makes: geometries as they come and as they hardly ever do.
+# mformat's volumes: geometries as they come and as they hardly ever do.
 SHAPES = {
     "as C: is": ("-T", 65536, "-c", 8, "-d", 1),
     "FAT12, a floppy": ("-T", 2880, "-c", 1),
@@ -46,7 +46,7 @@ def shaped(path, shape):
 
 
 def complaints(image):
-    """What fsck.fat finds, but for clusters that no file owns, and FAT32's count of free ones, which is a hint."""
+    """fsck.fat's findings, but for clusters that no file owns, and FAT32's count of free ones, which is a hint."""
     done = subprocess.run([FSCK, "-n", str(image)], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode in (0, 1), done.stdout + done.stderr
     harmless = r"fsck\.fat |Reclaimed \d+ unused cluster|.*: \d+ files, |Leaving filesystem|Free cluster summary|\s*$"

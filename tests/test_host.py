@@ -129,7 +129,7 @@ def test_exports_refuse_what_is_no_name(tmp_path):
 
 
 def test_every_declared_function_is_exported(tmp_path):
-    """What the drivers' headers declare, a driver may call."""
+    """A driver may call all that its headers declare."""
     (tmp_path / "all.c").write_text("#include <ntifs.h>\n#include <ntstrsafe.h>\n#include <block.h>\n")
     call("gcc", *make_variable("DRIVER_CFLAGS"), "-MF", "/dev/null", "-fsyntax-only", "-aux-info",
          tmp_path / "all.txt", tmp_path / "all.c")

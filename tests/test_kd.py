@@ -408,7 +408,7 @@ def test_prompt_names_the_cpu_and_survives_ctrl_c(dump):
 
 
 def shown_within(master, text, seconds):
-    """What a terminal shows until this text comes, or so many seconds are over."""
+    """A terminal's text until this comes, or so many seconds are over."""
     shown, end = "", time.monotonic() + seconds
     while text not in shown and time.monotonic() < end:
         if select.select([master], [], [], 0.2)[0]:
@@ -417,7 +417,7 @@ def shown_within(master, text, seconds):
 
 
 def expect(master, text):
-    """What a terminal shows until this text comes."""
+    """A terminal's text until this comes."""
     shown = shown_within(master, text, TERMINAL_LIMIT)
     assert text in shown, f"'{text}' did not come: {shown!r}"
     return shown

@@ -122,7 +122,7 @@ def ask(core, at):
 
 @pytest.fixture(scope="session")
 def said(everything):
-    """What each command says of the kernel's own dump; asked once for all workers."""
+    """Each command's answer on the kernel's own dump; asked once for all workers."""
     path = everything.folder / "said.json"
     with open(everything.folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -166,7 +166,7 @@ def kernel_symbols():
 
 
 def reported(serial):
-    """What COM1 says of each CPU: [(IRQL, thread, place, [(lock, taken by)])]."""
+    """COM1's text on each CPU: [(IRQL, thread, place, [(lock, taken by)])]."""
     found = []
     for line in re.sub(r"\n {40,}", " ", serial).partition("What each CPU was doing")[2].splitlines()[1:]:
         cpu = re.match(r"[> ]\s+(\d+)\s+IRQL\s+(\d+) \S+(?: level)?\s+(.*?)\s+(\S+!\S+) \(", line)

@@ -22,7 +22,7 @@ CRASHES = [("crash_D1_page_file_written", 1, "checked", "full"), ("crash_A_dispa
            ("crash_C2_user_address_freed", 2, "free", "small"), ("crash_thread_ends_with_a_mutex", 2, "checked", "full"),
            ("wait-in-dpc", 2, "checked", "full")]
 BUG = "poi(nt!KiBugCheckData+8)"
-# What a command is asked where it needs to be asked something; "" where nothing.
+# The argument of a command that needs one; "" where it needs none.
 WITH = {"!devobj": "0", "!drvobj": "\\\\Driver\\\\Secret", "!event": BUG, "!fastmutex": BUG, "!file": BUG, "!irp": "0",
         "!mutex": BUG, "!object": "\\\\", "!pfn": "100", "!pool": BUG, "!poolval": BUG, "!pte": BUG, "!pushlock": BUG,
         "!semaphore": BUG, "!strings": "-m nt -n 40", "!imports": "-a secret", "!thread": "poi(nt!KiBug+90)", ".cxr": BUG,

@@ -133,7 +133,7 @@ def load(folder):
 
 @pytest.fixture(scope="session")
 def said(observed):
-    """What each command of COMMANDS says; one session of the debugger, shared by all workers."""
+    """The answer of each command of COMMANDS; one session of the debugger, shared by all workers."""
     path = observed.folder / "said"
     with open(observed.folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -404,7 +404,7 @@ class Core:
         self.bytes[offset + address - start:offset + address - start + len(raw)] = raw
 
     def ask(self, *commands):
-        """What the debugger says; whether commands fail is left to the caller."""
+        """The debugger's answer; failing commands are left to the caller."""
         self.path.write_bytes(self.bytes)
         return run_kd([self.path, "-c", ";".join(commands)], status=None)
 

@@ -163,7 +163,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="session")
 def said(folder, made):
-    """What each command says; one session of the debugger, shared by all workers."""
+    """Each command's answer; one session of the debugger, shared by all workers."""
     path = folder / "said"
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -32,7 +32,7 @@ def test_inside_under_seed(boot, seed, cpus):
 
 
 def test_a_test_that_is_alone_has_no_company():
-    """What is shown under two seeds only starts no thread, waits for no disk or CPU, queues nothing."""
+    """A test under two seeds only starts no thread, waits for no disk or CPU, queues nothing."""
     company = re.compile(r"KtCreateThread|KtRunOnAllCpus|Ps\w*Create\w*Thread|Ipi|Queue(?!d)|KeSetTimer|KT_NEEDS_PROCESSORS"
                          r"|DiskHold|PageStress")
     bodies = {}
@@ -69,7 +69,7 @@ def test_a_name_that_no_test_has_is_a_failure(boot):
     assert "an empty plan" in boot(test="nosuchtest").ktap.explain()
 
 
-# What must stop the machine: the code and those parameters that are no addresses.
+# Reasons to stop the machine: the code and those parameters that are no addresses.
 CRASHES = {
     "crash_pool_small_block_freed_twice": (0xC2, {"p1": 7}),
     "crash_pool_large_block_freed_twice": (0x19, {"p1": 0x22, "p3": 1, "p4": 0}),

@@ -80,7 +80,7 @@ def python_files():
 
 
 def name_of(path):
-    """What a module is imported by: host.toolchain, conftest."""
+    """A module's name to import it by: host.toolchain, conftest."""
     return ".".join(path.relative_to(TOP).with_suffix("").parts[1:])
 
 

@@ -38,7 +38,7 @@ def test_a_cpu_that_does_not_answer_is_reported_and_left_out(boot, tmp_path, bui
 
 
 def test_a_cpu_that_does_not_answer_leaves_nothing_behind(boot, tmp_path):
-    """What it had been given is free again, and calls to all CPUs do not wait for it."""
+    """Its memory is free again, and calls to all CPUs do not wait for it."""
     boot(test="ipi", cpus=2, extra=phantom_cpus(tmp_path / "madt", 77)).assert_ktap()
 
 

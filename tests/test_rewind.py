@@ -96,7 +96,7 @@ def test_from_a_snapshot_it_is_the_same_run(crash):
     """The moment at which the lock was taken, once from power-on and once from a snapshot."""
     note, _ = crash
     look = "to acquire; r; kb; !trace 0 8"
-    # What is known of the event before is falsified: then what the machine does is another run.
+    # The record of the event before is falsified: then the machine's run is another one.
     other = "python from kd.target.session import session; python past, event = session.past, session.past.here; " \
         "python past.events[event.processor, event.index - 1] = event; " \
         r"python exec('try:\n past.arrive(event, None)\nexcept Exception as problem:\n print(problem)')"

@@ -91,7 +91,7 @@ def test_every_instruction_has_its_callers(live, tmp_path):                     
         seen.add(state[0])
         assert by_kd == by_gdb, f"at {state[0]:#x}: kd {list(map(hex, by_kd))}, GDB {list(map(hex, by_gdb))}"
         assert outermost in by_gdb or len(by_gdb) == FRAMES, f"at {state[0]:#x}: {list(map(hex, by_gdb))}"
-        # What was written down of the stack may end before the stack does.
+        # The record of the stack may end before the stack does.
         assert walk[:len(by_gdb)] == by_gdb[:len(walk)] and len(walk) >= min(4, len(by_gdb)), \
             f"at {state[0]:#x}: the kernel {list(map(hex, walk))}, GDB {list(map(hex, by_gdb))}"
     assert len(seen) > 500
@@ -139,7 +139,7 @@ def depth_after(name, operands, row, depth):
 
 
 def check_row(name, operands, before, after, depth):
-    """What one row says and what the next one says differ by what the instruction between them does."""
+    """Two rows in turn differ by the effect of the instruction between them."""
     (base, offset), (next_base, next_offset) = before.cfa, after.cfa
     if base == next_base:
         assert next_offset == offset + (moved(name, operands) if base == RSP else 0)
@@ -195,7 +195,7 @@ static VOID Start(PVOID) {
     Sum++;
 }
 """
-# What a driver does wrong in Guilty, on the line that says here; the line that calls Guilty says caller. Behind a call that does
+# A driver's mistake in Guilty, on the line that says here; the line that calls Guilty says caller. Behind a call that does
 # not return the next function begins, and behind the caller's call the next line.
 FAULTS = {
     "event": CALLING % "KeSetEvent((PKEVENT)Pointer, 0, FALSE);",

@@ -32,7 +32,7 @@ def own_output(tmp_path, build):
 
 
 class Walk:
-    """What a walk has printed, step by step."""
+    """A walk's text, step by step."""
 
     def __init__(self, text, serial):
         self.text, self.serial = text, serial   # serial: what the machine said on COM1
@@ -40,7 +40,7 @@ class Walk:
         self.steps = re.split(r"^\[\d+/\d+\] ", text, flags=re.MULTILINE)[1:]
 
     def value(self, number, title, name):
-        """What a step (1 is the first) shows under a name in the row of a title, after the arrow where there is one."""
+        """A step's value (1 is the first) under a name in the row of a title, after the arrow where there is one."""
         row = re.search(rf"^    {re.escape(title)}   .*$", self.steps[number - 1], re.MULTILINE)
         assert row, f"step {number} shows nothing about {title}"
         cell = re.search(rf"   {re.escape(name)} (\S.*?)(?=   |$)", row[0])
@@ -278,7 +278,7 @@ def kernel_with(folder, text):
 
 
 def walk_with(folder, change):
-    """What `step spinlock --auto` says of a kernel whose spinlock.asm is changed."""
+    """The text of `step spinlock --auto` on a kernel whose spinlock.asm is changed."""
     text = (TOP / "arch/x86_64/spinlock.asm").read_text()
     if isinstance(change, tuple):
         assert text.count(change[0]) == 1
@@ -353,7 +353,7 @@ def test_no_announcement_contains_its_answer(walk):
     assert asked < told and "CPU 0 wins" not in plain[:told]
 
 
-# What a reader types at a terminal of 80 by 24, and what is there before the next prompt.
+# A reader's input at a terminal of 80 by 24, and the screen before the next prompt.
 TERMINAL = (
     (None, r"\[1/22\] CPU 0 raises.*Predict:"),
     ("", r"IRQL 0 -> \S*2.*\[2/22\]"),           # Enter is a step from the first prompt on
@@ -438,7 +438,7 @@ def wait_for(condition, seconds=60):
 
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM, signal.SIGKILL))
 def test_no_machine_outlives_its_walk(own_output, number):
-    """What Ctrl-C does: the signal goes to the whole group. A killed launcher takes the machine with it."""
+    """As Ctrl-C does: the signal goes to the whole group. A killed launcher takes the machine with it."""
     child = subprocess.Popen(without_build("step.SUBJECTS['spinlock'].cmdline = 'test=list'", "spinlock", "--auto"),
                              env=os.environ | {"OUT": str(own_output)}, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL, start_new_session=True,

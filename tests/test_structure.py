@@ -61,7 +61,7 @@ def listing(tmp_path):
 
 
 def test_the_core_is_printed_one_a_line(listing):
-    """What make -s core-list prints is the list itself, in its order."""
+    """make -s core-list prints the list itself, in its order."""
     assert listing().stdout.split("\n") == [*tables.listed("CORE"), ""]
 
 

@@ -668,7 +668,7 @@ def test_the_line_that_counts_is_found(words, line, tmp_path):
 
 
 def command_lines():
-    """What every process was started with."""
+    """The command line of every process."""
     lines = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -34,7 +34,7 @@ def kernel_words(build):
 
 
 def ask(path, command, status=0):
-    """What kd prints for one command, with the symbols of this build's drivers."""
+    """kd's output for one command, with the symbols of this build's drivers."""
     return run_kd([path, *kernel_words("checked"), "-c", command], status)
 
 

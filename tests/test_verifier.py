@@ -511,7 +511,7 @@ CORRECT_IO = """
             Remove();
         }"""
 
-# What a correct driver does: all of it must be left alone by all options at once.
+# A correct driver's work: all options at once must leave all of it alone.
 CORRECT = {
     "locks": """
         KeAcquireSpinLock(&Spin, &Old);

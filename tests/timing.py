@@ -116,7 +116,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def recall(config):
-    """What was measured before: read once, in the process that the user started, so that all workers sort alike."""
+    """The figures measured before: read once, in the process that the user started, so that all workers sort alike."""
     config.addinivalue_line("markers", "spare: runs only with --all")
     if hasattr(config, "workerinput"):
         config.known_costs = config.workerinput["costs"]

@@ -22,7 +22,7 @@ _Noreturn void exit(int Status);
 #define FILES 24
 #define LARGEST 90000u
 
-/* What the volume should hold. */
+/* The volume's proper contents. */
 typedef struct _MODEL {
     BOOLEAN Exists, IsDoubtful; /* doubtful: an operation on it has failed */
     WCHAR Name[FAT_MAXIMUM_NAME + 1];

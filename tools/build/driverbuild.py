@@ -33,7 +33,7 @@ DDK = TOP / "kernel/include/ddk"
 LANGUAGES = {".c": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".c++": "c++"}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(["<])([^">\n]+)[">]', re.M)
 ERROR = re.compile(r"^(.*?):(\d+):(?:\d+:)? (?:fatal )?error: (.*)$")
-# What gcc says of a name that no header declares, and what that is to the user.
+# gcc's complaints of a name that no header declares, and their meaning to the user.
 UNKNOWN = ((re.compile(r"implicit declaration of function [‘'`](\w+)"), "calls {}"),
            (re.compile(r"[‘'`](\w+)[’'] was not declared in this scope"), "uses {}"),
            (re.compile(r"[‘'`](\w+)[’'] undeclared"), "uses {}"),
@@ -70,7 +70,7 @@ class Missing:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a project file says beside its sources."""
+    """A project file's settings, beside its sources."""
     includes: tuple = ()            # folders
     defines: tuple = ()             # NAME or NAME=VALUE
     integrity_check: bool = False   # /INTEGRITYCHECK

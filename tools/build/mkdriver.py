@@ -22,12 +22,12 @@ from host.toolchain import tool
 
 CODE_SECTION = re.compile(r"[A-Za-z_.$][A-Za-z0-9_.$]*\Z")
 PRAGMA = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+alloc_text[ \t]*\(([^)]*)\)", re.MULTILINE)
-# What must not be read as code: comments, and quoted text (kept, since a section name may be quoted).
+# Not to be read as code: comments, and quoted text (kept, since a section name may be quoted).
 COMMENT = re.compile(r'//[^\n]*|/\*.*?\*/|("(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\')', re.DOTALL)
 
 
 SEGMENT = re.compile(r"^[ \t]*#[ \t]*pragma[ \t]+(code|data|bss|const)_seg[ \t]*\(([^)]*)\)", re.MULTILINE)
-# What the segment pragmas rule over: the compiler's section for each thing.
+# The compiler's section for each kind of thing that the segment pragmas rule over.
 RULED = {"code": (".text.",), "data": (".data.",), "bss": (".bss.",), "const": (".rodata.",)}
 
 

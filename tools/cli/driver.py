@@ -96,7 +96,7 @@ def own_words(words):
 
 
 class Recorder:
-    """What the kernel says on COM2, put together."""
+    """The kernel's report on COM2, put together."""
 
     def __init__(self, live):
         self.live = live                        # whether to print as it comes
@@ -293,7 +293,7 @@ def judge(options):
 
 
 def variant_of(options):
-    """What of the options the folder's name tells: a run under the verifier leaves another's dump and files alone."""
+    """The options that the folder's name tells: a run under the verifier leaves another's dump and files alone."""
     return "-".join(["checked"] * options.checked + ["verifier"] * (options.verifier is not None))
 
 

@@ -121,7 +121,7 @@ def last_line(log):
 
 
 def text_of(*line):
-    """What a short command prints; CannotRun where it fails."""
+    """The output of a short command; CannotRun where it fails."""
     try:
         done = subprocess.run(line, capture_output=True, text=True, timeout=LIMITS["clone"])
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -224,7 +224,7 @@ def try_host(name, options):
 
 
 def summary(log):
-    """What a command said that counts: how many tests passed, or how the story ended; else its last line."""
+    """The line of a command that counts: the tests that passed, or the story's end; else its last line."""
     counted = re.findall(r"^[= ]*(\d+ (?:passed|failed|error)[^=\n]*|bugcheck: \S+ ended with: .*)", log.read_text(errors="replace"), re.M)
     return counted[-1].strip() if counted else last_line(log)
 

@@ -87,7 +87,7 @@ def kernel_of_dump(target, chosen, build):
 
 
 def dump_options(target, chosen):
-    """What the session has to know of a dump."""
+    """A dump's facts, for the session."""
     if not target.exists():
         hint = "" if target != OUT / "run" / "crash.elf" else "; tools/bugcheck run makes one when the machine crashes"
         raise CannotRun(f"{target}: there is no such file{hint}")

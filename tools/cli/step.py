@@ -32,7 +32,7 @@ SETTINGS = ("debuginfod enabled off", "pagination off", "confirm off", "auto-loa
 
 @dataclass
 class Subject:
-    """What can be stepped through: the machine for it, and what it shows."""
+    """A mechanism to step through: the machine for it, and its lesson."""
     cmdline: str
     cpus: int
     disk: bool

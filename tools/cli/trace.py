@@ -129,7 +129,7 @@ def page_lane(trace, lane, counts):
 
 
 def page_data(trace, lanes, end):
-    """What the page draws, as JSON that may stand in a script element."""
+    """The page's data, as JSON that a script element may contain."""
     counts = {cpu["cpu"]: cpu["count"] for cpu in trace["cpus"]}
     bug = trace["bugcheck"]
     died = next((event.time for lane in lanes for event in reversed(lane.events) if event.kind == "BugCheck"), end)

@@ -54,7 +54,7 @@ class Expectation:
 
 @dataclass
 class Head:
-    """What a driver's source says of itself."""
+    """A driver's source, by its own head."""
     path: Path
     thesis: str
     expected: list
@@ -74,7 +74,7 @@ class Head:
 
     @property
     def texts(self):
-        """What it is made of: of a repair, the source and the diff."""
+        """Its files: of a repair, the source and the diff."""
         paths = self.paths + ([repair.read(self.path)[1]] if repair.is_repair(self.path) else [])
         return [path.read_text("utf-8", "replace") for path in paths]
 

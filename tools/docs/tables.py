@@ -128,7 +128,7 @@ def files():
 
 # The folders of tools/, each above those that it may import from.
 SHELVES = ('host', 'machine', 'build', 'kd/target', 'kd/model', 'kd/commands', 'kd', 'steps', 'plugin', 'cli', 'docs', 'hooks')
-# What those say of themselves that are no packages of Python.
+# The words of those that are no packages of Python.
 OTHERS = {'plugin': 'The plugin: the code that QEMU loads to stop a seeded machine at a chosen store.',
           'hooks': 'The hooks: the checks that git runs at each commit.', '': 'The programs that a person or make starts.'}
 

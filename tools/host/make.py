@@ -44,5 +44,5 @@ def build(name, *targets, quiet=False):
 
 
 def build_for(machine, quiet=False):
-    """What a machine boots: PVH needs no ISO, and so no GRUB."""
+    """The files that a machine boots: PVH needs no ISO, and so no GRUB."""
     build(machine.build, *(("kernel", "archive") if machine.way == "pvh" else ("iso",)), quiet=quiet)

@@ -8,7 +8,7 @@ OUT = Path(os.environ.get("OUT") or TOP / "build")
 
 
 class CannotRun(Exception):
-    """What was asked for cannot be done; the text is one line for the user."""
+    """The request cannot be carried out; the text is one line for the user."""
 
 
 def shown(path):

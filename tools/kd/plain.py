@@ -58,7 +58,7 @@ class End(gdb.Breakpoint):
 
 
 def greet(build, serial):
-    """What a reader may type at a machine that `tools/bugcheck gdb` has started; its end gets a line."""
+    """The commands for a reader at a machine that `tools/bugcheck gdb` has started; its end gets a line."""
     End(serial)
     print(GREETING)
     if build in BUILDS:

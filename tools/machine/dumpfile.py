@@ -33,7 +33,7 @@ class NotADump(Exception):
 
 @dataclass
 class Dump:
-    """What a dump says of itself, and what is wrong with it."""
+    """A dump's own facts, and its defects."""
     code: int = 0
     parameters: tuple = ()
     seed: int = 0

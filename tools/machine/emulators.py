@@ -30,7 +30,7 @@ LARGEST_SHARED_DUMP = 256 << 20                 # kernel/drivers/block/ivshmem.c
 
 @dataclass
 class Machine:
-    """What to boot and on what; everything that changes the run, and nothing that only observes it."""
+    """The system to boot, and its machine; everything that changes the run, and nothing that only observes it."""
     way: str = "pvh"
     build: str = "checked"
     cmdline: str = ""

@@ -22,7 +22,7 @@ def checksum(path):
 
 
 def files_of(machine):
-    """What decides the run besides the machine itself."""
+    """The settings that decide the run besides the machine itself."""
     files = [machine.files() / "kernel.elf", machine.archive or machine.files() / "boot.cpio"]
     return files + ([machine.files() / "c.img"] if machine.volume is True else [])
 

@@ -210,7 +210,7 @@ def stepping(flags):
 
 
 def interrupts_of(cpu):
-    """What the local APIC holds: ({vectors requested}, {vectors in service})."""
+    """The local APIC's contents: ({vectors requested}, {vectors in service})."""
     text = quiet(f"monitor info lapic {cpu.number}")
     sets = []
     for name in ("IRR", "ISR"):

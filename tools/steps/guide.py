@@ -137,7 +137,7 @@ def print_row(title, cells):
 
 
 class Step:
-    """What is done, what to predict, what came of it."""
+    """The step, the prediction, the outcome."""
 
     def __init__(self, sentence, routine, act, ask, told):
         self.sentence, self.routine, self.act, self.ask, self.told = sentence, routine, act, ask, told

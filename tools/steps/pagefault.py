@@ -19,7 +19,7 @@ FOLDER = None                                   # where the drivers' symbols are
 
 
 class Fault:
-    """What is known about this fault: filled in as the walk goes on."""
+    """The facts of this fault: filled in as the walk goes on."""
     frame = 0                                   # the KTRAP_FRAME's address
     looked_up = 0                               # levels of the tables that were shown
     is_taken = False                            # the CPU has left the store for the handler
@@ -43,7 +43,7 @@ def table_rows():
 
 
 def trap_rows():
-    """What the CPU has pushed, then the whole frame, then what is handed to the bugcheck."""
+    """The words that the CPU has pushed, then the whole frame, then the bugcheck's arguments."""
     if Fault.frame:
         frame = trap_frame(Fault.frame)
         rows = [("trap frame", {"at": f"{Fault.frame:016X}", "vector": int(frame["Vector"]),

@@ -25,7 +25,7 @@ SECTORS_PER_PAGE = 8
 
 
 class Fault:
-    """What is known about this fault: filled in as the walk goes on."""
+    """The facts of this fault: filled in as the walk goes on."""
     thread = frame = request = back = 0         # KTHREAD, KTRAP_FRAME, BLOCK_REQUEST; where the wait returns to
     slot = page = 0                             # of the page file; the frame that was taken for the page
 

@@ -44,7 +44,7 @@ def line_of(place):
 
 
 def code_lines(cpu):
-    """What a CPU is about to execute: the statement, its own and not that of a header's one-liner, and the instruction."""
+    """A CPU's next step: the statement, its own and not that of a header's one-liner, and the instruction."""
     file, number, text = line_of(cpu.frame().find_sal())
     statement = wrapped(f"{file}:{number}   ", text) if text else [cpu.function]
     return [*statement, f"  => {cpu.instruction.split(' #')[0]}"]

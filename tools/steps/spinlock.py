@@ -24,7 +24,7 @@ CPUS = (FIRST, SECOND)
 
 
 ATOMIC = "a locked read-modify-write"
-# What a locked instruction leaves when it has won the lock: a register or a flag of the CPU, and its value.
+# The trace of a locked instruction that has won the lock: a register or a flag of the CPU, and its value.
 WON = {"xchg": ("al", 0), "lock cmpxchg": ("eflags", 1 << 6), "lock bts": ("eflags", 0)}
 FLAG = {"lock cmpxchg": 1 << 6, "lock bts": 1}
 

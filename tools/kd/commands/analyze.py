@@ -67,7 +67,7 @@ def analyze(arguments):
 
 
 def greet():
-    """What a session opens with: the machine, what it died of, where, and what to type; as far as the dump has it."""
+    """The opening of a session: the machine, its cause of death, the place, and what to type; as far as the dump has it."""
     print(machine_line())
     try:
         bug = current()
@@ -288,7 +288,7 @@ def bucket(bug, guilty):
 
 
 def value_words(bug):
-    """What the first parameter adds to the bucket: "7", "DPC", "3_CORRUPT_LIST_ENTRY"."""
+    """The first parameter's part of the bucket: "7", "DPC", "3_CORRUPT_LIST_ENTRY"."""
     value = bug.parameters[0]
     known = VALUE_WORDS.get(bug.code, {}).get(value)
     if known or bug.code != FAST_FAIL:

@@ -92,7 +92,7 @@ def pcr(arguments):
 
 
 def inconsistencies(base, value, cpu):
-    """What cannot be right about a PCR."""
+    """The contradictions of a PCR."""
     if int(value["Self"]) != base:
         yield f"Self is {int(value['Self']):016x} and not the KPCR's own address: it was written over"
     if int(cpu.block["Number"]) != cpu.number:

@@ -21,7 +21,7 @@ SHORTEST = 4
 # ---- !di ----
 
 def known(reader, unknown="unknown"):
-    """What a reader says; the reason where a small or torn dump does not have it."""
+    """A reader's answer; the reason where a small or torn dump does not have it."""
     try:
         return reader()
     except (KdError, gdb.error) as problem:

@@ -360,7 +360,7 @@ def push_state(word):
 
 
 def say_push_waiters(word):
-    """What the blocks on the waiters' stacks say, newest first."""
+    """The blocks on the waiters' stacks, newest first."""
     address, count = word & ~(SHARE - 1) if word & WAITING else 0, 0
     while address and count < MOST_WAITERS:
         waiter = readable(address, "PUSH_WAITER")
@@ -408,7 +408,7 @@ def candidate(address):
 
 
 def obstacles_of(thread):
-    """What a thread waits for: one thing, or each of several of which any will do."""
+    """The targets of a thread's wait: one, or several of which any will do."""
     if not thread.is_waiting and not thread["BlockingLock"]:
         return []
     try:

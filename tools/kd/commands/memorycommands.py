@@ -181,7 +181,7 @@ def type_text(type_):
 
 
 def contents(address, type_, bit=0, bits=0):
-    """What a field contains, in a few words."""
+    """A field's contents, in a few words."""
     kind = type_.strip_typedefs()
     data = try_read(address & MASK, kind.sizeof)
     if data is None:

@@ -252,7 +252,7 @@ def address_of_pte(pte_address):
 
 
 def content(address, place):
-    """What lies at the address, in a few words."""
+    """The owner of the address, in a few words."""
     if place is None:
         return "a NULL pointer" if address < 0x10000 else "nothing"
     if place.kind == "RegionStacks":

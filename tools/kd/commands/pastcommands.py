@@ -121,7 +121,7 @@ def show(where):
 
 
 def frames_here():
-    """What the selected CPU is in, a text for each frame."""
+    """The selected CPU's functions, a text for each frame."""
     frame = gdb.newest_frame()
     while frame is not None and frame.is_valid():
         place = frame.find_sal()

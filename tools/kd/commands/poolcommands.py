@@ -24,7 +24,7 @@ def pool_name(address):
 
 
 def known(ask, *arguments):
-    """What one of the kernel's tables says; None where the table cannot be read."""
+    """The rows of one of the kernel's tables; None where the table cannot be read."""
     try:
         return ask(*arguments)
     except (KdError, gdb.error):
@@ -174,7 +174,7 @@ def single_bits(raw, page, headers):
 
 
 def other_faults(raw, page, blocks):
-    """What is wrong although the headers agree: seals of kept blocks, links of free ones, the shadow."""
+    """The defects where the headers agree: seals of kept blocks, links of free ones, the shadow."""
     lines = []
     for block in blocks:
         if block.type == PARKED:

@@ -21,7 +21,7 @@ ROWS = (("rax", "rbx", "rcx"), ("rdx", "rsi", "rdi"), ("rip", "rsp", "rbp"), ("r
 
 
 def return_address(frames, index):
-    """What a frame returns to: 0 for the outermost."""
+    """A frame's return address: 0 for the outermost."""
     return frames[index + 1].rip if index + 1 < len(frames) else 0
 
 

@@ -48,7 +48,7 @@ def owner_label(address):
 
 
 def try_obstacle(thread):
-    """What a thread waits for, or None; what cannot be read is said in one line."""
+    """The target of a thread's wait, or None; unreadable memory is one line."""
     try:
         return obstacle_of(thread)
     except (KdError, gdb.error) as problem:
@@ -351,7 +351,7 @@ def list_threads(arguments):
 
 
 def counters(members):
-    """What MEX counts for a process: running, ready, blocked, waiting for a lock, for a disk."""
+    """MEX's counts for a process: running, ready, blocked, waiting for a lock, for a disk."""
     running = ready = blocked = locks = disk = 0
     for thread in members:
         running += thread.state in ("Running", "Standby")

@@ -47,7 +47,7 @@ def trace(arguments):
 
 @command(".tracejson", "FILE", "writes the whole event trace as plain data, for tools/bugcheck trace")
 def trace_json(arguments):
-    """What tools/cli/trace.py reads: every ring, with texts, thread names and the bugcheck."""
+    """The input of tools/cli/trace.py: every ring, with texts, thread names and the bugcheck."""
     if len(arguments) != 1:
         raise KdError("one file name is needed")
     try:

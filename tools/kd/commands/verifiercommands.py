@@ -218,7 +218,7 @@ def say_recorded(state, with_stacks):
 
 
 def say_found(with_stacks):
-    """What the verifier has found; returns whether it has found anything."""
+    """Prints the verifier's findings; returns whether there are any."""
     try:
         state = value_of("VfDeadlock")
         if int(state["Rule"]) == 0x1001 and int(state["PathLength"]):
@@ -240,7 +240,7 @@ def is_watching():
 
 
 def rule_text(rule):
-    """What the kernel's own table says about a rule of the verifier."""
+    """The kernel's own text on a rule of the verifier."""
     rows = gdb.parse_and_eval("'bugtable.c'::Subcodes")
     for index in range(rows.type.range()[1] + 1):
         if int(rows[index]["Code"]) == 0xC4 and int(rows[index]["Value"]) == rule:

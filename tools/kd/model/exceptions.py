@@ -23,7 +23,7 @@ def record_at(address):
 
 
 def touch_of(record):
-    """What an access violation touched: a Touch, or None for other exceptions."""
+    """The Touch of an access violation, or None for other exceptions."""
     if int(record["ExceptionCode"]) & 0xFFFFFFFF not in (ACCESS_VIOLATION,
                                                          IN_PAGE_ERROR) or int(record["NumberParameters"]) < 2:
         return None

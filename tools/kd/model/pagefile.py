@@ -30,14 +30,14 @@ silent = []                                     # not empty: no note
 # ---- Where the slots are ----
 
 def device_name():
-    """What the kernel calls the disk that it pages to; None where it pages to none."""
+    """The kernel's name of the disk that it pages to; None where it pages to none."""
     if not value_of("MiHasPageFile"):
         return None
     return text_at(int(structure("BLOCK_DEVICE", int(static("pagefile.c", "Device")))["Name"]))
 
 
 def image_name():
-    """What the image of the paging disk is called; None where the kernel pages to no disk."""
+    """The name of the paging disk's image; None where the kernel pages to no disk."""
     try:
         name = device_name()
     except (KdError, gdb.error):                # a small dump: only seeded machines have the shared disk

@@ -93,7 +93,7 @@ def frame_of(address, entries):
 
 
 def form(contents):
-    """What an entry is, in one word or two."""
+    """An entry's kind, in one word or two."""
     if contents is None:
         return "unreadable"
     if contents & VALID:

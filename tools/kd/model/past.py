@@ -217,7 +217,7 @@ class Past:
 
 
 def forget():
-    """What was read of the machine before is of another time."""
+    """Forgets all that was read of the machine: it is of another time."""
     symbols.forget()
     modules.current.clear()
     for cached in vars(traceevents).values():

@@ -64,7 +64,7 @@ def state(block):
 
 
 def faults_of(block, expected, page, heap):
-    """What is wrong with one header, given the size of the block before it; the worst first."""
+    """The defects of one header, given the size of the block before it; the worst first."""
     unit = (block.header - page) // UNIT
     found = []
     if block.previous != expected:
@@ -160,7 +160,7 @@ def find_large(address):
 # ---- Pages of the nonpaged pool that hold no blocks ----
 
 def own_use(address):
-    """What the memory manager itself keeps in a page of the nonpaged pool, in words, or None."""
+    """The memory manager's own use of a page of the nonpaged pool, in words, or None."""
     for start, size, words in own_pages():
         if start and start <= address < (start + size + PAGE - 1 & -PAGE):
             return words
@@ -234,7 +234,7 @@ def find_block(address):
 
 
 def free_list_faults(entry):
-    """What is wrong with the links of a free block: a line for each that leads astray."""
+    """The defects of the links of a free block: a line for each that leads astray."""
     lines = []
     links = try_read(entry, 16)
     if links is None:

@@ -114,7 +114,7 @@ def caller_text(address):
 
 @lru_cache(maxsize=None)
 def object_text(address):
-    """What a thread waits for: its kind as far as memory tells, and its name or address."""
+    """The target of a thread's wait: its kind as far as memory tells, and its name or address."""
     kind = OBJECTS.get(dispatcher_type(address))
     if kind == "thread":
         return f"the end of {thread_text(address)}"
@@ -193,14 +193,14 @@ WORDS = {
 
 
 def words(event):
-    """What happened, in one line."""
+    """The event in one line."""
     return WORDS[event.kind](event)
 
 
 # ---- The whole trace, for tools/cli/trace.py ----------------------------------------------------------------------------
 
 def bugcheck():
-    """What the machine died of; None when it lives."""
+    """The machine's cause of death; None when it lives."""
     data = value_of("KiBugCheckData")
     bug = value_of("KiBug")
     if int(data[0]) == 0:

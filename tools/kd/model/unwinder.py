@@ -21,7 +21,7 @@ TOLD_BY_THEMSELVES = (b"\x55", b"\xC3", b"\x48\x89\xE5")     # instructions that
 
 
 class FrameId:
-    """What names a frame: the stack pointer of its caller, and its function."""
+    """A frame's name: the stack pointer of its caller, and its function."""
 
     def __init__(self, sp, pc):
         self.sp, self.pc = sp, pc

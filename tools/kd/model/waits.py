@@ -179,7 +179,7 @@ def object_kind(address):
 
 
 def object_detail(address, kind):
-    """What a wait block's line says behind the kind: the owner of a mutex, the limit of a semaphore."""
+    """The end of a wait block's line, behind the kind: the owner of a mutex, the limit of a semaphore."""
     if kind == "Mutant":
         owner = int(structure("KMUTANT", address)["OwnerThread"])
         return f" - owning thread {owner:016x}" if owner else " - not owned"
@@ -237,7 +237,7 @@ def wait_blocks(thread):
 
 
 class Obstacle:
-    """What a thread waits for: a lock or a dispatcher object, and the threads that hold it."""
+    """The target of a thread's wait: a lock or a dispatcher object, and the threads that hold it."""
 
     def __init__(self, address, kind, owners, is_lock, mode=""):
         self.address, self.kind, self.owners, self.is_lock = address, kind, owners, is_lock
@@ -286,7 +286,7 @@ def lock_owners(lock, kind):
 
 
 def obstacle_of(thread):
-    """What a thread waits for and nothing else can end; None where it does not wait, or any of several will do."""
+    """The one target of a thread's wait; None where it does not wait, or any of several will do."""
     lock = thread["BlockingLock"]
     if lock:
         kind = listed(thread["BlockingKind"], enumeration("_KLOCK_KIND"))

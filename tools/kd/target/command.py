@@ -71,7 +71,7 @@ class Command:
 
 
 commands = {}                               # by the name at the prompt
-# What the modules above this one add, so that none of them is imported here.
+# Added by the modules above this one, so that none of them is imported here.
 afterwards = []                             # called when a command has ended
 explanations = []                           # from an address that cannot be read to the KdError that says why
 

@@ -14,7 +14,7 @@ from kd.target.command import KdError, explanations
 PAGE = 4096
 MASK = (1 << 64) - 1
 LARGEST_PAGED = 1 << 20                     # a read that is longer is not pieced together from memory and page file
-# What the model adds: (address, length) -> bytes that are not in memory, or None; address -> why it has nothing to read.
+# Added by the model: (address, length) -> bytes that are not in memory, or None; address -> why it has nothing to read.
 other_sources, reasons = [], []
 
 

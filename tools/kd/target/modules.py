@@ -58,7 +58,7 @@ class Module:
         return self.table("frames", lambda: CallFrames(self.path, places))
 
     def function_at(self, address):
-        """What the call frame information says of the function at an address, or None."""
+        """The call frame information of the function at an address, or None."""
         return self.frames().function_at(address) if self.frames() else None
 
     def row_at(self, address):

@@ -19,7 +19,7 @@ WORD = re.compile(r"\s*([!.]?[a-zA-Z_][\w]*|~|\?)")
 
 
 class Session:
-    """What is being debugged."""
+    """The target of a session."""
 
     def __init__(self):
         self.kind = "none"                  # "dump", "live"
