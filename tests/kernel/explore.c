@@ -11,8 +11,7 @@
 #include "explore-private.h"
 
 #define STACK_BYTES 8192
-#define TURN_INSTRUCTIONS 64 /* of a context that waits without a pause */
-#define SLEEPERS_TURN 1024   /* their code is longer, and all of it waits with a pause */
+#define TURN_INSTRUCTIONS 1024 /* unless the row says less: what waits without a pause spends them all */
 #define LIMIT_INSTRUCTIONS 4096
 #define PROGRESS_BATCHES 16
 #define EFLAGS_TF 0x100
@@ -150,13 +149,17 @@ static VOID ResetContext(ULONG Index, const KT_EXPLORATION *What) {
     Contexts[Index] = (CONTEXT_STATE){.Frame = Frame, .Pcr = KtPcrOf(What, Index), .Irql = What->Irql};
 }
 
+static KT_ENDING SleepersOf(VOID) {
+    return Contexts[1].IsDone ? KtASleeps : Contexts[0].IsDone ? KtBSleeps : KtBothSleep;
+}
+
 static KT_ENDING EndingOf(const KT_EXPLORATION *What) {
     if (KtFaults != 0 && !What->MayFault) {
         return KtFaulted;
     }
     for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
         if (!Contexts[Index].IsDone) {
-            return Steps >= LIMIT_INSTRUCTIONS ? KtEndless : KtAsleep;
+            return Steps >= LIMIT_INSTRUCTIONS ? KtEndless : SleepersOf();
         }
         if (Contexts[Index].Irql != What->Irql && KtFaults == 0) {
             return KtWrongIrql;
@@ -173,7 +176,7 @@ static KT_ENDING Try(const KT_EXPLORATION *What, ULONG LogFrom) {
     Log->End = Log->SwitchedAt = 0;
     Due = Made = 0;
     Steps = KtFaults = 0;
-    Turn = What->Sleeps ? SLEEPERS_TURN : TURN_INSTRUCTIONS;
+    Turn = What->Turn ? What->Turn : TURN_INSTRUCTIONS;
     for (ULONG Index = 0; Index < KT_CONTEXTS; Index++) {
         ResetContext(Index, What);
     }

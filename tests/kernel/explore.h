@@ -21,6 +21,7 @@ typedef struct DECLSPEC_ALIGN(64) _KT_EXPLORATION {
     VOID (*Prepare)(VOID); /* before each schedule. IF = 0, no calls that wait */
     VOID (*Run[KT_CONTEXTS])(VOID); /* at Irql; the same IRQL on return */
     BOOLEAN (*Holds)(VOID);         /* after each schedule. IF = 0 */
+    ULONG Turn; /* instructions after which a context gives way, for a wait without a pause; 0: many */
     KIRQL Irql;
     BOOLEAN SharesCpu; /* both have the PRCB of the boot CPU */
     BOOLEAN Sleeps;    /* each context is a CPU with a thread and an idle thread of its own: Run may wait */
@@ -44,7 +45,16 @@ typedef struct _KT_SCHEDULE {
     ULONG Preempt[KT_PREEMPTIONS]; /* ascending; KT_NEVER: no more */
 } KT_SCHEDULE;
 
-typedef enum _KT_ENDING { KtHeld, KtBroken, KtEndless, KtAsleep, KtWrongIrql, KtFaulted } KT_ENDING;
+typedef enum _KT_ENDING {
+    KtHeld,
+    KtBroken,
+    KtEndless,
+    KtASleeps,
+    KtBSleeps,
+    KtBothSleep,
+    KtWrongIrql,
+    KtFaulted
+} KT_ENDING;
 
 typedef struct _KT_FINDINGS {
     ULONG64 Schedules, Instructions, Failures;

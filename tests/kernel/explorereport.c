@@ -12,7 +12,9 @@ static PCSTR const Endings[] = {
     [KtHeld] = "the rule holds",
     [KtBroken] = "both are at their end, and the rule is broken",
     [KtEndless] = "no end is in sight: the one waits for the other",
-    [KtAsleep] = "one sleeps, and nothing is left that would wake it",
+    [KtASleeps] = "A sleeps, and nothing is left that would wake it",
+    [KtBSleeps] = "B sleeps, and nothing is left that would wake it",
+    [KtBothSleep] = "both sleep, and nothing is left that would wake them",
     [KtWrongIrql] = "one returns at another IRQL than it was called at",
     [KtFaulted] = "one touches memory that is not there",
 };

@@ -11,6 +11,7 @@ static volatile UCHAR Textbook;
 VOID KiAcquireBrokenLock(volatile UCHAR *Lock); /* arch/x86_64/brokenlock.asm */
 VOID KiReleaseBrokenLock(volatile UCHAR *Lock);
 static KSPIN_LOCK SpinLock;
+static EX_SPIN_LOCK SharedLock;
 static EX_PUSH_LOCK PushLock;
 static FAST_MUTEX FastMutex;
 static volatile LONG Refused;
@@ -20,6 +21,7 @@ static VOID PrepareCounter(VOID) {
     Textbook = 0;
     Refused = 0;
     KeInitializeSpinLock(&SpinLock);
+    SharedLock = 0;
     ExInitializePushLock(&PushLock);
     ExInitializeFastMutex(&FastMutex);
 }
@@ -72,6 +74,30 @@ static VOID CountUnderQueuedLock(VOID) {
     KeReleaseInStackQueuedSpinLock(&Handle);
 }
 
+static VOID CountUnderNumberedLock(VOID) {
+    KIRQL OldIrql = KeAcquireQueuedSpinLock(LockQueueVacbLock);
+    Count();
+    KeReleaseQueuedSpinLock(LockQueueVacbLock, OldIrql);
+}
+
+static VOID CountUnderExclusiveLock(VOID) {
+    KIRQL OldIrql = ExAcquireSpinLockExclusive(&SharedLock);
+    Count();
+    ExReleaseSpinLockExclusive(&SharedLock, OldIrql);
+}
+
+/* It reads twice: nothing is changed in between. */
+static VOID ReadUnderSharedLock(VOID) {
+    KIRQL OldIrql = ExAcquireSpinLockShared(&SharedLock);
+    ULONG64 Seen = Counter;
+    Refused = Counter != Seen;
+    ExReleaseSpinLockShared(&SharedLock, OldIrql);
+}
+
+static BOOLEAN CountedUnseen(VOID) {
+    return Counter == 1 && !Refused && SharedLock == 0;
+}
+
 static VOID CountUnderTriedPushLock(VOID) {
     KeEnterCriticalRegion();
     if (ExTryAcquirePushLockExclusive(&PushLock)) {
@@ -92,16 +118,23 @@ static VOID CountUnderTriedMutex(VOID) {
     }
 }
 
+#define SPINNING_TURN 64 /* the textbook lock spins without a pause */
 #define ONE_AT_A_TIME "between acquire and release there is one context at a time"
 
 KEXPLORE(textbook_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderTextbook),
-         .Holds = CountedBoth);
+         .Holds = CountedBoth, .Turn = SPINNING_TURN);
 KEXPLORE(spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderSpinLock),
          .Holds = CountedBoth);
 KEXPLORE(tried_spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderTriedLock),
          .Holds = CountedBoth);
 KEXPLORE(queued_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderQueuedLock),
          .Holds = CountedBoth);
+KEXPLORE(numbered_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderNumberedLock),
+         .Holds = CountedBoth);
+KEXPLORE(exclusive_spin_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderExclusiveLock),
+         .Holds = CountedBoth);
+KEXPLORE(shared_spin_lock, .Rule = "nothing changes between a shared acquire and its release",
+         .Prepare = PrepareCounter, .Run = {ReadUnderSharedLock, CountUnderExclusiveLock}, .Holds = CountedUnseen);
 KEXPLORE(tried_push_lock, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Prepare = PrepareCounter,
          KT_BOTH(CountUnderTriedPushLock), .Holds = CountedAllThatCameIn);
 KEXPLORE(tried_fast_mutex, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Prepare = PrepareCounter,
@@ -110,7 +143,7 @@ KEXPLORE(tried_fast_mutex, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Pr
 KEXPLORE(broken_no_lock, .Rule = "each of two increments counts", .Prepare = PrepareCounter, KT_BOTH(Count),
          .Holds = CountedBoth, .IsBroken = TRUE);
 KEXPLORE(broken_test_then_set, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderBroken),
-         .Holds = CountedBoth, .IsBroken = TRUE);
+         .Holds = CountedBoth, .Turn = SPINNING_TURN, .IsBroken = TRUE);
 
 /* ---- S-lists: a pop, a pop and a push against a pop: an entry has one owner, also when the first comes back ---- */
 

@@ -4,6 +4,7 @@
  * breaks every rule. */
 #include "../../kernel/ke/ki.h"
 #include "explore.h"
+#include <io.h>
 
 static volatile ULONG64 First, Second; /* equal whenever no context is between its acquire and its release */
 static volatile BOOLEAN IsTorn;
@@ -99,6 +100,30 @@ KEXPLORE(shared_push_lock, .Rule = NO_WRITER_BESIDE_A_READER, .Prepare = Prepare
          .Run = {ReadUnderPushLock, ChangeUnderPushLock}, .Holds = SharedPushLockIsFree, .Sleeps = TRUE,
          .SaysOne = TRUE);
 
+/* A release from its first instruction on, which leaves both preemptions to what comes after the acquire. The acquire is not in
+ * a context, so the owner's thread does not note it. */
+#define NOT_NOTED 1
+
+static VOID PrepareOwnedPushLock(VOID) {
+    KIRQL OldIrql = KiCurrentIrql();
+    PreparePair();
+    KiSetIrql(PASSIVE_LEVEL);
+    ExAcquirePushLockExclusiveEx(&PushLock, NOT_NOTED);
+    KiSetIrql(OldIrql);
+}
+
+static VOID ReleaseOwned(VOID) {
+    KeEnterCriticalRegion();
+    ChangePair();
+    ExReleasePushLockExclusiveEx(&PushLock, NOT_NOTED);
+    KeLeaveCriticalRegion();
+}
+
+KEXPLORE(owned_push_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareOwnedPushLock,
+         .Run = {ReleaseOwned, ChangeUnderPushLock}, .Holds = PushLockIsFree, .Sleeps = TRUE, .SaysOne = TRUE);
+KEXPLORE(owned_and_shared_push_lock, .Rule = NO_WRITER_BESIDE_A_READER, .Prepare = PrepareOwnedPushLock,
+         .Run = {ReleaseOwned, ReadUnderPushLock}, .Holds = SharedPushLockIsFree, .Sleeps = TRUE, .SaysOne = TRUE);
+
 /* ---- Resources ---- */
 
 static BOOLEAN BeginResource(VOID) {
@@ -178,6 +203,19 @@ KEXPLORE(event_set_and_awaited, .Rule = "a signal ends one wait, and is used up"
          .Run = {SetEvent, WaitForEvent}, .Holds = SignalIsUsedUp, .Sleeps = TRUE);
 KEXPLORE(semaphore, .Rule = "a release ends one wait, and is used up", .Prepare = PrepareSignals,
          .Run = {ReleaseSemaphore, WaitForSemaphore}, .Holds = SignalIsUsedUp, .Sleeps = TRUE);
+
+static VOID SetBoth(VOID) {
+    KeSetEvent(&Event, IO_NO_INCREMENT, FALSE);
+    KeReleaseSemaphore(&Semaphore, IO_NO_INCREMENT, 1, FALSE);
+}
+
+static VOID WaitForBoth(VOID) {
+    PVOID Objects[] = {&Semaphore, &Event};
+    KeWaitForMultipleObjects(RTL_NUMBER_OF(Objects), Objects, WaitAll, Executive, KernelMode, FALSE, NULL, NULL);
+}
+
+KEXPLORE(wait_for_both, .Rule = "a wait for two objects ends when both are signalled, and uses up both",
+         .Prepare = PrepareSignals, .Run = {SetBoth, WaitForBoth}, .Holds = SignalIsUsedUp, .Sleeps = TRUE);
 
 /* ---- A flag and an event: the one who waits says so before it looks, or misses its wake-up ---- */
 
@@ -265,6 +303,63 @@ KEXPLORE(rundown_awaited, .Rule = NOTHING_IN_USE_IS_TORN_DOWN, .Prepare = Prepar
          .Holds = WasNotUsedAfterwards, .Sleeps = TRUE);
 KEXPLORE(broken_rundown_by_count, .Rule = NOTHING_IN_USE_IS_TORN_DOWN, .Prepare = PrepareRundown,
          .Run = {UseObject, TearDownWithoutWaiting}, .Holds = WasNotUsedAfterwards, .IsBroken = TRUE);
+
+/* The same with a count for each CPU: the user enters on one, the waiter closes both. */
+static PEX_RUNDOWN_REF_CACHE_AWARE AwareRundown;
+
+static BOOLEAN BeginAwareRundown(VOID) {
+    AwareRundown = ExAllocateCacheAwareRundownProtection(NonPagedPoolNx, 'lpxE');
+    return AwareRundown != NULL;
+}
+
+static VOID EndAwareRundown(VOID) {
+    ExFreeCacheAwareRundownProtection(AwareRundown);
+}
+
+static VOID PrepareAwareRundown(VOID) {
+    ExReInitializeRundownProtectionCacheAware(AwareRundown);
+    IsTornDown = WasUsedAfterwards = FALSE;
+}
+
+static VOID UseAwareObject(VOID) {
+    if (ExAcquireRundownProtectionCacheAware(AwareRundown)) {
+        WasUsedAfterwards = IsTornDown;
+        ExReleaseRundownProtectionCacheAware(AwareRundown);
+    }
+}
+
+static VOID TearDownAware(VOID) {
+    ExWaitForRundownProtectionReleaseCacheAware(AwareRundown);
+    IsTornDown = TRUE;
+}
+
+KEXPLORE(cache_aware_rundown, .Rule = NOTHING_IN_USE_IS_TORN_DOWN, .Begin = BeginAwareRundown, .End = EndAwareRundown,
+         .Prepare = PrepareAwareRundown, .Run = {UseAwareObject, TearDownAware}, .Holds = WasNotUsedAfterwards,
+         .Sleeps = TRUE);
+
+/* A driver's: its remover has entered too. */
+static IO_REMOVE_LOCK RemoveLock;
+
+static VOID PrepareRemoveLock(VOID) {
+    IoInitializeRemoveLock(&RemoveLock, 0, 0, 0);
+    IoAcquireRemoveLock(&RemoveLock, NULL);
+    IsTornDown = WasUsedAfterwards = FALSE;
+}
+
+static VOID UseDevice(VOID) {
+    if (NT_SUCCESS(IoAcquireRemoveLock(&RemoveLock, NULL))) {
+        WasUsedAfterwards = IsTornDown;
+        IoReleaseRemoveLock(&RemoveLock, NULL);
+    }
+}
+
+static VOID RemoveDevice(VOID) {
+    IoReleaseRemoveLockAndWait(&RemoveLock, NULL);
+    IsTornDown = TRUE;
+}
+
+KEXPLORE(remove_lock, .Rule = NOTHING_IN_USE_IS_TORN_DOWN, .Prepare = PrepareRemoveLock,
+         .Run = {UseDevice, RemoveDevice}, .Holds = WasNotUsedAfterwards, .Sleeps = TRUE);
 
 /* ---- DPCs: CPU 1 drains its queue, CPU 0 queues the same DPC again; its first argument tells the calls apart ---- */
 
