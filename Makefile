@@ -242,13 +242,17 @@ step:
 	@tools/bugcheck step $(SUBJECT)
 explore:
 	@tools/bugcheck explore $(NAME)
+models:
+	@tools/bugcheck models $(NAME) $(if $(MUTATION),--mutation $(MUTATION))
+soak:
+	@tools/bugcheck soak $(if $(RUNS),--runs $(RUNS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RESUME),--resume)
 kd:
 	@tools/bugcheck kd $(FILE)
 rewind:
 	@tools/bugcheck rewind $(if $(TO),--to $(TO))
 trace:
 	@tools/bugcheck trace $(FILE)
-.PHONY: step explore kd rewind trace
+.PHONY: step explore models soak kd rewind trace
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
 # docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
@@ -292,6 +296,8 @@ help:
 #: make gdb             boot stopped, with GDB attached
 #: make step            a guided walk in GDB: SUBJECT=spinlock, pagefault, pagein, dpc or switch
 #: make explore         every schedule of two CPUs through a lock: NAME=spin_lock; without a name: what can be explored
+#: make models          every order of a model's steps: NAME=spinlock, MUTATION=NAME; without a name: the models there are
+#: make soak            thousands of seeded boots: RUNS=10000, JOBS=2, RESUME=1 to go on; build/soak
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json

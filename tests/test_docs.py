@@ -95,7 +95,7 @@ def test_help_names_every_command():
     """`make help` and `tools/bugcheck help` have a line for each thing that can be done."""
     targets = run('make', '-s', 'help').stdout
     for target in ('make run', 'make test', 'make gdb', 'make iso', 'make bench', 'make lint', 'make docs', 'make doctor', 'make hosts',
-                   'make step', 'make kd', 'make rewind', 'make trace'):
+                   'make step', 'make models', 'make soak', 'make kd', 'make rewind', 'make trace'):
         assert re.search(rf'^{target}\s+\S', targets, re.M), target
 
 

@@ -299,6 +299,7 @@ def test_each_command_runs_in_a_folder_with_a_space_by_what_its_groups_bring(clo
             ("rewind --reverse paged -c k", "run gdb rewind", 0, "secret!SecretStore"), ("step dpc --auto", "run gdb", 0, ""),
             ("gdb paged --timeout 1", "run gdb", 0, ""), ("run resident --headless --bios", "run iso", 0, ""),
             ("driver tests/drivers/judge/judge_two_mutexes.c", "run", 4, ""), ("list", "", 0, ""),
+            ("models newcpu --cpus 2", "models", 0, "holds on 2 CPUs"), ("soak story --runs 1", "run", 0, "1 of 1 runs"),
             ("doctor", "run iso uefi gdb rewind test", 0, ""),
             ("test -n 0 -q tests/test_boot.py::test_all_cpus_come_up[1]", "run iso uefi gdb rewind test", 0, "1 passed"),
             ("help", "", 0, ""))):

@@ -99,7 +99,7 @@ def test_a_file_that_is_none_of_the_tests_is_told_before_anything_is_built(shell
 
 
 def test_an_unknown_group_of_packages_is_answered_with_the_list(shell):
-    assert_one_line(shell(BUGCHECK, "install", "nonsense"), "nonsense", "the groups are: gdb hosts iso rewind run test uefi window")
+    assert_one_line(shell(BUGCHECK, "install", "nonsense"), "nonsense", "the groups are: gdb hosts iso models rewind run test uefi window")
 
 
 def test_an_unknown_command_is_answered_with_the_list(shell):
@@ -325,8 +325,8 @@ def test_the_container_itself(shell):
     assert done.returncode == 0 and "paged ended with: bugcheck 0x000000D1" in done.stderr, done.stderr[-2000:]
 
 
-@pytest.mark.parametrize("command", ("run", "driver", "gdb", "kd", "rewind", "trace", "step", "test", "list", "doctor", "help",
-                                     "install", "container"))
+@pytest.mark.parametrize("command", ("run", "driver", "gdb", "kd", "rewind", "trace", "step", "models", "soak", "test", "list", "doctor",
+                                     "help", "install", "container"))
 def test_every_command_has_help(shell, tmp_path, command):
     """--help and `help COMMAND` print this command's part, and nothing is installed or asked of Python for it."""
     path = path_with(tmp_path / "bin", ("python3", "#!/bin/sh\nexit 99\n"), without=("nasm", "gdb"))

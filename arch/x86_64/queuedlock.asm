@@ -2,7 +2,7 @@
 ;
 ; The lock word points to the last handle of a queue. A waiter looks at its own handle only, so that a release touches one
 ; other CPU's cache line, and the lock is handed on in the order of arrival. The plain lock (spinlock.asm) is shorter, and
-; unfair: the first exchange wins.
+; unfair: the first exchange wins. tests/models/queuedlock.pml tries every order of the steps below.
 ;
 ;       lock word --> tail handle; 0: free
 ;       owner:   Lock = lock | OWNER    Next --> first waiter

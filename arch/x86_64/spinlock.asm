@@ -2,7 +2,7 @@
 ;
 ; xchg with memory is atomic by itself (no LOCK prefix is needed), and it is a full barrier: the owner's loads and
 ; stores stay between its xchg and its release. Release is a plain store, because x86 never lets a store pass an earlier
-; load or store.
+; load or store. tests/models/spinlock.pml tries every order of the steps.
 ;
 ;       lock word 0     free
 ;       lock word 1     held. The word does not name the owner: a waiter's failed xchg writes its own 1 over the

@@ -8,7 +8,7 @@
  *
  * The thread that clears bit 0 owns the mutex. A release does not hand it to a waiter: it sets bit 0 and wakes one, and
  * a running thread may be faster; then the waiter goes back to sleep. That is not fair, but no CPU idles while the
- * mutex is free. Bit 1 keeps several releases from waking several waiters for one mutex.
+ * mutex is free. Bit 1 keeps several releases from waking several waiters at once (tests/models/fastmutex.pml).
  *
  * Compare it with the spin lock (spinlock.asm): this one raises to APC_LEVEL only, so its owner may be switched out and
  * may touch pageable memory, while no APC can run on its thread and want the mutex again. At DISPATCH_LEVEL no thread

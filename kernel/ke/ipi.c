@@ -3,7 +3,7 @@
  * There is one packet and one lock for it. The sender holds the lock at CLOCK_LEVEL, fills the packet and interrupts
  * the others with vector 0xE1. A CPU that waits for the lock spins below IPI_LEVEL with interrupts on, so it still
  * answers the sender that it waits for: no cycle can close, whichever lower-level locks the two hold. That is also why
- * a TLB shoot-down is legal under any lock whose waiters spin with IF = 1.
+ * a TLB shoot-down is legal under any lock whose waiters spin with IF = 1 (tests/models/shootdown.pml, newcpu.pml).
  *
  *      sender                                  every other CPU (KiIpiInterrupt)
  *      Arriving = Finishing = others

@@ -35,7 +35,7 @@
  * clock, QuantumEnd) and makes sure that the CPU comes here: at the end of the call that made the thread ready, if that
  * was made below DISPATCH_LEVEL; otherwise by the DISPATCH software interrupt, which the CPU takes when its IRQL drops
  * below 2; on another CPU by the same vector as an IPI. The idle thread is an ordinary thread of priority -1 that is
- * never queued.
+ * never queued. tests/models/wait.pml tries every order of the steps.
  */
 #include "ki.h"
 #include <trace.h>

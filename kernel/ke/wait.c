@@ -13,7 +13,7 @@
  * takes it off all its objects and makes it ready, all under the dispatcher lock: when a thread wakes up, the object is
  * its own, and no other thread can have come in between. A wake-up is not lost either, because the thread looks at the
  * object and queues itself there under one hold of the same lock. A block in a WaitAll wait satisfies nothing until all
- * its objects are signalled at the same instant. */
+ * its objects are signalled at the same instant. tests/models/wait.pml tries every order of waiting and waking. */
 #include "ki.h"
 #include <ex.h>
 #include <trace.h>

@@ -2,7 +2,7 @@
  *
  * It needs no memory to make memory: requests, slots and threads are there before the first page is short. A page in
  * flight is in no list and may be faulted back, changed, trimmed again or freed meanwhile. The PFN alone tells what to
- * do at the end:
+ * do at the end (tests/models/shootdown.pml tries every order):
  *
  *   IsDeleted                 -> frame and slot are freed
  *   Location is Active        -> mapped again. Its slot holds what was written; if it changed since, its PTE has D

@@ -2,7 +2,7 @@
  *
  * A clock goes round the pageable addresses. A page whose accessed bit is set gets a second chance: the bit is cleared.
  * One that is still clear when the hand returns is trimmed: its PTE changes to the transition form, all TLBs forget
- * it, and the frame goes to the modified or the standby list. Trimming writes nothing and loses nothing: the next
+ * it, and the frame goes to a list (tests/models/shootdown.pml). Trimming writes nothing and loses nothing: the next
  * touch at a legal IRQL is a soft fault. The thread runs when pages run low, and looks once a second. */
 #include "mi.h"
 #include <ps.h>

@@ -22,6 +22,7 @@ GUESSES = {"test_docs.py::test_lint[": 5, "test_docs.py::test_lint_of_changed_fi
            "test_tools.py": 0.8, "test_host.py": 4, "test_fuzz.py": 15, "test_files.py": 2.5, "test_step.py": 2.5,
            "test_rewind.py": 2.5, "test_docs.py": 0.5, "test_dump.py": 1, "test_kd": 0.8, "test_disk.py": 1.5,
            "test_faults.py": 3, "test_driver_tool.py": 1.2, "test_wdm.py": 1, "test_trace.py": 1, "test_boot.py": 1.5,
+           "test_models.py": 0.8, "test_models.py::test_the_rules_hold": 3, "test_soak.py": 1,
            "test_bugcheck.py::test_undefined_behaviour": 40}
 
 

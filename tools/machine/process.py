@@ -95,15 +95,18 @@ def verdict_of(line):
         return None
 
 
-def keep_to_one_cpu(process):
+def keep_to_one_cpu(process, worker=None):
     """Keeps a machine whose CPUs take turns in one thread to one CPU of the host, without preemption at wake-ups.
+
+    Which one follows from worker, the number of the job that runs it among others, or else from the process that asks.
 
     QEMU wakes its other thread at each timer of the machine, and seeded CPUs change places by timers: across two CPUs of
     the host that costs more than the machine itself.
     """
     if not hasattr(os, "sched_setaffinity"):    # not Linux
         return
-    worker = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or os.getpid()
+    if worker is None:
+        worker = re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "")) or os.getpid()
     allowed = sorted(os.sched_getaffinity(0))
     try:
         os.sched_setaffinity(process, {allowed[int(worker) % len(allowed)]})
@@ -116,8 +119,9 @@ class Run:
     """One machine, running. Leaving the `with` block ends it in any case."""
     running = set()
 
-    def __init__(self, machine, folder, on_line=None, on_channel=None):
+    def __init__(self, machine, folder, on_line=None, on_channel=None, worker=None):
         self.machine, self.folder, self.on_line = machine, Path(folder).absolute(), on_line
+        self.worker = worker                    # of several jobs in one process, which one runs it
         self.on_channel = on_channel            # called with each line of COM2
         self.times, self.verdict, self.process = [], None, None
         self.console = None                     # Bochs draws on a terminal of its own
@@ -169,7 +173,7 @@ class Run:
                 os.close(terminal)
         Run.running.add(self)
         if self.machine.seed is not None:
-            keep_to_one_cpu(self.process.pid)
+            keep_to_one_cpu(self.process.pid, self.worker)
 
     def end(self):
         """Kills the machine if it still runs; may be called more than once."""
