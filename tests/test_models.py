@@ -120,7 +120,8 @@ def command(tmp_path):
 def test_a_schedule_is_a_table(command):
     """A column for each CPU, within 80 columns, and the command that shows it again."""
     done = command("newcpu", "--mutation", "no_barrier")
-    assert done.returncode == 1 and f"newcpu with no_barrier: BROKEN on 2 CPUs, after 23 steps: {STALE}" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert f"newcpu with no_barrier: BROKEN on 2 CPUs, after 23 steps: {STALE}\n" in done.stdout
     table = done.stdout.split("\n\n")[1].splitlines()
     assert table[0].split() == ["CPU", "0", "|", "CPU", "1"] and max(map(len, table)) <= 80
     assert re.search(r"^ +\d+  LOAD\(Count, COUNT\) +\|", done.stdout, re.M)

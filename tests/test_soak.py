@@ -139,7 +139,8 @@ def test_where_two_runs_differ_is_told(one, other, said):
 
 
 @pytest.mark.parametrize("words,complaint", [
-    (("nonsense",), "nothing to soak is called 'nonsense'; there are: story, pressure, files"), (("--runs", "0"), "'0' is not a whole number"),
+    (("nonsense",), "nothing to soak is called 'nonsense'; there are: story, pressure, files"),
+    (("--runs", "0"), "'0' is not a whole number"),
     (("--resume", "--anew"), "not allowed with"), (("--resume",), "has no soak to go on with"), (("--wrong",), "the options are: --anew")])
 def test_wrong_words_are_told(command, words, complaint):
     """One line, exit 2."""
