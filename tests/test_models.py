@@ -123,6 +123,8 @@ def test_a_schedule_is_a_table(command):
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"newcpu with no_barrier: BROKEN on 2 CPUs, after 23 steps: {STALE}\n" in done.stdout
     table = done.stdout.split("\n\n")[1].splitlines()
+    excerpt = re.findall(r"^    (.*\|.*|-+\+-+)$", (TOP / "docs/models.md").read_text(), re.M)
+    assert len(excerpt) > 5 and not [line for line in excerpt if line.rstrip() not in table], "docs/models.md shows another table"
     assert table[0].split() == ["CPU", "0", "|", "CPU", "1"] and max(map(len, table)) <= 80
     assert re.search(r"^ +\d+  LOAD\(Count, COUNT\) +\|", done.stdout, re.M)
     assert re.search(r"^ +\| +\d+  XCHG\(Before, COUNT, me\)\n +\| +\[OtherCpus = 1\]$", done.stdout, re.M)

@@ -7,12 +7,14 @@ import shutil
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from cli import soak
 from host.paths import OUT, TOP
 from machine.emulators import QEMU
+from machine.process import keep_to_one_cpu
 
 
 @pytest.fixture
@@ -32,14 +34,15 @@ def entries(state):
     return [json.loads(line) for line in state.read_text().splitlines()[1:]]
 
 
-def fake_qemu(folder, more):
-    """A PATH on which QEMU is a script that runs the real one, and then more, with $serial as the file of COM1."""
+def fake_qemu(folder, more="", before=""):
+    """A PATH on which QEMU is a script with more behind a run of the real one, or before it; $serial is the file of COM1."""
     folder.mkdir()
     real = shutil.which(QEMU)
     script = folder / QEMU
     script.write_text(f"""#!/bin/sh
 case " $* " in *" -serial "*) ;; *) exec {real} "$@" ;; esac
 serial=$(echo " $*" | sed 's/.* -serial file:\\([^ ]*serial.log\\).*/\\1/')
+{before}
 {real} "$@"
 status=$?
 {more}
@@ -79,28 +82,31 @@ def test_a_difference_is_reported(command, tmp_path):
     assert {"first", "second", "repeat"} <= {path.name for path in (command.state.parent / "run0").iterdir()}
 
 
-def test_a_soak_that_was_broken_off_goes_on(command):
-    """Ctrl-C after the first run: no machine is left, and --resume makes the others only. Without a choice it is refused."""
+def test_a_soak_that_was_broken_off_goes_on(command, tmp_path):
+    """Ctrl-C in the second run, which never ends: no machine is left, and --resume makes the others only. Without a choice it
+    is refused."""
+    path = fake_qemu(tmp_path / "bin", before=f"[ ! -e {tmp_path}/first ] || {{ echo $$ >{tmp_path}/second; exec sleep 600; }}; "
+                                              f"touch {tmp_path}/first")
     process = subprocess.Popen([TOP / "tools/bugcheck", "soak", "story", "--runs", "4", "--jobs", "1", "--twice", "0"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
-                               env=command.environment, start_new_session=True)
+                               env=command.environment | {"PATH": path}, start_new_session=True)
     deadline = time.monotonic() + 60
-    while not (command.state.exists() and entries(command.state)) and time.monotonic() < deadline:
+    while not (tmp_path / "second").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130 and "tools/bugcheck soak --resume goes on" in err, out + err
-    with pytest.raises(ProcessLookupError):     # nothing of its session is left
-        os.killpg(process.pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "second").read_text()), 0)
     before = entries(command.state)
-    assert 0 < len(before) < 4 and f"{len(before)} of 4 runs" in out
+    assert len(before) == 1 and "1 of 4 runs" in out
     refused = command("story", "--runs", "4")
     assert refused.returncode == 2 and "--resume goes on with them, --anew forgets them" in refused.stderr
     with open(command.state, "a") as state:
         state.write('{"run": 3, "na')           # killed in the middle of a line
     done = command("--resume")
     assert done.returncode == 0 and "4 of 4 runs" in done.stdout, done.stdout + done.stderr
-    assert entries(command.state)[:len(before)] == before and [entry["run"] for entry in entries(command.state)] == [0, 1, 2, 3]
+    assert entries(command.state)[:1] == before and sorted(entry["run"] for entry in entries(command.state)) == [0, 1, 2, 3]
 
 
 def test_another_kernel_is_not_gone_on_with(command):
@@ -113,8 +119,42 @@ def test_another_kernel_is_not_gone_on_with(command):
 def test_a_hang_is_found_by_the_machines_own_clock(build, tmp_path, monkeypatch):
     """A machine that holds after its end never leaves; its idle clock runs fast, whatever the load of the host."""
     monkeypatch.setattr(soak, "LOOK", 1)
+    clock, seen = soak.guest_seconds, []
+
+    def look(run):
+        assert not [seconds for seconds in seen if seconds and seconds > soak.GUEST_LIMIT], "the limit was over already"
+        seen.append(clock(run))
+        return seen[-1]
+    monkeypatch.setattr(soak, "guest_seconds", look)
     said, wrong = soak.boot(soak.Machine(cmdline="scenario=paged hold", cpus=2, mem=64, seed=1), tmp_path, 0)
-    assert wrong.startswith("hangs: no end after ") and (tmp_path / "hang").read_text().count("CPU ") >= 2, wrong
+    assert re.match(r"hangs: no end after \d+ s of its own time; the last line on COM1 was: ", wrong), wrong
+    assert (tmp_path / "hang").read_text().count("CPU ") >= 2
+
+
+TESTS = "1..2\nok 1 - files_a\nok 2 - files_b\n"
+
+
+@pytest.mark.parametrize("verdict,channel,said", [
+    ({"end": "bugcheck", "expected": True, "code": "0x000000D1"}, "", ""),
+    ({"end": "bugcheck", "expected": False, "code": "0x0000000A", "name": "IRQL_NOT_LESS_OR_EQUAL"}, "",
+     "ended with bugcheck 0x0000000A IRQL_NOT_LESS_OR_EQUAL, which is not expected"),
+    ({"end": "completed", "expected": False}, "", "ended with completed, which is not expected"),
+    ({"end": "tests", "expected": True}, TESTS, ""), ({"end": "tests", "expected": True}, TESTS[:-16], "1 tests passed of 2"),
+    ({"end": "tests", "expected": True}, "", "0 tests passed of none"),
+    ({"end": "tests", "expected": True}, TESTS + "not ok 3 - files_c\n", "2 tests passed of 2")])
+def test_an_end_is_judged(verdict, channel, said):
+    assert soak.complaint(SimpleNamespace(verdict=verdict, channel=channel)) == said
+
+
+def test_each_job_has_a_cpu_of_its_own(monkeypatch):
+    """Not that of the process, which all jobs share."""
+    chosen = []
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5, 7})
+    monkeypatch.setattr(os, "sched_setaffinity", lambda _, cpus: chosen.extend(cpus))
+    monkeypatch.setattr(os, "sched_setscheduler", lambda *_: None)
+    for job in range(4):
+        keep_to_one_cpu(0, job)
+    assert chosen == [3, 5, 7, 3]
 
 
 @pytest.mark.parametrize("number,kind,cpus,seed", [(0, "story", 1, 5), (1, "pressure", 1, 5), (3, "story", 2, 5), (11, "files", 16, 5),

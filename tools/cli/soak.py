@@ -182,7 +182,8 @@ def boot(machine, folder, job):
             if looked > GUEST_LIMIT or outcome.seconds > HOST_LIMIT:
                 lines = hang_report(run, outcome.seconds)
                 (folder / "hang").write_text("\n".join(lines) + "\n")
-                return b"", f"hangs: no end after {looked} s of its own time; {lines[0].partition('; ')[2]}"
+                clock = f"{looked} s of its own time" if looked > GUEST_LIMIT else f"{outcome.seconds:.0f} s of the host's time"
+                return b"", f"hangs: no end after {clock}; {lines[0].partition('; ')[2]}"
             outcome = run.wait(outcome.seconds + LOOK)
     return b"\0".join((folder / name).read_bytes() for name in ("serial.log", "channel.log")), complaint(outcome)
 
@@ -244,6 +245,7 @@ class Workers:
                         return                  # the machine was ended with the soak
                     if entry["wrong"]:
                         keep(entry, machine, folder)
+                        wipe()
                         say(told(entry))
                     self.state.add(entry)
         except Exception as problem:
@@ -290,9 +292,11 @@ class Progress:
             self.told = time.monotonic()
             say(self.line())
 
-    def end(self):
-        if sys.stderr.isatty():
-            print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
+
+def wipe():
+    """Takes the line of progress off a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{'':78}\r", end="", file=sys.stderr, flush=True)
 
 
 # ---- The summary ----
@@ -348,7 +352,7 @@ def soak(state, jobs):
     try:
         Workers(state, jobs).run(progress)
     finally:
-        progress.end()
+        wipe()
         print("\n".join(summary(state)), flush=True)
         if not state.is_done():
             say("broken off; tools/bugcheck soak --resume goes on")
