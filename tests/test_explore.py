@@ -19,8 +19,8 @@ ASLEEP = {"broken_look_then_sleep", "broken_pulse"}
 # All that the kernel's threads sleep on, and what each CPU shares with the others.
 RIGHT = {"fast_mutex", "mutex", "push_lock", "shared_push_lock", "resource", "shared_resource", "event_set_and_awaited", "semaphore",
          "rundown_awaited", "sleep_announced", "dpc_queued_and_drained", "page_trimmed_and_written", "pte_changed_and_flushed", "spin_lock",
-         "textbook_lock", "queued_lock", "numbered_lock", "shared_spin_lock", "remove_lock", "owned_push_lock", "cache_aware_rundown", "wait_for_both",
-         "s_list", "trace_ring"}
+         "textbook_lock", "queued_lock", "numbered_lock", "shared_spin_lock", "remove_lock", "owned_push_lock", "cache_aware_rundown",
+         "wait_for_both", "s_list", "trace_ring"}
 
 
 @pytest.fixture
