@@ -26,7 +26,8 @@ RIGHT = {"fast_mutex", "mutex", "push_lock", "shared_push_lock", "resource", "sh
 @pytest.fixture
 def explore(build, tmp_path):
     """explore(words...) runs the command; the builds are shared, what it writes is not."""
-    (tmp_path / "free").symlink_to(OUT / "free")
+    for name in ("checked", "free"):
+        (tmp_path / name).symlink_to(OUT / name)
     environment = dict(os.environ, OUT=str(tmp_path), COLUMNS="80")
     return lambda *words, typed="": subprocess.run([TOP / "tools/bugcheck", "explore", *words], capture_output=True, text=True,
                                                    timeout=120, input=typed, env=environment)

@@ -4,7 +4,8 @@
  * timers, `pause` and `hlt`, always in the same way: races stay hidden. The jitter is an interrupt at pseudo-random
  * deadlines of some hundred to some thousand instructions (under -icount the TSC counts instructions), at CLOCK_LEVEL,
  * so that it also splits code that holds spin locks. Each CPU draws its deadlines from the seed and its own number: one
- * seed is one schedule. The first of these interrupts to find a tick's time passed does the tick. */
+ * seed is one schedule. The first of these interrupts to find a tick's time passed does the tick. With jitter=0
+ * there is none: the preemptions come from a list (docs/exploring.md). */
 #include <io.h>
 #include <trace.h>
 #include "hal.h"
@@ -21,6 +22,8 @@ static ULONG64 NextTick[MAXIMUM_PROCESSORS];
 static ULONG64 TickPeriod(VOID) {
     return HalFeatures.TscHz / CLOCK_HZ;
 }
+
+BOOLEAN HalpHasJitter;
 
 /* shift= on the command line, as QEMU's: an instruction takes 2^shift TSC ticks. */
 static ULONG JitterShift;
@@ -86,7 +89,7 @@ static VOID HandleJitter(PKPRCB Prcb, PKTRAP_FRAME Frame) {
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     KeReleaseClockDpc(); /* ke/clockdpc.c */
-    if (KeSeed != 0) {
+    if (HalpHasJitter) {
         HandleJitter(Prcb, Frame);
         return;
     }
@@ -101,7 +104,8 @@ VOID HalStartClock(VOID) {
     PKPRCB Prcb = KeGetCurrentPrcb();
     NextTick[Prcb->Number] = HalReadTsc() + TickPeriod();
     HalpWriteApic(APIC_TIMER_DIVIDE, TIMER_DIVIDE_BY_1);
-    if (KeSeed != 0) {
+    HalpHasJitter = KeSeed != 0 && KeGetBootOptionNumber("jitter", 1) != 0;
+    if (HalpHasJitter) {
         JitterShift = (ULONG)KeGetBootOptionNumber("shift", 0) & 15;
         SeedJitter(Prcb);
         HalpWriteApic(APIC_LVT_TIMER, VECTOR_CLOCK);

@@ -121,5 +121,6 @@ VOID HalpCalibrateTimers(VOID);              /* boot CPU */
 extern ULONG64 HalpApicTimerHz;              /* with divisor 1 */
 VOID HalpClockInterrupt(PKTRAP_FRAME Frame); /* vector 0xD1 */
 VOID HalpArmJitter(PKPRCB Prcb);             /* seeded runs: draws this CPU's next deadline */
+extern BOOLEAN HalpHasJitter;                /* a seeded run, and not one whose preemptions come from a list */
 
 #endif

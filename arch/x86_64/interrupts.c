@@ -97,7 +97,7 @@ static VOID CallRoutine(PKTRAP_FRAME Frame) {
 static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
     HalpWriteApic(APIC_EOI, 0);
     Prcb->InterruptCount++;
-    if (KeSeed != 0 && Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
+    if (HalpHasJitter && Prcb->CurrentThread == Prcb->IdleThread && Frame->Vector != VECTOR_CLOCK) {
         HalpArmJitter(Prcb); /* it may bring the idle CPU work: clock.c */
     }
 }
@@ -105,7 +105,7 @@ static FORCEINLINE VOID Acknowledge(PKPRCB Prcb, PKTRAP_FRAME Frame) {
 /* Both run where the thread cannot change its CPU. The clock of a seeded run comes every few thousand instructions:
  * clock.c records only the ticks among its interrupts. */
 static FORCEINLINE BOOLEAN IsTraced(const KTRAP_FRAME *Frame) {
-    return Frame->Vector != VECTOR_CLOCK || KeSeed == 0;
+    return Frame->Vector != VECTOR_CLOCK || !HalpHasJitter;
 }
 
 static FORCEINLINE VOID TraceEntry(const KTRAP_FRAME *Frame) {

@@ -67,6 +67,7 @@ SOURCES_ktest += tests/kernel/test_resource.c
 SOURCES_ktest += tests/kernel/test_pushlock.c
 SOURCES_ktest += tests/kernel/test_rwlock.c
 SOURCES_ktest += tests/kernel/test_lists.c
+SOURCES_ktest += tests/kernel/test_races.c
 SOURCES_ktest += tests/kernel/test_apc.c
 SOURCES_ktest += tests/kernel/test_work.c
 SOURCES_ktest += tests/kernel/test_pool.c

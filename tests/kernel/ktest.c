@@ -2,6 +2,7 @@
  * machine. */
 #include <ldr.h>
 #include "explore.h"
+#include "race.h"
 
 #define RUNNER_PRIORITY 27 /* above every thread of a test, to see a hung one */
 #define TEST_PRIORITY 8
@@ -118,7 +119,7 @@ static BOOLEAN RunCase(const KTEST_CASE *Case) {
 }
 
 static BOOLEAN IsChosen(const KTEST_CASE *Case, PCSTR Pattern) {
-    if (Case->Kind == KtCrash) {
+    if (Case->Kind == KtCrash || Case->Kind == KtNamed) {
         return strcmp(Case->Name, Pattern) == 0;
     }
     if (strcmp(Pattern, "concurrent") == 0) {
@@ -186,6 +187,17 @@ static const void *FindCases(PCSTR SectionName, SIZE_T CaseBytes, ULONG *Count) 
     return NULL;
 }
 
+/* For tools/bugcheck explore: where the sections of this module are. */
+static VOID TellSections(VOID) {
+    PKLDR_DATA_TABLE_ENTRY Module = LdrFindModule((ULONG64)TellSections);
+    for (ULONG Index = 0; Index < Module->SectionCount; Index++) {
+        const LDR_SECTION *Section = &Module->Section[Index];
+        if (Section->Start != 0) {
+            KdChannelf("# section %u %llx %llx\n", Section->ElfIndex, Section->Start, (ULONG64)Section->Bytes);
+        }
+    }
+}
+
 static VOID ListTests(const KTEST_CASE *Cases, ULONG Count) {
     for (ULONG Index = 0; Index < Count; Index++) {
         KdChannelf("# test %s\n", Cases[Index].Name);
@@ -195,6 +207,11 @@ static VOID ListTests(const KTEST_CASE *Cases, ULONG Count) {
     for (ULONG Index = 0; Index < Explorations; Index++) {
         KdChannelf("# explore %s %s\n", Rows[Index].Name, Rows[Index].Rule);
     }
+    const KT_RACE *Races = FindCases("kraces", sizeof(KT_RACE), &Explorations);
+    for (ULONG Index = 0; Index < Explorations; Index++) {
+        KdChannelf("# race %s %s\n", Races[Index].Name, Races[Index].Rule);
+    }
+    TellSections();
     KeEndMachine("tests", TRUE);
 }
 

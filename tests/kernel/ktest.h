@@ -13,7 +13,7 @@
 #include <mm.h>
 #include <ps.h>
 
-typedef enum _KTEST_KIND { KtConcurrent, KtAlone, KtCrash } KTEST_KIND;
+typedef enum _KTEST_KIND { KtConcurrent, KtAlone, KtNamed, KtCrash } KTEST_KIND; /* KtNamed: race.h */
 
 typedef struct _KTEST_CASE {
     PCSTR Name;

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from cli import wholekernel
 from cli.exploregdb import debug
 from cli.exploreshow import columns, page, sentence
 from cli.options import Parser, say
@@ -249,6 +250,8 @@ def explore_each(names, memory, options):
 
 
 def main(words):
+    if wholekernel.concerns(words):
+        return wholekernel.main(words)
     options = parse(words)
     if options.check:
         return 0
@@ -264,6 +267,7 @@ def main(words):
         names = list(rules) if EVERYTHING in options.names else list(dict.fromkeys(options.names))
         if not names:
             listing(memory)
+            wholekernel.listing()
             return 0
         if options.gdb:
             return debug(names[0], options.schedule, machine_for)

@@ -7,20 +7,15 @@
  *     store WATCH COUNT CPU INSTRUCTION ADDRESS BYTES
  * and when a watch comes to its N, the line `stopped` follows, and the machine is paused: the CPU behind the block of
  * instructions in which the store is, all others where they were. For one thread of TCG (thread=single) only.
- *
- * To pause is not in the plugins' interface. QEMU's own symbols are visible to what it loads, so those are taken. */
-#include <dlfcn.h>
+ */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "qemuplugin.h"
+#include "qemupause.h"
 
 #define MAXIMUM_WATCHES 8
-#define RUN_STATE_PAUSED 4
-#define POLL_US 500
 
 typedef struct _WATCH {
     uint64_t Start, Bytes, StopAt, Count;
@@ -30,34 +25,8 @@ static WATCH Watches[MAXIMUM_WATCHES];
 static unsigned WatchCount;
 static FILE *Log;
 
-/* QEMU's own. */
-static struct {
-    int (*StopMachine)(int State);
-    bool (*IsRunning)(void);
-    void *(*GetProcessor)(int Number);
-    void (*QueueWork)(void *Processor, void (*)(void *, uint64_t), uint64_t Context);
-    void (*LockMachine)(const char *File, int Line);
-    void (*UnlockMachine)(void);
-} Qemu;
-
-/* On the thread of the CPUs, with the machine's lock: no CPU goes on before the main loop has taken the machine down. */
-static void WaitForPause(void *Processor, uint64_t Context) {
-    (void)Processor;
-    (void)Context;
-    while (Qemu.IsRunning()) {
-        Qemu.UnlockMachine();
-        usleep(POLL_US);
-        Qemu.LockMachine(__FILE__, __LINE__);
-    }
-}
-
-/* Work in a CPU's queue is done before its next block of instructions. */
 static void Pause(void) {
-    void *Processor;
-    for (int Number = 0; (Processor = Qemu.GetProcessor(Number)) != NULL; Number++) {
-        Qemu.QueueWork(Processor, WaitForPause, 0);
-    }
-    Qemu.StopMachine(RUN_STATE_PAUSED);
+    PauseMachine();
     fputs("stopped\n", Log);
     fflush(Log);
 }
@@ -91,23 +60,6 @@ static void OnTranslate(qemu_plugin_id_t Id, struct qemu_plugin_tb *Block) {
         qemu_plugin_register_vcpu_mem_cb(Instruction, OnStore, QEMU_PLUGIN_CB_NO_REGS, QEMU_PLUGIN_MEM_W,
                                          (void *)(uintptr_t)qemu_plugin_insn_vaddr(Instruction));
     }
-}
-
-/* A function of QEMU by its name since QEMU 9, or by the one before. */
-static void *FindEither(const char *Name, const char *OlderName) {
-    void *Found = dlsym(RTLD_DEFAULT, Name);
-    return Found != NULL ? Found : dlsym(RTLD_DEFAULT, OlderName);
-}
-
-static bool FindQemu(void) {
-    *(void **)&Qemu.StopMachine = dlsym(RTLD_DEFAULT, "vm_stop");
-    *(void **)&Qemu.IsRunning = dlsym(RTLD_DEFAULT, "runstate_is_running");
-    *(void **)&Qemu.GetProcessor = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
-    *(void **)&Qemu.QueueWork = dlsym(RTLD_DEFAULT, "async_run_on_cpu");
-    *(void **)&Qemu.LockMachine = FindEither("bql_lock_impl", "qemu_mutex_lock_iothread_impl");
-    *(void **)&Qemu.UnlockMachine = FindEither("bql_unlock", "qemu_mutex_unlock_iothread");
-    return Qemu.StopMachine && Qemu.IsRunning && Qemu.GetProcessor && Qemu.QueueWork && Qemu.LockMachine &&
-           Qemu.UnlockMachine;
 }
 
 /* ADDRESS:BYTES:N */
