@@ -90,11 +90,14 @@ def test_a_soak_that_was_broken_off_goes_on(command, tmp_path):
     process = subprocess.Popen([TOP / "tools/bugcheck", "soak", "story", "--runs", "4", "--jobs", "1", "--twice", "0"],
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
                                env=command.environment | {"PATH": path}, start_new_session=True)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "second").exists() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "second").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        os.killpg(process.pid, signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130 and "tools/bugcheck soak --resume goes on" in err, out + err
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "second").read_text()), 0)
