@@ -118,6 +118,15 @@ def test_a_preemption_comes_right_behind_its_access(explored):
     assert inside == [(0, False), (1, False), (1, True), (0, True)]
 
 
+def test_a_second_preemption_lets_the_first_cpu_go_on(explored):
+    """CPU 0 stands while CPU 1 looks, then counts while CPU 1 stands: each increment is lost in its turn."""
+    test = explored("race_broken_no_lock")
+    points = [Point(0, test.names.address("ktest!KtMeetingBegins"), 1), Point(1, test.names.address("ktest!CountUnderNothing"), 1)]
+    ran = test.run(points, record=True)
+    assert ran.failure and {stood.point for stood in ran.stood} == set(points) and all(stood.rounds for stood in ran.stood)
+    assert not test.run(points[:1]).failure and not test.run(points[1:]).failure
+
+
 def test_priorities_find_it_too(explored, tmp_path):
     """As often as the bound promises; what was drawn becomes a list that fails as well, and is shrunk to one preemption."""
     test = explored("race_broken_no_lock")

@@ -9,8 +9,8 @@
  *
  * For counted instructions in one thread (-icount, thread=single): there a CPU runs until it waits by `pause` or `hlt`, or
  * until a timer is due, and then the next one has its turn. A preempted CPU gives its turns away until a whole round has
- * passed in which no other CPU ran, or MOST_TURNS rounds (then the others spin, perhaps for this one). So what happens
- * meanwhile is what a real machine does when one CPU is slow.
+ * passed in which no other CPU ran, or MOST_TURNS rounds (then the others spin, perhaps for this one), or until another one
+ * is preempted. So what happens meanwhile is what a real machine does when one CPU is slow.
  *
  * A CPU leaves between two blocks of translated code. Where a page has breakpoints, QEMU makes each instruction a block of its
  * own to look for them; the two that are set here stop nothing, but a preemption comes right behind its access.
@@ -74,7 +74,7 @@ static bool IsOpen, IsRecording;
 static PLACE *Places[PLACE_BUCKETS];
 
 static struct {
-    bool IsStanding;
+    bool IsStanding, IsReleased;
     const PLACE *At;
     uint32_t Count;
     uint64_t Seen, Turns; /* the others' progress at our last turn; turns given away */
@@ -129,8 +129,13 @@ static uint64_t ProgressOfOthers(unsigned Cpu) {
     return Sum;
 }
 
+/* A CPU that already stands still goes on in return. */
 static void StandStill(unsigned Cpu, const PLACE *At) {
+    for (unsigned i = 0; i < MAXIMUM_CPUS; i++) {
+        Cpus[i].IsReleased |= i != Cpu && Cpus[i].IsStanding && Cpus[i].Priority >= Cpus[Cpu].Priority;
+    }
     Cpus[Cpu].IsStanding = true;
+    Cpus[Cpu].IsReleased = false;
     Cpus[Cpu].At = At;
     Cpus[Cpu].Count = At->Count[Cpu];
     Cpus[Cpu].Seen = ProgressOfOthers(Cpu);
@@ -143,9 +148,10 @@ static void OnBlock(unsigned Cpu, void *Context) {
     (void)Context;
     if (Cpus[Cpu].IsStanding) {
         uint64_t Others = ProgressOfOthers(Cpu);
-        if (Others != Cpus[Cpu].Seen && Cpus[Cpu].Turns < MOST_TURNS) {
-            Cpus[Cpu].Seen = Others;
-            Cpus[Cpu].Turns++;
+        bool HaveRun = Others != Cpus[Cpu].Seen;
+        Cpus[Cpu].Seen = Others;
+        Cpus[Cpu].Turns += HaveRun;
+        if (HaveRun && !Cpus[Cpu].IsReleased && Cpus[Cpu].Turns <= MOST_TURNS) {
             RequestExit(Qemu.GetProcessor((int)Cpu));
             LeaveLoop(Qemu.GetProcessor((int)Cpu), (uintptr_t)__builtin_return_address(0));
         }
