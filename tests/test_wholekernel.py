@@ -80,7 +80,7 @@ def test_a_search_that_was_broken_off_goes_on(explore, tmp_path):
     (("race_nonsense",), "no test inside the kernel is called 'race_nonsense'; those made for this are: race_remove_lock, "),
     (("--test", "nonsense"), "is called 'nonsense'"), (("race_mutex", "race_handle", "--schedule", "0@x#1"), "name the one test"),
     (("race_mutex", "--schedule", "A,5"), "'A' is no preemption: CPU@FUNCTION+OFFSET#N"),
-    (("race_mutex", "--schedule", "0@KeNonsense#1"), "no function of this kernel is called 'KeNonsense'"),
+    (("race_mutex", "--schedule", "0@KeNonsense#1"), "no function of this kernel, or more than one, is called 'KeNonsense'"),
     (("race_mutex", "--gdb"), "--gdb: with which --schedule?"), (("race_mutex", "--seconds", "0"), "0"),
 ])
 def test_wrong_words_are_answered_in_one_line(explore, words, complaint):
@@ -197,5 +197,10 @@ def test_names_are_read_back(explored):
     """Every function's name leads to its address, of the kernel and of the tests' module."""
     test = explored("race_mutex")
     assert isinstance(test, Explored) and test.marks == [test.names.address(name) for name in MEETING]
-    for name in ("KeSetEvent", "ktest!KtRunRace", "ktest!CountUnderMutex+0x5"):
+    for name in ("KeSetEvent", "ktest!KtRunRace", "ktest!UseDeviceAfterALook+0x5"):
         assert test.names.text(test.names.points(f"1@{name}#7")) == f"1@{name}#7"
+    kernel = test.names.kernel
+    assert "Acquire" in kernel.ambiguous        # static, in pushlock.c and checkedlock.c
+    for offset in kernel.functions[0][0]:
+        point = Point(1, kernel.lines.base + offset, 7)
+        assert test.names.points(test.names.text([point])) == [point]

@@ -57,12 +57,15 @@ class Symbols:
         groups, symbols, _, _, _, _, strings = zip(tables[::2], tables[1::2])
         self.functions = {}                 # group: ([offset], [name])
         self.places = {}                    # name: (group, offset)
+        self.ambiguous = set()              # names of several
         for index, first, count, *_ in GROUP.iter_unpack(data[groups[1]:groups[1] + groups[0] * GROUP.size]):
             rows = [tuple(int.from_bytes(data[at:at + 4], "little") for at in range(start, start + 12, 4))
                     for start in range(symbols[1] + first * 12, symbols[1] + (first + count) * 12, 12)]
             names = [text_at(data, strings[1] + name) for _, _, name in rows]
             self.functions[index] = [offset for offset, _, _ in rows], names
-            self.places.update({name: (index, row[0]) for name, row in zip(names, rows)})
+            for name, (offset, _, _) in zip(names, rows):
+                if self.places.setdefault(name, (index, offset)) != (index, offset):
+                    self.ambiguous.add(name)
 
     def function_at(self, index, offset):
         """(name, offset in it), or None."""
@@ -87,9 +90,12 @@ class Names:
         return self.kernel, "", 0, address - self.kernel.lines.base
 
     def name(self, address):
+        """FUNCTION+OFFSET, or the number where two static functions have that name."""
         symbols, prefix, index, offset = self.place(address)
-        found = symbols.function_at(index, offset)
-        return f"{prefix}{found[0]}{f'+{found[1]:#x}' if found[1] else ''}" if found else f"{address:#x}"
+        name, inside = symbols.function_at(index, offset) or ("", 0)
+        if name not in symbols.places or name in symbols.ambiguous:
+            return f"{address:#x}"
+        return f"{prefix}{name}{f'+{inside:#x}' if inside else ''}"
 
     def step(self, address):
         """(file, line, function)."""
@@ -102,14 +108,14 @@ class Names:
         """The address of a name as name() writes it; CannotRun where there is no such place."""
         found = re.fullmatch(rf"({MODULE}!)?([\w.$]+?)(?:\+(0x[0-9a-fA-F]+|\d+))?", name)
         symbols = self.module if found and found[1] else self.kernel
-        if found and found[2] in symbols.places:
+        if found and found[2] in symbols.places and found[2] not in symbols.ambiguous:
             index, offset = symbols.places[found[2]]
             starts = {index: start for index, start, _ in self.sections} if found[1] else {0: self.kernel.lines.base}
             if index in starts:
                 return starts[index] + offset + int(found[3] or "0", 0)
         if re.fullmatch(r"0x[0-9a-fA-F]{1,16}", name):
             return int(name, 16)
-        raise CannotRun(f"--schedule: no function of this kernel is called '{name}'")
+        raise CannotRun(f"--schedule: no function of this kernel, or more than one, is called '{name}'")
 
     def text(self, points):
         """A schedule as a word for the command line."""
