@@ -1,4 +1,4 @@
-"""Explores the whole kernel: preempts a test at every place where its CPUs meet, then at two.
+"""Explores the whole kernel: preempts a test at each place where its CPUs meet.
 
 `tools/bugcheck explore race_NAME... | --test NAME`, a part of `tools/bugcheck explore` (tools/cli/explore.py).
 

@@ -1,4 +1,4 @@
-/* qemupause.h: how a plugin pauses the machine that it is in.
+/* qemupause.h: a way for a plugin to pause the machine that it is in.
  *
  * It is not in QEMU's interface for plugins, but QEMU's own symbols are visible to what it loads. For one thread of TCG
  * (thread=single) only. */
