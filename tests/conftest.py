@@ -27,6 +27,7 @@ from host.make import make_command, told_if_long                                
 from host.paths import OUT                                                              # noqa: E402
 from machine.emulators import Machine, repeat_command                                   # noqa: E402
 from machine.process import Outcome, Run, hang_report                                   # noqa: E402
+import seeds                                                                            # noqa: E402
 import timing                                                                           # noqa: E402
 from timing import (pytest_addoption, pytest_collection_modifyitems, pytest_runtest_protocol,  # noqa: E402, F401
                     pytest_xdist_make_scheduler)
@@ -132,6 +133,11 @@ def pytest_sessionstart(session):
 def pytest_configure_node(node):
     """xdist: the settings of each worker."""
     node.workerinput["built"], node.workerinput["costs"] = sorted(built), node.config.known_costs
+    node.workerinput["seeds"] = node.config.drawn_seeds
+
+
+def pytest_report_header(config):
+    return seeds.header(config)
 
 
 @pytest.fixture(scope="session")
@@ -200,5 +206,6 @@ def pytest_runtest_makereport(item, call):
 
 def pytest_configure(config):
     timing.recall(config)
+    seeds.choose(config)
     if threading.current_thread() is threading.main_thread():       # else a worker of xdist, which its launcher ends
         signal.signal(signal.SIGTERM, signal.default_int_handler)   # unwind, so that machines are ended

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import seeds
 import timing
 from cli import testtimes
 from docs import driverheads
@@ -128,3 +129,20 @@ def test_busy():
     assert done.returncode == 0, done.stdout + done.stderr
     spent, = testtimes.recalled(tmp_path / "out/tests.json").values()
     assert 0.9 < spent < 5
+
+
+def test_each_run_draws_other_seeds_and_those_of_another_can_be_given():
+    """A failure under one is worth nothing if it cannot be met again: its run's header has all of them."""
+    assert len({tuple(seeds.draw()) for _ in range(4)}) == 4
+    done = suite("-v", "--collect-only", "--seeds", "5,2147483647", "tests/test_kernel.py", "-k", "drawn")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "--seeds 5,2147483647" in done.stdout
+    assert [line for line in done.stdout.splitlines() if "drawn_anew" in line and "[3-" in line] == []
+    assert all(f"test_inside_under_seed_drawn_anew[{name}]" in done.stdout for name in ("1-2", "2-4"))
+
+
+@pytest.mark.parametrize("text", ("0", "5,", "x", "5,2147483648", "-1"))
+def test_seeds_that_are_none_are_one_clear_line(text):
+    done = suite(f"--seeds={text}", "--collect-only", "tests/test_ktap.py")
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"--seeds: '{text}' is no list of numbers" in done.stdout + done.stderr

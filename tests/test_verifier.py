@@ -247,6 +247,19 @@ DEADLOCK = {
         " ExReleaseSpinLockExclusiveFromDpcLevel(&ReaderWriter); KeReleaseInStackQueuedSpinLock(&Handle);"
         " Old = ExAcquireSpinLockExclusive(&ReaderWriter); KeAcquireInStackQueuedSpinLockAtDpcLevel(&Spin, &Handle);"
         " KeReleaseInStackQueuedSpinLockFromDpcLevel(&Handle); ExReleaseSpinLockExclusive(&ReaderWriter, Old);", 0x1001),
+    # A lock that readers share keeps no two threads apart; and one that was not always held is no gate either.
+    "order_under_a_lock_that_is_shared": c4(
+        "deadlock", "KeEnterCriticalRegion(); ExAcquireResourceSharedLite(&Resource, TRUE); ExAcquireFastMutexUnsafe(&Fast);"
+        " KeAcquireGuardedMutexUnsafe(&Guarded); KeReleaseGuardedMutexUnsafe(&Guarded); ExReleaseFastMutexUnsafe(&Fast);"
+        " KeAcquireGuardedMutexUnsafe(&Guarded); ExAcquireFastMutexUnsafe(&Fast); ExReleaseFastMutexUnsafe(&Fast);"
+        " KeReleaseGuardedMutexUnsafe(&Guarded); ExReleaseResourceLite(&Resource); KeLeaveCriticalRegion();", 0x1001),
+    "order_without_the_gate_of_before": c4(
+        "deadlock", "KeEnterCriticalRegion(); for (ULONG Round = 0; Round < 2; Round++) {"
+        " if (Round == 0) { ExAcquireResourceExclusiveLite(&Resource, TRUE); }"
+        " ExAcquireFastMutexUnsafe(&Fast); KeAcquireGuardedMutexUnsafe(&Guarded); KeReleaseGuardedMutexUnsafe(&Guarded);"
+        " ExReleaseFastMutexUnsafe(&Fast); if (Round == 0) { KeAcquireGuardedMutexUnsafe(&Guarded);"
+        " ExAcquireFastMutexUnsafe(&Fast); ExReleaseFastMutexUnsafe(&Fast); KeReleaseGuardedMutexUnsafe(&Guarded);"
+        " ExReleaseResourceLite(&Resource); } } KeLeaveCriticalRegion();", 0x1001),
     "order_of_guarded_mutex_and_push_lock": c4(
         "deadlock", "KeAcquireGuardedMutex(&Guarded); ExAcquirePushLockExclusive(&Push); ExReleasePushLockExclusive(&Push);"
         " KeReleaseGuardedMutex(&Guarded); KeEnterCriticalRegion(); ExAcquirePushLockExclusive(&Push);"
@@ -637,6 +650,31 @@ CORRECT = {
             ExReleaseSpinLockShared(Spin3, Old);
         }
         ExDeleteResourceLite(&Other);""",
+    "both_orders_under_a_gate": """
+        KeEnterCriticalRegion();
+        for (ULONG Round = 0; Round < 2; Round++) {
+            ExAcquireResourceExclusiveLite(&Resource, TRUE);
+            ExAcquireFastMutexUnsafe(&Fast);
+            KeAcquireGuardedMutexUnsafe(&Guarded);
+            KeReleaseGuardedMutexUnsafe(&Guarded);
+            ExReleaseFastMutexUnsafe(&Fast);
+            KeAcquireGuardedMutexUnsafe(&Guarded);
+            ExAcquireFastMutexUnsafe(&Fast);
+            ExReleaseFastMutexUnsafe(&Fast);
+            KeReleaseGuardedMutexUnsafe(&Guarded);
+            ExReleaseResourceLite(&Resource);
+        }
+        KeLeaveCriticalRegion();
+        /* A wait that gives up by itself is no part of a circle. */
+        ExAcquireFastMutex(&Fast);
+        if (KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, &Millisecond) == STATUS_SUCCESS) {
+            KeReleaseMutex(&Mutex, FALSE);
+        }
+        ExReleaseFastMutex(&Fast);
+        KeWaitForSingleObject(&Mutex, Executive, KernelMode, FALSE, NULL);
+        ExAcquireFastMutex(&Fast);
+        ExReleaseFastMutex(&Fast);
+        KeReleaseMutex(&Mutex, FALSE);""",
     "requests_and_devices": CORRECT_IO,
     "objects_in_memory_that_comes_back_by_other_ways": """
         static LOOKASIDE_LIST_EX List;

@@ -31,6 +31,7 @@ def pytest_addoption(parser):
                           "each family, the first tests of every file, lint of what was changed")
 
 
+    parser.addoption("--seeds", help="the seeds that this run should draw, with commas between: those of the header of another")
     parser.addoption("--all", action="store_true",
                      help="the spare tests too: drivers in which nothing can happen at once, with real threads")
 

@@ -69,6 +69,7 @@ static KSPIN_LOCK HoldLock;
 static BOOLEAN HoldsReads, HoldsWrites;
 static ULONG FailuresLeft;
 static NTSTATUS FailureStatus;
+static ULONG64 FailedSector;
 static PBLOCK_REQUEST Held[MAXIMUM_HELD];
 static ULONG HeldCount;
 
@@ -80,6 +81,7 @@ static VOID Submit(PBLOCK_DEVICE Device, PBLOCK_REQUEST Request) {
         Held[HeldCount++] = Request;
     } else if (FailuresLeft != 0) {
         FailuresLeft--;
+        FailedSector = Request->Sector;
         Fails = TRUE;
     }
     KeReleaseSpinLock(&HoldLock, OldIrql);
@@ -131,6 +133,10 @@ VOID DiskRelease(VOID) {
 VOID DiskFail(ULONG Transfers, NTSTATUS Status) {
     FailureStatus = Status;
     FailuresLeft = Transfers;
+}
+
+ULONG DiskFailedSlot(VOID) {
+    return (ULONG)(FailedSector * BLOCK_SECTOR_SIZE / PAGE_SIZE);
 }
 
 /* ---- A small machine ---- */

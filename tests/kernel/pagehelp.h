@@ -26,6 +26,7 @@ VOID DiskHold(BOOLEAN Reads, BOOLEAN Writes);
 ULONG DiskHeld(VOID);
 VOID DiskRelease(VOID);                          /* passes the held transfers on and holds no more */
 VOID DiskFail(ULONG Transfers, NTSTATUS Status); /* so many of the next ones end with Status */
+ULONG DiskFailedSlot(VOID);                      /* of the last one that failed so */
 
 /* Makes the machine small: resident pool takes all but about Leave pages, and the trimmer's marks shrink with it. */
 BOOLEAN SmallMachine(ULONG Leave);

@@ -74,8 +74,137 @@ KTEST(apc_kept_out_by_a_mutex_comes_when_it_is_released) {
     KeInsertQueueApc(&Normal.Apc, NULL, NULL, IO_NO_INCREMENT);
     LONG Owned = Normal.KernelRuns;
     KeReleaseMutex(&Mutex, FALSE);
+    LONG Released = Normal.NormalRuns;
     KT_WAIT_UNTIL(Normal.NormalRuns == 1);
     KT_EXPECT_EQ(Owned, 0);
+    KT_EXPECT_EQ(Released, 1); /* at once, not with the next wait */
+}
+
+static volatile LONG NestedRuns;
+
+static VOID QueueAnother(PVOID Context, PVOID Argument1, PVOID Argument2) {
+    APC_NOTE *Inner = Context;
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    KeInsertQueueApc(&Inner->Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(1);
+    NestedRuns = Inner->KernelRuns + Inner->NormalRuns;
+}
+
+KTEST(apc_normal_ones_come_one_after_the_other) {
+    APC_NOTE Outer = {0}, Inner;
+    Prepare(&Inner, KeGetCurrentThread(), TRUE);
+    NestedRuns = -1;
+    KeInitializeApc(&Outer.Apc, KeGetCurrentThread(), OriginalApcEnvironment, NoteKernel, NULL, QueueAnother,
+                    KernelMode, &Inner);
+    KeInsertQueueApc(&Outer.Apc, NULL, NULL, IO_NO_INCREMENT);
+    KT_WAIT_UNTIL(Inner.NormalRuns == 1);
+    KT_EXPECT_EQ(NestedRuns, 0);
+}
+
+static volatile LONG OrderedRuns;
+
+static VOID NoteOrder(PKAPC Apc, PKNORMAL_ROUTINE *NormalRoutine, PVOID *NormalContext, PVOID *Argument1,
+                      PVOID *Argument2) {
+    UNREFERENCED_PARAMETER(NormalRoutine);
+    UNREFERENCED_PARAMETER(NormalContext);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    CONTAINING_RECORD(Apc, APC_NOTE, Apc)->KernelRuns = InterlockedIncrement(&OrderedRuns);
+}
+
+KTEST(apc_special_ones_come_in_order_and_before_normal_ones) {
+    APC_NOTE Note[4];
+    KIRQL OldIrql;
+    OrderedRuns = 0;
+    KeRaiseIrql(APC_LEVEL, &OldIrql);
+    for (ULONG i = 0; i < 4; i++) { /* the first is the normal one */
+        Note[i] = (APC_NOTE){0};
+        KeInitializeApc(&Note[i].Apc, KeGetCurrentThread(), OriginalApcEnvironment, NoteOrder, NULL,
+                        i == 0 ? NoteNormal : NULL, KernelMode, &Note[i]);
+        KeInsertQueueApc(&Note[i].Apc, NULL, NULL, IO_NO_INCREMENT);
+    }
+    KeLowerIrql(OldIrql);
+    KT_WAIT_UNTIL(Note[0].NormalRuns == 1);
+    for (ULONG i = 0; i < 4; i++) {
+        KT_EXPECT_EQ(Note[i].KernelRuns, i == 0 ? 4 : i);
+    }
+}
+
+typedef struct _TIMED_WAIT {
+    KT_THREAD Thread;
+    KEVENT Event;
+    volatile BOOLEAN IsOver;
+    NTSTATUS Status;
+} TIMED_WAIT;
+
+static VOID WaitTimed(PVOID Context) {
+    TIMED_WAIT *Wait = Context;
+    LARGE_INTEGER Timeout = {.QuadPart = -2000000}; /* 200 ms: 13 ticks */
+    Wait->Status = KeWaitForSingleObject(&Wait->Event, Executive, KernelMode, FALSE, &Timeout);
+    Wait->IsOver = TRUE;
+}
+
+KTEST(apc_does_not_begin_a_time_out_anew) {
+    TIMED_WAIT Wait = {0};
+    APC_NOTE Note;
+    KeInitializeEvent(&Wait.Event, NotificationEvent, FALSE);
+    KT_REQUIRE(KtCreateThread(&Wait.Thread, "waiter", 9, KT_ANY_PROCESSOR, WaitTimed, &Wait));
+    Prepare(&Note, &Wait.Thread.Thread->Tcb, FALSE);
+    ULONG Apcs = 0;
+    while (!Wait.IsOver && Apcs < 60) { /* one in each tick, for far longer than the time-out */
+        Apcs += KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT);
+        KtSleep(1);
+    }
+    KT_EXPECT(Wait.IsOver);
+    KeSetEvent(&Wait.Event, IO_NO_INCREMENT, FALSE);
+    KtJoin(&Wait.Thread);
+    KT_EXPECT_EQ(Wait.Status, STATUS_TIMEOUT);
+    KT_EXPECT(Apcs > 2);
+}
+
+typedef struct _RANKED_WAIT {
+    KT_THREAD Thread;
+    PKEVENT Event;
+    KIRQL Irql;
+    volatile LONG *Order;
+    LONG Turn;
+} RANKED_WAIT;
+
+static VOID WaitAtIrql(PVOID Context) {
+    RANKED_WAIT *Wait = Context;
+    KIRQL OldIrql;
+    KeRaiseIrql(Wait->Irql, &OldIrql);
+    KeWaitForSingleObject(Wait->Event, Executive, KernelMode, FALSE, NULL);
+    Wait->Turn = InterlockedIncrement(Wait->Order);
+    KeLowerIrql(OldIrql);
+}
+
+KTEST(apc_leaves_a_wait_at_APC_LEVEL_its_place) {
+    KEVENT Event;
+    RANKED_WAIT Wait[2];
+    volatile LONG Order = 0;
+    APC_NOTE Note;
+    KeInitializeEvent(&Event, SynchronizationEvent, FALSE);
+    for (ULONG i = 0; i < 2; i++) {
+        Wait[i] = (RANKED_WAIT){.Event = &Event, .Irql = i == 0 ? APC_LEVEL : PASSIVE_LEVEL, .Order = &Order};
+        KT_REQUIRE(KtCreateThread(&Wait[i].Thread, "waiter", 9, KT_ANY_PROCESSOR, WaitAtIrql, &Wait[i]));
+        KT_WAIT_UNTIL(Wait[i].Thread.Thread->Tcb.State == Waiting &&
+                      Wait[i].Thread.Thread->Tcb.WaitIrql == Wait[i].Irql);
+    }
+    Prepare(&Note, &Wait[0].Thread.Thread->Tcb, FALSE);
+    KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(40); /* in which it would wait again, behind the other one */
+    KT_EXPECT_EQ(Note.KernelRuns, 0);
+    for (LONG i = 1; i <= 2; i++) {
+        KeSetEvent(&Event, IO_NO_INCREMENT, FALSE);
+        KT_WAIT_UNTIL(Order == i);
+    }
+    for (ULONG i = 0; i < 2; i++) {
+        KtJoin(&Wait[i].Thread);
+        KT_EXPECT_EQ(Wait[i].Turn, i + 1);
+    }
+    KT_EXPECT_EQ(Note.KernelRuns, 1);
 }
 
 static VOID WaitForEvent(PVOID Context) {
@@ -101,6 +230,35 @@ KTEST(apc_interrupts_a_wait_that_goes_on_afterwards) {
     KtJoin(&Waiter);
     KT_EXPECT(!KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT)); /* it has ended */
     ObDereferenceObject(Thread);
+}
+
+static VOID SpinUntilOver(PVOID Context) {
+    volatile LONG *Steps = Context;
+    Steps[0] = 1;
+    while (Steps[1] == 0) {
+        KtSpin();
+    }
+}
+
+/* Queued while it is ready but does not run: it comes when the thread is switched to, which then asks for nothing. */
+KTEST(apc_for_a_ready_thread_comes_with_the_switch) {
+    static volatile LONG Steps[2];
+    APC_NOTE Note;
+    KT_THREAD Ready;
+    Steps[0] = Steps[1] = 0;
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 12);
+    KtPin(0);
+    KT_REQUIRE(KtCreateThread(&Ready, "ready", 9, 0, SpinUntilOver, (PVOID)Steps));
+    KT_WAIT_UNTIL(Steps[0] != 0); /* and has preempted it then */
+    Prepare(&Note, &Ready.Thread->Tcb, FALSE);
+    KeInsertQueueApc(&Note.Apc, NULL, NULL, IO_NO_INCREMENT);
+    KtSleep(50);
+    LONG Runs = Note.KernelRuns;
+    Steps[1] = 1;
+    KtJoin(&Ready);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    KT_EXPECT_EQ(Runs, 1);
 }
 
 static VOID WaitOften(PVOID Context) {

@@ -137,6 +137,30 @@ KTEST(clock_uptime_is_the_same_on_every_clock) {
     KT_EXPECT(HalReadRealTimeClock() + 20000000 - (ULONG64)System.QuadPart < 600000000); /* the uptime is in the past */
 }
 
+/* ---- Whose a tick is ---- */
+
+static VOID PassTicks(ULONG Ticks) {
+    for (ULONG64 End = KeGetCurrentPrcb()->ClockTicks + Ticks; KeGetCurrentPrcb()->ClockTicks < End;) {
+        KtSpin();
+    }
+}
+
+KTEST_ALONE(clock_ticks_at_DISPATCH_are_no_threads) {
+    KtPin(0);
+    PKPRCB Prcb = KeGetCurrentPrcb();
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    ULONG64 Dpc = Prcb->DpcTicks, Kernel = Prcb->KernelTicks;
+    PassTicks(2);
+    ULONG64 Raised = Prcb->DpcTicks - Dpc, Lowered = Prcb->KernelTicks - Kernel;
+    KeLowerIrql(OldIrql);
+    Kernel = Prcb->KernelTicks;
+    PassTicks(2);
+    ULONG64 After = Prcb->KernelTicks - Kernel;
+    KtUnpin();
+    KT_EXPECT(Raised >= 2 && Lowered == 0);
+    KT_EXPECT(After != 0);
+}
+
 /* ---- Stalls ---- */
 
 static ULONG64 TimeOfStall(ULONG MicroSeconds) {

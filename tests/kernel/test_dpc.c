@@ -146,6 +146,84 @@ KTEST(dpc_removed_from_the_queue_does_not_run) {
     KT_WAIT_UNTIL(Call.Runs != 0);
 }
 
+KTEST(dpc_that_was_removed_no_longer_counts) {
+    CALL Call;
+    Prepare(&Call, MediumImportance);
+    KIRQL OldIrql = KfRaiseIrql(HIGH_LEVEL);
+    LONG Before = KeGetCurrentPrcb()->DpcData.DpcQueueDepth;
+    KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+    LONG Queued = KeGetCurrentPrcb()->DpcData.DpcQueueDepth;
+    KeRemoveQueueDpc(&Call.Dpc);
+    LONG After = KeGetCurrentPrcb()->DpcData.DpcQueueDepth;
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Queued, Before + 1);
+    KT_EXPECT_EQ(After, Before);
+}
+
+#define ROUNDS 8
+
+/* A tick may come between the call and the look: now and then, not in most rounds. */
+KTEST(dpc_of_low_importance_asks_for_nothing_by_itself) {
+    CALL Call;
+    ULONG AtOnce = 0;
+    KtPin(0);
+    for (ULONG Round = 0; Round < ROUNDS; Round++) {
+        Prepare(&Call, LowImportance);
+        KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+        AtOnce += Call.Runs != 0;
+        KeFlushQueuedDpcs();
+    }
+    KtUnpin();
+    KT_EXPECT(AtOnce < ROUNDS / 2);
+}
+
+/* By a CPU that is busy: an idle one looks for itself. */
+KTEST(dpc_of_low_importance_comes_with_the_tick_of_a_busy_cpu) {
+    CALL Call;
+    KtPin(0);
+    for (ULONG Round = 0; Round < 3; Round++) { /* in two ticks a quantum ends, which drains as well */
+        Prepare(&Call, LowImportance);
+        KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+        for (ULONG64 End = KeGetCurrentPrcb()->ClockTicks + 1; KeGetCurrentPrcb()->ClockTicks < End;) {
+            KtSpin();
+        }
+        KtSpin(); /* the interrupt that the tick asks for */
+        KT_EXPECT_EQ(Call.Runs, 1);
+    }
+    KtUnpin();
+}
+
+static VOID SpinWhile(PVOID Context) {
+    while (*(volatile BOOLEAN *)Context) {
+        YieldProcessor();
+    }
+}
+
+KTEST(dpc_of_medium_importance_does_not_interrupt_another_cpu) {
+    CALL Call;
+    KT_THREAD Busy;
+    volatile BOOLEAN IsBusy = TRUE;
+    ULONG AtOnce = 0;
+    KT_NEEDS_PROCESSORS(2);
+    KtPin(0);
+    KT_REQUIRE(KtCreateThread(&Busy, "busy", 9, 1, SpinWhile, (PVOID)&IsBusy));
+    KtSleep(20);
+    for (ULONG Round = 0; Round < ROUNDS; Round++) {
+        Prepare(&Call, MediumImportance);
+        KeSetTargetProcessorDpc(&Call.Dpc, 1);
+        KeInsertQueueDpc(&Call.Dpc, NULL, NULL);
+        for (ULONG Pause = 0; Pause < 20; Pause++) { /* each is a turn for the other CPU */
+            YieldProcessor();
+        }
+        AtOnce += Call.Runs != 0;
+        KeFlushQueuedDpcs();
+    }
+    IsBusy = FALSE;
+    KtJoin(&Busy);
+    KtUnpin();
+    KT_EXPECT(AtOnce < ROUNDS / 2 || !KtIsSeeded());
+}
+
 KTEST(dpc_flush_returns_after_all_have_run_everywhere) {
     for (ULONG Round = 0; Round < KtStress(100); Round++) {
         static CALL Call[MAXIMUM_PROCESSORS];
@@ -159,6 +237,15 @@ KTEST(dpc_flush_returns_after_all_have_run_everywhere) {
             KT_EXPECT_EQ(Call[Target].Runs, 1);
         }
     }
+}
+
+/* The other CPUs are asked for it. Real threads may be held up by the host. */
+KTEST(dpc_flush_waits_for_no_tick) {
+    ULONG64 Start = KiTickCount;
+    for (ULONG Round = 0; Round < 4; Round++) {
+        KeFlushQueuedDpcs();
+    }
+    KT_EXPECT(KiTickCount - Start < 3 || !KtIsSeeded());
 }
 
 /* ---- A DPC that queues itself again, on the next CPU each time ---- */

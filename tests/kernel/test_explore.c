@@ -2,6 +2,8 @@
  *
  * A name says what two contexts do at one time. `tools/bugcheck explore` lists them. */
 #include "explore.h"
+#include <io.h>
+#include <ob.h>
 #include <trace.h>
 
 /* ---- Locks: two increments of one counter, three instructions each ---- */
@@ -119,6 +121,15 @@ static VOID CountUnderTriedMutex(VOID) {
 }
 
 #define SPINNING_TURN 64 /* the textbook lock spins without a pause */
+
+/* A comes from APC_LEVEL, B from PASSIVE_LEVEL; each leaves at the level at which it came. */
+static VOID TakeMutexAtApcLevel(VOID) {
+    KIRQL OldIrql = KfRaiseIrql(APC_LEVEL);
+    CountUnderTriedMutex();
+    Refused += KeGetCurrentIrql() == APC_LEVEL ? 0 : KT_CONTEXTS;
+    KiSetIrql(OldIrql);
+}
+
 #define ONE_AT_A_TIME "between acquire and release there is one context at a time"
 
 KEXPLORE(textbook_lock, .Rule = ONE_AT_A_TIME, .Prepare = PrepareCounter, KT_BOTH(CountUnderTextbook),
@@ -139,6 +150,9 @@ KEXPLORE(tried_push_lock, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Pre
          KT_BOTH(CountUnderTriedPushLock), .Holds = CountedAllThatCameIn);
 KEXPLORE(tried_fast_mutex, .Rule = ONE_AT_A_TIME ", and one of two gets in", .Prepare = PrepareCounter,
          KT_BOTH(CountUnderTriedMutex), .Holds = CountedAllThatCameIn);
+
+KEXPLORE(levels_of_a_fast_mutex, .Rule = "an owner goes back to the level at which it came", .Prepare = PrepareCounter,
+         .Run = {TakeMutexAtApcLevel, CountUnderTriedMutex}, .Holds = CountedAllThatCameIn);
 
 KEXPLORE(broken_no_lock, .Rule = "each of two increments counts", .Prepare = PrepareCounter, KT_BOTH(Count),
          .Holds = CountedBoth, .IsBroken = TRUE);
@@ -189,6 +203,35 @@ static BOOLEAN EachItemHasOneOwner(VOID) {
 
 KEXPLORE(s_list, .Rule = "an entry of an S-list is on the list or has one owner", .Prepare = PrepareStack,
          .Run = {PopTwoAndPushTheFirst, PopOne}, .Holds = EachItemHasOneOwner);
+
+/* With another entry below the first one, so that the list is as deep as before: the sequence number alone tells. */
+static ITEM Spare;
+
+static VOID PrepareDeepStack(VOID) {
+    PrepareStack();
+    Spare.Owners = 0;
+}
+
+static VOID PopTwoAndPushAnotherAndTheFirst(VOID) {
+    PSLIST_ENTRY First = InterlockedPopEntrySList(&Head);
+    Taken[0] = InterlockedPopEntrySList(&Head);
+    InterlockedPushEntrySList(&Head, &Spare.Entry);
+    InterlockedPushEntrySList(&Head, First);
+}
+
+static BOOLEAN EachOfFourHasOneOwner(VOID) {
+    ULONG Found = 0;
+    for (PSLIST_ENTRY Entry = InterlockedFlushSList(&Head); Entry != NULL && Found < 4; Entry = Entry->Next) {
+        ((ITEM *)Entry)->Owners++;
+        Found++;
+    }
+    ((ITEM *)Taken[0])->Owners++;
+    ((ITEM *)Taken[1])->Owners++;
+    return Found == 2 && Items[0].Owners == 1 && Items[1].Owners == 1 && Items[2].Owners == 1 && Spare.Owners == 1;
+}
+
+KEXPLORE(stack_as_deep_as_before, .Rule = "an entry of an S-list is on the list or has one owner",
+         .Prepare = PrepareDeepStack, .Run = {PopTwoAndPushAnotherAndTheFirst, PopOne}, .Holds = EachOfFourHasOneOwner);
 
 /* The same stack without a sequence number. */
 static PSLIST_ENTRY volatile BareHead;
@@ -337,6 +380,133 @@ static BOOLEAN SignalIsKept(VOID) {
 
 KEXPLORE(event_set_and_polled, .Rule = "a signal is taken by one wait, or is still there", .Prepare = PrepareEvent,
          .Run = {SetEvent, TakeEvent}, .Holds = SignalIsKept);
+
+/* ---- A cancel-safe queue: a request that is taken and cancelled at one time has one owner ---- */
+
+static IO_CSQ Csq;
+static KSPIN_LOCK CsqLock;
+static struct {
+    IRP Irp;
+    IO_STACK_LOCATION Location;
+} CsqIrp;
+static volatile BOOLEAN IsQueued, IsCancelled;
+static PIRP volatile TakenIrp;
+
+static VOID CsqInsert(PIO_CSQ Queue, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Queue);
+    UNREFERENCED_PARAMETER(Irp);
+    IsQueued = TRUE;
+}
+
+static VOID CsqRemove(PIO_CSQ Queue, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Queue);
+    UNREFERENCED_PARAMETER(Irp);
+    IsQueued = FALSE;
+}
+
+static PIRP CsqPeek(PIO_CSQ Queue, PIRP Irp, PVOID Context) {
+    UNREFERENCED_PARAMETER(Queue);
+    UNREFERENCED_PARAMETER(Context);
+    return Irp == NULL && IsQueued ? &CsqIrp.Irp : NULL;
+}
+
+static VOID CsqAcquire(PIO_CSQ Queue, PKIRQL Irql) {
+    UNREFERENCED_PARAMETER(Queue);
+    *Irql = KeAcquireSpinLockRaiseToDpc(&CsqLock);
+}
+
+static VOID CsqRelease(PIO_CSQ Queue, KIRQL Irql) {
+    UNREFERENCED_PARAMETER(Queue);
+    KeReleaseSpinLock(&CsqLock, Irql);
+}
+
+static VOID CsqCompleteCancelled(PIO_CSQ Queue, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Queue);
+    UNREFERENCED_PARAMETER(Irp);
+    IsCancelled = TRUE;
+}
+
+static VOID PrepareCsq(VOID) {
+    KIRQL Irql = KiCurrentIrql();
+    KiSetIrql(PASSIVE_LEVEL); /* the queue's lock lowers to where it came from */
+    KeInitializeSpinLock(&CsqLock);
+    IoCsqInitialize(&Csq, CsqInsert, CsqRemove, CsqPeek, CsqAcquire, CsqRelease, CsqCompleteCancelled);
+    IoInitializeIrp(&CsqIrp.Irp, sizeof(CsqIrp), 1);
+    IoSetNextIrpStackLocation(&CsqIrp.Irp);
+    TakenIrp = NULL;
+    IsCancelled = FALSE;
+    IoCsqInsertIrp(&Csq, &CsqIrp.Irp, NULL);
+    KiSetIrql(Irql);
+}
+
+static VOID CancelQueued(VOID) {
+    IoCancelIrp(&CsqIrp.Irp);
+}
+
+static VOID TakeQueuedIrp(VOID) {
+    TakenIrp = IoCsqRemoveNextIrp(&Csq, NULL);
+}
+
+static BOOLEAN HasOneOwner(VOID) {
+    return !IsQueued && (TakenIrp != NULL) != IsCancelled;
+}
+
+KEXPLORE(cancel_safe_queue, .Rule = "a queued request is taken or cancelled, not both", .Prepare = PrepareCsq,
+         .Run = {CancelQueued, TakeQueuedIrp}, .Holds = HasOneOwner);
+
+/* ---- A handle: it is referenced while another thread closes it ---- */
+
+static volatile LONG HandleDeletions;
+static HANDLE Handle;
+static PVOID volatile Referenced;
+
+static VOID CountDeletion(PVOID Object) {
+    UNREFERENCED_PARAMETER(Object);
+    HandleDeletions++;
+}
+
+static OBJECT_TYPE HandleType = {.Name = "Explored", .Delete = CountDeletion};
+
+/* The pool is called below IPI_LEVEL; with interrupts off nothing comes in. */
+static VOID PrepareHandle(VOID) {
+    KIRQL Irql = KiCurrentIrql();
+    KiSetIrql(PASSIVE_LEVEL);
+    PVOID Object = ObCreateObject(&HandleType, sizeof(ULONG64));
+    HandleDeletions = 0;
+    Referenced = NULL;
+    Handle = NULL;
+    if (Object != NULL && NT_SUCCESS(ObInsertHandle(Object, &Handle))) {
+        ObfDereferenceObject(Object);
+    }
+    KiSetIrql(Irql);
+}
+
+static VOID ReferenceByHandle(VOID) {
+    PVOID Object;
+    if (NT_SUCCESS(ObReferenceObjectByHandle(Handle, 0, &HandleType, KernelMode, &Object, NULL))) {
+        Referenced = Object;
+    }
+}
+
+static VOID CloseHandle(VOID) {
+    ZwClose(Handle);
+}
+
+static BOOLEAN ReferenceKeepsTheObject(VOID) {
+    BOOLEAN IsRight = HandleDeletions == (Referenced == NULL);
+    KIRQL Irql = KiCurrentIrql();
+    KiSetIrql(PASSIVE_LEVEL);
+    if (Referenced != NULL) {
+        ObfDereferenceObject(Referenced);
+    }
+    KiSetIrql(Irql);
+    return IsRight && HandleDeletions == 1;
+}
+
+KEXPLORE(handle_closed, .Rule = "an object that a handle led to lives as long as it is referenced",
+         .Prepare = PrepareHandle, .Run = {ReferenceByHandle, CloseHandle}, .Holds = ReferenceKeepsTheObject);
+
+/* ---- Faults of the kinds that a kernel can have, as small as they can be ---- */
 
 static VOID UnlockBeforeTheLastStore(VOID) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToDpc(&SpinLock);

@@ -88,6 +88,22 @@ KTEST(irp_an_error_copies_nothing_and_a_warning_does) {
     IopDeleteDriverObject(Driver);
 }
 
+KTEST(irp_an_error_that_the_call_returns_is_not_told_again) {
+    PDRIVER_OBJECT Driver = IotCreateDriver();
+    PDEVICE_OBJECT Device = IotCreateDevice(Driver, NULL, 1);
+    IO_STATUS_BLOCK Result = {.Status = STATUS_WAIT_1};
+    KEVENT Done;
+    KeInitializeEvent(&Done, NotificationEvent, FALSE);
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = Fail;
+    PIRP Irp = IoBuildDeviceIoControlRequest(CONTROL_BUFFERED, Device, NULL, 0, NULL, 0, FALSE, &Done, &Result);
+    KT_REQUIRE(Irp != NULL);
+    KT_EXPECT_EQ(IoCallDriver(Device, Irp), STATUS_IO_DEVICE_ERROR);
+    KT_EXPECT_EQ(KeReadStateEvent(&Done), 0);
+    KT_EXPECT_EQ(Result.Status, STATUS_WAIT_1);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
 static NTSTATUS Accept(PDEVICE_OBJECT Device, PIRP Irp) {
     Note(Device, Irp);
     return IotComplete(Irp, STATUS_SUCCESS, 0);

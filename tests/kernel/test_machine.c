@@ -176,6 +176,40 @@ KTEST(machine_interrupts_leave_every_register_as_it_was) {
     KT_EXPECT_EQ(Failures, 0);
 }
 
+/* A loop with the direction flag set, which C code takes for clear; the clock comes into it, on a seeded machine the jitter. */
+static VOID LoopBackwards(VOID) {
+    for (ULONG64 End = KeGetCurrentPrcb()->ClockTicks + 1; KeGetCurrentPrcb()->ClockTicks < End;) {
+        ULONG64 Rounds = 2000;
+        __asm__ volatile("std; 1: dec %0; jnz 1b; cld" : "+r"(Rounds) : : "cc");
+    }
+}
+
+static volatile ULONG Forwards;
+static VOID CopyForwards(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Context);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    ULONG64 Flags;
+    __asm__ volatile("pushfq; pop %0" : "=r"(Flags));
+    Forwards += Flags >> 10 & 1 ? 0x10000 : 1;
+}
+
+KTEST(machine_interrupted_code_may_have_its_direction_flag_set) {
+    KDPC Dpc;
+    Forwards = 0;
+    KtPin(0);
+    KeInitializeDpc(&Dpc, CopyForwards, NULL);
+    KeSetImportanceDpc(&Dpc, LowImportance); /* it comes with the tick that interrupts the loop */
+    for (ULONG Round = 0; Round < 3; Round++) {
+        KeInsertQueueDpc(&Dpc, NULL, NULL);
+        LoopBackwards();
+    }
+    KeFlushQueuedDpcs();
+    KtUnpin();
+    KT_EXPECT_EQ(Forwards, 3);
+}
+
 /* ---- Protections ---- */
 
 static ULONG_PTR CountMissingProtections(ULONG_PTR Context) {

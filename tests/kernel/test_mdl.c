@@ -76,6 +76,37 @@ KTEST(mdl_mapping_is_the_same_memory_at_another_address) {
     ExFreePoolWithTag(Buffer, TAG);
 }
 
+/* A page that was trimmed after a change and touched again is dirty by its PFN alone; a device that reads it changes
+ * nothing about that. */
+KTEST(mdl_locked_for_a_read_leaves_a_changed_page_changed) {
+    volatile UCHAR *Buffer = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG);
+    PMDL Mdl = IoAllocateMdl((PVOID)Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
+    KT_REQUIRE(Buffer != NULL && Mdl != NULL);
+    Buffer[0] = 1;
+    MmTrimRange((PVOID)Buffer, PAGE_SIZE);
+    MmFlushModifiedPages();
+    MmPurgeStandby();
+    KT_EXPECT_EQ(Buffer[0], 1); /* back, with its place in the page file */
+    Buffer[0] = 2;
+    MmTrimRange((PVOID)Buffer, PAGE_SIZE);
+    KT_EXPECT_EQ(Buffer[0], 2);
+    MmProbeAndLockPages(Mdl, KernelMode, IoReadAccess);
+    MmUnlockPages(Mdl);
+    MmTrimRange((PVOID)Buffer, PAGE_SIZE);
+    MmFlushModifiedPages();
+    MmPurgeStandby();
+    KT_EXPECT_EQ(Buffer[0], 2);
+    IoFreeMdl(Mdl);
+    ExFreePoolWithTag((PVOID)Buffer, TAG);
+}
+
+KTEST_CRASH(mdl_locked_page_is_freed) {
+    PUCHAR Buffer = ExAllocatePoolWithTag(PagedPool, PAGE_SIZE, TAG);
+    PMDL Mdl = IoAllocateMdl(Buffer, PAGE_SIZE, FALSE, FALSE, NULL);
+    MmProbeAndLockPages(Mdl, KernelMode, IoWriteAccess);
+    ExFreePoolWithTag(Buffer, TAG);
+}
+
 KTEST(mdl_part_of_another_describes_the_same_frames) {
     PUCHAR Buffer = ExAllocatePoolWithTag(PagedPool, PAGES * PAGE_SIZE, TAG);
     PMDL Whole = IoAllocateMdl(Buffer, PAGES * PAGE_SIZE, FALSE, FALSE, NULL);

@@ -338,7 +338,13 @@ KTEST(handle_grants_what_it_was_opened_for) {
         ObReferenceObjectByHandle(Handle, EVENT_MODIFY_STATE, *ExEventObjectType, KernelMode, &Object, &Information),
         STATUS_SUCCESS);
     KT_EXPECT_EQ(Information.GrantedAccess, STANDARD_RIGHTS_READ | EVENT_QUERY_STATE);
-    ObDereferenceObject(Object);
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, EVENT_QUERY_STATE | EVENT_MODIFY_STATE, *ExEventObjectType, UserMode,
+                                           &Object, NULL),
+                 STATUS_ACCESS_DENIED); /* a part is not enough */
+    KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, EVENT_QUERY_STATE, *ExEventObjectType, UserMode, &Object, NULL),
+                 STATUS_SUCCESS);
+    KT_EXPECT_EQ(ObDereferenceObject(Object), 2);
+    KT_EXPECT_EQ(ObDereferenceObject(Object), 1); /* what was refused has left no reference */
     KT_EXPECT_EQ(ObReferenceObjectByHandle(Handle, 0, *PsThreadType, KernelMode, &Object, NULL),
                  STATUS_OBJECT_TYPE_MISMATCH);
     ZwClose(Handle);
@@ -354,7 +360,10 @@ KTEST(handle_of_the_kernel_has_the_upper_half) {
     KT_REQUIRE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, &Attributes, SynchronizationEvent, TRUE) == STATUS_SUCCESS);
     KT_EXPECT_EQ((ULONG64)Handle >> 31, 0x1FFFFFFFF);
     KT_EXPECT_EQ(ZwWaitForSingleObject(Handle, FALSE, NULL), STATUS_SUCCESS);
-    KT_EXPECT_EQ(ZwClose(Handle), STATUS_SUCCESS);
+    KT_EXPECT_EQ(ObCloseHandle(Handle, UserMode), STATUS_INVALID_HANDLE);
+    KT_EXPECT_EQ(ObCloseHandle(Handle, KernelMode), STATUS_SUCCESS);
+    KT_REQUIRE(ZwCreateEvent(&Handle, EVENT_ALL_ACCESS, NULL, SynchronizationEvent, TRUE) == STATUS_SUCCESS);
+    KT_EXPECT_EQ(ObCloseHandle(Handle, UserMode), STATUS_SUCCESS);
 }
 
 KTEST_CRASH(handle_outlived_by_a_lost_reference) {

@@ -260,6 +260,30 @@ KTEST(timer_with_a_period_fires_until_cancelled) {
     KT_EXPECT_EQ(Expiries, Last);
 }
 
+/* Its due times are multiples of the period, although no tick reaches one exactly. Real threads may miss an expiry. */
+KTEST(timer_with_a_period_does_not_drift) {
+    KTIMER Timer;
+    KeInitializeTimerEx(&Timer, SynchronizationTimer);
+    KeSetTimerEx(&Timer, InMilliseconds(1), 20, NULL);
+    KeWaitForSingleObject(&Timer, Executive, KernelMode, FALSE, NULL);
+    ULONG64 Start = KeQueryInterruptTime();
+    for (ULONG i = 0; i < 10; i++) {
+        KeWaitForSingleObject(&Timer, Executive, KernelMode, FALSE, NULL);
+    }
+    ULONG64 Ms = (KeQueryInterruptTime() - Start) / 10000;
+    KeCancelTimer(&Timer);
+    KT_EXPECT((Ms > 165 && Ms < 235) || !KtIsSeeded());
+}
+
+KTEST(timer_with_a_period_stays_signalled_between_its_expiries) {
+    KTIMER Timer;
+    KeInitializeTimer(&Timer);
+    KeSetTimerEx(&Timer, InMilliseconds(1), 100, NULL);
+    KeWaitForSingleObject(&Timer, Executive, KernelMode, FALSE, NULL);
+    KT_EXPECT(KeReadStateTimer(&Timer));
+    KT_EXPECT(KeCancelTimer(&Timer));
+}
+
 KTEST(timers_expire_in_the_order_of_their_due_times) {
     static KTIMER Timer[3];
     static const ULONG Ms[3] = {120, 40, 80};
@@ -273,6 +297,36 @@ KTEST(timers_expire_in_the_order_of_their_due_times) {
     for (ULONG i = 0; i < 3; i++) {
         NTSTATUS Status = KeWaitForMultipleObjects(3, Objects, WaitAny, Executive, KernelMode, FALSE, NULL, NULL);
         KT_EXPECT_EQ(Status, STATUS_WAIT_0 + (NTSTATUS)Expected[i]);
+    }
+}
+
+static volatile LONG ExpiryTurn;
+
+static VOID NoteExpiry(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
+    UNREFERENCED_PARAMETER(Dpc);
+    UNREFERENCED_PARAMETER(Argument1);
+    UNREFERENCED_PARAMETER(Argument2);
+    *(volatile LONG *)Context = InterlockedIncrement(&ExpiryTurn);
+}
+
+KTEST(timers_that_are_due_together_expire_in_the_order_of_their_setting) {
+    static KTIMER Timer[4];
+    static KDPC Dpc[4];
+    static volatile LONG Turn[4];
+    LARGE_INTEGER Due;
+    ExpiryTurn = 0;
+    KeQuerySystemTime(&Due);
+    Due.QuadPart += 500000;
+    for (ULONG i = 0; i < 4; i++) {
+        Turn[i] = 0;
+        KeInitializeTimer(&Timer[i]);
+        KeInitializeDpc(&Dpc[i], NoteExpiry, (PVOID)&Turn[i]);
+        KeSetTargetProcessorDpc(&Dpc[i], 0);
+        KeSetTimer(&Timer[i], Due, &Dpc[i]);
+    }
+    KT_WAIT_UNTIL(ExpiryTurn == 4);
+    for (ULONG i = 0; i < 4; i++) {
+        KT_EXPECT_EQ(Turn[i], i + 1);
     }
 }
 

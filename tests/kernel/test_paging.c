@@ -280,6 +280,79 @@ KTEST(paging_page_freed_during_its_write_is_freed_when_that_ends) {
     PageCheckLists();
 }
 
+/* The fault of a touch, without the touch: the address may be gone when it ends. */
+static VOID ResolveThread(PVOID Context) {
+    TOUCH *Touch = Context;
+    KTRAP_FRAME Frame = {.FaultAddress = (ULONG64)Touch->P};
+    MiResolveFault(&Frame, (ULONG64)Touch->P, MiGetPteAddress((ULONG64)Touch->P));
+}
+
+KTEST(paging_page_freed_during_its_read_is_freed_when_that_ends) {
+    TOUCH Touch = {.P = NewPages(1)};
+    MmFlushModifiedPages();
+    ULONG64 Slots = Counter(&MiSlotsUsed);
+    *Touch.P = 6;
+    PageOut((PVOID)Touch.P, 1);
+    DiskAttach();
+    DiskHold(TRUE, FALSE);
+    KtCreateThread(&Touch.Thread, "resolve", 8, KT_ANY_PROCESSOR, ResolveThread, &Touch);
+    KT_WAIT_UNTIL(DiskHeld() == 1);
+    PMMPFN Pfn = PagePfn((PVOID)Touch.P);
+    KT_EXPECT(Pfn->HasRead);
+    MiFreePoolPages((PVOID)Touch.P, 1);
+    KT_EXPECT(Pfn->IsDeleted && Pfn->HasRead && Pfn->Location == LocationTransition);
+    DiskDetach();
+    KtJoin(&Touch.Thread);
+    KT_EXPECT(!Pfn->IsDeleted && !Pfn->HasRead);
+    KT_EXPECT_EQ(Counter(&MiSlotsUsed), Slots);
+    PageCheckLists();
+}
+
+typedef struct _TOUCH_TWO {
+    TOUCH First;
+    volatile ULONG64 *Second;
+} TOUCH_TWO;
+
+static VOID TouchTwoThread(PVOID Context) {
+    TOUCH_TWO *Touch = Context;
+    TouchThread(&Touch->First);
+    Touch->First.Seen += *Touch->Second;
+}
+
+/* The starter of a read gives its block back, and needs one for another page at once, while a thread that joined the first
+ * read has not looked yet. All on one CPU, which this thread keeps until the second read is held too. */
+KTEST(paging_block_of_a_read_is_kept_for_those_who_joined_it) {
+    TOUCH_TWO Starter = {.First.P = NewPages(1), .Second = NewPages(1)};
+    TOUCH Joiner = {.P = Starter.First.P};
+    *Starter.First.P = 100;
+    *Starter.Second = 23;
+    PageOut((PVOID)Starter.First.P, 1);
+    PageOut((PVOID)Starter.Second, 1);
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 12);
+    KtPin(0);
+    ULONG64 Collided = Counter(&MiCounters.CollidedFaults);
+    DiskAttach();
+    DiskHold(TRUE, FALSE);
+    KtCreateThread(&Starter.First.Thread, "starter", 10, 0, TouchTwoThread, &Starter);
+    KT_WAIT_UNTIL(DiskHeld() == 1);
+    KtCreateThread(&Joiner.Thread, "joiner", 8, 0, TouchThread, &Joiner);
+    KT_WAIT_UNTIL(Counter(&MiCounters.CollidedFaults) == Collided + 1);
+    DiskRelease();
+    DiskHold(TRUE, FALSE);
+    KtJoin(&Joiner.Thread);
+    KT_EXPECT_EQ(Joiner.Seen, 100);
+    KT_WAIT_UNTIL(DiskHeld() == 1);
+    KT_EXPECT(!MmIsAddressValid((PVOID)Starter.Second)); /* its read is still in the disk */
+    DiskDetach();
+    KtJoin(&Starter.First.Thread);
+    KT_EXPECT_EQ(Starter.First.Seen, 123);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    MiFreePoolPages((PVOID)Starter.First.P, 1);
+    MiFreePoolPages((PVOID)Starter.Second, 1);
+    PageCheckLists();
+}
+
 KTEST(paging_failed_write_loses_nothing_and_leaves_the_slot_alone) {
     volatile ULONG64 *P = NewPages(1);
     *P = 77;
@@ -293,6 +366,7 @@ KTEST(paging_failed_write_loses_nothing_and_leaves_the_slot_alone) {
     KT_EXPECT_EQ(Counter(&MiCommitLimit), Limit - 1);
     PageOut((PVOID)P, 1);
     KT_EXPECT_EQ(PageState((PVOID)P), PageInFile);
+    KT_EXPECT(MiGetPteSlot(*MiGetPteAddress((ULONG64)P)) != DiskFailedSlot());
     KT_EXPECT_EQ(*P, 77);
     MiFreePoolPages((PVOID)P, 1);
 }
@@ -354,6 +428,54 @@ KTEST(paging_no_cpu_uses_its_old_translation_after_a_trim) {
         }
     }
     KtUnpin();
+}
+
+/* ---- The first touch by all CPUs at once, of a page that must be zeroed first ---- */
+
+#define TOUCH_ROUNDS 40
+static volatile LONG *TouchBase;
+static volatile LONG TouchArrived[TOUCH_ROUNDS];
+
+static VOID TouchTogether(ULONG Processor, PVOID Context) {
+    UNREFERENCED_PARAMETER(Processor);
+    UNREFERENCED_PARAMETER(Context);
+    for (ULONG Round = 0; Round < TOUCH_ROUNDS; Round++) {
+        InterlockedIncrement(&TouchArrived[Round]);
+        while (TouchArrived[Round] < (LONG)KeNumberProcessors) {
+            YieldProcessor();
+        }
+        InterlockedIncrement(&TouchBase[Round * (PAGE_SIZE / sizeof(LONG))]);
+    }
+}
+
+KTEST(paging_first_touch_by_all_cpus_gives_them_one_page) {
+    KT_NEEDS_PROCESSORS(2);
+    BOOLEAN IsZeroed;
+    ULONG64 First = MI_END, ZeroedTarget = MiZeroedTarget;
+    TouchBase = (volatile LONG *)NewPages(TOUCH_ROUNDS);
+    memset((PVOID)TouchArrived, 0, sizeof(TouchArrived));
+    KIRQL OldIrql = MiAcquirePfnLock();
+    MiZeroedTarget = 0; /* the zero-page thread makes no more */
+    while (MiZeroedList.Count != 0) {
+        ULONG64 Frame = MiTakePage(TRUE, &IsZeroed);
+        MiGetPfn(Frame)->Next = First;
+        First = Frame;
+    }
+    MiReleasePfnLock(OldIrql);
+    KtRunOnAllCpus(TouchTogether, NULL);
+    OldIrql = MiAcquirePfnLock();
+    MiZeroedTarget = ZeroedTarget;
+    while (First != MI_END) {
+        ULONG64 Next = MiGetPfn(First)->Next;
+        MiGivePage(MiGetPfn(First), TRUE);
+        First = Next;
+    }
+    MiReleasePfnLock(OldIrql);
+    for (ULONG Round = 0; Round < TOUCH_ROUNDS; Round++) {
+        KT_EXPECT_EQ(TouchBase[Round * (PAGE_SIZE / sizeof(LONG))], KeNumberProcessors);
+    }
+    MiFreePoolPages((PVOID)TouchBase, TOUCH_ROUNDS);
+    PageCheckLists();
 }
 
 /* Each CPU counts in its own word of shared pages, while others take the pages away as fast as they can. */

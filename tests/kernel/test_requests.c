@@ -239,6 +239,74 @@ static VOID CancelAndKeepLock(PDEVICE_OBJECT Device, PIRP Irp) {
     UNREFERENCED_PARAMETER(Irp);
 }
 
+static volatile LONG Cancellations;
+
+static VOID CountCancellation(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    Cancellations++;
+    IoReleaseCancelSpinLock(Irp->CancelIrql);
+}
+
+KTEST(ioctl_that_was_cancelled_is_not_cancelled_again) {
+    PIRP Irp = IoAllocateIrp(1, FALSE);
+    KT_REQUIRE(Irp != NULL);
+    IoSetNextIrpStackLocation(Irp);
+    Cancellations = 0;
+    IoSetCancelRoutine(Irp, CountCancellation);
+    KT_EXPECT(IoCancelIrp(Irp));
+    KT_EXPECT(!IoCancelIrp(Irp));
+    KT_EXPECT_EQ(Cancellations, 1);
+    IoFreeIrp(Irp);
+}
+
+static NTSTATUS FailAndKeep(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    Pending = Irp;
+    return STATUS_UNSUCCESSFUL;
+}
+
+static LONG_PTR CountOwnReferences(VOID) {
+    ObReferenceObject(PsGetCurrentThread());
+    return ObDereferenceObject(PsGetCurrentThread());
+}
+
+/* A driver that reports an error and completes the request all the same, later: nothing of the requester's is left with it. */
+KTEST(ioctl_that_ends_after_its_error_was_told_gives_everything_back) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = IotCreateOpenable(&Device);
+    IO_STATUS_BLOCK Result;
+    HANDLE Handle;
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = FailAndKeep;
+    LONG_PTR Before = CountOwnReferences();
+    KT_REQUIRE(IotOpen(L"\\Device\\KtControl", GENERIC_READ | SYNCHRONIZE, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) ==
+               STATUS_SUCCESS);
+    KT_EXPECT_EQ(ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, NULL, 0, NULL, 0),
+                 STATUS_UNSUCCESSFUL);
+    KT_EXPECT_EQ(CountOwnReferences(), Before + 1);
+    IotComplete(Pending, STATUS_UNSUCCESSFUL, 0);
+    KT_WAIT_UNTIL(CountOwnReferences() == Before);
+    ZwClose(Handle);
+    IoDeleteDevice(Device);
+    IopDeleteDriverObject(Driver);
+}
+
+static NTSTATUS CompleteTwice(PDEVICE_OBJECT Device, PIRP Irp) {
+    UNREFERENCED_PARAMETER(Device);
+    IotComplete(Irp, STATUS_SUCCESS, 0); /* its requester has not looked yet: it is not freed */
+    return IotComplete(Irp, STATUS_SUCCESS, 0);
+}
+
+KTEST_CRASH(irp_completed_twice_before_its_requester_looks) {
+    PDEVICE_OBJECT Device;
+    PDRIVER_OBJECT Driver = IotCreateOpenable(&Device);
+    IO_STATUS_BLOCK Result;
+    HANDLE Handle;
+    Driver->MajorFunction[IRP_MJ_DEVICE_CONTROL] = CompleteTwice;
+    KT_REQUIRE(IotOpen(L"\\Device\\KtControl", GENERIC_READ | SYNCHRONIZE, FILE_SYNCHRONOUS_IO_NONALERT, &Handle) ==
+               STATUS_SUCCESS);
+    ZwDeviceIoControlFile(Handle, NULL, NULL, NULL, &Result, CONTROL_BUFFERED, NULL, 0, NULL, 0);
+}
+
 KTEST_CRASH(irp_cancel_routine_keeps_the_lock) {
     PIRP Irp = IoAllocateIrp(1, FALSE);
     IoSetNextIrpStackLocation(Irp);

@@ -143,6 +143,58 @@ static BOOLEAN WaitsFor(VISITOR *Visitor, KLOCK_KIND Kind) {
            Thread->BlockingKind == Kind;
 }
 
+#define READERS 7
+static volatile LONG ReadersIn;
+
+static VOID ReadAndLeave(PVOID Context) {
+    UNREFERENCED_PARAMETER(Context);
+    KeEnterCriticalRegion();
+    ExAcquireResourceSharedLite(&Resource, TRUE);
+    InterlockedIncrement(&ReadersIn);
+    ExReleaseResourceLite(&Resource);
+    KeLeaveCriticalRegion();
+}
+
+static BOOLEAN StartReaders(KT_THREAD *Reader) {
+    ReadersIn = 0;
+    for (ULONG i = 0; i < READERS; i++) {
+        if (!KtCreateThread(&Reader[i], "reader", 9, KT_ANY_PROCESSOR, ReadAndLeave, NULL)) {
+            return FALSE;
+        }
+    }
+    KT_WAIT_UNTIL(Resource.NumberOfSharedWaiters == READERS);
+    return TRUE;
+}
+
+static VOID JoinReaders(KT_THREAD *Reader) {
+    for (ULONG i = 0; i < READERS; i++) {
+        KtJoin(&Reader[i]);
+    }
+    KT_EXPECT_EQ(ReadersIn, READERS);
+}
+
+/* The writer's release lets all of them in at once, and cannot make room for them then. */
+KTEST(resource_has_room_for_all_who_wait) {
+    static KT_THREAD Reader[READERS];
+    Prepare();
+    ExAcquireResourceExclusiveLite(&Resource, TRUE);
+    KT_REQUIRE(StartReaders(Reader));
+    ExReleaseResourceLite(&Resource);
+    JoinReaders(Reader);
+    Finish();
+}
+
+KTEST(resource_that_is_converted_lets_the_readers_in) {
+    static KT_THREAD Reader[READERS];
+    Prepare();
+    ExAcquireResourceExclusiveLite(&Resource, TRUE);
+    KT_REQUIRE(StartReaders(Reader));
+    ExConvertExclusiveToSharedLite(&Resource);
+    JoinReaders(Reader); /* while this thread is still a reader */
+    ExReleaseResourceLite(&Resource);
+    Finish();
+}
+
 KTEST(resource_lets_readers_in_together_and_a_writer_alone) {
     static VISITOR Reader[5], Writer[2];
     Arrivals = 0;

@@ -35,6 +35,16 @@ static VOID WriteOnce(PVOID Context) {
     ExReleaseSpinLockExclusive(&Shared, OldIrql);
 }
 
+KTEST(rwlock_release_leaves_the_mark_of_another_writer_that_waits) {
+    EX_SPIN_LOCK Lock = WRITER | WRITER_WAITS;
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    ExReleaseSpinLockExclusiveFromDpcLevel(&Lock);
+    BOOLEAN IsLetIn = ExTryAcquireSpinLockSharedAtDpcLevel(&Lock) != FALSE;
+    KeLowerIrql(OldIrql);
+    KT_EXPECT_EQ(Lock, WRITER_WAITS);
+    KT_EXPECT(!IsLetIn);
+}
+
 KTEST(rwlock_waiting_writer_keeps_new_readers_out) {
     KT_NEEDS_PROCESSORS(2);
     static KT_THREAD Thread;

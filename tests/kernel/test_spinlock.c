@@ -32,6 +32,7 @@ static VOID WithSpinLock(EXCLUSION *This) {
 
 static VOID WithSynchLevel(EXCLUSION *This) {
     KIRQL OldIrql = KeAcquireSpinLockRaiseToSynch(&This->Lock);
+    KT_EXPECT_EQ(KeGetCurrentIrql(), SYNCH_LEVEL);
     CriticalSection(This);
     KeReleaseSpinLock(&This->Lock, OldIrql);
 }

@@ -71,6 +71,72 @@ KTEST(thread_does_not_switch_at_DISPATCH_until_the_level_drops) {
     KT_EXPECT_EQ(After, 1);
 }
 
+typedef struct _PREEMPTED {
+    NOTE Note;
+    KEVENT Start;
+    KEVENT *Preempter;
+} PREEMPTED;
+
+/* Sets an event that a more important thread of this CPU waits for: it is preempted inside the call. */
+static VOID StartPreempterAndNote(PVOID Context) {
+    PREEMPTED *This = Context;
+    KeWaitForSingleObject(&This->Start, Executive, KernelMode, FALSE, NULL);
+    KeSetEvent(This->Preempter, IO_NO_INCREMENT, FALSE);
+    This->Note.Turn = InterlockedIncrement(This->Note.Counter);
+}
+
+KTEST(thread_that_was_preempted_goes_on_before_its_equals) {
+    static KEVENT Go, Preempt;
+    static NOTE Equal;
+    static PREEMPTED This;
+    volatile LONG Counter = 0;
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 12);
+    KtPin(0);
+    KeInitializeEvent(&Go, NotificationEvent, FALSE);
+    KeInitializeEvent(&Preempt, SynchronizationEvent, FALSE);
+    KeInitializeEvent(&This.Start, SynchronizationEvent, FALSE);
+    KT_REQUIRE(StartNote(&Equal, 9, 0, &Go, &Counter));
+    This.Note = (NOTE){.Counter = &Counter};
+    This.Preempter = &Preempt;
+    KT_REQUIRE(KtCreateThread(&This.Note.Thread, "preempted", 9, 0, StartPreempterAndNote, &This));
+    KT_WAIT_UNTIL(This.Note.Thread.Thread->Tcb.State == Waiting &&
+                  This.Note.Thread.Thread->Tcb.WaitBlockList->Object == &This.Start.Header);
+    KeSetEvent(&This.Start, IO_NO_INCREMENT, FALSE);
+    KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+    KeWaitForSingleObject(&Preempt, Executive, KernelMode, FALSE,
+                          NULL); /* both are ready; the first one preempts itself */
+    KtJoin(&This.Note.Thread);
+    KtJoin(&Equal.Thread);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    KT_EXPECT_EQ(This.Note.Turn, 1);
+    KT_EXPECT_EQ(Equal.Turn, 2);
+}
+
+/* Chosen for the CPU, and displaced by a better one before it came to run: it is the first of its equals still. */
+KTEST(thread_that_was_displaced_runs_before_its_equals) {
+    static KEVENT Go[3];
+    static NOTE Note[3];
+    static const KPRIORITY Priority[3] = {9, 9, 10};
+    static const LONG Expected[3] = {2, 3, 1};
+    volatile LONG Counter = 0;
+    KtPin(0);
+    for (ULONG i = 0; i < 3; i++) {
+        KeInitializeEvent(&Go[i], NotificationEvent, FALSE);
+        KT_REQUIRE(StartNote(&Note[i], Priority[i], 0, &Go[i], &Counter));
+    }
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    for (ULONG i = 0; i < 3; i++) {
+        KeSetEvent(&Go[i], IO_NO_INCREMENT, FALSE);
+    }
+    KeLowerIrql(OldIrql);
+    for (ULONG i = 0; i < 3; i++) {
+        KtJoin(&Note[i].Thread);
+        KT_EXPECT_EQ(Note[i].Turn, Expected[i]);
+    }
+    KtUnpin();
+}
+
 KTEST(thread_on_another_cpu_is_preempted_too) {
     static KEVENT Go;
     static NOTE High;
@@ -86,6 +152,49 @@ KTEST(thread_on_another_cpu_is_preempted_too) {
     KtJoin(&High.Thread);
     KtUnpin();
     KT_EXPECT_EQ(High.Processor, 1);
+}
+
+typedef struct _SPINNER {
+    KT_THREAD Thread;
+    volatile ULONG64 Rounds;
+    volatile BOOLEAN *IsOver;
+} SPINNER;
+
+static VOID Spin(PVOID Context) {
+    SPINNER *Spinner = Context;
+    while (!*Spinner->IsOver) {
+        Spinner->Rounds++;
+        KtSpin();
+    }
+}
+
+/* By an interrupt, not by its own next tick or the end of a quantum. Real threads may be held up by the host. */
+KTEST(thread_on_another_cpu_does_not_wait_for_a_tick) {
+    static KEVENT Go;
+    static NOTE High;
+    static SPINNER Busy;
+    volatile BOOLEAN IsOver = FALSE;
+    ULONG64 Waited = 0;
+    KT_NEEDS_PROCESSORS(2);
+    KtPin(0);
+    Busy = (SPINNER){.IsOver = &IsOver};
+    KT_REQUIRE(KtCreateThread(&Busy.Thread, "spinner", 7, 1, Spin, &Busy));
+    for (ULONG Round = 0; Round < 6; Round++) {
+        volatile LONG Counter = 0;
+        KeInitializeEvent(&Go, NotificationEvent, FALSE);
+        KT_REQUIRE(StartNote(&High, 12, 1, &Go, &Counter));
+        ULONG64 Start = KiTickCount;
+        KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+        while (Counter == 0) {
+            YieldProcessor();
+        }
+        Waited += KiTickCount - Start;
+        KtJoin(&High.Thread);
+    }
+    IsOver = TRUE;
+    KtJoin(&Busy.Thread);
+    KtUnpin();
+    KT_EXPECT(Waited < 3 || !KtIsSeeded());
 }
 
 KTEST(thread_woken_with_an_increment_is_boosted) {
@@ -224,20 +333,6 @@ KTEST_ALONE(thread_run_time_is_counted_in_ticks) {
 }
 
 /* ---- Turns ---- */
-
-typedef struct _SPINNER {
-    KT_THREAD Thread;
-    volatile ULONG64 Rounds;
-    volatile BOOLEAN *IsOver;
-} SPINNER;
-
-static VOID Spin(PVOID Context) {
-    SPINNER *Spinner = Context;
-    while (!*Spinner->IsOver) {
-        Spinner->Rounds++;
-        KtSpin();
-    }
-}
 
 KTEST(threads_of_one_priority_take_turns) {
     static SPINNER Spinner[3];
@@ -382,6 +477,145 @@ KTEST(threads_spread_over_idle_cpus) {
     for (ULONG i = 0; i < Count; i++) {
         KtJoin(&Spinner[i]);
     }
+}
+
+typedef struct _RESTING {
+    KT_THREAD Thread;
+    KEVENT Go;
+    ULONG Home;
+    volatile BOOLEAN IsResting;
+    volatile ULONG Processor;
+    volatile LONG *Counter; /* NULL: it counts nothing */
+    volatile LONG Turn;
+} RESTING;
+
+static VOID RestAtHome(PVOID Context) {
+    RESTING *This = Context;
+    KtPin(This->Home);
+    KtUnpin(); /* it may run anywhere now, and has run here */
+    This->IsResting = TRUE;
+    KeWaitForSingleObject(&This->Go, Executive, KernelMode, FALSE, NULL);
+    This->Processor = KeGetCurrentProcessorNumber();
+    if (This->Counter != NULL) {
+        This->Turn = InterlockedIncrement(This->Counter);
+    }
+}
+
+static BOOLEAN StartResting(RESTING *This, KPRIORITY Priority, ULONG Home) {
+    *This = (RESTING){.Home = Home};
+    KeInitializeEvent(&This->Go, NotificationEvent, FALSE);
+    if (!KtCreateThread(&This->Thread, "resting", Priority, KT_ANY_PROCESSOR, RestAtHome, This)) {
+        return FALSE;
+    }
+    KT_WAIT_UNTIL(This->IsResting && This->Thread.Thread->Tcb.State == Waiting);
+    return TRUE;
+}
+
+/* Neither of the two CPUs has anything else to do, but for a system thread now and then: so more than one round. */
+KTEST(thread_prefers_its_last_cpu_to_its_ideal_one) {
+    static RESTING This;
+    ULONG AtHome = 0;
+    KT_NEEDS_PROCESSORS(3);
+    for (ULONG Round = 0; Round < 8; Round++) {
+        KtPin(0);
+        KT_REQUIRE(StartResting(&This, 9, 0));
+        KtUnpin();
+        PKTHREAD Thread = &This.Thread.Thread->Tcb;
+        Thread->IdealProcessor = 1;
+        Thread->Processor = 2;
+        KtPin(0);
+        KeSetEvent(&This.Go, IO_NO_INCREMENT, FALSE);
+        KtJoin(&This.Thread);
+        KtUnpin();
+        AtHome += This.Processor == 2;
+    }
+    KT_EXPECT(AtHome > 4);
+}
+
+KTEST(thread_that_finds_all_cpus_busy_with_its_equals_queues_at_home) {
+    static RESTING This;
+    static SPINNER Spinner[MAXIMUM_PROCESSORS];
+    volatile BOOLEAN IsOver = FALSE;
+    KT_NEEDS_PROCESSORS(3);
+    ULONG Home = KeNumberProcessors - 1;
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 11);
+    KtPin(0);
+    KT_REQUIRE(StartResting(&This, 9, Home));
+    for (ULONG i = 1; i < KeNumberProcessors; i++) { /* this thread keeps CPU 0 busy */
+        Spinner[i] = (SPINNER){.IsOver = &IsOver};
+        KT_REQUIRE(KtCreateThread(&Spinner[i].Thread, "spinner", i == Home ? 10 : 9, i, Spin, &Spinner[i]));
+        KT_WAIT_UNTIL(Spinner[i].Rounds != 0);
+    }
+    KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+    KeSetEvent(&This.Go, IO_NO_INCREMENT, FALSE);
+    UCHAR State = This.Thread.Thread->Tcb.State;
+    ULONG Queue = This.Thread.Thread->Tcb.Processor;
+    KeLowerIrql(OldIrql);
+    IsOver = TRUE;
+    for (ULONG i = 1; i < KeNumberProcessors; i++) {
+        KtJoin(&Spinner[i].Thread);
+    }
+    KtJoin(&This.Thread);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    KT_EXPECT_EQ(State, Ready);
+    KT_EXPECT_EQ(Queue, Home);
+}
+
+/* The other CPUs have nothing to do, and look for something with each tick. */
+KTEST(thread_that_is_bound_waits_for_its_cpu) {
+    static KEVENT Go;
+    static NOTE Note;
+    volatile LONG Counter = 0;
+    KT_NEEDS_PROCESSORS(2);
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 12);
+    KtPin(0);
+    KeInitializeEvent(&Go, NotificationEvent, FALSE);
+    KT_REQUIRE(StartNote(&Note, 9, 0, &Go, &Counter));
+    KeSetEvent(&Go, IO_NO_INCREMENT, FALSE);
+    for (ULONG64 End = KiTickCount + 3; KiTickCount < End;) {
+        KtSpin();
+    }
+    LONG Before = Counter;
+    KtJoin(&Note.Thread);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    KT_EXPECT_EQ(Before, 0);
+    KT_EXPECT_EQ(Note.Processor, 0);
+}
+
+/* Two queues with a thread each, and one CPU that comes to have nothing to do: it takes the better one first. */
+KTEST(thread_that_is_more_important_is_taken_first) {
+    static RESTING Better, Other;
+    static SPINNER Spinner[MAXIMUM_PROCESSORS];
+    volatile BOOLEAN IsOver = FALSE, IsFree = FALSE;
+    volatile LONG Counter = 0;
+    KT_NEEDS_PROCESSORS(3);
+    KPRIORITY Old = KeSetPriorityThread(KeGetCurrentThread(), 13);
+    KtPin(0);
+    KT_REQUIRE(StartResting(&Better, 10, 0) && StartResting(&Other, 9, 1));
+    Better.Counter = Other.Counter = &Counter;
+    for (ULONG i = 1; i < KeNumberProcessors; i++) { /* this thread keeps CPU 0 busy */
+        Spinner[i] = (SPINNER){.IsOver = i == 2 ? &IsFree : &IsOver};
+        KT_REQUIRE(KtCreateThread(&Spinner[i].Thread, "spinner", 12, i, Spin, &Spinner[i]));
+        KT_WAIT_UNTIL(Spinner[i].Rounds != 0);
+    }
+    KeSetEvent(&Better.Go, IO_NO_INCREMENT, FALSE);
+    KeSetEvent(&Other.Go, IO_NO_INCREMENT, FALSE);
+    IsFree = TRUE;
+    while (Counter < 2) { /* without giving up this CPU */
+        YieldProcessor();
+    }
+    IsOver = TRUE;
+    for (ULONG i = 1; i < KeNumberProcessors; i++) {
+        KtJoin(&Spinner[i].Thread);
+    }
+    KtJoin(&Better.Thread);
+    KtJoin(&Other.Thread);
+    KtUnpin();
+    KeSetPriorityThread(KeGetCurrentThread(), Old);
+    KT_EXPECT_EQ(Better.Turn, 1);
+    KT_EXPECT_EQ(Other.Turn, 2);
 }
 
 KTEST(thread_in_a_queue_is_taken_by_a_cpu_that_becomes_idle) {

@@ -101,6 +101,19 @@ KTEST_CRASH(wait_at_DISPATCH) {
     KeReleaseSpinLock(&Lock, OldIrql);
 }
 
+/* The checked build stops although both are signalled: the next time they may not be. */
+KTEST_CRASH(wait_for_many_at_DISPATCH) {
+    static KSPIN_LOCK Lock;
+    static KEVENT Event[2];
+    PVOID Objects[2] = {&Event[0], &Event[1]};
+    KIRQL OldIrql;
+    KeInitializeEvent(&Event[0], NotificationEvent, TRUE);
+    KeInitializeEvent(&Event[1], NotificationEvent, TRUE);
+    KeAcquireSpinLock(&Lock, &OldIrql);
+    KeWaitForMultipleObjects(2, Objects, WaitAll, Executive, KernelMode, FALSE, NULL, NULL);
+    KeReleaseSpinLock(&Lock, OldIrql);
+}
+
 static VOID WaitInDpc(PKDPC Dpc, PVOID Context, PVOID Argument1, PVOID Argument2) {
     LARGE_INTEGER Timeout = Milliseconds(1);
     UNREFERENCED_PARAMETER(Dpc);
@@ -119,6 +132,34 @@ KTEST_CRASH(wait_in_a_dpc) {
 }
 
 /* ---- Two threads and more ---- */
+
+typedef struct _ALL_WITH_LIMIT {
+    KEVENT Event[2];
+    volatile NTSTATUS Status;
+} ALL_WITH_LIMIT;
+
+static VOID WaitForAllWithLimit(PVOID Context) {
+    ALL_WITH_LIMIT *This = Context;
+    PVOID Objects[2] = {&This->Event[0], &This->Event[1]};
+    LARGE_INTEGER Timeout = Milliseconds(1000);
+    This->Status = KeWaitForMultipleObjects(2, Objects, WaitAll, Executive, KernelMode, FALSE, &Timeout, NULL);
+}
+
+/* The timer of the time-out is one more object of the wait, but not one of all. */
+KTEST(wait_for_all_with_a_time_out_ends_before_it) {
+    static ALL_WITH_LIMIT This;
+    KT_THREAD Waiter;
+    for (ULONG i = 0; i < 2; i++) {
+        KeInitializeEvent(&This.Event[i], SynchronizationEvent, FALSE);
+    }
+    KT_REQUIRE(KtCreateThread(&Waiter, "waiter", 9, KT_ANY_PROCESSOR, WaitForAllWithLimit, &This));
+    KT_WAIT_UNTIL(!IsListEmpty(&This.Event[1].Header.WaitListHead));
+    for (ULONG i = 0; i < 2; i++) {
+        KeSetEvent(&This.Event[i], IO_NO_INCREMENT, FALSE);
+    }
+    KtJoin(&Waiter);
+    KT_EXPECT_EQ(This.Status, STATUS_SUCCESS);
+}
 
 typedef struct _WAITER {
     KT_THREAD Thread;

@@ -46,6 +46,22 @@ KTEST(work_runs_at_the_priority_of_its_queue) {
     }
 }
 
+/* One item after the other: a thread that is free takes each. */
+KTEST(work_needs_no_thread_while_one_is_free) {
+    static WORK Work;
+    volatile LONG *Workers = (volatile LONG *)&ExpWorkQueues[HyperCriticalWorkQueue].Workers;
+    LONG Before = 0;
+    for (LONG i = 1; i <= 8; i++) {
+        Work = (WORK){0};
+        ExInitializeWorkItem(&Work.Item, NoteWork, &Work);
+        ExQueueWorkItem(&Work.Item, HyperCriticalWorkQueue);
+        KT_WAIT_UNTIL(Work.Runs == 1);
+        KtSleep(1); /* until its thread waits again */
+        Before = i == 2 ? *Workers : Before;
+    }
+    KT_EXPECT_EQ(*Workers, Before);
+}
+
 static VOID WorkAgain(PVOID Parameter) {
     WORK *Work = Parameter;
     if (InterlockedIncrement(&Work->Runs) < 50) {
