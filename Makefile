@@ -253,6 +253,10 @@ rewind:
 trace:
 	@tools/bugcheck trace $(FILE)
 .PHONY: step explore models soak kd rewind trace
+# Faults planted on purpose, in copies of the tree under OUT/mutants.
+mutants:
+	@$(TOOL) cli.mutants $(if $(FOLDER),--folder $(FOLDER)) $(if $(NAME),--name $(NAME)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FRESH),--fresh)
+.PHONY: mutants
 
 # What the documents quote and tabulate, written anew from the code. tests/test_docs.py fails when they differ. The session in
 # docs/debugging.md boots the checked build: with symbols of an older kernel it would name wrong lines.
@@ -301,6 +305,7 @@ help:
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json
+#: make mutants         plant each fault of tests/mutants and see which die: FOLDER=io, NAME=..., JOBS=2, FRESH=1; goes on where it ended
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel
 #: make core            the kernel within the kernel: build/core, from exactly the files that core-list prints
