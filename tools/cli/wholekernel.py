@@ -33,7 +33,7 @@ from machine.process import Run, handle_signals
 USUAL_SECONDS = 60                          # of a search
 DEPTH = 3                                   # of what PCT looks for: its schedules have DEPTH - 1 preemptions
 SLOTS = min(2, os.cpu_count() or 1)         # machines at once
-PCT_SHARE = 0.4                             # of the time, where the pairs do not fit
+PCT_SHARE = 0.4                             # of the time, where what is listed does not fit
 TELL_SECONDS = 5
 MOST_ROWS = 14                              # of the table, for one stretch of a CPU
 MOST_NARROW = 24                            # columns of it
@@ -422,20 +422,20 @@ def look(search, preemptions):
         say(f"{explored.test}: only its first {MOST_ACCESSES:,} accesses to memory are looked at")
     singles = candidates(base)
     last = search.end
+    search.end = time.monotonic() + (last - time.monotonic()) * (1 - PCT_SHARE)
     search.all_of([[point] for point in singles], "single preemptions")
     tried = sum(search.text([point]) in search.tried for point in singles)
     told = f"{tried:,} of {len(singles):,} single preemptions"
     if tried == len(singles) and preemptions == 1:
         return f"{told} ({progress.rate() * 60:.0f} runs a minute)"
     if tried == len(singles):
-        search.end = time.monotonic() + (last - time.monotonic()) * (1 - PCT_SHARE)
         lists, left_out, is_all = search.pairs([point for point in singles if search.stands(point)])
         search.all_of(lists, "pairs")
         tried = sum(search.text(pair) in search.tried for pair in lists)
         told += f", {tried:,} of {'' if is_all else 'more than '}{len(lists):,} pairs ({left_out:,} only meet in the scheduler)"
-        search.end = last
         if is_all and tried == len(lists):
             return f"{told} ({progress.rate() * 60:.0f} runs a minute)"
+    search.end = last
     events = len(base.accesses)
     drawn = search.pct(base, events, explored.folder / "events")
     told += f" ({progress.rate() * 60:.0f} runs a minute); then {drawn:,} schedules drawn by PCT: "
