@@ -102,7 +102,8 @@ KE_ATTACH(IopThreadIrps, &Requests);
 
 /* See iop.h. */
 PIRP IopCountDownIn(const LIST_ENTRY *Head, PULONG Index) {
-    for (const LIST_ENTRY *Entry = Head->Flink; Entry != Head; Entry = Entry->Flink) {
+    /* NULL: a thread that is being made is in the list of threads before its own list is initialised. */
+    for (const LIST_ENTRY *Entry = Head->Flink; Entry != NULL && Entry != Head; Entry = Entry->Flink) {
         if ((*Index)-- == 0) {
             return CONTAINING_RECORD(Entry, IRP, ThreadListEntry);
         }

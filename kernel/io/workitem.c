@@ -17,14 +17,17 @@ typedef struct _IO_WORKITEM {
 /* The worker routine of every item; a bugcheck at its return names it. PASSIVE_LEVEL. */
 static VOID IopProcessWorkItem(PVOID Parameter) {
     PIO_WORKITEM Work = Parameter;
-    const IO_WORKITEM Taken = *Work; /* once it is not queued, it may be queued for something else, or freed */
+    /* Once it is not queued, it may be queued for something else, or freed. */
+    PVOID IoObject = Work->IoObject, Context = Work->Context;
+    PIO_WORKITEM_ROUTINE Routine = Work->Routine;
+    PIO_WORKITEM_ROUTINE_EX RoutineEx = Work->RoutineEx;
     __atomic_store_n(&Work->IsQueued, FALSE, __ATOMIC_RELEASE);
-    if (Taken.RoutineEx != NULL) {
-        Taken.RoutineEx(Taken.IoObject, Taken.Context, Work);
+    if (RoutineEx != NULL) {
+        RoutineEx(IoObject, Context, Work);
     } else {
-        Taken.Routine(Taken.IoObject, Taken.Context);
+        Routine(IoObject, Context);
     }
-    ObfDereferenceObject(Taken.IoObject);
+    ObfDereferenceObject(IoObject);
 }
 
 /* <= DISPATCH_LEVEL. Bytes of an item, for IoInitializeWorkItem. wdm.h: IoSizeofWorkItem. */

@@ -48,7 +48,8 @@ VOID KdInitializeTrace(ULONG Processors) {
         KeGetCurrentPrcb()); /* without memory it keeps the ring of one event, and will soon stop anyway */
 }
 
-const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index) {
+/* Its CPU may write over the event meanwhile: then the times tell. */
+KE_UNLOCKED const KTRACE_EVENT *KdFindTraceEvent(const KPRCB *Prcb, ULONG64 Index) {
     ULONG64 Size = ((ULONG64)Prcb->TraceMask + 1) >> KTRACE_SHIFT, Count = Prcb->TraceCount;
     if (Index >= Count || Count - Index > Size) {
         return NULL;

@@ -96,7 +96,7 @@ static FORCEINLINE ULONG RaiseToApc(PFAST_MUTEX FastMutex) {
 
 static FORCEINLINE VOID Acquire(PFAST_MUTEX FastMutex, KLOCK_KIND Kind) {
     ULONG OldIrql = RaiseToApc(FastMutex);
-    if (DBG && FastMutex->Owner == KiCurrentThread()) {
+    if (DBG && ReadPointerNoFence(&FastMutex->Owner) == KiCurrentThread()) { /* only the owner finds itself there */
         KeBugCheckEx(MUTEX_ALREADY_OWNED, (ULONG_PTR)FastMutex, (ULONG_PTR)KiCurrentThread(), 0, 0);
     }
     AcquireUnsafe(FastMutex, Kind, OldIrql);

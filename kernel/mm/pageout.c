@@ -109,8 +109,9 @@ static VOID WriteModifiedPages(VOID) {
     }
 }
 
-static BOOLEAN IsWriteNeeded(VOID) {
-    return IsFlushWanted || MiModifiedList.Count >= MODIFIED_THRESHOLD || MiAvailablePages < MiHighPages;
+static BOOLEAN IsWriteNeeded(VOID) { /* without the lock: it is asked again within a second */
+    return ReadBooleanNoFence(&IsFlushWanted) || ReadULong64NoFence(&MiModifiedList.Count) >= MODIFIED_THRESHOLD ||
+           ReadULong64NoFence(&MiAvailablePages) < MiHighPages;
 }
 
 static VOID ModifiedPageWriter(PVOID Context) {

@@ -226,7 +226,7 @@ VOID MiSignalPageWaiters(VOID) {
 MM_STATISTICS MiCounters;
 
 /* See mm.h: read without the lock, each number true by itself. Any IRQL. */
-VOID MmQueryStatistics(MM_STATISTICS *Statistics) {
+KE_UNLOCKED VOID MmQueryStatistics(MM_STATISTICS *Statistics) {
     *Statistics = MiCounters;
     Statistics->TotalPages = MiTotalPages;
     Statistics->AvailablePages = MiAvailablePages;

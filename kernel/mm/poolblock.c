@@ -182,7 +182,8 @@ PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header) {
     ULONG Units = Header->BlockSize;
 
     Header->PoolType = POOL_FREE; /* even if it ends up inside a larger block: a second free must find it so */
-    if (Next != NULL && Next->PoolType == POOL_FREE) {
+    /* A neighbour may be parked or handed out meanwhile, without the lock; free it becomes under the lock alone. */
+    if (Next != NULL && ReadUCharNoFence(&Next->PoolType) == POOL_FREE) {
         NextBlock(Next);
         TakeFree(Heap, Next);
         Units += Next->BlockSize;
@@ -190,7 +191,7 @@ PVOID MiReturnPoolBlock(PPOOL_HEAP Heap, PPOOL_HEADER Header) {
             MiShadowBlock(Next, FALSE);
         }
     }
-    if (Previous != NULL && Previous->PoolType == POOL_FREE) {
+    if (Previous != NULL && ReadUCharNoFence(&Previous->PoolType) == POOL_FREE) {
         PreviousBlock(Previous);
         TakeFree(Heap, Previous);
         Units += Previous->BlockSize;

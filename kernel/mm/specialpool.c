@@ -115,7 +115,7 @@ static BOOLEAN IsGoodTag(ULONG Tag) {
 
 /* A page in reserve for others comes first: special pool is a luxury. */
 static BOOLEAN MapSlot(ULONG64 Va, BOOLEAN IsPaged, BOOLEAN IsExecutable) {
-    if (MiAvailablePages < MiHighPages) {
+    if (ReadULong64NoFence(&MiAvailablePages) < MiHighPages) { /* a page more or less does not matter */
         return FALSE;
     }
     if (IsPaged) {

@@ -130,8 +130,8 @@ static VOID AdvanceClock(PBOOLEAN HasWrapped) {
     }
 }
 
-static BOOLEAN IsEnough(VOID) {
-    return MiAvailablePages + MiModifiedList.Count >= MiHighPages;
+static BOOLEAN IsEnough(VOID) { /* without the lock: a page more or less does not matter */
+    return ReadULong64NoFence(&MiAvailablePages) + ReadULong64NoFence(&MiModifiedList.Count) >= MiHighPages;
 }
 
 /* Trims until enough pages are available or will be once they are written, but no more than two rounds of the clock. */

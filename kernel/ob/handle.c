@@ -243,7 +243,7 @@ NTSTATUS ObpDropHandle(PVOID Object) {
         if (Header->Type->Close != NULL) {
             Status = Header->Type->Close(Object);
         }
-        if (Header->Name != NULL) {
+        if (ReadPointerNoFence(&Header->Name) != NULL) { /* a hint: asked again under the lock */
             ObpRemoveTemporaryName(Object);
         }
     }

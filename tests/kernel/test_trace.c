@@ -124,7 +124,8 @@ static VOID WriteEvents(ULONG Processor, PVOID Context) {
     }
 }
 
-static VOID CheckRing(const KPRCB *Prcb, ULONG *Seen) {
+/* A CPU may write over its events meanwhile: those are not counted. */
+static KE_UNLOCKED VOID CheckRing(const KPRCB *Prcb, ULONG *Seen) {
     ULONG64 Count = Prcb->TraceCount, Size = RingEvents(Prcb), LastRound = 0;
     for (ULONG64 Index = Count > Size ? Count - Size : 0; Index < Count; Index++) {
         const KTRACE_EVENT *Event = KdFindTraceEvent(Prcb, Index);

@@ -100,6 +100,8 @@ static FORCEINLINE SHORT InterlockedCompareExchange16(volatile SHORT *Target, SH
 #define ReadULongNoFence(p) __atomic_load_n((volatile const ULONG *)(p), __ATOMIC_RELAXED)
 #define ReadULong64Acquire(p) __atomic_load_n((volatile const ULONG64 *)(p), __ATOMIC_ACQUIRE)
 #define ReadULong64NoFence(p) __atomic_load_n((volatile const ULONG64 *)(p), __ATOMIC_RELAXED)
+#define ReadUCharAcquire(p) __atomic_load_n((volatile const UCHAR *)(p), __ATOMIC_ACQUIRE)
+#define ReadUCharNoFence(p) __atomic_load_n((volatile const UCHAR *)(p), __ATOMIC_RELAXED)
 #define ReadBooleanAcquire(p) __atomic_load_n((volatile const BOOLEAN *)(p), __ATOMIC_ACQUIRE)
 #define ReadBooleanNoFence(p) __atomic_load_n((volatile const BOOLEAN *)(p), __ATOMIC_RELAXED)
 #define ReadPointerAcquire(p) __atomic_load_n((PVOID volatile const *)(p), __ATOMIC_ACQUIRE)
