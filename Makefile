@@ -20,13 +20,13 @@ NASM := nasm
 FONT := $(firstword $(wildcard /usr/share/consolefonts/spleen-8x16.psfu.gz /usr/*/kbd/consolefonts/default8x16.psfu.gz) \
           /usr/share/consolefonts/spleen-8x16.psfu.gz)
 
-ifeq ($(filter $(BUILD),checked free step ubsan core),)
-$(error BUILD is '$(BUILD)': it must be checked, free, step, ubsan or core)
+ifeq ($(filter $(BUILD),checked free step ubsan race core),)
+$(error BUILD is '$(BUILD)': it must be checked, free, step, ubsan, race or core)
 endif
 
 # ---- Sources: kernel/sources.mk lists each with a few words ------------------------------------------------------------
 include kernel/sources.mk
-LISTED  := $(CORE) $(RING) $(CHECKED) $(UBSAN) $(OFFSETS)
+LISTED  := $(CORE) $(RING) $(CHECKED) $(UBSAN) $(RACE) $(OFFSETS)
 PRESENT := $(wildcard $(addsuffix /*.c,boot arch/* kernel/*) $(addsuffix /*.asm,boot arch/* kernel/*))
 $(foreach f,$(filter-out $(LISTED),$(PRESENT)),$(error kernel/sources.mk does not list $(f): add it to CORE or RING))
 $(foreach f,$(filter-out $(PRESENT),$(LISTED)),$(error kernel/sources.mk lists $(f), which is not there: take the line out))
@@ -35,8 +35,8 @@ $(foreach b,$(BLAMED),$(foreach f,$(filter-out $(CORE) $(RING),$(BLAMED_$(b))),\
     $(error kernel/sources.mk: BLAMED_$(b) names $(f), no source)))
 $(foreach f,$(sort $(LISTED)),$(if $(word 2,$(filter $(f),$(LISTED))),$(error kernel/sources.mk lists $(f) twice)))
 
-KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan,$(BUILD)),$(CHECKED)) \
-              $(if $(filter ubsan,$(BUILD)),$(UBSAN))
+KERNEL     := $(CORE) $(if $(filter-out core,$(BUILD)),$(RING)) $(if $(filter checked ubsan race,$(BUILD)),$(CHECKED)) \
+              $(if $(filter ubsan,$(BUILD)),$(UBSAN)) $(if $(filter race,$(BUILD)),$(RACE))
 KERNEL_C   := $(filter %.c,$(KERNEL))
 KERNEL_ASM := $(filter %.asm,$(KERNEL))
 
@@ -49,6 +49,10 @@ CHECKED_core    := -DDBG=0
 CHECKED_step    := -DDBG=0
 CHECKED_checked := -DDBG=1 -DCHECKED=1
 CHECKED_ubsan   := -DDBG=1 -DCHECKED=1 -fsanitize=undefined
+# A call in front of each access (kernel/kd/race.c): not in the files that are called, nor where pixels are written by the million.
+UNWATCHED := $(RACE) kernel/kd/screen.c
+WATCHED := -fsanitize=thread --param=tsan-distinguish-volatile=1 --param=tsan-instrument-func-entry-exit=0 -Wno-tsan
+CHECKED_race    := -DDBG=1 -DCHECKED=1 $(WATCHED)
 CHECK  := $(CHECKED_$(BUILD))
 # For stepping through the C: each statement has code of its own, and each function is one.
 OPTIMIZE := $(if $(filter step,$(BUILD)),-Og -fno-inline,-O2)
@@ -56,13 +60,13 @@ OPTIMIZE := $(if $(filter step,$(BUILD)),-Og -fno-inline,-O2)
 CFLAGS := -std=gnu11 $(OPTIMIZE) $(BASE) $(CHECK) $(WARN) -fno-optimize-sibling-calls -falign-jumps=1 -falign-loops=1 \
           -fstack-protector-strong -mstack-protector-guard=global -Wframe-larger-than=4000 \
           -Ikernel/include -Ikernel/include/ddk -Iarch/x86_64/include -Iboot -I$(G)
-NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan,$(BUILD)),-p checked.inc) -I$(G)/ -Iarch/x86_64/
+NASMFLAGS := -f elf64 -g -F dwarf $(if $(filter checked ubsan race,$(BUILD)),-p checked.inc) -I$(G)/ -Iarch/x86_64/
 # Drivers see the public headers only. -O1 -fno-inline: a PAGE function must stay a function (docs/drivers).
 # -fstack-clash-protection: a large array on the stack is touched page by page at the function's entry, as by Windows'
 # compiler, so that it cannot step over the guard pages. The kernel's own frames are all far smaller than a page.
 DRIVER_FLAGS := $(if $(filter step,$(BUILD)),-Og -DKD_PRINTS,-O1) -fno-inline -ffunction-sections -fno-builtin \
           -fms-extensions -fstack-protector-strong -fstack-clash-protection \
-          -mstack-protector-guard=global $(BASE) $(filter -D%,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
+          -mstack-protector-guard=global $(BASE) $(filter-out -fsanitize=undefined,$(CHECK)) $(WARN) -Wno-multichar -Wno-unknown-pragmas \
           -Wno-incompatible-pointer-types -Wno-pointer-to-int-cast -Ikernel/include/ddk -Ikernel/include/ddk/crt
 DRIVER_CFLAGS   := -std=gnu11 $(DRIVER_FLAGS)
 DRIVER_CXXFLAGS := -std=gnu++17 -fno-exceptions -fno-rtti -fno-threadsafe-statics -Wno-narrowing \
@@ -103,7 +107,7 @@ AS_BLAMED  = $(CROSS)objcopy $(foreach s,.text .text.unlikely,--rename-section $
 $(B)/obj/%.o: %.c | $(G)/offsets.inc
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	@$(CC) $(CFLAGS) -c $< -o $@
+	@$(CC) $(filter-out $(if $(filter $<,$(UNWATCHED)),$(WATCHED)),$(CFLAGS)) -c $< -o $@
 	@$(if $(BLAME),$(AS_BLAMED) $@)
 
 $(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
@@ -120,10 +124,11 @@ $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.
 	@sed -n 's/^.*@OFFSET \([A-Za-z0-9_]*\) \$$*\(-\?[0-9]*\).*$$/%define \1 \2/p' $(G)/offsets.s > $@.new
 	@cmp -s $@.new $@ && touch $@ || mv $@.new $@
 
-# The core exports those names of the whole kernel's exports that it has.
-$(G)/exports.c: kernel/ldr/exports.def tools/build/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS))
+# The core exports those names of the whole kernel's exports that it has; BUILD=race also the compiler's calls.
+CALLS := $(if $(filter race,$(BUILD)),$(B)/obj/kernel/kd/racecalls.o)
+$(G)/exports.c: kernel/ldr/exports.def tools/build/mkexports.py $(if $(filter core,$(BUILD)),$(KERNEL_OBJECTS)) $(CALLS)
 	@mkdir -p $(@D)
-	@$(TOOL) build.mkexports $< $@ $(filter %.o,$^)
+	@$(TOOL) build.mkexports $(CALLS:%=--also %) $< $@ $(filter-out $(CALLS),$(filter %.o,$^))
 
 $(B)/obj/generated/exports.o: $(G)/exports.c
 	@mkdir -p $(@D)
@@ -246,13 +251,15 @@ models:
 	@tools/bugcheck models $(NAME) $(if $(MUTATION),--mutation $(MUTATION))
 soak:
 	@tools/bugcheck soak $(if $(RUNS),--runs $(RUNS)) $(if $(JOBS),--jobs $(JOBS)) $(if $(RESUME),--resume)
+races:
+	@tools/bugcheck races $(TESTS)
 kd:
 	@tools/bugcheck kd $(FILE)
 rewind:
 	@tools/bugcheck rewind $(if $(TO),--to $(TO))
 trace:
 	@tools/bugcheck trace $(FILE)
-.PHONY: step explore models soak kd rewind trace
+.PHONY: step explore models soak races kd rewind trace
 # Faults planted on purpose, in copies of the tree under OUT/mutants.
 mutants:
 	@$(TOOL) cli.mutants $(if $(FOLDER),--folder $(FOLDER)) $(if $(NAME),--name $(NAME)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FRESH),--fresh)
@@ -302,6 +309,7 @@ help:
 #: make explore         every schedule of two CPUs through a lock: NAME=spin_lock; without a name: what can be explored
 #: make models          every order of a model's steps: NAME=spinlock, MUTATION=NAME; without a name: the models there are
 #: make soak            thousands of seeded boots: RUNS=10000, JOBS=2, RESUME=1 to go on; build/soak
+#: make races           the tests inside the kernel with some accesses watched: each data race, with both stacks (TESTS=PREFIX)
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json

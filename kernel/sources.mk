@@ -320,8 +320,11 @@ BLAMED_ptes += kernel/mm/systempte.c     # 0xDB
 BLAMED_ptes += kernel/mm/devicememory.c  # 0xDB
 BLAMED_ptes += kernel/mm/range.c         # 0xDB
 
-# ---- Only in the checked build and in BUILD=ubsan, only in BUILD=ubsan, and only for the build
+# ---- Only in the checked build, BUILD=ubsan and BUILD=race, only in one of these two, and only for the build
 CHECKED += kernel/ke/checkedlock.c       # notes around each change of IRQL and each spin lock
 CHECKED += kernel/ke/lockcheck.c         # the holder of each spin lock, and the order
 UBSAN := kernel/kd/ubsan.c               # the compiler's calls where behaviour is undefined
+RACE += kernel/kd/race.c                # accesses delayed and watched
+RACE += kernel/kd/racecalls.c           # the compiler's calls in front of each access
+RACE += kernel/kd/racereport.c          # the races in words
 OFFSETS := arch/x86_64/offsets.c         # structure offsets for the assembler

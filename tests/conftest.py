@@ -169,7 +169,7 @@ def start(request, tmp_path):
 def boot(start):
     """boot(scenario, test=..., append=..., **of Machine) runs a machine to its end and returns what it left."""
 
-    def booter(scenario=None, *, test=None, append="", limit=60, screen=False, finds_undefined=False, **settings):
+    def booter(scenario=None, *, test=None, append="", limit=60, screen=False, finds_undefined=False, finds_races=False, **settings):
         words = [f"scenario={scenario}"] if scenario else []
         words += [f"test={test}"] if test else []
         machine = Machine(cmdline=" ".join(words + [append]).strip(), leave=not screen, **settings)
@@ -187,6 +187,9 @@ def boot(start):
         undefined = [line for line in outcome.serial.splitlines() if line.startswith("ubsan:")]
         if undefined and not finds_undefined:
             pytest.fail("undefined behaviour:\n" + "\n".join(undefined), pytrace=False)
+        races = [line for line in outcome.serial.splitlines() if line.startswith("race:")]
+        if races and not finds_races:
+            pytest.fail("data races:\n" + "\n".join(races), pytrace=False)
         return Booted(**vars(outcome))
 
     return booter

@@ -45,9 +45,8 @@ def is_hang(head):
 def judge_each(head, builds, folder, schedules, dump):
     """The result of each schedule: a seed, or None for real threads."""
     options = driver.parse([*map(str, head.paths), *head.options, "--timeout", HOST_LIMIT, "--dump", dump])
-    kind = "checked" if options.checked else "free"
-    ensure_built(kind)
-    modules = built_driver(head.path.name, kind, builds / head.path.name)
+    ensure_built(options.build)
+    modules = built_driver(head.path.name, options.build, builds / head.path.name)
     if isinstance(modules, driverbuild.Unbuildable):
         return [{"result": "unbuildable", "text": str(modules)}]
     results = []

@@ -394,6 +394,65 @@ KTEST_CRASH(E2_after_undefined_behaviour) {
     KeBugCheck(MANUALLY_INITIATED_CRASH);
 }
 
+/* ---- The detector of data races: all CPUs count, and the test stops the machine itself, after BUILD=race's report ---- */
+
+typedef struct _COUNTED {
+    KSPIN_LOCK Lock;
+    VOID (*Count)(struct _COUNTED *This);
+    ULONG64 Counter;
+} COUNTED;
+
+static VOID CountUnlocked(COUNTED *This) {
+    This->Counter++;
+}
+
+static VOID CountLocked(COUNTED *This) {
+    KeAcquireSpinLockAtDpcLevel(&This->Lock);
+    This->Counter++;
+    KeReleaseSpinLockFromDpcLevel(&This->Lock);
+}
+
+static VOID CountMarked(COUNTED *This) {
+    WriteULong64NoFence(&This->Counter, ReadULong64NoFence(&This->Counter) + 1);
+}
+
+static VOID CountHalfMarked(COUNTED *This) {
+    WriteULong64NoFence(&This->Counter, This->Counter + 1);
+}
+
+static VOID CountOften(ULONG Processor, PVOID Context) {
+    COUNTED *This = Context;
+    UNREFERENCED_PARAMETER(Processor);
+    for (ULONG Round = 0; Round < 20000; Round++) {
+        KIRQL OldIrql = KeRaiseIrqlToDpcLevel();
+        This->Count(This);
+        KeLowerIrql(OldIrql);
+    }
+}
+
+static VOID CountOnAllCpus(VOID (*Count)(COUNTED *This)) {
+    COUNTED This = {.Count = Count};
+    KtRunOnAllCpus(CountOften, &This);
+    Expect(MANUALLY_INITIATED_CRASH, 0, 0, 0, 0);
+    KeBugCheck(MANUALLY_INITIATED_CRASH);
+}
+
+KTEST_CRASH(E2_after_counting_without_a_lock) {
+    CountOnAllCpus(CountUnlocked);
+}
+
+KTEST_CRASH(E2_after_counting_under_a_lock) {
+    CountOnAllCpus(CountLocked);
+}
+
+KTEST_CRASH(E2_after_counting_by_marked_accesses) {
+    CountOnAllCpus(CountMarked);
+}
+
+KTEST_CRASH(E2_after_counting_by_a_marked_write) {
+    CountOnAllCpus(CountHalfMarked);
+}
+
 static VOID SayBuffer(PVOID Buffer, ULONG Length) {
     DbgPrint("callback: %u at IRQL %u\n", Length == sizeof(ULONG) ? *(ULONG *)Buffer : 0, KeGetCurrentIrql());
 }

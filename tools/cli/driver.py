@@ -1,6 +1,6 @@
 """Judges a driver: builds, boots, loads, watches it; the last line says how it ended.
 
-The exit status is 0 completed, 1 failed or undecided, 2 unbuildable (or it could not be run), 3 bugcheck, 4 deadlock.
+The exit status is 0 completed, 1 failed or undecided, 2 unbuildable (or it could not be run), 3 bugcheck, 4 deadlock, 5 race.
 tools/bugcheck calls this after it has seen to the packages; `tools/bugcheck help` explains the options. The kernel's half is
 kernel/judge/judge.c: what it says on COM2, one JSON object a line, is put together here.
 """
@@ -25,7 +25,7 @@ from machine.lastcrash import remember
 from machine.process import Run, handle_signals, hang_report
 from machine.volume import VolumeError, copy_out
 
-EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4}
+EXITS = {"completed": 0, "failed": 1, "undecided": 1, "unbuildable": 2, "bugcheck": 3, "deadlock": 4, "race": 5}
 WHERE = re.compile(r"(?P<module>[^!\s]+)(?:!(?P<function>[^+\s]+)(?:\+(?P<offset>0x[0-9a-fA-F]+))?)?"
                    r"(?: \((?P<file>[^():]+):(?P<line>\d+)\))?$")
 VERIFIER_WORDS = re.compile(r"[a-z0-9][a-z0-9,=-]*\Z")
@@ -37,6 +37,8 @@ SEEDED_SHIFT = 7
 # The watchdogs count each tick this many times, so that NT's two minutes at DISPATCH_LEVEL are two seconds. With real
 # threads on a busy host a driver that works may need those two, mostly waiting for other CPUs: there it is twelve.
 HASTE, FREE_RUNNING_HASTE = 60, 10
+# A driver makes few accesses beside the kernel's millions: one in so many is watched, with interrupts off, which is slow.
+RACE_EVERY, RACE_HASTE = 50, 4
 FILES_SHOWN = 20
 ANSWER_SECONDS = 10
 LOCK_SECONDS = 240
@@ -61,7 +63,9 @@ def parse(words):
     parser.add_argument("-D", dest="defines", action="append", default=[], metavar="NAME")
     parser.add_argument("--integritycheck", action="store_true")
     parser.add_argument("--unload", action="store_true")
-    parser.add_argument("--checked", action="store_true")
+    kernels = parser.add_mutually_exclusive_group()
+    kernels.add_argument("--checked", dest="build", action="store_const", const="checked", default="free")
+    kernels.add_argument("--races", dest="build", action="store_const", const="race")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--dump", choices=DUMP_LEVELS, default="full")
     parser.add_argument("--append", default="", help=argparse.SUPPRESS)
@@ -137,7 +141,7 @@ class Recorder:
 
 
 def machine_of(options, modules, folder, haste=None):
-    haste = haste or (FREE_RUNNING_HASTE if options.free_running else HASTE)
+    haste = haste or (RACE_HASTE if options.build == "race" else FREE_RUNNING_HASTE if options.free_running else HASTE)
     words = [f"driver={','.join(module.name for module in modules)}", f"haste={haste}"]
     uptime = drawn_uptime(options.seed) if options.uptime is None else options.uptime
     words += [f"uptime={uptime}"]
@@ -147,8 +151,8 @@ def machine_of(options, modules, folder, haste=None):
     words += [f"limit={options.limit}"] if options.limit else []
     if options.verifier is not None:
         words.append(f"verifier={options.verifier}" if options.verifier else "verifier")
-    kind = "checked" if options.checked else "free"
-    machine = Machine(way="pvh", build=kind, cmdline=" ".join(words + [options.append]).strip(), cpus=options.cpus,
+    words += [f"raceevery={RACE_EVERY}"] if options.build == "race" else []
+    machine = Machine(way="pvh", build=options.build, cmdline=" ".join(words + [options.append]).strip(), cpus=options.cpus,
                       mem=options.mem, seed=options.seed, extra=tuple(options.qemu))
     machine.shift = SEEDED_SHIFT if options.seed is not None else 0
     machine.archive = make_archive(folder / "boot.cpio", machine.files() / "boot.cpio", modules)
@@ -191,13 +195,19 @@ def report_of(serial):
     return [line for line in lines if line.strip()]
 
 
+def races_of(serial):
+    """The lines about data races, which the race build alone prints (kernel/kd/racereport.c)."""
+    return re.findall(r"^race: (.*)$", serial, re.M)
+
+
 def judged(outcome, recorder, options):
     """The result as an object, without its files."""
     verdict = outcome.verdict or {}
     result = {"result": "undecided", "code": None, "name": None, "parameters": None, **where_fields(None), "where": None,
               "caller": None, "text": "", "status": None, "seed": options.seed, "cpus": options.cpus, "mem": options.mem,
-              "build": "checked" if options.checked else "free", "verifier": options.verifier,
+              "build": options.build, "verifier": options.verifier,
               "output": "".join(recorder.output), "notes": recorder.said, "report": [], "waits": recorder.waits,
+              "races": races_of(outcome.serial),
               "files": [], "guestSeconds": None}
     if verdict.get("end") == "bugcheck":
         result |= {"result": "bugcheck", "code": verdict["code"], "name": verdict["name"],
@@ -215,6 +225,8 @@ def judged(outcome, recorder, options):
                    "guestSeconds": facts["guestMs"] / 1000 if "guestMs" in facts else None}
     elif outcome.ended != "limit":
         result["text"] = outcome.departure()
+    if result["races"] and result["result"] in ("completed", "undecided"):
+        result |= {"result": "race", "text": result["races"][0]}
     if outcome.seconds > options.timeout and result["result"] == "undecided":
         result["text"] = ": ".join([f"no end within {options.timeout} s"] + [result["text"]] * bool(result["text"]))
     return result
@@ -271,7 +283,7 @@ def run_machine(machine, folder, options):
     if not recorder.at_line_start:
         recorder.put("\n")
     result = judged(outcome, recorder, options)
-    for line in result["report"]:
+    for line in [f"race: {line}" for line in result["races"]] + result["report"]:
         recorder.put_line(line)
     return result
 
@@ -287,20 +299,20 @@ def judge(options):
     if options.clients:
         check_clients(options.files, options.clients)
     qemu_version()
-    make_kernel("checked" if options.checked else "free")
+    make_kernel(options.build)
     with contextlib.ExitStack() as held:
         return judge_alone(options, lambda folder: held.enter_context(alone_in(folder, LOCK_SECONDS, say)))
 
 
 def variant_of(options):
     """The options that the folder's name tells: a run under the verifier leaves another's dump and files alone."""
-    return "-".join(["checked"] * options.checked + ["verifier"] * (options.verifier is not None))
+    return "-".join([options.build] * (options.build != "free") + ["verifier"] * (options.verifier is not None))
 
 
 def judge_alone(options, enter):
     """enter(folder) returns when the folder is this run's alone."""
     settings = Settings(tuple(options.includes), tuple(options.defines), options.integritycheck, variant_of(options))
-    modules = build([*options.files, *options.clients], "checked" if options.checked else "free", enter=enter,
+    modules = build([*options.files, *options.clients], options.build, enter=enter,
                     settings=settings)
     for difference in (text for module in modules for text in module.differences):
         say(difference)

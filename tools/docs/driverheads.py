@@ -2,7 +2,7 @@
 
 Each folder there is a theme and has a page of its own. NAME.c is a driver; NAME.fix beside it is its repair, a diff (repair.py).
 A head is the comment on top of a source, or the prose above the diff; lines that begin with a key tell how the driver ends:
-    expect: completed | deadlock TEXT | unbuildable TEXT | failed 0xSTATUS | undecided TEXT
+    expect: completed | deadlock TEXT | unbuildable TEXT | failed 0xSTATUS | undecided TEXT | race TEXT
     expect: bugcheck CODE (P1, P2, P3, P4) in MODULE[!function]    a parameter is a number, >N, * or a word of WORDS
     expect-some: ...    the same, and over all seeds it must come at least once
     repaired: FILE      what does it right, where that is not the NAME.fix beside it
@@ -21,7 +21,7 @@ from host.paths import TOP, CannotRun
 FOLDER = TOP / "tests/drivers"
 SOURCES = (".c", ".cc", ".cpp", ".C", repair.SUFFIX)
 BUGCHECK = re.compile(r"bugcheck (0x[0-9A-Fa-f]+) \((.*)\)(?: in (\*|[\w-]+)(?:!(\w+))?)?\s*$")
-KINDS = ("completed", "deadlock", "unbuildable", "failed", "undecided")
+KINDS = ("completed", "deadlock", "unbuildable", "failed", "undecided", "race")
 # Addresses by the names of their regions: from (the MM_ name in mm.h) to.
 WORDS = {"thread": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"), "nonpaged": ("MM_NONPAGED_POOL", "MM_SYSTEM_CACHE"),
          "paged": ("MM_PAGED_POOL", "MM_STACKS"), "stack": ("MM_STACKS", "MM_SPECIAL_POOL"),

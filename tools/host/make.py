@@ -11,7 +11,7 @@ import threading
 
 from host.paths import OUT, TOP, CannotRun
 
-BUILDS = ("checked", "free", "step", "ubsan", "core")
+BUILDS = ("checked", "free", "step", "ubsan", "race", "core")
 PATIENCE = 5                    # seconds that a build may take without a word
 
 
