@@ -208,7 +208,7 @@ def recipes():
     text = (TOP / "Makefile").read_text().replace("\\\n", " ")
     text = text.replace("$(CROSS)", "")                     # nothing on an x86-64
     values = dict(re.findall(r"^(CC|CXX|LD|NASM)\s*[:?]?=\s*(\S+)", text, re.M))
-    text = re.sub(r"(?<!\$)\$\(\w+\s", "(Q ", text)      # functions of make's
+    text = re.sub(r"(?<!\$)\$\([\w-]+\s", "(Q ", text)      # functions of make's
     lines = [line[1:].lstrip("@-") for line in text.splitlines() if line.startswith("\t")]
     return re.sub(r"\$\((\w+)\)", lambda match: values.get(match[1], "Q"), "\n".join(lines)).replace("$$(", "$(")
 

@@ -35,10 +35,10 @@ static VOID CheckLeftLocks(PKTHREAD Thread) {
 }
 
 /* A thread's object is in the list from the moment when the thread is laid out until the last reference is gone. One that
- * was never laid out is in no list. */
+ * was never laid out is in no list; in the list Flink changes with the neighbours, but is never NULL. */
 static VOID WatchThread(PETHREAD Thread, KE_THREAD_EVENT Event) {
     PLIST_ENTRY Entry = &Thread->Tcb.ObjectListEntry;
-    BOOLEAN IsGoing = Event == ThreadDeleted && Entry->Flink != NULL;
+    BOOLEAN IsGoing = Event == ThreadDeleted && ReadPointerNoFence(&Entry->Flink) != NULL;
     if (IsGoing) {
         CheckLeftLocks(&Thread->Tcb);
     }
