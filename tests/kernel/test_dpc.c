@@ -193,7 +193,10 @@ KTEST(dpc_of_low_importance_comes_with_the_tick_of_a_busy_cpu) {
     KtUnpin();
 }
 
+static volatile BOOLEAN IsSpinning;
+
 static VOID SpinWhile(PVOID Context) {
+    IsSpinning = TRUE;
     while (*(volatile BOOLEAN *)Context) {
         YieldProcessor();
     }
@@ -206,8 +209,11 @@ KTEST(dpc_of_medium_importance_does_not_interrupt_another_cpu) {
     ULONG AtOnce = 0;
     KT_NEEDS_PROCESSORS(2);
     KtPin(0);
+    IsSpinning = FALSE;
     KT_REQUIRE(KtCreateThread(&Busy, "busy", 9, 1, SpinWhile, (PVOID)&IsBusy));
-    KtSleep(20);
+    while (!IsSpinning) {
+        YieldProcessor();
+    }
     for (ULONG Round = 0; Round < ROUNDS; Round++) {
         Prepare(&Call, MediumImportance);
         KeSetTargetProcessorDpc(&Call.Dpc, 1);
