@@ -7,6 +7,7 @@ import pytest
 
 from host.paths import TOP
 
+pytestmark = pytest.mark.spare                  # to make this build and to run it takes long
 PLANTED = "crash_E2_after_counting_"
 STACK = re.compile(r"^race:     CPU (\d) at IRQL (\d+), thread 'test cpu', (\w+) 8 bytes at (0x[0-9a-f]+)(, marked)?:\n"
                    r"race:         ktest!(\w+)\+0x[0-9a-f]+ \(crash_bugcheck\.c:\d+\)\n"

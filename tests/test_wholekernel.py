@@ -53,6 +53,7 @@ def test_a_planted_fault_is_found_shown_and_repeated(explore, name):
     assert once.returncode == 1 and ": BROKEN: " in once.stdout and table in once.stdout, once.stdout + once.stderr
 
 
+@pytest.mark.spare                              # it takes long
 def test_right_ones_hold_behind_every_single_preemption(explore):
     done = explore(*RIGHT, "--preemptions", "1", "--seconds", "120")
     assert done.returncode == 0, done.stdout + done.stderr

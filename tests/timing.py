@@ -33,7 +33,8 @@ def pytest_addoption(parser):
 
     parser.addoption("--seeds", help="the seeds that this run should draw, with commas between: those of the header of another")
     parser.addoption("--all", action="store_true",
-                     help="the spare tests too: drivers in which nothing can happen at once, with real threads")
+                     help="the spare tests too: drivers in which nothing can happen at once, with real threads; the build that "
+                          "watches for data races; every single preemption of the whole kernel")
 
 
 def cpu_seconds():

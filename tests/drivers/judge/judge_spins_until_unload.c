@@ -1,7 +1,7 @@
 /* judge_spins_until_unload.c: a thread asks a flag in a loop, and DriverUnload sets the flag: poor, and yet it ends.
  *
  * expect: completed
- * run: --unload --limit 5
+ * run: --unload --limit 2
  */
 #include <ntddk.h>
 
