@@ -24,7 +24,7 @@ except driverheads.HeadError as problem:
 BY_NAME = {head.path.name: head for head in HEADS}
 HOST_LIMIT = "180"
 WATCHDOGS = (0x101, 0x133)
-OUTWAITS = ("io_orphan_completed.c",)           # a limit of the kernel's: five minutes
+OUTWAITS = ("io_orphan_completed.c",)           # ends well, behind a limit
 OWN_CODES = 0xDEAD0000                          # bugchecks that a driver makes to show that it got there
 
 
@@ -39,8 +39,9 @@ def built_driver(name, kind, folder):
 
 
 def is_hang(head):
-    """It goes on when a limit ends a wait, and no sooner: one that works might need more of the host's time than the limit gives."""
-    return head.path.name in OUTWAITS or all(item.kind == "undecided" or (item.kind == "bugcheck" and item.code in WATCHDOGS) for item in head.expected)
+    """Only a limit ends it: no driver that works, which might need more of the host's time than the limit gives."""
+    return head.path.name in OUTWAITS or all(item.kind == "undecided" or (item.kind == "bugcheck" and item.code in WATCHDOGS)
+                                             for item in head.expected)
 
 
 def judge_each(head, builds, folder, schedules, dump):
