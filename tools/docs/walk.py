@@ -76,7 +76,8 @@ gdb.execute("kill")
 
 def steps(name):
     """(file, function) of each instruction."""
-    folder, found, walk = OUT / "walk", OUT / "walk/steps.json", WALKS[name]
+    folder, walk = OUT / "walk" / name, WALKS[name]         # its own: two walks may be counted at a time
+    found = folder / "steps.json"
     build("free", "kernel", "archive", quiet=True)
     settings = {"build": "free", "cmdline": walk.cmdline, "cpus": 1, "mem": 64, "seed": 1, "leave": False}
     run = Run(Machine(**settings), folder)
