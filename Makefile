@@ -101,21 +101,38 @@ $(B)/kernel.elf: $(OBJECTS) boot/kernel.ld
 	@$(LD) -n -nostdlib -z noexecstack -z max-page-size=4096 --build-id=none --no-warn-rwx-segments -T boot/kernel.ld -o $@ $(OBJECTS)
 
 # The code of a file that a list BLAMED_x names gets the section .text.blamed.x: kernel.ld keeps them together.
-BLAME      = $(strip $(foreach b,$(BLAMED),$(if $(filter $<,$(BLAMED_$(b))),$(b))))
+PLACE      = $(patsubst $(OVERLAY)/%,%,$<)
+BLAME      = $(strip $(foreach b,$(BLAMED),$(if $(filter $(PLACE),$(BLAMED_$(b))),$(b))))
 AS_BLAMED  = $(CROSS)objcopy $(foreach s,.text .text.unlikely,--rename-section $(s)=.text.blamed.$(BLAME))
 
-$(B)/obj/%.o: %.c | $(G)/offsets.inc
+define COMPILE
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	@$(CC) $(filter-out $(if $(filter $<,$(UNWATCHED)),$(WATCHED)),$(CFLAGS)) -c $< -o $@
+	@$(CC) $(filter-out $(if $(filter $<,$(UNWATCHED)),$(WATCHED)),$(CFLAGS)) $(if $(OVERLAY),-iquote $(dir $(PLACE))) -c $< -o $@
 	@$(if $(BLAME),$(AS_BLAMED) $@)
-
-$(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
+endef
+define ASSEMBLE
 	@mkdir -p $(@D)
 	@echo "  NASM    $<"
 	@$(NASM) $(NASMFLAGS) -MD $(@:.o=.d) -MT $@ $< -o $@.new
 	@$(CROSS)objcopy --wildcard --strip-symbol='..@*' --strip-symbol='Cfi*' $@.new  # labels of macros would hide the functions' names
 	@mv $@.new $@
+endef
+
+$(B)/obj/%.o: %.c | $(G)/offsets.inc
+	$(COMPILE)
+$(B)/obj/%.asm.o: %.asm $(wildcard arch/x86_64/*.inc) $(G)/offsets.inc $(G)/font.psf
+	$(ASSEMBLE)
+
+# OVERLAY=FOLDER: a kernel with FOLDER's files in place of the tree's of the same paths (a lab's: tools/build/labs.py).
+OVERLAY ?=
+ifneq ($(OVERLAY),)
+define overlaid_rule
+$(B)/obj/$(patsubst %.c,%.o,$(1:.asm=.asm.o)): $(OVERLAY)/$(1)
+	$$($(if $(filter %.c,$(1)),COMPILE,ASSEMBLE))
+endef
+$(foreach f,$(KERNEL),$(if $(wildcard $(OVERLAY)/$(f)),$(eval $(call overlaid_rule,$(f)))))
+endif
 
 # Structure offsets for the assembler, read out of the C compiler's output for arch/x86_64/offsets.c.
 $(G)/offsets.inc: $(OFFSETS) $(wildcard kernel/include/*.h kernel/include/ddk/*.h arch/x86_64/include/*.h)
@@ -260,6 +277,10 @@ rewind:
 trace:
 	@tools/bugcheck trace $(FILE)
 .PHONY: step explore models soak races kd rewind trace
+# Each lab's solution gets all points, its starter those that it should, each wrong solution loses its parts.
+labs-proof:
+	@tools/bugcheck grade selfcheck $(LAB)
+.PHONY: labs-proof
 # Faults planted on purpose, in copies of the tree under OUT/mutants.
 mutants:
 	@$(TOOL) cli.mutants $(if $(FOLDER),--folder $(FOLDER)) $(if $(NAME),--name $(NAME)) $(if $(JOBS),--jobs $(JOBS)) $(if $(FRESH),--fresh)
@@ -313,6 +334,7 @@ help:
 #: make kd              the debugger on the last crash dump (FILE=PATH for another)
 #: make rewind          back from the last seeded crash: TO=trim, allocate, acquire, raise, -N
 #: make trace           the last events of the crash as trace.html and trace.json
+#: make labs-proof      each lab: its solution, its starter and each wrong solution get what they should (LAB=03 for one)
 #: make mutants         plant each fault of tests/mutants and see which die: FOLDER=io, NAME=..., JOBS=2, FRESH=1; goes on where it ended
 #: make iso             build/checked/bugcheck.iso, for BIOS and UEFI
 #: make kernel          only the kernel

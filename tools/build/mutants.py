@@ -24,17 +24,19 @@ from host.paths import TOP, CannotRun
 TABLES = TOP / "tests/mutants"
 ENTRY = re.compile(r"(\w+): (\S+)$")
 ENDS = ("dies by", "equivalent", "lives")
+NOTES = ("equivalent", "lives", "hint")
 KEPT, OLD, NEW = "  ", "- ", "+ "
 DEFAULTS = {"build": "checked", "seed": "3", "cpus": "4", "mem": "256"}
 
 
 @dataclass
 class Killer:
-    """What a mutant should die by: tests inside the kernel on one machine, or words for pytest."""
+    """What a mutant should die by: tests inside the kernel on one machine, words for pytest, or parts of a lab."""
     text: str
     test: str = ""                              # what the names of the tests begin with
     settings: dict = field(default_factory=dict)
     pytest: list = field(default_factory=list)
+    parts: list = field(default_factory=list)
 
 
 @dataclass
@@ -49,6 +51,7 @@ class Mutant:
     killers: list = field(default_factory=list)
     equivalent: str = ""
     lives: str = ""
+    hint: str = ""                              # of a lab's: what its author should look at
 
     def text(self):
         """All of it, for comparing with what was tried before."""
@@ -60,8 +63,8 @@ class Mutant:
 def killer(text, where):
     """The text of "dies by:", read."""
     kind, *words = shlex.split(text)
-    if kind == "pytest" and words:
-        return Killer(text, pytest=words)
+    if kind in ("pytest", "parts") and words:
+        return Killer(text, **{kind: words})
     if kind == "explore" and len(words) == 1:
         return Killer(text, f"explore_{words[0]}", dict(DEFAULTS, build="free", seed="1", cpus="2", mem="64"))
     settings = dict(word.split("=", 1) for word in words[1:] if "=" in word)
@@ -77,7 +80,7 @@ def add_line(mutant, line, where):
     key, _, rest = line.partition(": ")
     if key == "dies by":
         mutant.killers.append(killer(rest, where))
-    elif key in ENDS:
+    elif key in NOTES:
         setattr(mutant, key, rest)
     elif line == "...":
         mutant.places.append([])

@@ -4,6 +4,7 @@ A step is (context, instruction, IRQL, file, line, function): the line that a co
 """
 
 import itertools
+import os
 import shutil
 import subprocess
 
@@ -23,6 +24,8 @@ class Sources:
         names = subprocess.run(["git", "-C", str(TOP), "ls-files", "-co", "--exclude-standard", "arch", "kernel", "tests/kernel"],
                                capture_output=True, text=True, timeout=60).stdout.split("\n")
         self.paths = {(TOP / name).name: TOP / name for name in names if name.endswith((".c", ".asm", ".h", ".inc"))}
+        overlay = TOP / os.environ.get("OVERLAY", "none")       # a student's files, in place of the tree's
+        self.paths.update((path.name, path) for path in overlay.rglob("*.*") if path.is_file())
         self.lines = {}
 
     def text(self, file, line):
