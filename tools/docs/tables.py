@@ -4,6 +4,7 @@ A table is between <!-- table NAME --> and <!-- end -->. NAME: scenarios, locks,
 parts. Without arguments the tool compares; --update rewrites.
 """
 import ast
+import json
 import re
 import sys
 
@@ -160,6 +161,13 @@ def tools():
     return rows(['file', 'what it is'], lines)
 
 
+def labs():
+    """What tests/labs says of each lab."""
+    found = [(path.parent.name, json.loads(path.read_text())) for path in sorted((TOP / 'tests/labs').glob('*/lab.json'))]
+    return rows(['lab', 'what', 'files', 'hours'], [
+        (f'[{name[:2]}]({name}/README.md)', lab['title'], ', '.join(lab['files']), lab['hours']) for name, lab in found])
+
+
 def registered():
     """{name: (usage, summary)} of the debugger's commands: the arguments of @command in tools/kd."""
     found = {}
@@ -187,7 +195,7 @@ def commands():
 
 
 MAKERS = {'commands': commands, 'scenarios': scenarios, 'locks': locks, 'regions': regions, 'bugchecks': bugchecks, 'files': files,
-          'parts': parts, 'tools': tools}
+          'parts': parts, 'tools': tools, 'labs': labs}
 
 
 def main(words):
