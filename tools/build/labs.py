@@ -172,6 +172,7 @@ class Kernel:
 
     def __init__(self, lab_, folder):
         self.lab, self.folder, self.files = lab_, folder, folder / "files"
+        self.hangs = 0                          # machines with it that were ended for their time
 
     def environment(self):
         """Paths from the top of the tree: make takes a space for the end of a word."""
@@ -192,6 +193,7 @@ class Kernel:
     def build(self, texts):
         """{path in the tree: text} put in the place of the tree's files; Refused with the first complaint."""
         self.seed()
+        self.hangs = 0
         shutil.rmtree(self.files, ignore_errors=True)
         for name, text in texts.items():
             path = self.files / name

@@ -1,7 +1,7 @@
 """Grades a lab: the kernel with a student's files, part by part, and what broke which rule.
 
 `tools/bugcheck grade [NUMBER] [FOLDER] [--part PART] [--seeds N] [--quick] [--nonce WORD] [--format text|json|ktap|junit|gradescope]`
-`tools/bugcheck grade replay NUMBER PART [--seed N] [--gdb]`    the run that failed, again, with its text; or stopped in GDB
+`tools/bugcheck grade replay NUMBER PART [--seed N] [--append WORDS] [--gdb]`  the run that failed, again, with its text; or stopped in GDB
 `tools/bugcheck grade explore NUMBER PART`                      the shortest schedule that breaks a part's rule
 `tools/bugcheck grade selfcheck [NUMBER...]`                    the reference, the starter and each mutant get what they should
 
@@ -31,6 +31,7 @@ from machine.process import handle_signals
 USAGE = "usage: tools/bugcheck grade [NUMBER] [FOLDER] [options], or grade replay|explore NUMBER PART, or grade selfcheck [NUMBER...]"
 ACTIONS = ("replay", "explore", "selfcheck")
 OF = 100
+MOST_HINTS = 2                                  # that fit equally well; more say nothing
 WAIT = 600                                      # seconds for another run's end
 REPLAY_SECONDS = "30"                           # of the wall, before a replay says where its CPUs are
 
@@ -41,6 +42,7 @@ def parse(words):
     parser.add_argument("--part", "-t", action="append", default=[])
     parser.add_argument("--seeds", "-k", type=whole(1, 10000))
     parser.add_argument("--seed", type=whole(0, (1 << 63) - 1))
+    parser.add_argument("--append")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--gdb", action="store_true")
     parser.add_argument("--nonce", default=None)
@@ -79,7 +81,7 @@ def chosen(options):
 
 def kernel_of(lab, apart):
     """What is built of a lab; apart from another's of the same lab."""
-    return labs.Kernel(lab, (OUT / "labs" / f"{lab.number}-{apart}" if apart else lab.number).resolve())
+    return labs.Kernel(lab, (OUT / "labs" / (f"{lab.number}-{apart}" if apart else lab.number)).resolve())
 
 
 # ---- One grade ----
@@ -117,7 +119,7 @@ def hints_for(lab, found):
         parts = set(mutant.killers[0].parts) & graded_parts
         alike.setdefault(len(parts & failed) / len(parts | failed) if failed else 0, []).append(mutant.hint)
     best = max(alike, default=0)
-    return alike[best] if best >= 0.5 else []
+    return alike[best] if best >= 0.5 and len(alike[best]) <= MOST_HINTS else []
 
 
 def as_text(lab, folder, found, settings):
@@ -222,6 +224,7 @@ def replay(options):
     seed = options.seed if options.seed is not None else part.get("seed", 3) if part["engine"] != "threads" else None
     words = ["--pvh", "--build", labs.BUILD, "--cpus", str(part["cpus"]), "--mem", "64", "--test", part["tests"][0], "--dump", "none"]
     words += ["--seed", str(seed)] if seed is not None else []
+    words += ["--append", options.append] if options.append else []
     in_place_of_this(kernel, *(["gdb"] if options.gdb else ["run", "--headless", "--timeout", REPLAY_SECONDS]), *words)
 
 

@@ -23,8 +23,10 @@ from machine.emulators import Machine
 from machine.process import Run
 
 GUEST_SECONDS = 3                               # of a test, in counted time
+FREE_SECONDS = 30                               # of a test, by the clock
 EMULATOR_SECONDS = 10                           # of QEMU's CPU time, where the guest's own clock stands still
 ENOUGH = 3                                      # schedules, one behind the other, that fail: the others are not tried
+HANGS, LESS = 3, 3                              # so many hangs of a kernel, and each further one gets only so many seconds
 PATIENCE = 240                                  # of the wall
 LARGEST = 8 << 20                               # bytes of a log
 QUICK, FULL = 2, 20                             # seeds
@@ -57,15 +59,22 @@ def tests_named(prefix):
     return [name for name in re.findall(r"^KTEST(?:_ALONE)?\((\w+)\)", text, re.M) if name.startswith(prefix)]
 
 
-def boot(kernel, prefix, seed, cpus, mem=64, worker=None):
+def boot(kernel, prefix, seed, cpus, more=""):
     """The Outcome of one machine with the tests of a prefix; its logs and its time are limited."""
-    limit = f"limit={GUEST_SECONDS}" if seed is not None else "limit=30"
-    machine = StudentsMachine(build=labs.BUILD, cmdline=f"test={prefix} {limit}", cpus=cpus, mem=mem, seed=seed, kernel=kernel,
-                              extra=SANDBOX)
-    with Run(machine, kernel.folder / f"run{worker or ''}") as run:
-        resource.prlimit(run.process.pid, resource.RLIMIT_CPU, (EMULATOR_SECONDS, EMULATOR_SECONDS))
+    limit = GUEST_SECONDS if seed is not None else FREE_SECONDS
+    machine = StudentsMachine(build=labs.BUILD, cmdline=f"test={prefix} limit={limit} {more}".strip(), cpus=cpus, mem=64, seed=seed,
+                              kernel=kernel, extra=SANDBOX)
+    seconds = EMULATOR_SECONDS if kernel.hangs < HANGS else LESS
+    with Run(machine, kernel.folder / "run") as run:
+        resource.prlimit(run.process.pid, resource.RLIMIT_CPU, (seconds, seconds))
         resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
-        return run.wait(PATIENCE)
+        outcome = run.wait(PATIENCE)
+    kernel.hangs += is_hang(outcome)
+    return outcome
+
+
+def is_hang(outcome):
+    return outcome.status in (-signal.SIGKILL, -signal.SIGXCPU) or outcome.ended == "limit"
 
 
 def judged(outcome, wanted):
@@ -82,19 +91,19 @@ def judged(outcome, wanted):
         return False, f"the machine stopped {at}: {verdict.get('code', '')} {verdict.get('name', '')}".rstrip()
     if outcome.status == -signal.SIGXFSZ:
         return False, f"it printed more than {LARGEST >> 20} MiB and was ended"
-    if outcome.status in (-signal.SIGKILL, -signal.SIGXCPU) or outcome.ended == "limit":
-        return False, f"it hangs {at}: no end after {EMULATOR_SECONDS} s of the emulator's time"
+    if is_hang(outcome):
+        return False, f"it hangs {at}: no end in the time that it gets"
     if verdict:
         return False, f"it ended {at}, with '{verdict['end']}'"
     return False, f"it left without a verdict {at}: a triple fault, or a reset"
 
 
-def run_tests(kernel, part, seed, cpus):
+def run_tests(kernel, part, seed, cpus, more=""):
     """Each prefix of a part on one machine; the first that is not right."""
     for prefix in part["tests"]:
-        right, why = judged(boot(kernel, prefix, seed, cpus), tests_named(prefix))
+        right, why = judged(boot(kernel, prefix, seed, cpus, more), tests_named(prefix))
         if not right:
-            way = f" --seed {seed}" if seed is not None else ""
+            way = (f" --seed {seed}" if seed is not None else "") + (f" --append {more}" if more else "")
             return Shown(False, why, f"tools/bugcheck grade replay {kernel.lab.number} {part['name']}{way}")
     return Shown(True)
 
@@ -111,9 +120,10 @@ def by_seeds(kernel, part, settings):
     """The same tests under many schedules: 1, 2, 3 ..., or drawn by the nonce."""
     count = settings.seeds or (QUICK if settings.quick else FULL)
     drawn = random.Random(f"{settings.nonce} {part['name']}")
+    more = f"nonce={drawn.randrange(1, 1 << 20)}" if part.get("drawn") else ""     # other rounds, too: ShareOf in tests/kernel/kthelp.c
     wrong = []
     for seed in [drawn.randrange(1 << 20, 1 << 40) for _ in range(count)] if part.get("drawn") else range(1, count + 1):
-        found = wrong[0] if len(wrong) >= ENOUGH else run_tests(kernel, part, seed, part["cpus"])
+        found = wrong[0] if len(wrong) >= ENOUGH else run_tests(kernel, part, seed, part["cpus"], more)
         wrong = [] if found.right else [*wrong, found]
         yield found
 
