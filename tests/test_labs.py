@@ -101,9 +101,11 @@ def wrong(folder, file, old, new):
     ("mov     byte [rdi], 1", 'incbin "/etc/hostname"', r"spinlock\.asm:25: 'incbin' reads what is not the lab's"),
     ("mov     byte [rdi], 1", "mov al, %!HOME", r"spinlock\.asm:25: '%!' reads what is not the lab's"),
     ("mov     byte [rdi], 1", "mov dx, 0xF4\n out dx, al", r"'out    %al,\(%dx\)' speaks to a device"),
+    ("mov     byte [rdi], 1", "rep outsb", r"'rep outsb .*' speaks to a device"),
+    ("mov     byte [rdi], 1", '%define X inc %+ bin\nX "/etc/hostname"', r"spinlock\.asm: it reads /etc/hostname, which is not the lab's"),
     ("mov     byte [rdi], 1", "extern KtFail\n call KtFail", r"it uses KtFail, which this lab does without|no file has the function"),
     ("mov     byte [rdi], 1", "extern KeBugCheckEx\n call KeBugCheckEx", r"it uses KeBugCheckEx, which this lab does without")],
-    ids=("syntax", "misspelt", "not global", "incbin", "environment", "port", "a test's", "a kernel's"))
+    ids=("syntax", "misspelt", "not global", "incbin", "environment", "port", "port by rep", "incbin pasted", "a test's", "a kernel's"))
 def test_a_file_that_is_not_taken_is_one_sentence(folder, old, new, contains):
     """With the student's own line where it has one; nothing is booted, and there are no points."""
     wrong(folder, "spinlock.asm", old, new)
@@ -111,6 +113,20 @@ def test_a_file_that_is_not_taken_is_one_sentence(folder, old, new, contains):
     lines = done.stdout.splitlines()
     assert done.returncode == 1 and len(lines) == 3 and re.search(contains, lines[1]), done.stdout + done.stderr
     assert lines[2] == "0 of 100 points (quick)"
+
+
+def test_a_file_that_includes_the_solution_is_not_taken(folder):
+    """NASM needs no blank behind %include, and would find the tree's file of the same name."""
+    (folder / "spinlock.asm").write_text('%include"spinlock.asm"\n')
+    done = bugcheck("grade", folder, "-t", "textbook")
+    assert done.returncode == 1 and "spinlock.asm:1: '%include' reads what is not the lab's" in done.stdout, done.stdout
+
+
+def test_a_grade_needs_no_options(folder):
+    """As a student types it, in the folder: the file is refused before anything is booted."""
+    (folder / "queuedlock.asm").write_text("")
+    done = subprocess.run([TOP / "tools/bugcheck", "grade"], capture_output=True, text=True, timeout=300, cwd=folder)
+    assert done.returncode == 1 and "queuedlock.asm: it is empty" in done.stdout, done.stdout + done.stderr
 
 
 def test_an_empty_file_is_told(folder):

@@ -27,9 +27,9 @@ BUILD = "free"
 LARGEST = 256 << 10                             # bytes of a student's file
 PATIENCE = 120                                  # seconds for a compiler
 # What a build would read from outside: the grader's files, the environment, another folder.
-READS = re.compile(r"incbin|%!|\.include|%(?:include|pathsearch|depend|use)\b\s+(?!\"?(?:offsets|cfi|trace|checked)\.inc\"?)"
+READS = re.compile(r"incbin|%!|\.include|%(?:include|pathsearch|depend|use)\b\s*(?!\s|\"?(?:offsets|cfi|trace|checked)\.inc\"?)"
                    r"|#\s*(?:include|embed)[^\n]*(?:/|\.\.)|__has_(?:include|embed)", re.I)
-PORTS = re.compile(r"\b(?:in|out|ins[bwl]?|outs[bwl]?|wrmsr|rdmsr|lgdt|lidt|ltr)\b")
+PORTS = re.compile(r"(?:(?:rep\w*|data16|addr32|rex\S*|lock|[c-gs]s)\s+)*(?:in|out|ins[bwl]?|outs[bwl]?|wrmsr|rdmsr|lgdt|lidt|ltr)\b")
 SETTLED = re.compile(r"^\s*[0-9a-f]+:\s+(?:[0-9a-f]{2} )+\s*(.*)$", re.M)
 READ_MODIFY_WRITE = re.compile(r"^(?:bt[src]|xadd|cmpxchg|cmpxchg16b)\w*\s.*\(")
 
@@ -102,7 +102,7 @@ def source_of(path, name):
         raise Refused(f"{name}: it is no text in UTF-8") from None
     if not text.strip():
         raise Refused(f"{name}: it is empty; `tools/bugcheck lab start` gave you one to begin with")
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.replace("\\\n", "").splitlines(), 1):
         found = READS.search(line)
         if found:
             raise Refused(f"{name}:{number}: '{found[0].strip()}' reads what is not the lab's: take it out")
@@ -135,6 +135,15 @@ def instructions_of(path):
 
 def object_of(name):
     return Path("obj") / re.sub(r"\.c$", ".o", name.replace(".asm", ".asm.o"))
+
+
+def check_reads(path, own, name):
+    """What the compiler says that it read: the student's file, and headers of the tree's. (NASM tells of incbin, not of %include.)"""
+    words = path.with_suffix(".d").read_text().replace("\\\n", " ").partition(":")[2].split("\n")[0].split()
+    for word in words:
+        read = (TOP / word).resolve()
+        if read != own.resolve() and not (read.suffix in (".h", ".inc") and read.is_relative_to(TOP.resolve())):
+            raise Refused(f"{name}: it reads {word}, which is not the lab's: take it out")
 
 
 def check_object(path, own, name):
@@ -202,6 +211,7 @@ class Kernel:
             (self.folder / BUILD / object_of(name)).unlink(missing_ok=True)
         for name in texts:                      # alone, before anything of the grader's is near
             self.make(from_top(self.folder / BUILD / object_of(name)))
+            check_reads(self.folder / BUILD / object_of(name), self.files / name, Path(name).name)
             check_object(self.folder / BUILD / object_of(name), OUT / BUILD / object_of(name), Path(name).name)
         self.make("kernel", "archive")
 
