@@ -112,8 +112,10 @@ def failing(found):
 
 
 def hints_for(lab, found):
-    """The hints of those wrong solutions that fail in the same parts, or nearly."""
+    """The hints of those wrong solutions that fail in the same parts, or nearly; none where most is still to be done."""
     graded_parts, failed = {part["name"] for part, *_ in found}, failing(found) - {"predictions"}
+    if len(graded_parts) > 3 and len(failed) * 4 > len(graded_parts) * 3:
+        return []
     alike = {}
     for mutant in lab.mutants():
         parts = set(mutant.killers[0].parts) & graded_parts
@@ -132,7 +134,8 @@ def as_text(lab, folder, found, settings):
         if why:
             continue
         wrong = next((run for run in runs if not run.right), None)
-        yield f"{points:5.4g} of {max(part['points'], 0):2}  {part['name']:18} {part['rule']}"
+        worth = f"{points:5.4g} of {part['points']:2}" if part["points"] > 0 else f"takes {-points:4g}"
+        yield f"{worth}  {part['name']:18} {part['rule']}"
         if wrong:
             many = f" ({sum(run.right for run in runs)} of {len(runs)} right)" if len(runs) > 1 else ""
             yield f"{'':13}{wrong.why}{many}"

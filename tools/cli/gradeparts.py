@@ -18,7 +18,8 @@ from pathlib import Path
 from build import labs
 from cli.explore import boot as explore_boot
 from cli.explore import told
-from host.paths import TOP
+from host.folderlock import alone_in
+from host.paths import OUT, TOP
 from machine.emulators import Machine
 from machine.process import Run
 
@@ -190,7 +191,8 @@ def by_answers(kernel, part, settings):
 
 def measured(question):
     """The number that a question asks for, from an exploration of the tree's kernel."""
-    found = told(explore_boot(f"explore_{question['explore']}"))
+    with alone_in(OUT / "explore", PATIENCE, lambda text: None):
+        found = told(explore_boot(f"explore_{question['explore']}"))
     schedules, _, broken = found.numbers
     first = int(found.schedule.split(",")[1]) if "," in found.schedule else 0
     return {"schedules": schedules, "broken": broken, "percent": 100 * broken / schedules, "first": first}[question["number"]]
