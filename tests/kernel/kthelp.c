@@ -14,7 +14,7 @@ BOOLEAN KtIsSeeded(VOID) {
 static ULONG ShareOf(ULONG Full, ULONG CrowdedShare) {
     ULONG Share = KtIsSeeded() ? SEEDED_SHARE : KeNumberProcessors > FEW_PROCESSORS ? CrowdedShare : 1;
     ULONG Part = (Full + Share - 1) / Share;
-    return Part + (ULONG)(KeGetBootOptionNumber("nonce", 0) % (Part / 4 + 1)); /* a grade's own: rounds that no file foresees */
+    return Part + (ULONG)(KeGetBootOptionNumber("nonce", 0) % (Part / 4 + 1)); /* a grade draws its own rounds */
 }
 
 ULONG KtStress(ULONG Full) {
