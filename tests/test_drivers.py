@@ -85,11 +85,12 @@ def wanted_seeds(head):
 def runs():
     """(name, way) of each test, those of one driver one behind the other."""
     for head in HEADS:
-        if "--free-running" not in head.options:
-            yield head.path.name, "seeds"
+        has_seeds, needs_race_build = "--free-running" not in head.options, "--races" in head.options
+        if has_seeds:
+            yield pytest.param(head.path.name, "seeds", marks=[pytest.mark.spare] if needs_race_build else [])
         if not any(item.kind == "unbuildable" for item in head.expected):
-            has_seeds = "--free-running" not in head.options
-            yield pytest.param(head.path.name, "threads", marks=[pytest.mark.spare] if head.is_alone and has_seeds else [])
+            is_spare = needs_race_build or (head.is_alone and has_seeds)
+            yield pytest.param(head.path.name, "threads", marks=[pytest.mark.spare] if is_spare else [])
 
 
 @pytest.mark.parametrize("name,way", list(runs()))

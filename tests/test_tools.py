@@ -530,10 +530,12 @@ def test_doctor_lists_every_package(shell):
 
 @pytest.mark.parametrize("make", (lambda: maker.build("free", "kernel", quiet=True), lambda: driverbuild.make_kernel("free"),
                                   lambda: conftest.make("free")), ids=("step", "driver", "test"))
-def test_a_long_build_that_shows_nothing_is_told(monkeypatch, capfd, make):
+def test_a_long_build_that_shows_nothing_is_told(monkeypatch, capfd, tmp_path, make):
+    """In a folder of its own: to wait for another's build is long too."""
     for seconds, told in (("0", ""), ("0.6", "bugcheck: building the free kernel, which takes a minute or two the first time\n")):
         for module in (maker, driverbuild, conftest):
             monkeypatch.setattr(module, "make_command", lambda *_, seconds=seconds: ["sleep", seconds])
+            monkeypatch.setattr(module, "OUT", tmp_path)
         monkeypatch.setattr(maker, "PATIENCE", 0.3)
         make()
         assert capfd.readouterr().err == told
