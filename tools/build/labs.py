@@ -142,7 +142,7 @@ def check_reads(path, own, name):
     words = path.with_suffix(".d").read_text().replace("\\\n", " ").partition(":")[2].split("\n")[0].split()
     for word in words:
         read = (TOP / word).resolve()
-        if read != own.resolve() and not (read.suffix in (".h", ".inc") and read.is_relative_to(TOP.resolve())):
+        if read != own.resolve() and not (read.suffix in (".h", ".inc", ".def") and read.is_relative_to(TOP.resolve())):
             raise Refused(f"{name}: it reads {word}, which is not the lab's: take it out")
 
 
