@@ -108,7 +108,7 @@ AS_BLAMED  = $(CROSS)objcopy $(foreach s,.text .text.unlikely,--rename-section $
 define COMPILE
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	@$(CC) $(filter-out $(if $(filter $<,$(UNWATCHED)),$(WATCHED)),$(CFLAGS)) $(if $(OVERLAY),-iquote $(dir $(PLACE))) -c $< -o $@
+	@$(CC) $(filter-out $(if $(filter $(PLACE),$(UNWATCHED)),$(WATCHED)),$(CFLAGS)) $(if $(OVERLAY),-iquote $(dir $(PLACE))) -c $< -o $@
 	@$(if $(BLAME),$(AS_BLAMED) $@)
 endef
 define ASSEMBLE

@@ -2,17 +2,18 @@
 
 import os
 import re
+import signal
 import subprocess
 from types import SimpleNamespace
 
 import pytest
 from cli import wholekernel
-from cli.schedule import MEETING, Access, Explored, Point, Ran, Stood
+from cli.schedule import MEETING, Access, Explored, Point, Ran, Stood, failure_of
 from cli.wholekernel import Found, Search, Tried, bound, candidates
 from conftest import ensure_built
 from host.paths import OUT, TOP, CannotRun
 from machine.emulators import Machine, qemu_version
-from machine.process import Run
+from machine.process import Outcome, Run
 
 # What is broken on purpose: the function in which one preemption shows it.
 BROKEN = {"look_then_count": "UseDeviceAfterALook", "no_lock": "CountUnderNothing", "look_then_sleep": "SleepInTwoSteps",
@@ -212,6 +213,12 @@ def test_names_are_read_back(explored):
     for offset in kernel.functions[0][0]:
         point = Point(1, kernel.lines.base + offset, 7)
         assert test.names.points(test.names.text([point])) == [point]
+
+
+def test_an_emulator_that_ends_by_itself_breaks_no_rule(tmp_path):
+    outcome = Outcome(Machine(), tmp_path, "left", -signal.SIGABRT, 1.0, "", "KTAP version 1\n", None, "")
+    with pytest.raises(CannotRun, match="QEMU itself was ended by SIGABRT"):
+        failure_of(outcome)
 
 
 def test_a_qemu_that_the_plugin_ends_is_refused(monkeypatch):

@@ -155,9 +155,9 @@ def check_object(path, own, name):
     foreign -= {"__stack_chk_fail", "__stack_chk_guard", "memset", "memcpy"}
     if foreign:
         raise Refused(f"{name}: it uses {', '.join(sorted(foreign))}, which this lab does without")
-    for text in instructions_of(path):
-        if PORTS.match(text) and not any(PORTS.match(text) for text in instructions_of(own)):
-            raise Refused(f"{name}: '{text}' speaks to a device or changes the machine, which this lab does without")
+    ports = [text for text in instructions_of(path) if PORTS.match(text)]
+    if ports and not any(PORTS.match(text) for text in instructions_of(own)):
+        raise Refused(f"{name}: '{ports[0]}' speaks to a device or changes the machine, which this lab does without")
 
 
 def unlocked(path):
@@ -203,6 +203,7 @@ class Kernel:
         """{path in the tree: text} put in the place of the tree's files; Refused with the first complaint."""
         self.seed()
         self.hangs = 0
+        (self.folder / BUILD / "kernel.elf").unlink(missing_ok=True)   # what is refused leaves no older kernel to replay
         shutil.rmtree(self.files, ignore_errors=True)
         for name, text in texts.items():
             path = self.files / name

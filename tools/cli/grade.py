@@ -1,7 +1,7 @@
 """Grades a lab: the kernel with a student's files, part by part, and what broke which rule.
 
 `tools/bugcheck grade [NUMBER] [FOLDER] [--part PART] [--seeds N] [--quick] [--nonce WORD] [--format text|json|ktap|junit|gradescope]`
-`tools/bugcheck grade replay NUMBER PART [--seed N] [--append WORDS] [--gdb]`  the run that failed, again, with its text; or stopped in GDB
+`tools/bugcheck grade replay NUMBER PART [--test PREFIX] [--seed N] [--append WORDS] [--gdb]`  the run that failed, again; or stopped in GDB
 `tools/bugcheck grade explore NUMBER PART`                      the shortest schedule that breaks a part's rule
 `tools/bugcheck grade selfcheck [NUMBER...]`                    the reference, the starter and each mutant get what they should
 
@@ -43,6 +43,7 @@ def parse(words):
     parser.add_argument("--seeds", "-k", type=whole(1, 10000))
     parser.add_argument("--seed", type=whole(0, (1 << 63) - 1))
     parser.add_argument("--append")
+    parser.add_argument("--test")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--gdb", action="store_true")
     parser.add_argument("--nonce", default=None)
@@ -225,7 +226,8 @@ def replay(options):
     if "tests" not in part:
         raise CannotRun(f"{part['name']} is no part that boots tests; `tools/bugcheck grade explore {lab.number} PART` shows a schedule")
     seed = options.seed if options.seed is not None else part.get("seed", 3) if part["engine"] != "threads" else None
-    words = ["--pvh", "--build", labs.BUILD, "--cpus", str(part["cpus"]), "--mem", "64", "--test", part["tests"][0], "--dump", "none"]
+    words = ["--pvh", "--build", labs.BUILD, "--cpus", str(part["cpus"]), "--mem", "64", "--dump", "none"]
+    words += ["--test", options.test or part["tests"][0]]
     words += ["--seed", str(seed)] if seed is not None else []
     words += ["--append", options.append] if options.append else []
     in_place_of_this(kernel, *(["gdb"] if options.gdb else ["run", "--headless", "--timeout", REPLAY_SECONDS]), *words)

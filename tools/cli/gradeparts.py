@@ -4,6 +4,7 @@ Facts come from the host: each test that a part names must be reported as passed
 tests. Seeds of the parts with "drawn" come from the run's nonce, so that no kernel knows them.
 """
 
+import functools
 import json
 import os
 import random
@@ -54,6 +55,7 @@ class Shown:
 
 # ---- The tests inside the kernel ----
 
+@functools.cache
 def tests_named(prefix):
     """The tests of the tree whose names begin so: those that a report must have."""
     text = "\n".join(path.read_text() for path in sorted((TOP / "tests/kernel").glob("test_*.c")))
@@ -104,7 +106,9 @@ def run_tests(kernel, part, seed, cpus, more=""):
     for prefix in part["tests"]:
         right, why = judged(boot(kernel, prefix, seed, cpus, more), tests_named(prefix))
         if not right:
-            way = (f" --seed {seed}" if seed is not None else "") + (f" --append {more}" if more else "")
+            is_first = prefix == kernel.lab.part(part["name"])["tests"][0]
+            way = "".join(([] if is_first else [f" --test {prefix}"]) + ([f" --seed {seed}"] if seed is not None else [])
+                          + ([f" --append {more}"] if more else []))
             return Shown(False, why, f"tools/bugcheck grade replay {kernel.lab.number} {part['name']}{way}")
     return Shown(True)
 
@@ -189,10 +193,16 @@ def by_answers(kernel, part, settings):
             yield Shown(False, f"question {number}: {question['found'].format(value)}, {was}")
 
 
-def measured(question):
-    """The number that a question asks for, from an exploration of the tree's kernel."""
+@functools.cache
+def explored(name):
+    """What an exploration of the tree's own kernel says; once, however many questions ask."""
     with alone_in(OUT / "explore", PATIENCE, lambda text: None):
-        found = told(explore_boot(f"explore_{question['explore']}"))
+        return told(explore_boot(f"explore_{name}"))
+
+
+def measured(question):
+    """The number that a question asks for."""
+    found = explored(question["explore"])
     schedules, _, broken = found.numbers
     first = int(found.schedule.split(",")[1]) if "," in found.schedule else 0
     return {"schedules": schedules, "broken": broken, "percent": 100 * broken / schedules, "first": first}[question["number"]]

@@ -6,7 +6,6 @@
 The folder holds no build and no Makefile: `tools/bugcheck grade` in it compiles its files and says what they are worth.
 """
 
-import argparse
 import json
 import shlex
 import shutil
@@ -25,7 +24,6 @@ def parse(words):
     parser.add_argument("action", nargs="?", choices=("start",))
     parser.add_argument("number", nargs="?")
     parser.add_argument("folder", nargs="?", type=Path)
-    parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_intermixed_args(words)
     if options.action and not options.folder:
         raise CannotRun(USAGE)
@@ -70,8 +68,6 @@ def start(lab, folder):
 
 def main(words):
     options = parse(words)
-    if options.check:
-        return 0
     if options.action is None:
         listing()
     else:

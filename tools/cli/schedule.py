@@ -215,8 +215,10 @@ def read_log(path):
 
 
 def failure_of(outcome):
-    """One sentence on what went wrong, or None."""
+    """One sentence on what went wrong, or None. CannotRun where the emulator has failed: that breaks no rule."""
     verdict = outcome.verdict
+    if verdict is None and outcome.status is not None and outcome.status < 0:
+        raise CannotRun(outcome.departure())
     if verdict is None:
         return (f"the machine does not come to an end in {HOST_SECONDS} s" if outcome.ended == "limit" else outcome.departure())
     if verdict["end"] == "bugcheck":
